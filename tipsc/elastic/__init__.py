@@ -1,0 +1,49 @@
+"""Making a model elastic: layers, families, and a path as a plain module."""
+
+from tipsc.elastic.cost import Cost, CostModel
+from tipsc.elastic.dims import Dim, Units
+from tipsc.elastic.extract import extract
+from tipsc.elastic.families import FAMILIES, family
+from tipsc.elastic.layers import (
+    ElasticBatchNorm1d,
+    ElasticBatchNorm2d,
+    ElasticConv1d,
+    ElasticConv2d,
+    ElasticDepthwiseConv1d,
+    ElasticDepthwiseConv2d,
+    ElasticLayer,
+    ElasticLayerNorm,
+    ElasticLinear,
+    freeze_scales,
+    has_batch_norm,
+)
+from tipsc.elastic.statistics import Statistics
+from tipsc.elastic.supernet import Supernet
+from tipsc.elastic.trace import Step, Trace, skeleton, trace
+
+__all__ = [
+    "FAMILIES",
+    "Cost",
+    "CostModel",
+    "Dim",
+    "ElasticBatchNorm1d",
+    "ElasticBatchNorm2d",
+    "ElasticConv1d",
+    "ElasticConv2d",
+    "ElasticDepthwiseConv1d",
+    "ElasticDepthwiseConv2d",
+    "ElasticLayer",
+    "ElasticLayerNorm",
+    "ElasticLinear",
+    "Statistics",
+    "Step",
+    "Supernet",
+    "Trace",
+    "Units",
+    "extract",
+    "family",
+    "freeze_scales",
+    "has_batch_norm",
+    "skeleton",
+    "trace",
+]

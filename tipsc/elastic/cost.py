@@ -1,0 +1,83 @@
+"""What a path costs on paper: multiply-accumulates and parameters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+
+from tipsc.elastic.layers import ElasticLayer
+from tipsc.elastic.supernet import Supernet
+from tipsc.elastic.trace import Step, Trace, skeleton, trace
+from tipsc.paths import Path
+
+_MATRIX_PRODUCTS = ("matmul", "bmm")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one path, for one example.
+
+    Attributes:
+        macs: multiply-accumulates of convolutions, linear layers and matrix products.
+        parameters: weights that the path uses, batch-norm statistics not counted.
+        steps: (label, macs) of each step that has any.
+    """
+
+    macs: int
+    parameters: int
+    steps: tuple[tuple[str, int], ...]
+
+
+class CostModel:
+    """Counts for many paths of one supernet; keeps a copy of it without values."""
+
+    def __init__(self, supernet: Supernet) -> None:
+        self._supernet = skeleton(supernet)
+
+    def trace(self, path: Path) -> Trace:
+        """The path's steps."""
+        return trace(self._supernet, path)
+
+    def of(self, path: Path) -> Cost:
+        """The cost of `path`."""
+        traced = self.trace(path)
+        shapes = {step.label: step.shape for step in traced.steps}
+        shapes["input"] = tuple(self._supernet.example(device="meta").shape)
+        macs: list[tuple[str, int]] = []
+        parameters: dict[str, int] = {}
+        for step in traced.steps:
+            count = self._macs(step, shapes, path)
+            if count:
+                macs.append((step.label, count))
+            parameters[step.module or step.label] = self._parameters(step, path)
+        return Cost(sum(count for _, count in macs), sum(parameters.values()), tuple(macs))
+
+    def _sizes(self, name: str, path: Path) -> dict[str, tuple[int, ...]]:
+        layer = self._supernet.get_submodule(name)
+        cuts = layer.cuts(path) if isinstance(layer, ElasticLayer) else {}
+        return {
+            key: tuple((value[cuts[key]] if key in cuts else value).shape)
+            for key, value in layer.named_parameters()
+        }
+
+    def _parameters(self, step: Step, path: Path) -> int:
+        if step.operation == "parameter":
+            return math.prod(step.shape)
+        if not step.module:
+            return 0
+        return sum(math.prod(shape) for shape in self._sizes(step.module, path).values())
+
+    def _macs(self, step: Step, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
+        if step.operation in _MATRIX_PRODUCTS:
+            return math.prod(step.shape) * shapes[step.inputs[0]][-1]
+        if not step.module or isinstance(
+            self._supernet.get_submodule(step.module), nn.LayerNorm | nn.Embedding
+        ):
+            return 0
+        weight = self._sizes(step.module, path).get("weight", ())
+        if len(weight) < 2:
+            return 0
+        # Each output value of a convolution or linear layer is one dot product with a filter.
+        return math.prod(step.shape) * math.prod(weight[1:])

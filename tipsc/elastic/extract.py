@@ -1,0 +1,73 @@
+"""A path as a plain torch module."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import fx, nn
+
+from tipsc.elastic.layers import ElasticLayer
+from tipsc.elastic.statistics import Statistics
+from tipsc.elastic.supernet import Supernet
+from tipsc.elastic.trace import Trace, trace
+from tipsc.errors import PathError
+from tipsc.paths import Path
+
+
+def extract(supernet: Supernet, path: Path, statistics: Statistics | None = None) -> fx.GraphModule:
+    """The subnetwork of `path` as an ``nn.Module`` in eval mode that knows nothing of tipsc.
+
+    Args:
+        supernet: keeps its weights; the result has copies.
+        path: of its space.
+        statistics: of this path, from ``train.calibrate``; without them batch norms keep the
+            supernet's running statistics, which fit no path well.
+
+    Raises:
+        PathError: the statistics are another path's.
+        LoweringError: the supernet cannot be traced.
+    """
+    if statistics is not None and statistics.path_id != path.id:
+        raise PathError(
+            "these batch-norm statistics belong to another path",
+            expected=path.id,
+            got=statistics.path_id,
+            fix="calibrate this path",
+        )
+    traced = trace(supernet, path)
+    modules = plain_modules(supernet, traced, statistics)
+    module = fx.GraphModule(modules, traced.graph, class_name=type(supernet).__name__)
+    for node in module.graph.nodes:
+        node.meta.clear()
+    return module.eval()
+
+
+def plain_modules(
+    supernet: Supernet, traced: Trace, statistics: Statistics | None
+) -> dict[str, object]:
+    """The plain layers and parameters that a path's steps use, by their names."""
+    found: dict[str, object] = {}
+    for node, _ in traced.nodes():
+        name = str(node.target)
+        if node.op == "call_module" and name not in found:
+            found[name] = _plain(supernet.get_submodule(name), name, traced.path, statistics)
+        elif node.op == "get_attr" and name not in found:
+            value = supernet
+            for part in name.split("."):
+                value = getattr(value, part)
+            found[name] = copy.deepcopy(value)
+    return found
+
+
+def _plain(layer: nn.Module, name: str, path: Path, statistics: Statistics | None) -> nn.Module:
+    if not isinstance(layer, ElasticLayer):
+        return copy.deepcopy(layer).eval()
+    module = layer.plain(path).eval()
+    if statistics is not None:
+        with torch.no_grad():
+            if name in statistics.mean:
+                module.running_mean.copy_(statistics.mean[name])
+            if name in statistics.variance:
+                module.running_var.copy_(statistics.variance[name])
+    return module

@@ -1,0 +1,160 @@
+"""Images: a convolutional net of inverted residual blocks (MobileNetV2, arXiv 1801.04381).
+
+Elastic are the inner width of each block, the kernel of its depthwise convolution and the depth
+of each stage (Once-for-All, arXiv 1908.09791). The residual stream keeps its width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from tipsc.elastic.dims import Dim, largest
+from tipsc.elastic.layers import ElasticBatchNorm2d, ElasticConv2d, ElasticDepthwiseConv2d
+from tipsc.elastic.supernet import Supernet
+from tipsc.paths import Choice, Path, SearchSpace
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks that share a resolution.
+
+    Args:
+        channels: width of the residual stream.
+        depths: options for the number of blocks, for example (1, 2, 3).
+        expansions: options for inner width / input channels of a block.
+        kernels: options for the depthwise kernel, odd.
+        stride: of the first block.
+    """
+
+    channels: int
+    depths: tuple[int, ...]
+    expansions: tuple[int, ...] = (2, 4, 6)
+    kernels: tuple[int, ...] = (3,)
+    stride: int = 1
+
+
+class InvertedResidual(nn.Module):
+    """Expand (1x1), depthwise, project (1x1); with a skip where the shape allows it."""
+
+    def __init__(self, inputs: int, outputs: int, inner: Dim, kernel: Dim, stride: int) -> None:
+        super().__init__()
+        self.expands = not isinstance(inner, int) or inner != inputs
+        if self.expands:
+            self.expand = ElasticConv2d(inputs, inner, 1)
+            self.expand_norm = ElasticBatchNorm2d(inner)
+        self.depthwise = ElasticDepthwiseConv2d(inner, kernel, stride=stride)
+        self.depthwise_norm = ElasticBatchNorm2d(inner)
+        self.project = ElasticConv2d(inner, outputs, 1)
+        self.project_norm = ElasticBatchNorm2d(outputs)
+        self.activation = nn.ReLU6()
+        self.skips = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        y = x
+        if self.expands:
+            y = self.activation(self.expand_norm(self.expand(y, path), path))
+        y = self.activation(self.depthwise_norm(self.depthwise(y, path), path))
+        y = self.project_norm(self.project(y, path), path)
+        return x + y if self.skips else y
+
+
+class MobileNet(Supernet):
+    """Stem, stages of inverted residual blocks, head convolution, pooling, classifier."""
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        input_shape: tuple[int, int, int],
+        stem: int,
+        stages: Sequence[Stage],
+        head: int,
+        stem_stride: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        choices: list[Choice] = []
+        blocks: list[list[tuple[int, Dim, Dim]]] = []
+        inputs = stem
+        for s, stage in enumerate(stages):
+            depth = Choice(f"stage{s}.depth", stage.depths)
+            if len(stage.depths) > 1:
+                choices.append(depth)
+            blocks.append([])
+            for b in range(depth.largest):
+                gate = depth.name if b >= depth.smallest else None
+
+                def decide(
+                    what: str,
+                    options: tuple[int, ...],
+                    s: int = s,
+                    b: int = b,
+                    gate: str | None = gate,
+                ) -> Dim:
+                    if len(options) == 1:
+                        return options[0]
+                    choice = Choice(f"stage{s}.block{b}.{what}", options, gate, b + 1)
+                    choices.append(choice)
+                    return choice
+
+                width = decide("width", tuple(inputs * e for e in stage.expansions))
+                kernel = decide("kernel", stage.kernels)
+                blocks[-1].append((inputs, width, kernel))
+                inputs = stage.channels
+        super().__init__(SearchSpace(tuple(choices)), input_shape)
+
+        self.stem = ElasticConv2d(input_shape[0], stem, 3, stride=stem_stride)
+        self.stem_norm = ElasticBatchNorm2d(stem)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(
+                InvertedResidual(
+                    block_inputs, stage.channels, width, kernel, stage.stride if b == 0 else 1
+                )
+                for b, (block_inputs, width, kernel) in enumerate(stage_blocks)
+            )
+            for stage, stage_blocks in zip(stages, blocks, strict=True)
+        )
+        self.depths = [stage.depths for stage in stages]
+        self.head = ElasticConv2d(stages[-1].channels, head, 1)
+        self.head_norm = ElasticBatchNorm2d(head)
+        self.activation = nn.ReLU6()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(head, classes)
+        initialise(self)
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        """Images (N, C, H, W) -> logits (N, classes)."""
+        x = self.activation(self.stem_norm(self.stem(x, path), path))
+        for s, stage in enumerate(self.stages):
+            depth = path[f"stage{s}.depth"] if len(self.depths[s]) > 1 else self.depths[s][0]
+            for block in list(stage)[:depth]:
+                x = block(x, path)
+        x = self.activation(self.head_norm(self.head(x, path), path))
+        return self.classifier(self.dropout(self.flatten(self.pool(x))))
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation (arXiv 1502.01852) of all convolutions, by the fan-out."""
+    for layer in module.modules():
+        if isinstance(layer, ElasticConv2d):
+            fan = largest(layer.out_channels) * layer.weight[0, 0].numel() / largest(layer.groups)
+            nn.init.normal_(layer.weight, 0.0, (2.0 / fan) ** 0.5)
+
+
+def mobilenet_v2(
+    *, classes: int = 1000, input_shape: tuple[int, int, int] = (3, 224, 224)
+) -> Supernet:
+    """MobileNetV2 1.0 (3.5 M parameters) as the largest path; inner width and depth elastic."""
+    table = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
+    stages = [Stage(16, (1,), expansions=(1,))]
+    stages += [
+        Stage(channels, tuple(range(1, blocks + 1)), stride=stride)
+        for channels, blocks, stride in table
+    ]
+    return MobileNet(
+        classes=classes, input_shape=input_shape, stem=32, stages=stages, head=1280, dropout=0.2
+    )

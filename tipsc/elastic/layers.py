@@ -1,0 +1,306 @@
+"""Elastic layers: torch's layers, of which a path uses a part.
+
+A layer holds its weights in the largest size. On a path it uses a prefix of the channels and the
+centre of the kernel, so that paths share weights. ``layer(x, path)`` computes with that part;
+``layer.plain(path)`` is the torch layer that computes the same; ``layer.cuts(path)`` says which
+part of each tensor it is. The path is an argument of each call: a layer has no current path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tipsc.elastic.dims import Dim, at, largest
+from tipsc.paths import Path
+
+Cut: TypeAlias = tuple[slice, ...]
+
+
+class ElasticLayer(nn.Module):
+    """A layer with parameters of which a path uses a part.
+
+    A subclass gives :meth:`cuts` and :meth:`blank`; then :meth:`plain` and :meth:`part` work.
+    """
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        """For each parameter and buffer that is cut: the part that `path` uses."""
+        raise NotImplementedError
+
+    def blank(self, path: Path) -> nn.Module:
+        """The torch layer of the sizes on `path`, with any values."""
+        raise NotImplementedError
+
+    def part(self, name: str, path: Path) -> Tensor:
+        """A view of the part of one parameter or buffer that `path` uses."""
+        return getattr(self, name)[self.cuts(path)[name]]
+
+    def plain(self, path: Path) -> nn.Module:
+        """The torch layer that computes on `path` what this layer does; weights are copied."""
+        module = self.blank(path).train(self.training)
+        with torch.no_grad():
+            for name in self.cuts(path):
+                getattr(module, name).copy_(self.part(name, path))
+        return module
+
+    def extra_repr(self) -> str:
+        return ", ".join(
+            f"{key}={value}" for key, value in vars(self).items() if key in self._described
+        )
+
+    _described: tuple[str, ...] = ()
+
+
+def _prefix(*sizes: int) -> Cut:
+    return tuple(slice(0, size) for size in sizes)
+
+
+def _centre(kernel: int, full: int) -> slice:
+    start = (full - kernel) // 2
+    return slice(start, start + kernel)
+
+
+class _ElasticConv(ElasticLayer):
+    """Convolution over `_rank` axes; padding keeps the size at stride 1 for odd kernels."""
+
+    _rank: int
+    _torch_layer: type[nn.Module]
+    _described = ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups")
+
+    def __init__(
+        self,
+        in_channels: Dim,
+        out_channels: Dim,
+        kernel_size: Dim,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: Dim = 1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.dilation = dilation
+        self.groups = groups
+        full = self._torch_layer(
+            largest(in_channels),
+            largest(out_channels),
+            largest(kernel_size),
+            groups=largest(groups),
+            bias=bias,
+        )
+        self.weight = full.weight
+        self.bias = full.bias
+
+    def _padding(self, path: Path) -> int:
+        return self.dilation * (at(self.kernel_size, path) - 1) // 2
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        outputs = at(self.out_channels, path)
+        inputs = at(self.in_channels, path) // at(self.groups, path)
+        kernel = _centre(at(self.kernel_size, path), largest(self.kernel_size))
+        cuts = {"weight": _prefix(outputs, inputs) + (kernel,) * self._rank}
+        if self.bias is not None:
+            cuts["bias"] = _prefix(outputs)
+        return cuts
+
+    def blank(self, path: Path) -> nn.Module:
+        return self._torch_layer(
+            at(self.in_channels, path),
+            at(self.out_channels, path),
+            at(self.kernel_size, path),
+            stride=self.stride,
+            padding=self._padding(path),
+            dilation=self.dilation,
+            groups=at(self.groups, path),
+            bias=self.bias is not None,
+            device=self.weight.device,
+        )
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        convolve: Any = F.conv1d if self._rank == 1 else F.conv2d
+        return convolve(
+            x,
+            self.part("weight", path),
+            None if self.bias is None else self.part("bias", path),
+            stride=self.stride,
+            padding=self._padding(path),
+            dilation=self.dilation,
+            groups=at(self.groups, path),
+        )
+
+
+class ElasticConv1d(_ElasticConv):
+    """Conv1d, (N, C, L); see :class:`ElasticConv2d`."""
+
+    _rank, _torch_layer = 1, nn.Conv1d
+
+
+class ElasticConv2d(_ElasticConv):
+    """Conv2d, (N, C, H, W), whose channels and kernel size may depend on the path.
+
+    Args:
+        in_channels, out_channels: prefixes of the stored channels.
+        kernel_size: a smaller kernel is the centre of the stored one; use odd sizes.
+        groups: keep it fixed, or equal to both channels (depthwise).
+    """
+
+    _rank, _torch_layer = 2, nn.Conv2d
+
+
+class ElasticDepthwiseConv1d(ElasticConv1d):
+    """A Conv1d with one filter for each channel."""
+
+    def __init__(self, channels: Dim, kernel_size: Dim, *, stride: int = 1, dilation: int = 1):
+        super().__init__(
+            channels, channels, kernel_size, stride=stride, dilation=dilation, groups=channels
+        )
+
+
+class ElasticDepthwiseConv2d(ElasticConv2d):
+    """A Conv2d with one filter for each channel."""
+
+    def __init__(self, channels: Dim, kernel_size: Dim, *, stride: int = 1, dilation: int = 1):
+        super().__init__(
+            channels, channels, kernel_size, stride=stride, dilation=dilation, groups=channels
+        )
+
+
+class ElasticLinear(ElasticLayer):
+    """Linear on the last axis, (..., in_features) -> (..., out_features)."""
+
+    _described = ("in_features", "out_features")
+
+    def __init__(self, in_features: Dim, out_features: Dim, *, bias: bool = True) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        full = nn.Linear(largest(in_features), largest(out_features), bias=bias)
+        self.weight = full.weight
+        self.bias = full.bias
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        outputs, inputs = at(self.out_features, path), at(self.in_features, path)
+        cuts = {"weight": _prefix(outputs, inputs)}
+        if self.bias is not None:
+            cuts["bias"] = _prefix(outputs)
+        return cuts
+
+    def blank(self, path: Path) -> nn.Module:
+        return nn.Linear(
+            at(self.in_features, path),
+            at(self.out_features, path),
+            bias=self.bias is not None,
+            device=self.weight.device,
+        )
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        bias = None if self.bias is None else self.part("bias", path)
+        return F.linear(x, self.part("weight", path), bias)
+
+
+class ElasticLayerNorm(ElasticLayer):
+    """LayerNorm over the last axis, of which a path may use a prefix."""
+
+    _described = ("width",)
+
+    def __init__(self, width: Dim, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.width = width
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(largest(width)))
+        self.bias = nn.Parameter(torch.zeros(largest(width)))
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        cut = _prefix(at(self.width, path))
+        return {"weight": cut, "bias": cut}
+
+    def blank(self, path: Path) -> nn.Module:
+        return nn.LayerNorm(at(self.width, path), eps=self.eps, device=self.weight.device)
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        width = (at(self.width, path),)
+        return F.layer_norm(x, width, self.part("weight", path), self.part("bias", path), self.eps)
+
+
+class _ElasticBatchNorm(ElasticLayer):
+    """Batch norm whose statistics must be calibrated for each path (see train.calibrate).
+
+    While training, each batch is normalised with its own statistics. When the *scale is frozen*
+    (:func:`freeze_scales`) the variance is `running_var`, the same for all paths, and only the
+    mean is the batch's own: then all paths can share weights into which the norm was folded, and
+    each needs no more than its own bias.
+    """
+
+    _torch_layer: type[nn.Module]
+    _described = ("channels",)
+    scale_frozen: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: Dim, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.channels = channels
+        self.eps = eps
+        self.momentum = momentum
+        size = largest(channels)
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.register_buffer("running_mean", torch.zeros(size))
+        self.register_buffer("running_var", torch.ones(size))
+        self.register_buffer("scale_frozen", torch.zeros((), dtype=torch.bool))
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        cut = _prefix(at(self.channels, path))
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), cut)
+
+    def blank(self, path: Path) -> nn.Module:
+        return self._torch_layer(
+            at(self.channels, path),
+            eps=self.eps,
+            momentum=self.momentum,
+            device=self.weight.device,
+        )
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        mean, variance = self.part("running_mean", path), self.part("running_var", path)
+        weight, bias = self.part("weight", path), self.part("bias", path)
+        if self.training and self.scale_frozen:
+            own = x.mean([axis for axis in range(x.dim()) if axis != 1])
+            with torch.no_grad():
+                mean.lerp_(own, self.momentum)
+            shape = (-1,) + (1,) * (x.dim() - 2)
+            scale = weight * torch.rsqrt(variance + self.eps)
+            return x * scale.view(shape) + (bias - own * scale).view(shape)
+        return F.batch_norm(x, mean, variance, weight, bias, self.training, self.momentum, self.eps)
+
+
+class ElasticBatchNorm1d(_ElasticBatchNorm):
+    """Batch norm over (N, C) or (N, C, L)."""
+
+    _torch_layer = nn.BatchNorm1d
+
+
+class ElasticBatchNorm2d(_ElasticBatchNorm):
+    """Batch norm over (N, C, H, W)."""
+
+    _torch_layer = nn.BatchNorm2d
+
+
+def freeze_scales(module: nn.Module) -> None:
+    """From now on all paths normalise with the running variance, and only their own mean."""
+    for layer in module.modules():
+        if isinstance(layer, _ElasticBatchNorm):
+            layer.scale_frozen.fill_(True)
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether a path of this supernet needs calibration."""
+    return any(isinstance(layer, _ElasticBatchNorm) for layer in module.modules())

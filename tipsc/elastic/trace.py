@@ -1,0 +1,182 @@
+"""What a supernet computes on one path, as a graph of labelled steps.
+
+The same trace serves everything that must know the network's structure: extraction, lowering,
+the Markov chain's graph, and the counting of operations. It is made by torch.fx with the path as
+a constant, so that the supernet's control flow has been decided and each elastic layer is one
+node. Labels are stable: the same step has the same label on every path that takes it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from tipsc.elastic.layers import ElasticLayer
+from tipsc.elastic.supernet import Supernet
+from tipsc.errors import LoweringError
+from tipsc.paths import Path
+
+INPUT = "input"
+_PREFIX = "net."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation on one path.
+
+    Attributes:
+        label: stable across paths; a layer's label is its name in the supernet.
+        inputs: labels of the steps whose outputs it reads; ``"input"`` is the network's input.
+        module: the layer's name in the supernet, or "" for a function of torch or a parameter.
+        operation: "module", "parameter", or the function's name.
+        shape: of its output, for a batch of one.
+    """
+
+    label: str
+    inputs: tuple[str, ...]
+    module: str
+    operation: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A path's steps in the order of computation; the last one gives the output."""
+
+    path: Path
+    steps: tuple[Step, ...]
+    graph: fx.Graph
+
+    def nodes(self) -> Iterator[tuple[fx.Node, str]]:
+        """The fx nodes that compute (no placeholder, no output), with their labels."""
+        for node in self.graph.nodes:
+            if node.op not in ("placeholder", "output"):
+                yield node, node.meta["label"]
+
+
+class _Root(nn.Module):
+    """Binds the path, which fx must not see as an input."""
+
+    def __init__(self, net: Supernet, path: Path) -> None:
+        super().__init__()
+        self.net = net
+        self._path = path
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x, self._path)
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: Counter[str] = Counter()
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, ElasticLayer) or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if isinstance(m, ElasticLayer):
+            args = tuple(a for a in args if not isinstance(a, Path))
+            kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Path)}
+        return super().call_module(m, forward, args, kwargs)
+
+    def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(kind, target, *args, **kwargs)
+        if kind == "placeholder":
+            label = INPUT
+        elif kind in ("call_module", "get_attr"):
+            label = node.target = str(target).removeprefix(_PREFIX)
+        else:
+            scope = next(reversed(self.module_stack), "") if self.module_stack else ""
+            name = target if isinstance(target, str) else target.__name__
+            label = ".".join(filter(None, (scope.removeprefix("net").removeprefix("."), name)))
+        self._seen[label] += 1
+        count = self._seen[label]
+        node.meta["label"] = label if count == 1 else f"{label}#{count}"
+        return node
+
+
+def skeleton(supernet: Supernet) -> Supernet:
+    """A copy without values: shapes can be computed on it at no cost."""
+    return copy.deepcopy(supernet).to("meta").eval()
+
+
+def trace(supernet: Supernet, path: Path) -> Trace:
+    """The steps of `path`.
+
+    Trace many paths of one supernet from its :func:`skeleton`, which spares the arithmetic.
+
+    Raises:
+        LoweringError: the forward pass cannot be traced, with the reason that torch.fx gives.
+    """
+    tracer = _Tracer()
+    mode = supernet.training
+    supernet.eval()
+    try:
+        graph = tracer.trace(_Root(supernet, path))
+        shapes = _Shapes(supernet, graph, path).of_nodes()
+    except LoweringError:
+        raise
+    except Exception as error:
+        raise LoweringError(
+            f"the forward pass cannot be traced: {error}",
+            where=f"{type(supernet).__name__}, path {path.id}",
+            fix="let control flow depend on the path only, not on the values of tensors",
+        ) from error
+    finally:
+        supernet.train(mode)
+    steps = []
+    for node in graph.nodes:
+        if node.op in ("placeholder", "output") or node not in shapes:
+            continue
+        inputs = tuple(n.meta["label"] for n in node.all_input_nodes)
+        is_module = node.op == "call_module"
+        steps.append(
+            Step(
+                node.meta["label"],
+                inputs,
+                str(node.target) if is_module else "",
+                _operation(node),
+                shapes[node],
+            )
+        )
+    return Trace(path, tuple(steps), graph)
+
+
+def _operation(node: fx.Node) -> str:
+    if node.op == "call_module":
+        return "module"
+    if node.op == "get_attr":
+        return "parameter"
+    return node.target if isinstance(node.target, str) else node.target.__name__
+
+
+class _Shapes(fx.Interpreter):
+    """Runs the graph for a batch of one and notes the shape of each tensor."""
+
+    def __init__(self, supernet: Supernet, graph: fx.Graph, path: Path) -> None:
+        super().__init__(supernet, garbage_collect_values=False, graph=graph)
+        self._supernet = supernet
+        self._path = path
+
+    def of_nodes(self) -> dict[fx.Node, tuple[int, ...]]:
+        device = next(iter(self._supernet.parameters())).device
+        with torch.no_grad():
+            self.run(self._supernet.example(device=device))
+        return {
+            node: tuple(value.shape)
+            for node, value in self.env.items()
+            if isinstance(value, Tensor)
+        }
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        module = self.fetch_attr(target)
+        if isinstance(module, ElasticLayer):
+            return module(*args, self._path, **kwargs)
+        return module(*args, **kwargs)
