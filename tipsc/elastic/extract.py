@@ -67,7 +67,7 @@ def _plain(layer: nn.Module, name: str, path: Path, statistics: Statistics | Non
     if statistics is not None:
         with torch.no_grad():
             if name in statistics.mean:
-                module.running_mean.copy_(statistics.mean[name])
+                module.get_buffer("running_mean").copy_(statistics.mean[name])
             if name in statistics.variance:
-                module.running_var.copy_(statistics.variance[name])
+                module.get_buffer("running_var").copy_(statistics.variance[name])
     return module

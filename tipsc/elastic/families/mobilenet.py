@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -131,7 +132,7 @@ class MobileNet(Supernet):
         x = self.activation(self.stem_norm(self.stem(x, path), path))
         for s, stage in enumerate(self.stages):
             depth = path[f"stage{s}.depth"] if len(self.depths[s]) > 1 else self.depths[s][0]
-            for block in list(stage)[:depth]:
+            for block in list(stage.children())[:depth]:
                 x = block(x, path)
         x = self.activation(self.head_norm(self.head(x, path), path))
         return self.classifier(self.dropout(self.flatten(self.pool(x))))
@@ -141,8 +142,9 @@ def initialise(module: nn.Module) -> None:
     """He initialisation (arXiv 1502.01852) of all convolutions, by the fan-out."""
     for layer in module.modules():
         if isinstance(layer, ElasticConv2d):
-            fan = largest(layer.out_channels) * layer.weight[0, 0].numel() / largest(layer.groups)
-            nn.init.normal_(layer.weight, 0.0, (2.0 / fan) ** 0.5)
+            taps = largest(layer.kernel_size) ** 2
+            fan_out = taps * largest(layer.out_channels) / largest(layer.groups)
+            nn.init.normal_(cast(Tensor, layer.weight), 0.0, (2.0 / fan_out) ** 0.5)
 
 
 def mobilenet_v2(

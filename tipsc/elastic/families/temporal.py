@@ -91,6 +91,6 @@ class TemporalNet(Supernet):
         """Series (N, C, L) -> logits (N, classes)."""
         for s, stage in enumerate(self.stages):
             x = self.activation(self.entry_norms[s](self.entries[s](x, path), path))
-            for block in list(stage)[: path[f"stage{s}.depth"]]:
+            for block in list(stage.children())[: path[f"stage{s}.depth"]]:
                 x = block(x, path)
         return self.classifier(self.pool(x).flatten(1))
