@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ class Step:
         inputs: labels of the steps whose outputs it reads; ``"input"`` is the network's input.
         module: the layer's name in the supernet, or "" for a function of torch or a parameter.
         operation: "module", "parameter", or the function's name.
-        shape: of its output, for a batch of one.
+        shape: of its output, for a batch of one; () if it gives several tensors (a split).
     """
 
     label: str
@@ -47,11 +47,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    """A path's steps in the order of computation; the last one gives the output."""
+    """A path's steps in the order of computation; the last one gives the output.
+
+    Attributes:
+        constants: what is computed from shapes alone (a size, say), by label; for a batch of one.
+    """
 
     path: Path
     steps: tuple[Step, ...]
     graph: fx.Graph
+    constants: Mapping[str, object]
 
     def nodes(self) -> Iterator[tuple[fx.Node, str]]:
         """The fx nodes that compute (no placeholder, no output), with their labels."""
@@ -120,7 +125,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
     supernet.eval()
     try:
         graph = tracer.trace(_Root(supernet, path))
-        shapes = _Shapes(supernet, graph, path).of_nodes()
+        values = _Values(supernet, graph, path).of_nodes()
     except LoweringError:
         raise
     except Exception as error:
@@ -131,22 +136,28 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         ) from error
     finally:
         supernet.train(mode)
-    steps = []
+    steps: list[Step] = []
+    constants: dict[str, object] = {}
     for node in graph.nodes:
-        if node.op in ("placeholder", "output") or node not in shapes:
+        if node.op in ("placeholder", "output"):
             continue
-        inputs = tuple(n.meta["label"] for n in node.all_input_nodes)
-        is_module = node.op == "call_module"
-        steps.append(
-            Step(
-                node.meta["label"],
-                inputs,
-                str(node.target) if is_module else "",
-                _operation(node),
-                shapes[node],
-            )
+        value = values[node]
+        if not _is_tensors(value):
+            constants[node.meta["label"]] = value
+            continue
+        inputs = tuple(
+            n.meta["label"] for n in node.all_input_nodes if n.meta["label"] not in constants
         )
-    return Trace(path, tuple(steps), graph)
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        module = str(node.target) if node.op == "call_module" else ""
+        steps.append(Step(node.meta["label"], inputs, module, _operation(node), shape))
+    return Trace(path, tuple(steps), graph, constants)
+
+
+def _is_tensors(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return bool(value) and all(isinstance(item, Tensor) for item in value)
+    return isinstance(value, Tensor)
 
 
 def _operation(node: fx.Node) -> str:
@@ -157,23 +168,19 @@ def _operation(node: fx.Node) -> str:
     return node.target if isinstance(node.target, str) else node.target.__name__
 
 
-class _Shapes(fx.Interpreter):
-    """Runs the graph for a batch of one and notes the shape of each tensor."""
+class _Values(fx.Interpreter):
+    """Runs the graph for a batch of one and keeps the value of each node."""
 
     def __init__(self, supernet: Supernet, graph: fx.Graph, path: Path) -> None:
         super().__init__(supernet, garbage_collect_values=False, graph=graph)
         self._supernet = supernet
         self._path = path
 
-    def of_nodes(self) -> dict[fx.Node, tuple[int, ...]]:
+    def of_nodes(self) -> dict[fx.Node, Any]:
         device = next(iter(self._supernet.parameters())).device
         with torch.no_grad():
             self.run(self._supernet.example(device=device))
-        return {
-            node: tuple(value.shape)
-            for node, value in self.env.items()
-            if isinstance(value, Tensor)
-        }
+        return self.env
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)

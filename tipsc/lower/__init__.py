@@ -1,0 +1,20 @@
+"""Lowering: one export, a graph for each path by surgery, one weight store."""
+
+from tipsc.lower.lower import Lowered, PathBytes, lower
+from tipsc.lower.surgery import LOCATION, PathGraph, check_model
+from tipsc.lower.verify import Difference, compare
+from tipsc.lower.weights import ALIGNMENT, Weight, WeightStore
+
+__all__ = [
+    "ALIGNMENT",
+    "LOCATION",
+    "Difference",
+    "Lowered",
+    "PathBytes",
+    "PathGraph",
+    "Weight",
+    "WeightStore",
+    "check_model",
+    "compare",
+    "lower",
+]

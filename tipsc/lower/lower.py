@@ -1,0 +1,110 @@
+"""From a supernet to portable graphs of some of its paths."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from onnx import TensorProto
+
+from tipsc.elastic.statistics import Statistics
+from tipsc.elastic.supernet import Supernet
+from tipsc.errors import LoweringError
+from tipsc.lower.plan import Planner
+from tipsc.lower.surgery import build_graph
+from tipsc.lower.template import export_templates
+from tipsc.lower.weights import WeightStore
+from tipsc.paths import Path
+
+_ONNX_TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
+
+
+@dataclass(frozen=True)
+class PathBytes:
+    """Weight bytes of a path: used together with other paths, and its alone."""
+
+    shared: int
+    private: int
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Portable graphs of paths over one weight store.
+
+    Attributes:
+        weights: the store.
+        graphs: by path id; a serialised ONNX ModelProto each, input "input", output "output".
+        sizes: by path id.
+        input_shape, output_shape: batch included.
+        input_dtype: as numpy spells it.
+    """
+
+    weights: bytes
+    graphs: Mapping[str, bytes]
+    sizes: Mapping[str, PathBytes]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    input_dtype: str
+
+
+def lower(
+    supernet: Supernet,
+    paths: Sequence[Path],
+    statistics: Mapping[str, Statistics] | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Lowered:
+    """Exports the largest path once, and makes the graph of each path by surgery.
+
+    Args:
+        paths: of the supernet's space.
+        statistics: by path id, from calibration; needed where the supernet has batch norms.
+        progress: called with (done, all) after each path.
+
+    Raises:
+        LoweringError: the supernet, or one of the paths, cannot be expressed.
+    """
+    if not paths:
+        raise LoweringError("there is no path to lower", fix="give at least one")
+    statistics = statistics or {}
+    mode = supernet.training
+    supernet.eval()
+    try:
+        planner = Planner(supernet)
+        example = supernet.example()
+        templates = export_templates(planner.plan(supernet.space.largest), example)
+        store = WeightStore()
+        graphs = {}
+        for done, path in enumerate(paths, 1):
+            operations = planner.plan(path, statistics.get(path.id))
+            graphs[path.id] = build_graph(
+                path.id,
+                operations,
+                templates,
+                store,
+                tuple(example.shape),
+                _ONNX_TYPES[supernet.input_dtype],
+            )
+            if progress:
+                progress(done, len(paths))
+    finally:
+        supernet.train(mode)
+    readers = Counter(
+        offset for graph in graphs.values() for offset in {use.offset for use in graph.uses}
+    )
+    return Lowered(
+        store.to_bytes(),
+        {path_id: graph.model for path_id, graph in graphs.items()},
+        {
+            path_id: PathBytes(
+                sum(use.used for use in graph.uses if readers[use.offset] > 1),
+                sum(use.used for use in graph.uses if readers[use.offset] == 1),
+            )
+            for path_id, graph in graphs.items()
+        },
+        tuple(example.shape),
+        operations[-1].shape,
+        str(supernet.input_dtype).removeprefix("torch."),
+    )

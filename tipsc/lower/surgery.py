@@ -1,0 +1,251 @@
+"""A path's ONNX graph, put together from templates and the weight store."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import nn
+
+from tipsc.errors import LoweringError
+from tipsc.lower.plan import Operation
+from tipsc.lower.template import OPSET, Template
+from tipsc.lower.weights import Use, Weight, WeightStore, use_of
+
+LOCATION = "weights"
+_INLINE_BYTES = 64  # smaller tensors cost less inside the graph than a reference to the store
+_SHAPED = ("Reshape", "Expand")
+
+
+@dataclass(frozen=True)
+class PathGraph:
+    """A path as a portable graph.
+
+    Attributes:
+        model: a serialised ONNX ModelProto; its weights are external data at ``"weights"``, by
+            offset and length in the weight store.
+        uses: what it uses of each stored tensor.
+    """
+
+    model: bytes
+    uses: tuple[Use, ...]
+
+
+def build_graph(
+    name: str,
+    operations: Sequence[Operation],
+    templates: Mapping[str, Template],
+    store: WeightStore,
+    input_shape: tuple[int, ...],
+    input_type: int = TensorProto.FLOAT,
+) -> PathGraph:
+    """The graph of a planned path.
+
+    Args:
+        name: of the graph, the path's id.
+        templates: from an export of a path that has all of these operations.
+        store: gets the weights that it does not have yet.
+        input_shape: batch included.
+        input_type: an ONNX element type.
+
+    Raises:
+        LoweringError: an operation differs from its template in a way that surgery cannot follow.
+    """
+    return _Surgery(templates, store).run(name, operations, input_shape, input_type)
+
+
+class _Surgery:
+    def __init__(self, templates: Mapping[str, Template], store: WeightStore) -> None:
+        self._templates = templates
+        self._store = store
+        self._nodes: list[NodeProto] = []
+        self._initializers: dict[str, TensorProto] = {}
+        self._uses: dict[Use, None] = {}
+        self._views: set[str] = set()
+
+    def run(
+        self,
+        name: str,
+        operations: Sequence[Operation],
+        input_shape: tuple[int, ...],
+        input_type: int,
+    ) -> PathGraph:
+        values: dict[str, list[str]] = {"input": ["input"]}
+        for index, operation in enumerate(operations):
+            values[operation.label] = self._place(f"t{index}", operation, values)
+        last = values[operations[-1].label][0]
+        self._nodes.append(helper.make_node("Identity", [last], ["output"]))
+        self._end_with_output(last)
+        graph = helper.make_graph(
+            self._nodes,
+            name,
+            [helper.make_tensor_value_info("input", input_type, input_shape)],
+            [helper.make_tensor_value_info("output", TensorProto.FLOAT, operations[-1].shape)],
+            list(self._initializers.values()),
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="tipsc"
+        )
+        model.ir_version = 10
+        return PathGraph(model.SerializeToString(deterministic=True), tuple(self._uses))
+
+    def _end_with_output(self, last: str) -> None:
+        """Lets the last node write the output itself, where one node makes it."""
+        makers = [node for node in self._nodes[:-1] if last in node.output]
+        readers = [node for node in self._nodes[:-1] if last in node.input]
+        if makers and not readers:
+            makers[0].output[:] = ["output" if o == last else o for o in makers[0].output]
+            self._nodes.pop()
+
+    def _place(
+        self, prefix: str, operation: Operation, values: Mapping[str, list[str]]
+    ) -> list[str]:
+        template = self._template_of(operation)
+        inputs = [values[label] for label in operation.inputs]
+        if not template.nodes:
+            if operation.item is not None:
+                return [inputs[0][operation.item]]
+            if not inputs:
+                return [self._weight(operation.weights["value"])]
+            return inputs[0]
+        names = {f"in:{i}": value[0] for i, value in enumerate(inputs)}
+        names |= {name: self._constant(value) for name, value in template.constants.items()}
+        for node in template.nodes:
+            placed = NodeProto()
+            placed.CopyFrom(node)
+            placed.input[:] = [self._name(prefix, name, names, operation) for name in node.input]
+            placed.output[:] = [self._name(prefix, name, names, operation) for name in node.output]
+            self._fit(placed, node, template, operation)
+            self._nodes.append(placed)
+        return [f"{prefix}:out:{i}" for i in range(template.outputs)]
+
+    def _template_of(self, operation: Operation) -> Template:
+        template = self._templates.get(operation.label)
+        if template is None:
+            raise LoweringError(
+                "is not on the largest path, so that one export cannot serve it",
+                where=f"operation {operation.label}",
+                fix="make every operation of a smaller path part of the largest",
+            )
+        if len(template.inputs) != len(operation.inputs):
+            raise LoweringError(
+                "takes another number of inputs than on the largest path",
+                where=f"operation {operation.label}",
+                expected=len(template.inputs),
+                got=len(operation.inputs),
+            )
+        return template
+
+    def _name(self, prefix: str, name: str, names: dict[str, str], operation: Operation) -> str:
+        if name.startswith("weight:"):
+            return self._weight(operation.weights[name.removeprefix("weight:")])
+        if not name:
+            return ""
+        return names.setdefault(name, f"{prefix}:{name}")
+
+    def _fit(
+        self, placed: NodeProto, node: NodeProto, template: Template, operation: Operation
+    ) -> None:
+        """Adapts what a template holds of the sizes on the largest path."""
+        module = operation.module
+        if node.op_type == "Conv" and isinstance(module, nn.Conv1d | nn.Conv2d):
+            for attribute in placed.attribute:
+                if attribute.name == "kernel_shape":
+                    attribute.ints[:] = module.kernel_size
+                elif attribute.name == "group":
+                    attribute.i = module.groups
+                elif attribute.name == "pads" and not isinstance(module.padding, str):
+                    attribute.ints[:] = module.padding * 2
+        elif operation.shape != template.shape and node.op_type in _SHAPED:
+            stated = template.constants.get(node.input[1])
+            if stated is None or tuple(stated) != template.shape:
+                raise LoweringError(
+                    f"holds an inner {node.op_type} whose size depends on the path",
+                    where=f"operation {operation.label}",
+                    fix="write it as separate reshapes",
+                )
+            placed.input[1] = self._constant(np.asarray(operation.shape, np.int64))
+
+    def _constant(self, value: np.ndarray) -> str:
+        data = np.ascontiguousarray(value)
+        digest = hashlib.sha256(f"{data.dtype}{data.shape}".encode() + data.tobytes())
+        name = f"c:{digest.hexdigest()[:12]}"
+        if name not in self._initializers:
+            self._initializers[name] = numpy_helper.from_array(data, name)
+        return name
+
+    def _weight(self, weight: Weight) -> str:
+        """The name under which nodes can read a weight in float32, as the path uses it."""
+        if math.prod(weight.shape) * weight.full.itemsize <= _INLINE_BYTES:
+            return self._constant(weight.value.astype(_readable(weight.full.dtype)))
+        stored = self._store.add(weight.full)
+        self._uses[use_of(weight, stored)] = None
+        first = weight.cut[0]
+        is_prefix = first.start in (None, 0)
+        rows = weight.shape[0] if is_prefix else weight.full.shape[0]
+        name = f"{weight.name}[{stored.offset},{rows}]"
+        if name not in self._initializers:
+            row_bytes = stored.length // weight.full.shape[0]
+            self._initializers[name] = _external(
+                name,
+                weight.full.dtype,
+                (rows, *weight.full.shape[1:]),
+                stored.offset,
+                rows * row_bytes,
+            )
+        read = self._sliced(name, weight, skip_first=is_prefix)
+        if weight.full.dtype == np.float16:
+            read = self._once(f"{read}:f32", "Cast", [read], to=TensorProto.FLOAT)
+        return read
+
+    def _sliced(self, name: str, weight: Weight, *, skip_first: bool) -> str:
+        cuts = [
+            (axis, *cut.indices(size)[:2])
+            for axis, (cut, size) in enumerate(zip(weight.cut, weight.full.shape, strict=True))
+            if cut.indices(size)[:2] != (0, size) and not (skip_first and axis == 0)
+        ]
+        if not cuts:
+            return name
+        axes, starts, ends = (np.asarray(column, np.int64) for column in zip(*cuts, strict=True))
+        inputs = [name, self._constant(starts), self._constant(ends), self._constant(axes)]
+        return self._once(f"{name}:{'x'.join(map(str, weight.shape))}", "Slice", inputs)
+
+    def _once(self, output: str, op_type: str, inputs: list[str], **attributes: Any) -> str:
+        if output not in self._views:
+            self._views.add(output)
+            self._nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
+        return output
+
+
+def _readable(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def _external(
+    name: str, dtype: np.dtype, shape: tuple[int, ...], offset: int, length: int
+) -> TensorProto:
+    tensor = TensorProto(name=name, dims=shape, data_location=TensorProto.EXTERNAL)
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(dtype)
+    for key, value in (("location", LOCATION), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def check_model(model: bytes) -> None:
+    """onnx's own checker on a graph, weights apart.
+
+    Raises:
+        LoweringError: with what the checker says.
+    """
+    try:
+        onnx.checker.check_graph(
+            onnx.load_from_string(model).graph,
+        )
+    except Exception as error:  # its own exception type is not exported
+        raise LoweringError(f"the path's graph is not valid ONNX: {error}") from error

@@ -1,0 +1,232 @@
+"""ONE export of the largest path, cut into a template for each operation.
+
+Each operation is a submodule of the module that is exported, so that the exporter's own record
+of scopes says which ONNX nodes belong to which operation. A path's graph is then put together
+from the templates of its operations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor, nn
+
+from tipsc.errors import LoweringError
+from tipsc.lower.plan import Operation
+
+OPSET = 20
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+@dataclass(frozen=True)
+class Template:
+    """The ONNX nodes of one operation.
+
+    Values are named ``in:0``, ``in:1`` ... (inputs), ``out:0`` ... (outputs), ``weight:NAME``,
+    and anything else inside. An operation without nodes hands its input on.
+
+    Attributes:
+        nodes: in the order of computation.
+        constants: small tensors that the nodes read, by the name they have there.
+        outputs: how many.
+        inputs, shape: of the operation on the path that was exported.
+    """
+
+    nodes: tuple[NodeProto, ...]
+    constants: Mapping[str, np.ndarray]
+    outputs: int
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+class _Assembled(nn.Module):
+    """Runs operations one after the other; operation i is the submodule ``op<i>``."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        super().__init__()
+        for index, operation in enumerate(operations):
+            self.add_module(f"op{index}", operation.module)
+        self._wiring = [(o.label, o.inputs) for o in operations]
+
+    def forward(self, x: Tensor) -> Tensor:
+        values: dict[str, Any] = {"input": x}
+        for index, (label, inputs) in enumerate(self._wiring):
+            values[label] = getattr(self, f"op{index}")(*(values[i] for i in inputs))
+        return values[self._wiring[-1][0]]
+
+
+def export_templates(operations: Sequence[Operation], example: Tensor) -> dict[str, Template]:
+    """Exports a path once and gives the template of each of its operations, by label.
+
+    Args:
+        operations: a plan.
+        example: an input of batch 1.
+
+    Raises:
+        LoweringError: torch.onnx cannot export the path, or an operation has no clear border.
+    """
+    model = _export(_Assembled(operations).eval(), example)
+    graph = model.graph
+    groups: dict[int, list[NodeProto]] = {index: [] for index in range(len(operations))}
+    constants = {}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = _constant(node)
+        else:
+            groups[_operation_of(node)].append(node)
+    types = {v.name: v.type.tensor_type.elem_type for v in graph.value_info}
+    types |= {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
+    parameters = {tensor.name for tensor in graph.initializer}
+    constants |= {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if not tensor.name.startswith("op")
+    }
+    read_later = {name for node in graph.node for name in node.input} | {graph.output[0].name}
+
+    values: dict[str, list[str]] = {"input": [graph.input[0].name]}
+    templates = {}
+    for index, operation in enumerate(operations):
+        inputs = [values[label][0] for label in operation.inputs]
+        nodes = list(_fold_constants(groups[index], constants, types))
+        made = [name for node in nodes for name in node.output]
+        inner = {name for node in nodes for name in node.input}
+        outer = {
+            name for i, group in groups.items() if i != index for n in group for name in n.input
+        }
+        outputs = [n for n in made if n in outer or n == graph.output[0].name]
+        if operation.item is not None and not nodes:
+            values[operation.label] = [values[operation.inputs[0]][operation.item]]
+        elif not nodes:
+            values[operation.label] = _pass_on(operation, values, parameters, index)
+        else:
+            values[operation.label] = outputs or [n for n in made if n not in inner][:1]
+        names = {name: f"in:{i}" for i, name in reversed(list(enumerate(inputs)))}
+        names |= {name: f"out:{i}" for i, name in enumerate(values[operation.label]) if nodes}
+        names |= {
+            p: "weight:" + p.partition(".")[2] for p in parameters if p.startswith(f"op{index}.")
+        }
+        used = {}
+        for name in inner - set(made) - set(names):
+            if name not in constants:
+                raise LoweringError(
+                    f"reads the value {name}, which is not one of its inputs",
+                    where=f"operation {operation.label}",
+                    fix="report this model: its ONNX export mixes operations",
+                )
+            used[name] = constants[name]
+        templates[operation.label] = Template(
+            tuple(
+                _renamed(node, names) for node in nodes if set(node.output) & (read_later | inner)
+            ),
+            used,
+            len(values[operation.label]),
+            operation.inputs,
+            operation.shape,
+        )
+    return templates
+
+
+def _pass_on(
+    operation: Operation, values: Mapping[str, list[str]], parameters: set[str], index: int
+) -> list[str]:
+    if not operation.inputs:  # a parameter that others read
+        return [name for name in parameters if name.startswith(f"op{index}.")]
+    return values[operation.inputs[0]]
+
+
+def _export(module: nn.Module, example: Tensor) -> onnx.ModelProto:
+    try:
+        with _silence(), torch.no_grad():
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                optimize=False,
+                opset_version=OPSET,
+                verbose=False,
+                input_names=["input"],
+                output_names=["output"],
+            )
+    except Exception as error:
+        raise LoweringError(
+            f"torch.onnx cannot export the largest path: {str(error).strip().splitlines()[0]}",
+            fix="replace the layer that it names, or file the model as an issue",
+        ) from error
+    assert program is not None
+    return onnx.shape_inference.infer_shapes(program.model_proto)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter reports its progress on stdout and warns of packages it can do without."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _operation_of(node: NodeProto) -> int:
+    scopes = next((p.value for p in node.metadata_props if p.key == _SCOPES), "")
+    for scope in scopes.replace("'", " ").replace(",", " ").split():
+        if scope.startswith("op") and scope[2:].isdigit():
+            return int(scope[2:])
+    raise LoweringError(
+        f"ONNX node {node.name} ({node.op_type}) belongs to no operation", got=scopes or "no scope"
+    )
+
+
+def _constant(node: NodeProto) -> np.ndarray:
+    attribute = node.attribute[0]
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, TensorProto):
+        return numpy_helper.to_array(value)
+    is_float = attribute.name.startswith("value_float")
+    return np.asarray(value, dtype=np.float32 if is_float else np.int64)
+
+
+def _fold_constants(
+    nodes: Sequence[NodeProto], constants: dict[str, np.ndarray], types: Mapping[str, int]
+) -> Iterator[NodeProto]:
+    """Evaluates what depends on constants alone (not on weights); yields the other nodes."""
+    for node in nodes:
+        if node.op_type == "CastLike" and node.input[0] in constants:
+            dtype = helper.tensor_dtype_to_np_dtype(types[node.input[1]])
+            constants[node.output[0]] = constants[node.input[0]].astype(dtype)
+        elif node.input and all(name in constants for name in node.input if name):
+            graph = helper.make_graph([node], "fold", [], [])
+            graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output)
+            graph.input.extend(onnx.ValueInfoProto(name=name) for name in node.input if name)
+            model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+            feeds = {name: constants[name] for name in node.input if name}
+            results: Any = ReferenceEvaluator(model).run(None, feeds)
+            constants.update(zip(node.output, results, strict=True))
+        else:
+            yield node
+
+
+def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    del copy.metadata_props[:]
+    copy.ClearField("doc_string")
+    copy.ClearField("name")
+    copy.input[:] = [names.get(name, name) for name in node.input]
+    copy.output[:] = [names.get(name, name) for name in node.output]
+    return copy

@@ -1,0 +1,97 @@
+"""The weight store: each tensor once, and paths that read parts of it.
+
+A part that is a prefix along the first axis is a prefix of the tensor's bytes, so that a graph
+can refer to it as it stands. Any other part is a Slice of the whole tensor, which every runtime
+folds when it loads the graph. Either way the store holds the largest size once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+ALIGNMENT = 64  # bytes; what runtimes want of weights that they read in place
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The part of a stored tensor that one path uses.
+
+    Attributes:
+        name: the parameter's name in the supernet.
+        full: the tensor as it is stored.
+        cut: the part used, a slice for each axis.
+    """
+
+    name: str
+    full: np.ndarray
+    cut: tuple[slice, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the part."""
+        return tuple(
+            len(range(*s.indices(size))) for s, size in zip(self.cut, self.full.shape, strict=True)
+        )
+
+    @property
+    def value(self) -> np.ndarray:
+        """The part itself."""
+        return self.full[self.cut]
+
+
+def whole(name: str, value: np.ndarray) -> Weight:
+    """A weight of which all is used."""
+    return Weight(name, value, tuple(slice(0, size) for size in value.shape))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a tensor lies in the store, in bytes."""
+
+    offset: int
+    length: int
+
+
+class WeightStore:
+    """Collects tensors by content; equal tensors are stored once."""
+
+    def __init__(self) -> None:
+        self._blob = bytearray()
+        self._by_content: dict[bytes, Stored] = {}
+        self._by_identity: dict[int, tuple[np.ndarray, Stored]] = {}
+
+    def add(self, value: np.ndarray) -> Stored:
+        """Stores a tensor, unless one with the same bytes is there."""
+        known = self._by_identity.get(id(value))
+        if known is not None:
+            return known[1]
+        data = np.ascontiguousarray(value).tobytes()
+        key = hashlib.sha256(data).digest()
+        if key not in self._by_content:
+            self._blob += bytes(-len(self._blob) % ALIGNMENT)
+            self._by_content[key] = Stored(len(self._blob), len(data))
+            self._blob += data
+        stored = self._by_content[key]
+        self._by_identity[id(value)] = (value, stored)  # keeps it alive, so that its id stays its
+        return stored
+
+    def to_bytes(self) -> bytes:
+        """The store as it is written to a file."""
+        return bytes(self._blob)
+
+
+@dataclass(frozen=True)
+class Use:
+    """Bytes that a path uses of one stored tensor."""
+
+    offset: int
+    used: int
+
+
+def use_of(weight: Weight, stored: Stored) -> Use:
+    """What a path uses of a stored tensor by reading `weight`."""
+    return Use(stored.offset, math.prod(weight.shape) * weight.full.itemsize)
