@@ -1,0 +1,21 @@
+"""The engine file: K path graphs and one copy of the weights in one hashed, mmapped file.
+
+Needs the standard library alone. :mod:`tipsc.runtime` runs what is read here.
+"""
+
+from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine.read import EngineFile, parse_engine, read_engine
+from tipsc.engine.unpack import unpack
+from tipsc.engine.write import write_engine
+
+__all__ = [
+    "EngineFile",
+    "Latency",
+    "Manifest",
+    "PathEntry",
+    "TensorSpec",
+    "parse_engine",
+    "read_engine",
+    "unpack",
+    "write_engine",
+]

@@ -1,0 +1,26 @@
+"""Run an engine: numpy, one backend, and nothing of the compiler.
+
+::
+
+    with Engine.open("model-host.tipsc") as engine:
+        path = engine.pick(budget_ms=12)
+        logits = engine.run(image, path=path)
+"""
+
+from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.runtime.context import Context
+from tipsc.runtime.engine import Engine
+from tipsc.runtime.governor import Governor, Result
+from tipsc.runtime.pick import pick
+
+__all__ = [
+    "Context",
+    "Engine",
+    "Governor",
+    "Latency",
+    "Manifest",
+    "PathEntry",
+    "Result",
+    "TensorSpec",
+    "pick",
+]

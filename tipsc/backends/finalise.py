@@ -1,0 +1,115 @@
+"""Finalise the path graphs of an engine for ONNX Runtime on this machine.
+
+Each portable graph is optimised and laid out for this machine's instruction set by ONNX Runtime
+itself, which writes the result with its weights in a file of its own. The weights of all paths
+are then stored once in one file, and the graphs point there.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from tipsc.engine.atomic import write_through
+from tipsc.engine.external import External, rewrite_external
+from tipsc.engine.format import WEIGHTS_LOCATION
+from tipsc.engine.read import EngineFile
+from tipsc.errors import EngineDeviceError
+
+#: of what is written here; a new number makes old caches unused
+FORMAT = 1
+BLOB = "weights.bin"
+#: bytes; of a tensor in the blob: the widest vector load, and a cache line
+_ALIGNMENT = 64
+#: bytes; below this a tensor costs less inside its graph, and shapes must be readable there
+_MIN_EXTERNAL = 128
+
+
+def finalise(engine: EngineFile, folder: Path) -> None:
+    """Write ``<path id>.onnx`` for each path and one ``weights.bin`` into the empty `folder`.
+
+    Raises:
+        EngineDeviceError: ONNX Runtime refuses a path.
+        OSError: `folder` cannot be written.
+    """
+    portable_weights = folder / WEIGHTS_LOCATION
+    write_through(portable_weights, [engine.weights])
+    ids = [path.id for path in engine.manifest.paths]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda path: _optimise(engine.graph(path), folder, path), ids))
+    portable_weights.unlink()
+
+    blob = Blob()
+    for path in reversed(ids):  # the largest first, so that the others' tensors begin its own
+        graph, weights = folder / f"{path}.onnx", folder / f"{path}.bin"
+        with _mapped(weights) as content:
+            rewritten = rewrite_external(
+                graph.read_bytes(), lambda reference: blob.add(content, reference), str(graph)
+            )
+        write_through(graph, [rewritten])
+        weights.unlink(missing_ok=True)
+    write_through(folder / BLOB, [blob.content])
+
+
+class Blob:
+    """Tensors by content, each stored once; one that begins another is stored within it."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self._offsets: dict[bytes, list[tuple[int, int]]] = {}
+
+    def add(self, file: memoryview, reference: External) -> External:
+        """Store the bytes that `reference` names in `file`; where they are now."""
+        tensor = file[reference.offset : reference.offset + reference.length]
+        if len(tensor) != reference.length:
+            raise EngineDeviceError("ONNX Runtime wrote a reference to bytes that are not there")
+        stored = self._offsets.setdefault(bytes(tensor[:_ALIGNMENT]), [])
+        for offset, length in stored:
+            if length >= len(tensor) and self.content[offset : offset + len(tensor)] == tensor:
+                return External(BLOB, offset, len(tensor))
+        self.content += bytes(-len(self.content) % _ALIGNMENT)
+        offset = len(self.content)
+        self.content += tensor
+        stored.append((offset, len(tensor)))
+        return External(BLOB, offset, len(tensor))
+
+
+def _optimise(graph: bytes, folder: Path, path: str) -> None:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.optimized_model_filepath = str(folder / f"{path}.onnx")
+    for name, value in {
+        "session.disable_prepacking": "1",  # this session never runs
+        "session.optimized_model_external_initializers_file_name": f"{path}.bin",
+        "session.optimized_model_external_initializers_min_size_in_bytes": str(_MIN_EXTERNAL),
+    }.items():
+        options.add_session_config_entry(name, value)
+    portable = folder / f"{path}.portable.onnx"  # beside the weights, which it names
+    portable.write_bytes(graph)
+    try:
+        ort.InferenceSession(str(portable), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no base class of its own errors
+        raise EngineDeviceError(f"ONNX Runtime refuses path {path}: {error}") from error
+    finally:
+        portable.unlink()
+
+
+@contextmanager
+def _mapped(file: Path) -> Iterator[memoryview]:
+    if not file.exists() or file.stat().st_size == 0:
+        yield memoryview(b"")
+        return
+    with (
+        file.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        memoryview(data) as view,
+    ):
+        yield view

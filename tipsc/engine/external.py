@@ -1,0 +1,179 @@
+"""References from an ONNX model to external data: list them, or point them elsewhere.
+
+A reader and rewriter of the protobuf wire format (https://protobuf.dev/programming-guides/encoding)
+that knows only the fields on the way from a ModelProto to its tensors' ``external_data``, so the
+runtime needs no onnx package. Everything else is copied untouched. Every length is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tipsc.engine.format import WEIGHTS_LOCATION
+from tipsc.errors import EngineDamagedError
+
+_EXTERNAL_DATA = 13  # of TensorProto: repeated StringStringEntryProto
+_TENSOR: dict[int, Any] = {}
+_GRAPH: dict[int, Any] = {5: _TENSOR}  # initializer
+_ATTRIBUTE = {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH}  # t, g, tensors, graphs
+_GRAPH[1] = {5: _ATTRIBUTE}  # node, its attribute
+_MODEL = {7: _GRAPH}
+_MAX_DEPTH = 64
+
+
+@dataclass(frozen=True)
+class External:
+    """Bytes `offset` to `offset + length` of the file `location`."""
+
+    location: str
+    offset: int
+    length: int
+
+
+def external_data(model: bytes, where: str = "model") -> list[External]:
+    """All references of a serialised ModelProto, in file order.
+
+    Raises:
+        EngineDamagedError: `model` is not well-formed.
+    """
+    found: list[External] = []
+
+    def note(reference: External) -> External:
+        found.append(reference)
+        return reference
+
+    rewrite_external(model, note, where)
+    return found
+
+
+def rewrite_external(
+    model: bytes, replace: Callable[[External], External], where: str = "model"
+) -> bytes:
+    """The same model with each reference replaced by what `replace` gives for it.
+
+    Raises:
+        EngineDamagedError: `model` is not well-formed.
+    """
+    return _rewrite(memoryview(model), _MODEL, replace, where, 0)
+
+
+def check_external(model: bytes, weights_length: int, where: str) -> None:
+    """Make sure that a path graph refers to nothing but bytes of the weight store.
+
+    Raises:
+        EngineDamagedError: it does, or `model` is not well-formed.
+    """
+    for reference in external_data(model, where):
+        if reference.location != WEIGHTS_LOCATION:
+            raise EngineDamagedError(
+                "refers to another file than the weights", where=where, got=reference.location
+            )
+        if reference.offset + reference.length > weights_length:
+            raise EngineDamagedError(
+                "refers to bytes outside the weights",
+                where=where,
+                expected=f"end <= {weights_length}",
+                got=reference.offset + reference.length,
+            )
+
+
+def _rewrite(
+    message: memoryview,
+    schema: dict[int, Any],
+    replace: Callable[[External], External],
+    where: str,
+    depth: int,
+) -> bytes:
+    if depth > _MAX_DEPTH:
+        raise EngineDamagedError("graphs are nested too deeply", where=where)
+    out = bytearray()
+    entries: dict[str, str] = {}
+    for number, start, payload, end in _fields(message, where):
+        inner = schema.get(number)
+        if schema is _TENSOR and number == _EXTERNAL_DATA and payload is not None:
+            key, value = _entry(payload, where)
+            entries[key] = value
+        elif inner is not None and payload is not None:
+            body = _rewrite(payload, inner, replace, where, depth + 1)
+            out += _varint(number << 3 | 2) + _varint(len(body)) + body
+        else:
+            out += message[start:end]
+    if entries:
+        reference = replace(_reference(entries, where))
+        for key, value in vars(reference).items():
+            body = _field(1, key.encode()) + _field(2, str(value).encode())
+            out += _field(_EXTERNAL_DATA, body)
+    return bytes(out)
+
+
+def _reference(entries: dict[str, str], where: str) -> External:
+    numbers = {}
+    for key in ("offset", "length"):
+        text = entries.get(key, "0" if key == "offset" else "")
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise EngineDamagedError(f"external data without a usable {key}", where=where, got=text)
+        numbers[key] = int(text)
+    return External(entries.get("location", ""), **numbers)
+
+
+def _entry(message: memoryview, where: str) -> tuple[str, str]:
+    texts = {1: "", 2: ""}
+    for number, _, payload, _ in _fields(message, where):
+        if number in texts and payload is not None:
+            try:
+                texts[number] = bytes(payload).decode()
+            except UnicodeDecodeError as error:
+                raise EngineDamagedError("text is not UTF-8", where=where) from error
+    return texts[1], texts[2]
+
+
+def _fields(message: memoryview, where: str) -> Iterator[tuple[int, int, memoryview | None, int]]:
+    """(field number, start, payload if length-delimited, end) of each field."""
+    position = 0
+    while position < len(message):
+        start = position
+        tag, position = _read_varint(message, position, where)
+        number, wire = tag >> 3, tag & 7
+        payload = None
+        if wire == 0:
+            _, position = _read_varint(message, position, where)
+        elif wire == 1:
+            position += 8
+        elif wire == 2:
+            length, position = _read_varint(message, position, where)
+            payload = message[position : position + length]
+            position += length
+        elif wire == 5:
+            position += 4
+        else:
+            raise EngineDamagedError("not an ONNX model: wire type", where=where, got=wire)
+        if number == 0 or position > len(message):
+            raise EngineDamagedError("not an ONNX model: a field runs over", where=where)
+        yield number, start, payload, position
+
+
+def _read_varint(message: memoryview, position: int, where: str) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(message) and shift < 70:
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise EngineDamagedError("not an ONNX model: a number runs over", where=where)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, body: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(body)) + body

@@ -1,0 +1,71 @@
+"""The layout of an engine file, shared by the writer and the reader.
+
+::
+
+    offset  bytes  content
+    0       8      magic
+    8       4      format version, little-endian
+    12      4      length n of the header
+    16      32     SHA-256 of the header: the content hash of the engine
+    48      n      header: JSON, lists the sections and the graphs
+    ...            zeros up to the next page
+    page    ...    section, zeros up to the next page, section, ...; the last ends the file
+
+Sections in this order, each at the first page after the one before: ``manifest`` (JSON),
+``weights`` (raw), ``graphs`` (one zlib stream over the path graphs in the header's order: path
+graphs repeat each other, so 32 of them cost little more than one).
+
+The header holds the SHA-256 of each section, so its own hash covers the whole file.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from tipsc.engine.strict import dumps, encode
+
+MAGIC = b"TIPSCENG"
+VERSION = 1
+PAGE = 4096
+PREFIX = struct.Struct("<8sII32s")
+MAX_HEADER = 1 << 20
+MAX_MANIFEST = 16 << 20
+#: all path graphs of an engine, decompressed
+MAX_GRAPHS = 512 << 20
+#: section name to its encoding, in the order of the file
+SECTIONS = {"manifest": "json", "weights": "raw", "graphs": "zlib"}
+#: location of external data in a path graph, as the compiler writes it
+WEIGHTS_LOCATION = "weights"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A run of bytes of the file. `sha256` is of these bytes as stored, in hexadecimal."""
+
+    name: str
+    encoding: str
+    offset: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GraphEntry:
+    """One path graph in the decompressed ``graphs`` section; `length` in bytes."""
+
+    path: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Header:
+    sections: tuple[Section, ...]
+    graphs: tuple[GraphEntry, ...]
+
+    def to_bytes(self) -> bytes:
+        return dumps(encode(self))
+
+
+def next_page(offset: int) -> int:
+    return -(-offset // PAGE) * PAGE

@@ -1,0 +1,141 @@
+"""What an engine says about itself: its inputs and outputs, and what each path is and costs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tipsc.engine.strict import decode, encode
+from tipsc.errors import EngineDamagedError, PathError
+from tipsc.paths import SearchSpace
+
+DTYPES = (
+    "float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool",
+)  # fmt: skip
+#: a path id becomes the name of a file when an engine is unpacked
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def _require(ok: bool, what: str, where: str, got: object) -> None:
+    if not ok:
+        raise EngineDamagedError(what, where=where, got=got)
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, numpy dtype name and static shape (batch included) of an input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "a tensor has no name", "name", repr(self.name))
+        _require(self.dtype in DTYPES, "unknown dtype", "dtype", self.dtype)
+        _require(all(d >= 1 for d in self.shape), "not a static shape", "shape", self.shape)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Measured latency of one call on the target, in milliseconds."""
+
+    p10_ms: float
+    p50_ms: float
+    p95_ms: float
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            _require(math.isfinite(value) and value > 0, "not a positive time", name, value)
+
+
+@dataclass(frozen=True)
+class PathEntry:
+    """One path of an engine.
+
+    Args:
+        id: short stable id, unique in the engine.
+        options: choice name to option.
+        accuracy: 0..1 on validation data, or None when it was not measured.
+        latency: on the target, or None when it was not measured.
+        macs: multiply-accumulates of one call.
+        parameters: weights and biases that the path uses.
+        shared_bytes: bytes of its weights that other paths use too.
+        private_bytes: bytes that are its own.
+    """
+
+    id: str
+    options: Mapping[str, int]
+    accuracy: float | None
+    latency: Latency | None
+    macs: int
+    parameters: int
+    shared_bytes: int
+    private_bytes: int
+
+    def __post_init__(self) -> None:
+        _require(_ID.fullmatch(self.id) is not None, "not a path id", "id", repr(self.id))
+        if self.accuracy is not None:
+            _require(0.0 <= self.accuracy <= 1.0, "not in 0..1", "accuracy", self.accuracy)
+        for name in ("macs", "parameters", "shared_bytes", "private_bytes"):
+            _require(getattr(self, name) >= 0, "is negative", name, getattr(self, name))
+
+    @property
+    def speed_key(self) -> tuple[float, int, str]:
+        """Sorts the fastest first; what was not measured goes last, by its MACs."""
+        return (self.latency.p50_ms if self.latency else math.inf, self.macs, self.id)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole of it. `paths` is put in order, the fastest first.
+
+    Args:
+        name: name of the engine.
+        target: name of the target that it was built for.
+        backend: a name in :data:`tipsc.backends.BACKENDS`.
+        inputs: at least one.
+        outputs: at least one.
+        paths: at least one.
+        space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
+        provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
+    """
+
+    name: str
+    target: str
+    backend: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    paths: tuple[PathEntry, ...]
+    space: list[object]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))
+        for name in ("inputs", "outputs", "paths"):
+            _require(len(getattr(self, name)) > 0, "is empty", name, "no entry")
+        ids = [path.id for path in self.paths]
+        _require(len(set(ids)) == len(ids), "a path id is repeated", "paths", ids)
+        try:
+            SearchSpace.from_json(self.space)
+        except (PathError, AttributeError) as error:
+            raise EngineDamagedError(str(error), where="space") from error
+
+    @property
+    def search_space(self) -> SearchSpace:
+        return SearchSpace.from_json(self.space)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain dicts and lists; :meth:`from_json` gives an equal manifest back."""
+        result: dict[str, object] = encode(self)
+        return result
+
+    @classmethod
+    def from_json(cls, value: object, where: str = "manifest") -> Manifest:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            EngineDamagedError: names the field that is missing, unknown or not valid.
+        """
+        return decode(cls, value, where)

@@ -1,0 +1,45 @@
+"""Give the standard files of an engine back: nobody is locked in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from tipsc.engine.atomic import write_atomically
+from tipsc.engine.external import rewrite_external
+from tipsc.engine.read import read_engine
+from tipsc.engine.strict import dumps
+
+WEIGHTS_FILE = "weights.bin"
+
+
+def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write ``<path id>.onnx`` for each path, ``weights.bin`` and ``manifest.json``.
+
+    The models load in plain ONNX Runtime and give the outputs of the engine.
+
+    Returns:
+        The files, in the manifest's order of paths, then the weights, then the manifest.
+
+    Raises:
+        UsageError, EngineError: as :func:`tipsc.engine.read_engine`.
+        OSError: the folder cannot be written.
+    """
+    engine = read_engine(file)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+
+    def write(name: str, content: bytes | memoryview) -> None:
+        write_atomically(folder / name, [content])
+        written.append(folder / name)
+
+    for path in engine.manifest.paths:
+        graph = rewrite_external(
+            engine.graph(path.id), lambda reference: replace(reference, location=WEIGHTS_FILE)
+        )
+        write(f"{path.id}.onnx", graph)
+    write(WEIGHTS_FILE, engine.weights)
+    write("manifest.json", dumps(engine.manifest.to_json()))
+    return written

@@ -1,0 +1,69 @@
+"""Run paths: check the input, find the path's executor, run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tipsc.backends import Executor
+from tipsc.engine.manifest import Manifest, PathEntry, TensorSpec
+from tipsc.errors import DataError, PathError, UsageError, near
+
+
+class Context:
+    """What one thread runs an engine with. Made by :meth:`tipsc.runtime.Engine.context`.
+
+    A context keeps nothing between calls: the path is an argument of each.
+    """
+
+    def __init__(self, manifest: Manifest, executors: Mapping[str, Executor]) -> None:
+        self._executors = executors
+        self._ids = {path.id for path in manifest.paths}
+        self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in manifest.inputs)
+        self._single_output = len(manifest.outputs) == 1
+
+    def run(self, x: np.ndarray | Sequence[np.ndarray], *, path: PathEntry | str) -> Any:
+        """The outputs of one path.
+
+        Args:
+            x: the input; for an engine with several, a sequence in the manifest's order. Shapes
+                and dtypes are those of ``manifest.inputs``, batch included.
+            path: an entry of ``engine.paths``, or its id.
+
+        Returns:
+            An array, or for an engine with several outputs a tuple in the manifest's order.
+
+        Raises:
+            PathError: the engine, as it was opened, has no such path.
+            DataError: an input of the wrong shape or dtype, or not the right number of them.
+        """
+        executor = self._executors.get(path if isinstance(path, str) else path.id)
+        if executor is None:
+            raise self._no_path(path if isinstance(path, str) else path.id)
+        feeds = tuple(x) if isinstance(x, (tuple, list)) else (x,)
+        if len(feeds) != len(self._inputs):
+            raise DataError("wrong number of inputs", expected=len(self._inputs), got=len(feeds))
+        for array, (spec, dtype) in zip(feeds, self._inputs, strict=True):
+            if not isinstance(array, np.ndarray):
+                raise _wrong(spec, "is not a numpy array", type(array).__name__)
+            if array.shape != spec.shape or array.dtype != dtype:
+                raise _wrong(spec, "does not fit", f"{array.dtype}{list(array.shape)}")
+        outputs = executor.run(feeds)
+        return outputs[0] if self._single_output else tuple(outputs)
+
+    def _no_path(self, name: str) -> Exception:
+        if not self._executors:
+            return UsageError("the engine is closed", fix="open it again")
+        if name in self._ids:
+            return PathError(
+                f"path {name} was not opened", fix="open the engine with it among `paths`"
+            )
+        return PathError(f"the engine has no path {name!r}", fix=near(name, self._executors))
+
+
+def _wrong(spec: TensorSpec, what: str, got: str) -> DataError:
+    return DataError(
+        f"input {spec.name} {what}", expected=f"{spec.dtype}{list(spec.shape)}", got=got
+    )

@@ -1,0 +1,134 @@
+"""Open an engine file and run its paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from tipsc.backends import Executor, backend
+from tipsc.engine.manifest import Manifest, PathEntry
+from tipsc.engine.read import EngineFile, read_engine
+from tipsc.errors import PathError, UsageError, near
+from tipsc.runtime.context import Context
+from tipsc.runtime.pick import pick
+
+
+class Engine:
+    """The paths of one engine file, ready to run. A context manager.
+
+    :meth:`run` may be called from several threads at once.
+    """
+
+    def __init__(self, manifest: Manifest, executors: dict[str, Executor]) -> None:
+        self._manifest = manifest
+        self._executors = executors
+        self._paths = tuple(path for path in manifest.paths if path.id in executors)
+        self._context = Context(manifest, executors)
+
+    @classmethod
+    def open(
+        cls,
+        file: str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        cache_dir: str | os.PathLike[str] | None = None,
+        paths: Collection[str] | None = None,
+    ) -> Engine:
+        """Check the file and make its paths ready.
+
+        The first time on a machine this finalises the engine for its instruction set, and keeps
+        the result as a cache; from then on it takes milliseconds.
+
+        Args:
+            file: an engine file.
+            threads: threads that one call may use.
+            cache_dir: the folder for the finalised engine. None: ``<file>-cache`` beside the
+                file, or the user's cache folder.
+            paths: ids of the paths to open. None: all.
+
+        Raises:
+            UsageError: the file or `cache_dir` cannot be used.
+            PathError: the engine has no such path.
+            EngineDamagedError, EngineVersionError, EngineDeviceError: as their names say.
+        """
+        if threads < 1:
+            raise UsageError("an engine needs a thread to run on", expected=">= 1", got=threads)
+        return cls.of(
+            read_engine(file),
+            threads=threads,
+            cache_dir=cache_dir,
+            paths=paths,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        engine: EngineFile,
+        *,
+        threads: int = 1,
+        cache_dir: str | os.PathLike[str] | None = None,
+        paths: Collection[str] | None = None,
+    ) -> Engine:
+        """As :meth:`open`, for an engine that was read already."""
+        known = {path.id for path in engine.manifest.paths}
+        for name in paths or ():
+            if name not in known:
+                raise PathError(f"the engine has no path {name!r}", fix=near(name, known))
+        executors = backend(engine.manifest.backend).open(
+            engine,
+            path_ids=paths,
+            threads=threads,
+            cache_dir=Path(cache_dir) if cache_dir is not None else None,
+        )
+        return cls(engine.manifest, dict(executors))
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the engine says about itself, of all its paths."""
+        return self._manifest
+
+    @property
+    def paths(self) -> tuple[PathEntry, ...]:
+        """The opened paths, the fastest first."""
+        return self._paths
+
+    def pick(
+        self, *, budget_ms: float, percentile: str = "p95", slowdown: float = 1.0
+    ) -> PathEntry:
+        """The most accurate path that fits the budget; see :func:`tipsc.runtime.pick`.
+
+        Raises:
+            BudgetError: no path fits; names the fastest.
+        """
+        return pick(self._paths, budget_ms, percentile=percentile, slowdown=slowdown)
+
+    def run(self, x: np.ndarray | Sequence[np.ndarray], *, path: PathEntry | str) -> Any:
+        """The outputs of one path; see :meth:`tipsc.runtime.Context.run`."""
+        return self._context.run(x, path=path)
+
+    def context(self) -> Context:
+        """A context for another thread."""
+        return Context(self._manifest, self._executors)
+
+    def close(self) -> None:
+        """Give the memory back. Contexts of this engine end with it."""
+        executors = list(self._executors.values())
+        self._executors.clear()
+        for executor in executors:
+            executor.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,63 @@
+"""Which path to run in the time that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tipsc.engine.manifest import Latency, PathEntry
+from tipsc.errors import BudgetError, UsageError, near
+
+PERCENTILES = ("p10", "p50", "p95")
+
+
+def latency_ms(latency: Latency, percentile: str) -> float:
+    """One of the percentiles ``p10``, ``p50``, ``p95``, in milliseconds."""
+    if percentile not in PERCENTILES:
+        raise UsageError(f"no percentile {percentile!r}", fix=near(percentile, PERCENTILES))
+    return float(getattr(latency, f"{percentile}_ms"))
+
+
+def pick(
+    paths: Iterable[PathEntry],
+    budget_ms: float,
+    *,
+    percentile: str = "p95",
+    slowdown: float = 1.0,
+) -> PathEntry:
+    """The most accurate path whose latency times `slowdown` is within the budget.
+
+    Of equally accurate paths the fastest; where accuracies were not measured, the path with the
+    most MACs stands for the most accurate. Paths without a latency are never picked.
+
+    Args:
+        paths: entries of a manifest.
+        budget_ms: time for one call, in milliseconds.
+        percentile: which latency has to fit: ``p10``, ``p50`` or ``p95``.
+        slowdown: how much slower the device is now than when it was profiled.
+
+    Raises:
+        BudgetError: no path fits; names the fastest.
+    """
+    known = [
+        (latency_ms(path.latency, percentile) * slowdown, path) for path in paths if path.latency
+    ]
+    if not known:
+        raise BudgetError(
+            "no path of this engine has a measured latency", fix="build it with a profile"
+        )
+    fitting = [(ms, path) for ms, path in known if ms <= budget_ms]
+    if not fitting:
+        ms, fastest = min(known, key=lambda item: item[0])
+        raise BudgetError(
+            f"no path fits a budget of {budget_ms:g} ms: the fastest, {fastest.id}, takes "
+            f"{ms:.3g} ms at {percentile}" + (f", slowed {slowdown:.2f}x" if slowdown != 1 else ""),
+            expected=f"budget_ms >= {ms:.3g}",
+            got=budget_ms,
+        )
+
+    def merit(item: tuple[float, PathEntry]) -> tuple[bool, float, float]:
+        ms, path = item
+        measured = path.accuracy is not None
+        return measured, path.accuracy if path.accuracy is not None else path.macs, -ms
+
+    return max(fitting, key=merit)[1]
