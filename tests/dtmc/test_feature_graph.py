@@ -40,16 +40,21 @@ def test_width_groups_are_nodes_and_channelwise_steps_keep_them_apart():
     )
     assert edges(graph) == {
         ("input", "wide", "wide"),
-        ("input", "wide#1", "wide"),
+        ("input", "wide[1]", "wide"),
         ("wide", "depthwise", "depthwise"),
-        ("wide#1", "depthwise#1", "depthwise"),
+        ("wide[1]", "depthwise[1]", "depthwise"),
         ("depthwise", "conv", "conv"),
-        ("depthwise#1", "conv", "conv"),
-        ("depthwise", "conv#1", "conv"),
-        ("depthwise#1", "conv#1", "conv"),
+        ("depthwise[1]", "conv", "conv"),
+        ("depthwise", "conv[1]", "conv"),
+        ("depthwise[1]", "conv[1]", "conv"),
         ("conv", "out", "out"),
-        ("conv#1", "out", "out"),
+        ("conv[1]", "out", "out"),
     }
+
+
+def test_a_parameter_is_a_feature_map_that_nothing_writes():
+    graph = feature_graph([BareStep("position", ()), BareStep("add", ("input", "position"))])
+    assert edges(graph) == {("input", "add", "add"), ("position", "add", "add")}
 
 
 def test_each_path_runs_its_own_edges_of_the_union():
@@ -95,7 +100,8 @@ def test_early_exits_meet_in_one_output():
         ([[BareStep("a", ("b",)), BareStep("b", ("input",))]], "reads 'b'"),
         ([[BareStep("a", ("input",)), BareStep("a", ("input",))]], "'a' is not usable"),
         ([[BareStep("input", ("input",))]], "'input' is not usable"),
-        ([[BareStep("a", ())]], "'a' is not usable"),
+        ([[BareStep("a", ())]], "no step reads"),
+        ([[BareStep("a", ("input",)), BareStep("b", ())]], "none writes"),
         ([[ToyStep("a", ("input",), 0)]], "'a' is not usable"),
         (
             [

@@ -153,7 +153,7 @@ def test_scores_do_not_depend_on_names(seed):
     ]
     before, after = supergraph(traces), supergraph(renamed)
     old = {
-        rename[name.split("#")[0]] + name[len(name.split("#")[0]) :]: score
+        rename[name.split("[")[0]] + name[len(name.split("[")[0]) :]: score
         for name, score in zip(before.graph.nodes, tas(before), strict=True)
     }
     new = dict(zip(after.graph.nodes, tas(after), strict=True))

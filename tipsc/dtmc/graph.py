@@ -41,7 +41,11 @@ class Step(Protocol):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Labels of earlier steps, or ``"input"`` for the network's input."""
+        """Labels of earlier steps, or ``"input"`` for the network's input.
+
+        A step without inputs (a parameter that is added, say) is a feature map that no operation
+        of the graph writes.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class FeatureGraph:
 
     Args:
         nodes: N names of feature maps, each once, in topological order. Group g > 0 of a feature
-            map of elastic width is called ``label#g``.
+            map of elastic width is called ``label[g]``.
         tail: (E,) the node that each edge reads.
         head: (E,) the node that it writes; ``tail < head``.
         operations: E labels: the step an edge belongs to (an addition has two edges).
@@ -167,6 +171,12 @@ def supergraph(traces: Sequence[Sequence[Step]]) -> Supergraph:
             fix="give a step the same label in every path, and different steps different ones",
         ) from error
     place = {name: position for position, name in enumerate(nodes)}
+    end = OUTPUT if len(ends) > 1 else ends[0]
+    if INPUT not in place or end not in place:
+        raise DataError(
+            "no step reads the network's input, or none writes its output",
+            expected=f"operations from {INPUT!r} to {end!r}",
+        )
     active = np.zeros((len(paths), len(number)), dtype=np.bool_)
     for row, path in zip(active, paths, strict=True):
         row[[number[edge] for edge in path]] = True
@@ -176,7 +186,7 @@ def supergraph(traces: Sequence[Sequence[Step]]) -> Supergraph:
         head=np.array([place[head] for _, head, _ in number]),
         operations=tuple(operation for _, _, operation in number),
         input=place[INPUT],
-        output=place[OUTPUT if len(ends) > 1 else ends[0]],
+        output=place[end],
     )
     return Supergraph(graph, active)
 
@@ -192,7 +202,7 @@ def _channel_groups(step: Step) -> int:
 
 def _groups(label: str, count: int) -> list[str]:
     # Group 0 carries the plain label, so that a path that never widens looks the same.
-    return [label if group == 0 else f"{label}#{group}" for group in range(count)]
+    return [label if group == 0 else f"{label}[{group}]" for group in range(count)]
 
 
 def _edges(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
@@ -200,10 +210,10 @@ def _edges(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
     written = {INPUT: 1}
     for step in steps:
         groups = _channel_groups(step)
-        if step.label in written or step.label == OUTPUT or groups < 1 or not step.inputs:
+        if step.label in written or step.label == OUTPUT or groups < 1:
             raise DataError(
                 f"step {step.label!r} is not usable",
-                expected="a label of its own, at least one input and one channel group",
+                expected="a label of its own and at least one channel group",
             )
         for source in step.inputs:
             if source not in written:
