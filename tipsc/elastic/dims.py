@@ -41,3 +41,11 @@ def largest(dim: Dim) -> int:
     if isinstance(dim, Units):
         return dim.choice.largest * dim.size
     return dim.largest
+
+
+def group(dim: Dim, path: Path) -> int:
+    """How many of a size's options are at most the one on this path; 1 for a fixed size."""
+    if isinstance(dim, int):
+        return 1
+    choice = dim.choice if isinstance(dim, Units) else dim
+    return choice.options.index(path[choice.name]) + 1

@@ -52,6 +52,16 @@ class ElasticLayer(nn.Module):
             f"{key}={value}" for key, value in vars(self).items() if key in self._described
         )
 
+    @property
+    def width(self) -> Dim:
+        """The size of the output's channels."""
+        raise NotImplementedError
+
+    @property
+    def channelwise(self) -> bool:
+        """Whether each channel of the output reads only the same channel of the input."""
+        return False
+
     _described: tuple[str, ...] = ()
 
 
@@ -98,6 +108,14 @@ class _ElasticConv(ElasticLayer):
         )
         self.weight = full.weight
         self.bias = full.bias
+
+    @property
+    def width(self) -> Dim:
+        return self.out_channels
+
+    @property
+    def channelwise(self) -> bool:
+        return self.groups == self.in_channels == self.out_channels
 
     def _padding(self, path: Path) -> int:
         return self.dilation * (at(self.kernel_size, path) - 1) // 2
@@ -186,6 +204,10 @@ class ElasticLinear(ElasticLayer):
         self.weight = full.weight
         self.bias = full.bias
 
+    @property
+    def width(self) -> Dim:
+        return self.out_features
+
     def cuts(self, path: Path) -> Mapping[str, Cut]:
         outputs, inputs = at(self.out_features, path), at(self.in_features, path)
         cuts = {"weight": _prefix(outputs, inputs)}
@@ -209,25 +231,29 @@ class ElasticLinear(ElasticLayer):
 class ElasticLayerNorm(ElasticLayer):
     """LayerNorm over the last axis, of which a path may use a prefix."""
 
-    _described = ("width",)
+    _described = ("size",)
 
-    def __init__(self, width: Dim, *, eps: float = 1e-5) -> None:
+    def __init__(self, size: Dim, *, eps: float = 1e-5) -> None:
         super().__init__()
-        self.width = width
+        self.size = size
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(largest(width)))
-        self.bias = nn.Parameter(torch.zeros(largest(width)))
+        self.weight = nn.Parameter(torch.ones(largest(size)))
+        self.bias = nn.Parameter(torch.zeros(largest(size)))
+
+    @property
+    def width(self) -> Dim:
+        return self.size
 
     def cuts(self, path: Path) -> Mapping[str, Cut]:
-        cut = _prefix(at(self.width, path))
+        cut = _prefix(at(self.size, path))
         return {"weight": cut, "bias": cut}
 
     def blank(self, path: Path) -> nn.Module:
-        return nn.LayerNorm(at(self.width, path), eps=self.eps, device=self.weight.device)
+        return nn.LayerNorm(at(self.size, path), eps=self.eps, device=self.weight.device)
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
-        width = (at(self.width, path),)
-        return F.layer_norm(x, width, self.part("weight", path), self.part("bias", path), self.eps)
+        size = (at(self.size, path),)
+        return F.layer_norm(x, size, self.part("weight", path), self.part("bias", path), self.eps)
 
 
 class _ElasticBatchNorm(ElasticLayer):
@@ -256,6 +282,14 @@ class _ElasticBatchNorm(ElasticLayer):
         self.register_buffer("running_mean", torch.zeros(size))
         self.register_buffer("running_var", torch.ones(size))
         self.register_buffer("scale_frozen", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def width(self) -> Dim:
+        return self.channels
+
+    @property
+    def channelwise(self) -> bool:
+        return True
 
     def cuts(self, path: Path) -> Mapping[str, Cut]:
         cut = _prefix(at(self.channels, path))

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from tipsc.elastic.dims import group
 from tipsc.elastic.layers import ElasticLayer
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import LoweringError
@@ -36,6 +37,9 @@ class Step:
         module: the layer's name in the supernet, or "" for a function of torch or a parameter.
         operation: "module", "parameter", or the function's name.
         shape: of its output, for a batch of one; () if it gives several tensors (a split).
+        channel_groups: how many width groups of its output are active: the k-th option of a
+            width has k.
+        channelwise: whether each group of the output reads only the same group of the inputs.
     """
 
     label: str
@@ -43,6 +47,8 @@ class Step:
     module: str
     operation: str
     shape: tuple[int, ...]
+    channel_groups: int = 1
+    channelwise: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         supernet.train(mode)
     steps: list[Step] = []
     constants: dict[str, object] = {}
+    groups = {INPUT: 1}
     for node in graph.nodes:
         if node.op in ("placeholder", "output"):
             continue
@@ -150,8 +157,29 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         )
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
         module = str(node.target) if node.op == "call_module" else ""
-        steps.append(Step(node.meta["label"], inputs, module, _operation(node), shape))
+        groups[node.meta["label"]], channelwise = _grouping(
+            supernet.get_submodule(module) if module else None, path, [groups[i] for i in inputs]
+        )
+        steps.append(
+            Step(
+                node.meta["label"],
+                inputs,
+                module,
+                _operation(node),
+                shape,
+                groups[node.meta["label"]],
+                channelwise,
+            )
+        )
     return Trace(path, tuple(steps), graph, constants)
+
+
+def _grouping(layer: nn.Module | None, path: Path, inputs: list[int]) -> tuple[int, bool]:
+    """Width groups of an output, and whether it is computed channel by channel."""
+    if isinstance(layer, ElasticLayer):
+        return group(layer.width, path), layer.channelwise
+    mixes = layer is not None and any(value.dim() > 1 for value in layer.parameters())
+    return (1, False) if mixes else (max(inputs, default=1), True)
 
 
 def _is_tensors(value: object) -> bool:
