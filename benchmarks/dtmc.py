@@ -35,7 +35,7 @@ from tipsc.dtmc.hyper import (
 )
 from tipsc.dtmc.samplers import Sandwich, Uniform
 from tipsc.dtmc.synthetic import random_supergraph
-from tipsc.dtmc.tips import tips
+from tipsc.dtmc.tips import tips_sampler
 from tipsc.paths import Choice, Path, SearchSpace
 
 COUPLINGS = (0.01, 0.1, 1.0, 10.0)
@@ -135,7 +135,7 @@ def _steps(path: Path) -> list[_Step]:
 def drawing(draws: int) -> list[Figure]:
     space = _space(stages=5, blocks=4)
     start = time.perf_counter()
-    sampler = tips(space, _steps, random.Random(0))
+    sampler = tips_sampler(space, _steps, random.Random(0))
     construction = time.perf_counter() - start
     sampler.draw(random.Random(0), 1)
 

@@ -10,7 +10,7 @@ from toy import bare, toy_space, toy_steps
 from tipsc.dtmc.graph import feature_maps, supergraph
 from tipsc.dtmc.hyper import tas
 from tipsc.dtmc.samplers import Sandwich, Uniform
-from tipsc.dtmc.tips import Tips, tips
+from tipsc.dtmc.tips import Tips, tips_sampler
 from tipsc.errors import DataError
 from tipsc.paths import Choice, SearchSpace
 
@@ -22,7 +22,7 @@ def space():
 
 @pytest.fixture(scope="module")
 def sampler(space):
-    return tips(space, toy_steps, random.Random(1))
+    return tips_sampler(space, toy_steps, random.Random(1))
 
 
 def uniform_probability(space, path):
@@ -46,7 +46,7 @@ def true_tps(space, generator, subnetworks=64):
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 3.0])
 def test_paths_are_drawn_by_the_exponential_of_their_score(space, temperature):
-    sampler = tips(space, toy_steps, random.Random(1), temperature=temperature)
+    sampler = tips_sampler(space, toy_steps, random.Random(1), temperature=temperature)
     tps, sigma = true_tps(space, random.Random(1))
     paths = list(space.enumerate())
     weights = np.array(
@@ -71,7 +71,7 @@ def test_paths_are_drawn_by_the_exponential_of_their_score(space, temperature):
 
 
 def test_infinite_temperature_is_uniform_sampling(space):
-    sampler = tips(space, toy_steps, random.Random(1), temperature=math.inf)
+    sampler = tips_sampler(space, toy_steps, random.Random(1), temperature=math.inf)
     for path in space.enumerate():
         expected = math.log(uniform_probability(space, path))
         assert sampler.log_probability(path) == pytest.approx(expected, abs=1e-12)
@@ -82,7 +82,7 @@ def test_lower_temperature_means_higher_scores(space):
     paths = list(space.enumerate())
     means = []
     for temperature in (math.inf, 4.0, 1.0, 0.25):
-        sampler = tips(space, toy_steps, random.Random(1), temperature=temperature)
+        sampler = tips_sampler(space, toy_steps, random.Random(1), temperature=temperature)
         means.append(sum(math.exp(sampler.log_probability(p)) * tps(p) for p in paths))
     assert means == sorted(means)
     assert means[0] < means[-1]
@@ -90,7 +90,9 @@ def test_lower_temperature_means_higher_scores(space):
 
 def test_paths_of_equal_score_are_uniform():
     space = SearchSpace((Choice("kernel", (3, 5, 7)),))
-    sampler = tips(space, lambda path: bare(toy_steps(toy_space().smallest)), random.Random(0))
+    sampler = tips_sampler(
+        space, lambda path: bare(toy_steps(toy_space().smallest)), random.Random(0)
+    )
     assert sampler.sharpness == 0
     assert sampler.fit == 1
     for path in space.enumerate():
@@ -107,8 +109,8 @@ def test_fit_says_when_effects_do_not_add_up():
     def only_a(p):
         return toy_steps(path({"s0.depth": 3 if p["a"] else 1}))
 
-    assert tips(space, either, random.Random(0)).fit < 0.9
-    assert tips(space, only_a, random.Random(0)).fit == pytest.approx(1.0, abs=1e-9)
+    assert tips_sampler(space, either, random.Random(0)).fit < 0.9
+    assert tips_sampler(space, only_a, random.Random(0)).fit == pytest.approx(1.0, abs=1e-9)
 
 
 def test_draws_depend_on_the_generator_alone(sampler):
@@ -118,7 +120,7 @@ def test_draws_depend_on_the_generator_alone(sampler):
     first = sampler.draw(generator, 10)
     generator.setstate(state)
     assert sampler.draw(generator, 10) == first
-    again = tips(toy_space(stages=1), toy_steps, random.Random(1))
+    again = tips_sampler(toy_space(stages=1), toy_steps, random.Random(1))
     generator.setstate(state)
     assert again.draw(generator, 10) == first
 
@@ -126,7 +128,7 @@ def test_draws_depend_on_the_generator_alone(sampler):
 def test_a_large_space_is_drawn_from_without_enumeration():
     space = toy_space(stages=5, blocks=4)
     assert space.size > 10**9
-    sampler = tips(space, toy_steps, random.Random(0), subnetworks=16)
+    sampler = tips_sampler(space, toy_steps, random.Random(0), subnetworks=16)
     assert sampler.fit == pytest.approx(1.0, abs=1e-9)
     assert all(path in space for path in sampler.draw(random.Random(0), 50))
 
@@ -142,7 +144,7 @@ def test_extreme_sharpness_draws_the_best_path(space):
 )
 def test_settings_out_of_range_are_refused(space, settings):
     with pytest.raises(DataError, match="TIPS sampler"):
-        tips(space, toy_steps, random.Random(0), **settings)
+        tips_sampler(space, toy_steps, random.Random(0), **settings)
 
 
 def test_uniform_draws_every_option_of_a_choice_equally_often(space):

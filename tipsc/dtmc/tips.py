@@ -20,7 +20,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -34,7 +34,7 @@ StepsOf = Callable[[Path], Sequence[Step]]
 
 @dataclass(frozen=True)
 class Tips:
-    """A sampler of paths; make it with :func:`tips`.
+    """A sampler of paths; make it with :func:`tips_sampler`.
 
     Args:
         space: the search space.
@@ -99,7 +99,7 @@ class Tips:
         return tuple(tables)
 
 
-def tips(
+def tips_sampler(
     space: SearchSpace,
     steps_of: StepsOf,
     generator: random.Random,
@@ -114,7 +114,7 @@ def tips(
     runs has none. Each option of each choice is then traced once for its effect.
 
     Args:
-        steps_of: traces a path; called `subnetworks` + number of options times.
+        steps_of: traces a path; called at most `subnetworks` + number of options times.
         generator: draws the subnetworks, here only; a draw of the sampler has its own.
         subnetworks: T of the paper, at least 4.
         coupling: lambda of the paper.
@@ -134,6 +134,7 @@ def tips(
     union = supergraph(traces)
     scores = dict(zip(union.graph.nodes, tas(union, coupling).tolist(), strict=True))
 
+    @cache  # many choices start from the same path
     def score(path: Path) -> float:
         return _score(scores, steps_of(path))
 
