@@ -99,6 +99,14 @@ def test_paths_of_equal_score_are_uniform():
         assert sampler.log_probability(path) == pytest.approx(math.log(1 / 3))
 
 
+def test_widths_count_only_with_channel_groups(space, sampler):
+    blind = tips_sampler(space, lambda path: bare(toy_steps(path)), random.Random(1))
+    for choice, without, effects in zip(space.choices, blind.effects, sampler.effects, strict=True):
+        if choice.name.endswith("width"):
+            assert without == (0.0, 0.0, 0.0)
+            assert 0 < effects[1] < effects[2]
+
+
 def test_fit_says_when_effects_do_not_add_up():
     space = SearchSpace((Choice("a", (0, 1)), Choice("b", (0, 1))))
     path = toy_space(stages=1).path

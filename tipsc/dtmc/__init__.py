@@ -14,7 +14,6 @@ from tipsc.dtmc.hyper import (
 )
 from tipsc.dtmc.samplers import Sampler, Sandwich, Uniform
 from tipsc.dtmc.tips import Tips, tips_sampler
-from tipsc.dtmc.widths import with_width_groups
 
 __all__ = [
     "FeatureGraph",
@@ -37,5 +36,4 @@ __all__ = [
     "tas",
     "tips_sampler",
     "tps",
-    "with_width_groups",
 ]
