@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import scipy
 
-from tipsc.dtmc.graph import Supergraph
+from tipsc.dtmc.graph import Supergraph, supergraph
 from tipsc.dtmc.hyper import (
+    accumulated_degree,
     heaviest_route,
     hyper_adjacency,
     operation_importance,
@@ -152,6 +153,44 @@ def drawing(draws: int) -> list[Figure]:
     ]
 
 
+def families(subnetworks: int) -> list[Figure]:
+    """What the scores of real supernets carry, with the width groups of the steps and without."""
+    from scipy.stats import pearsonr, spearmanr
+
+    from tipsc.elastic.cost import CostModel
+    from tipsc.elastic.families import family
+
+    figures = []
+    for name, arguments in (
+        ("mobilenet-v2", {"classes": 10}),
+        ("transformer", {"classes": 10, "input_shape": (1, 28, 28), "patch": 7}),
+        ("temporal", {"classes": 7, "input_shape": (6, 64)}),
+    ):
+        supernet = family(name, **arguments)
+        space, model, generator = supernet.space, CostModel(supernet), random.Random(0)
+        uniform = [space.sample_options(generator) for _ in range(subnetworks - 2)]
+        paths = [space.largest, space.smallest, *uniform]
+        macs = [model.of(path).macs for path in paths]
+        grouped = [model.trace(path).steps for path in paths]
+        plain = [[_Step(step.label, step.inputs) for step in trace] for trace in grouped]
+        for kind, traces in (("plain", plain), ("grouped", grouped)):
+            union = supergraph(traces)
+            scores, degree = tas(union), accumulated_degree(union)
+            coupled = 1 - accumulated_degree(union, 0.0).sum() / degree.sum()
+            copies = union.present.sum(axis=0)
+            label = f"{name} {kind}"
+            figures += [
+                Figure(f"{label}: feature maps", len(scores), ""),
+                Figure(f"{label}: r(TAS, degree)", float(pearsonr(scores, degree)[0]), ""),
+                Figure(f"{label}: share of coupling", float(coupled), ""),
+                Figure(f"{label}: r(TAS, copies)", float(pearsonr(scores, copies)[0]), ""),
+                Figure(
+                    f"{label}: rho(TPS, MACs)", float(spearmanr(tps(union, scores), macs)[0]), ""
+                ),
+            ]
+    return figures
+
+
 def machine() -> dict[str, str]:
     model = platform.processor() or platform.machine()
     information = File("/proc/cpuinfo")
@@ -174,11 +213,13 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=100_000)
     parser.add_argument("--subnetworks", type=int, default=64)
     parser.add_argument("--supernets", type=int, default=200)
+    parser.add_argument("--families", action="store_true", help="score tipsc's own supernets too")
     arguments = parser.parse_args()
     figures = [
         *scoring(arguments.nodes, arguments.subnetworks),
         *exactness(arguments.supernets),
         *drawing(1000),
+        *(families(100) if arguments.families else []),
     ]
     about = machine()
     print(", ".join(f"{name} {value}" for name, value in about.items()))
@@ -186,7 +227,7 @@ def main() -> int:
         bar = "" if figure.bar is None else f"at most {figure.bar:g}"
         missed = "  MISSED" if figure.bar is not None and figure.value > figure.bar else ""
         value = f"{figure.value:,}" if isinstance(figure.value, int) else f"{figure.value:.3g}"
-        print(f"{figure.name:<24}{value:>12} {figure.unit:<4}{bar}{missed}")
+        print(f"{figure.name:<40}{value:>12} {figure.unit:<4}{bar}{missed}")
     if arguments.json:
         report = {"machine": about, "figures": [asdict(figure) for figure in figures]}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
