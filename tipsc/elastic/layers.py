@@ -32,7 +32,7 @@ class ElasticLayer(nn.Module):
         raise NotImplementedError
 
     def blank(self, path: Path) -> nn.Module:
-        """The torch layer of the sizes on `path`, with any values."""
+        """The torch layer of the sizes on `path`, on the meta device: without values."""
         raise NotImplementedError
 
     def part(self, name: str, path: Path) -> Tensor:
@@ -41,10 +41,15 @@ class ElasticLayer(nn.Module):
 
     def plain(self, path: Path) -> nn.Module:
         """The torch layer that computes on `path` what this layer does; weights are copied."""
-        module = self.blank(path).train(self.training)
+        cuts = self.cuts(path)
+        device = getattr(self, next(iter(cuts))).device
+        module = self.blank(path).to_empty(device=device).train(self.training)
         with torch.no_grad():
-            for name in self.cuts(path):
+            for name in cuts:
                 getattr(module, name).copy_(self.part(name, path))
+            for name, counter in module.named_buffers():
+                if name not in cuts:
+                    counter.zero_()
         return module
 
     def extra_repr(self) -> str:
@@ -139,7 +144,7 @@ class _ElasticConv(ElasticLayer):
             dilation=self.dilation,
             groups=at(self.groups, path),
             bias=self.bias is not None,
-            device=self.weight.device,
+            device="meta",
         )
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
@@ -220,7 +225,7 @@ class ElasticLinear(ElasticLayer):
             at(self.in_features, path),
             at(self.out_features, path),
             bias=self.bias is not None,
-            device=self.weight.device,
+            device="meta",
         )
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
@@ -249,7 +254,7 @@ class ElasticLayerNorm(ElasticLayer):
         return {"weight": cut, "bias": cut}
 
     def blank(self, path: Path) -> nn.Module:
-        return nn.LayerNorm(at(self.size, path), eps=self.eps, device=self.weight.device)
+        return nn.LayerNorm(at(self.size, path), eps=self.eps, device="meta")
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
         size = (at(self.size, path),)
@@ -300,7 +305,7 @@ class _ElasticBatchNorm(ElasticLayer):
             at(self.channels, path),
             eps=self.eps,
             momentum=self.momentum,
-            device=self.weight.device,
+            device="meta",
         )
 
     def forward(self, x: Tensor, path: Path) -> Tensor:

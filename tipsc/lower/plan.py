@@ -13,7 +13,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ from tipsc.elastic.extract import plain_modules
 from tipsc.elastic.layers import ElasticLayer
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
-from tipsc.elastic.trace import Trace, trace
+from tipsc.elastic.trace import Trace, skeleton, trace
 from tipsc.lower.weights import Weight, whole
+from tipsc.paths import Path
 
 _FOLDS_INTO = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
@@ -37,7 +38,8 @@ class Operation:
     Attributes:
         label: the step's; unique, stable across paths.
         inputs: labels of operations, or "input".
-        module: computes the operation; takes the inputs in order.
+        module: computes the operation; takes the inputs in order; without values (see
+            :func:`with_values`).
         weights: the part of the store behind each of the module's parameters, by its name there.
         shape: of the output, for a batch of one.
         item: which of several outputs this operation picks, if it only does that.
@@ -51,6 +53,20 @@ class Operation:
     item: int | None = None
 
 
+def with_values(operation: Operation) -> nn.Module:
+    """The operation's module with its weights in place."""
+    module = copy.deepcopy(operation.module)
+    for key, weight in operation.weights.items():
+        owner, _, name = key.rpartition(".")
+        value = torch.from_numpy(np.ascontiguousarray(weight.value))
+        holder = module.get_submodule(owner)
+        if name in holder._parameters:
+            holder._parameters[name] = nn.Parameter(value.float(), requires_grad=False)
+        else:
+            holder._buffers[name] = value
+    return module
+
+
 class Planner:
     """Plans paths of one supernet; folded full-size weights are computed once and shared.
 
@@ -60,129 +76,130 @@ class Planner:
 
     def __init__(self, supernet: Supernet) -> None:
         self._supernet = supernet
-        self._folded: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        self._skeleton = skeleton(supernet)
+        self._folded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._full: dict[str, np.ndarray] = {}
 
-    def plan(self, path: Any, statistics: Statistics | None = None) -> tuple[Operation, ...]:
+    def plan(self, path: Path, statistics: Statistics | None = None) -> tuple[Operation, ...]:
         """The operations of a path, in the order of computation.
 
         Raises:
             LoweringError: the supernet cannot be traced.
         """
-        traced = trace(self._supernet, path)
-        modules = plain_modules(self._supernet, traced, statistics)
+        traced = trace(self._skeleton, path)
+        modules = plain_modules(self._skeleton, traced, None)
         norms = _foldable_norms(traced, modules)
-        renamed = dict(norms)  # a folded norm's output is its layer's output
+        norm_of = {layer: norm for norm, layer in norms.items()}
         nodes = {label: node for node, label in traced.nodes()}
         operations = []
         for step in traced.steps:
             if step.label in norms:
                 continue
-            inputs = tuple(renamed.get(label, label) for label in step.inputs)
             node = nodes[step.label]
-            item = _item(node)
+            module: nn.Module
+            weights: Mapping[str, Weight] = {}
             if step.module:
-                norm = next((n for n, layer in norms.items() if layer == step.label), None)
-                module = modules[step.module]
-                assert isinstance(module, nn.Module)
-                if norm is None:
-                    weights = self._weights(step.module, module, path, statistics)
+                module = cast(nn.Module, modules[step.module])
+                if step.label in norm_of:
+                    norm = str(nodes[norm_of[step.label]].target)
+                    module, weights = self._fold(step.module, module, norm, path, statistics)
                 else:
-                    module, weights = self._fold(
-                        step.module, str(nodes[norm].target), module, path, statistics, modules
-                    )
+                    weights = self._weights(step.module, module, path, statistics)
             elif step.operation == "parameter":
-                value = modules[str(node.target)]
-                assert isinstance(value, Tensor)
-                module = _Parameter(value)
-                weights = {"value": self._stored(str(node.target))}
+                module = _Parameter()
+                weights = {"value": whole(str(node.target), self._stored(str(node.target)))}
             else:
-                module, weights = _Function(node, traced.constants), {}
-            operations.append(Operation(step.label, inputs, module, weights, step.shape, item))
+                module = _Function(node, traced.constants)
+            # A folded norm's output is its layer's output.
+            inputs = tuple(norms.get(label, label) for label in step.inputs)
+            operations.append(
+                Operation(step.label, inputs, module, weights, step.shape, _item(node))
+            )
         return tuple(operations)
 
-    def _stored(self, name: str) -> Weight:
+    def _stored(self, name: str) -> np.ndarray:
+        """A parameter or buffer of the supernet in its full size, one array for all paths."""
         if name not in self._full:
             value: Any = self._supernet
             for part in name.split("."):
                 value = getattr(value, part)
             self._full[name] = value.detach().cpu().numpy()
-        return whole(name, self._full[name])
+        return self._full[name]
 
-    def _weights(
-        self, name: str, module: nn.Module, path: Any, statistics: Statistics | None
-    ) -> dict[str, Weight]:
+    def _cut(self, name: str, key: str, path: Path) -> tuple[slice, ...]:
         layer = self._supernet.get_submodule(name)
         cuts = layer.cuts(path) if isinstance(layer, ElasticLayer) else {}
-        own: Mapping[str, Tensor] = {}
-        if statistics is not None:
-            means, variances = statistics.mean, statistics.variance
-            own = {
-                key: values[name]
-                for key, values in (("running_mean", means), ("running_var", variances))
-                if name in values
-            }
+        return cuts.get(key, whole("", self._stored(f"{name}.{key}")).cut)
+
+    def _weights(
+        self, name: str, module: nn.Module, path: Path, statistics: Statistics | None
+    ) -> dict[str, Weight]:
+        """Of a layer that no norm is folded into."""
+        own = _own(name, statistics)
         weights = {}
         for key, value in (*module.named_parameters(), *module.named_buffers()):
+            full_name = f"{name}.{key}"
             if key in own:
-                weights[key] = whole(f"{name}.{key}", own[key].numpy())
+                weights[key] = whole(full_name, own[key])
             elif value.dim():
-                stored = self._stored(f"{name}.{key}")
-                weights[key] = Weight(stored.name, stored.full, cuts.get(key, stored.cut))
+                cut = self._cut(name, key, path)
+                weights[key] = Weight(full_name, self._stored(full_name), cut)
         return weights
 
     def _fold(
         self,
         name: str,
-        norm_name: str,
         module: nn.Module,
-        path: Any,
+        norm: str,
+        path: Path,
         statistics: Statistics | None,
-        modules: Mapping[str, object],
     ) -> tuple[nn.Module, dict[str, Weight]]:
-        """A layer with the norm after it folded in, and its weights in the store."""
-        norm = modules[norm_name]
-        assert isinstance(norm, _BatchNorm)
-        if statistics is not None and norm_name in statistics.variance:
-            scale = _scale(norm)
-            weight = whole(f"{name}.weight", _scaled(_array(module.weight), scale))
+        """A layer with a bias for the norm after it, and its weights in the store."""
+        own = _own(norm, statistics)
+
+        def of_norm(key: str) -> np.ndarray:
+            part = own.get(key, self._stored(f"{norm}.{key}")[self._cut(norm, key, path)])
+            return part.astype(np.float64)
+
+        cut = self._cut(name, "weight", path)
+        eps = float(cast(Any, self._supernet.get_submodule(norm)).eps)
+        if "running_var" in own:
+            scale = of_norm("weight") / np.sqrt(own["running_var"].astype(np.float64) + eps)
+            weight = whole(f"{name}.weight", _scaled(self._stored(f"{name}.weight")[cut], scale))
         else:
-            full_weight, full_scale = self._shared_fold(name, norm_name)
-            layer = self._supernet.get_submodule(name)
-            cut = whole("", full_weight).cut
-            if isinstance(layer, ElasticLayer):
-                cut = layer.cuts(path)["weight"]
-            weight = Weight(f"{name}.weight", full_weight, cut)
-            scale = full_scale[: norm.num_features]
-        before = 0.0 if module.bias is None else _array(module.bias)
-        offset = _array(norm.bias) + scale * (before - _array(norm.running_mean))
+            full, full_scale = self._shared_fold(name, norm, eps)
+            weight = Weight(f"{name}.weight", full, cut)
+            scale = full_scale[: weight.shape[0]]
+        before: Any = 0.0
+        if module.bias is not None:
+            before = self._stored(f"{name}.bias")[self._cut(name, "bias", path)].astype(np.float64)
+        offset = of_norm("bias") + scale * (before - of_norm("running_mean"))
         bias = whole(f"{name}.bias", _shortest(offset.astype(np.float32)))
         folded = copy.copy(module)
-        folded._parameters = {
-            "weight": nn.Parameter(torch.from_numpy(np.ascontiguousarray(weight.value))),
-            "bias": nn.Parameter(torch.from_numpy(bias.full.astype(np.float32))),
-        }
+        folded._parameters = dict(module._parameters)
+        folded.bias = nn.Parameter(torch.empty(bias.shape, device="meta"))
         return folded, {"weight": weight, "bias": bias}
 
-    def _shared_fold(self, name: str, norm_name: str) -> tuple[np.ndarray, np.ndarray]:
-        key = (name, norm_name)
-        if key not in self._folded:
-            scale = _scale(self._supernet.get_submodule(norm_name))
-            weight = _array(self._supernet.get_submodule(name).weight)
-            self._folded[key] = (_scaled(weight, scale), scale)
-        return self._folded[key]
+    def _shared_fold(self, name: str, norm: str, eps: float) -> tuple[np.ndarray, np.ndarray]:
+        """The full-size weights times the scale that all paths share, and that scale."""
+        if name not in self._folded:
+            variance = self._stored(f"{norm}.running_var").astype(np.float64)
+            scale = self._stored(f"{norm}.weight") / np.sqrt(variance + eps)
+            self._folded[name] = (_scaled(self._stored(f"{name}.weight"), scale), scale)
+        return self._folded[name]
 
 
-def _array(value: Any) -> np.ndarray:
-    return value.detach().cpu().double().numpy()
-
-
-def _scale(norm: Any) -> np.ndarray:
-    return _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
+def _own(norm: str, statistics: Statistics | None) -> dict[str, np.ndarray]:
+    """What a path's statistics say of a norm."""
+    if statistics is None:
+        return {}
+    found = {"running_mean": statistics.mean, "running_var": statistics.variance}
+    return {key: values[norm].numpy() for key, values in found.items() if norm in values}
 
 
 def _scaled(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    return (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+    by_row = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return (weight.astype(np.float64) * by_row).astype(np.float32)
 
 
 def _shortest(vector: np.ndarray) -> np.ndarray:
@@ -218,9 +235,9 @@ def _foldable_norms(traced: Trace, modules: Mapping[str, object]) -> dict[str, s
 class _Parameter(nn.Module):
     """A parameter that the forward pass reads by itself."""
 
-    def __init__(self, value: Tensor) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.value = nn.Parameter(value.detach(), requires_grad=False)
+        self.value = nn.Parameter(torch.empty(0, device="meta"))
 
     def forward(self) -> Tensor:
         return self.value

@@ -23,7 +23,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from tipsc.errors import LoweringError
-from tipsc.lower.plan import Operation
+from tipsc.lower.plan import Operation, with_values
 
 OPSET = 20
 _SCOPES = "pkg.torch.onnx.name_scopes"
@@ -56,7 +56,7 @@ class _Assembled(nn.Module):
     def __init__(self, operations: Sequence[Operation]) -> None:
         super().__init__()
         for index, operation in enumerate(operations):
-            self.add_module(f"op{index}", operation.module)
+            self.add_module(f"op{index}", with_values(operation))
         self._wiring = [(o.label, o.inputs) for o in operations]
 
     def forward(self, x: Tensor) -> Tensor:
