@@ -18,12 +18,33 @@ import torch
 from torch import Tensor, fx, nn
 
 from tipsc.elastic.dims import group
-from tipsc.elastic.layers import ElasticLayer
+from tipsc.elastic.layers import (
+    ElasticBatchNorm1d,
+    ElasticBatchNorm2d,
+    ElasticLayer,
+    ElasticLayerNorm,
+)
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import LoweringError
 from tipsc.paths import Path
 
 INPUT = "input"
+# Most time of a trace would go into the shapes of these, which are those of their input.
+_KEEP_SHAPE = (
+    ElasticBatchNorm1d,
+    ElasticBatchNorm2d,
+    ElasticLayerNorm,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.LayerNorm,
+    nn.Dropout,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.SiLU,
+    nn.GELU,
+    nn.Identity,
+)
 _PREFIX = "net."
 
 
@@ -212,6 +233,8 @@ class _Values(fx.Interpreter):
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)
+        if isinstance(module, _KEEP_SHAPE):
+            return args[0]
         if isinstance(module, ElasticLayer):
             return module(*args, self._path, **kwargs)
         return module(*args, **kwargs)
