@@ -1,0 +1,18 @@
+"""What a build was: tables for the terminal and one self-contained HTML page. Needs no torch."""
+
+from tipsc.report.data import Curve, FeatureMap, Point, Report, Shipped, Stage
+from tipsc.report.page import render, write
+from tipsc.report.tables import shipped_table, stages_table
+
+__all__ = [
+    "Curve",
+    "FeatureMap",
+    "Point",
+    "Report",
+    "Shipped",
+    "Stage",
+    "render",
+    "shipped_table",
+    "stages_table",
+    "write",
+]

@@ -1,0 +1,151 @@
+"""What a build report shows. The build fills these from its stages; nothing here is computed.
+
+Accuracies are fractions (0.87), or None where none was measured. Latencies are milliseconds,
+sizes are bytes, parameters and MACs are counts for one example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Point:
+    """A candidate path.
+
+    Args:
+        id: of the path.
+        options: name of a choice to the option that the path takes.
+        accuracy: on the validation set.
+        p10_ms: latency that a tenth of the calls stayed under; p50_ms and p95_ms likewise.
+        chosen: whether the path is in the engine.
+        measured: False where the latency is the predictor's.
+    """
+
+    id: str
+    options: Mapping[str, int]
+    accuracy: float | None
+    p10_ms: float
+    p50_ms: float
+    p95_ms: float
+    macs: int
+    parameters: int
+    chosen: bool
+    measured: bool = True
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A path of the engine.
+
+    Args:
+        id: of the path.
+        accuracy: on the test set, computed by the engine.
+        shared_bytes: weights of this path that other paths use as well.
+        private_bytes: weights that only this path uses.
+        samples_ms: latencies of single calls.
+        difference: largest difference from the torch subnetwork, relative to the largest output.
+        agreement: share of examples on which engine and torch name the same class.
+        own_scale: the path carries batch norm scales of its own.
+        dominated: another path of the engine is faster and at least as accurate.
+        budget_ms: the time budget that it was chosen for.
+    """
+
+    id: str
+    accuracy: float | None
+    p50_ms: float
+    p95_ms: float
+    parameters: int
+    macs: int
+    shared_bytes: int
+    private_bytes: int
+    samples_ms: tuple[float, ...]
+    difference: float
+    agreement: float
+    own_scale: bool = False
+    dominated: bool = False
+    budget_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A node of the supernet's graph.
+
+    Args:
+        label: dotted, as traced (``stages.1.0.expand``); width group g > 0 is ``label[g]``.
+        inputs: labels of the feature maps that its operations read.
+        tas: Topological Accumulated Score.
+    """
+
+    label: str
+    inputs: tuple[str, ...]
+    tas: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over the steps of training, for example the loss of the largest path.
+
+    Args:
+        quantity: curves of one quantity share a chart and its axis.
+    """
+
+    name: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+    quantity: str = "loss"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the build.
+
+    Args:
+        seconds: that it took; of a cached stage, those of the run that filled the cache.
+        cached: this build took it from the cache.
+    """
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """A build.
+
+    Args:
+        created_utc: ISO 8601.
+        machine: facts of the device that was measured, in the order shown.
+        noise_floor: relative difference of latency that repeating a measurement shows by itself.
+        feature_maps: in topological order.
+        engine_bytes: size of the engine file.
+        weights_bytes: weights of the largest path alone.
+        commands: that made this build, one a line.
+        protocol: how the latencies were measured, in the order shown.
+        version: of tipsc.
+    """
+
+    title: str
+    target: str
+    backend: str
+    created_utc: str
+    machine: Mapping[str, str]
+    noise_floor: float
+    points: tuple[Point, ...]
+    shipped: tuple[Shipped, ...]
+    feature_maps: tuple[FeatureMap, ...]
+    curves: tuple[Curve, ...]
+    stages: tuple[Stage, ...]
+    engine_file: str
+    engine_bytes: int
+    weights_bytes: int
+    commands: tuple[str, ...]
+    protocol: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def separate_bytes(self) -> int:
+        """Weights of the shipped paths if each were a model of its own."""
+        return sum(path.shared_bytes + path.private_bytes for path in self.shipped)

@@ -1,0 +1,169 @@
+"""Accuracy against latency: every candidate, and the front that the engine ships."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tipsc.report.data import Point, Report
+from tipsc.report.format import count, is_number, milliseconds, percent, shortened
+from tipsc.report.html import Html, shape, tag
+from tipsc.report.svg import (
+    NARROW,
+    Box,
+    Scale,
+    drawing,
+    label_box,
+    line,
+    linear,
+    logarithmic,
+    polyline,
+    text,
+    x_axis,
+    y_axis,
+)
+
+_PLACES = (
+    (-7.0, -8.0, "end"),
+    (8.0, 14.0, "start"),
+    (0.0, -11.0, "middle"),
+    (0.0, 20.0, "middle"),
+    (11.0, 4.0, "start"),
+    (-11.0, 4.0, "end"),
+    (-7.0, -20.0, "end"),
+    (8.0, 26.0, "start"),
+)
+
+
+def plottable(report: Report) -> list[Point]:
+    """The candidates with a latency that a logarithmic axis can show."""
+    return [point for point in report.points if is_number(point.p50_ms) and point.p50_ms > 0]
+
+
+def front(report: Report, width: int) -> Html:
+    """The chart. Candidates without an accuracy are ticks on the latency axis."""
+    points = plottable(report)
+    compact = width <= NARROW
+    height = 330.0 if compact else 440.0
+    left, right, top, bottom = 40.0, width - 6.0, 44.0, height - 44.0
+    scored = [point for point in points if is_number(point.accuracy)]
+    budgets = [p.budget_ms for p in report.shipped if p.budget_ms and p.budget_ms > 0]
+    x = logarithmic([p.p50_ms for p in points] + budgets, left, right)
+    y = linear([100 * (p.accuracy or 0.0) for p in scored], bottom, top)
+
+    parts = x_axis(x, top, bottom, "latency p50, ms (log)", 5 if compact else 9)
+    parts += y_axis(y, left, right, "validation accuracy, %", 5 if compact else 7)
+    parts += _budgets(x, budgets, top, bottom)
+    chosen = sorted((p for p in scored if p.chosen), key=lambda p: p.p50_ms)
+    parts += _staircase(x, y, chosen, right)
+    parts += [_rug(x, point, bottom) for point in points if point not in scored]
+    parts += [_candidate(x, y, point) for point in scored if not point.chosen]
+    parts += [_noise(x, y, point, report.noise_floor) for point in chosen]
+    parts += [_whisker(x, y, point) for point in chosen]
+    parts += [_chosen(x, y, point) for point in chosen]
+    parts += _labels(x, y, chosen, Box(left, top - 8, right, bottom), compact)
+    return drawing(width, height, "Accuracy against latency of the candidate paths", parts)
+
+
+def _candidate(x: Scale, y: Scale, point: Point) -> Html:
+    return shape(
+        "circle",
+        _about(point),
+        cx=x(point.p50_ms),
+        cy=y(100 * (point.accuracy or 0.0)),
+        r=4,
+        class_="candidate" if point.measured else "candidate predicted",
+    )
+
+
+def _chosen(x: Scale, y: Scale, point: Point) -> Html:
+    mark = shape(
+        "circle",
+        _about(point),
+        cx=x(point.p50_ms),
+        cy=y(100 * (point.accuracy or 0.0)),
+        r=6,
+        class_="chosen",
+    )
+    return tag("g", mark, data_p=point.id)
+
+
+def _rug(x: Scale, point: Point, bottom: float) -> Html:
+    at = x(point.p50_ms)
+    kind = "rug chosen-rug" if point.chosen else "rug"
+    return shape("rect", _about(point), x=at - 1, y=bottom - 10, width=2, height=10, class_=kind)
+
+
+def _noise(x: Scale, y: Scale, point: Point, floor: float) -> Html:
+    low, high = x(point.p50_ms * max(1 - floor, 0.01)), x(point.p50_ms * (1 + floor))
+    top = y(100 * (point.accuracy or 0.0)) - 12
+    return shape("rect", x=low, y=top, width=max(high - low, 0.5), height=24, class_="noise")
+
+
+def _whisker(x: Scale, y: Scale, point: Point) -> Html:
+    if not (0 < point.p10_ms <= point.p95_ms < float("inf")):
+        return Html()
+    at = y(100 * (point.accuracy or 0.0))
+    # A long tail ends at the frame; its length is in the tooltip.
+    return line(max(x(point.p10_ms), x.start), at, min(x(point.p95_ms), x.end), at, "whisker")
+
+
+def _staircase(x: Scale, y: Scale, chosen: Sequence[Point], right: float) -> list[Html]:
+    """The best accuracy that the engine has for each budget."""
+    corners: list[tuple[float, float]] = []
+    best = float("-inf")
+    for point in chosen:
+        accuracy = 100 * (point.accuracy or 0.0)
+        if accuracy > best:
+            if corners:
+                corners.append((x(point.p50_ms), corners[-1][1]))
+            corners.append((x(point.p50_ms), y(accuracy)))
+            best = accuracy
+    return [polyline([*corners, (right, corners[-1][1])], "front")] if corners else []
+
+
+def _budgets(x: Scale, budgets: Sequence[float], top: float, bottom: float) -> list[Html]:
+    ordered = sorted(set(budgets))
+    parts = [line(x(budget), top - 4, x(budget), bottom, "budget") for budget in ordered]
+    end = x.start - 1
+    if ordered:
+        parts.append(text(x.end, 11, "┆ time budgets, ms", anchor="end", kind="axis"))
+    for budget, label in zip(ordered, milliseconds(ordered), strict=True):
+        box = label_box(x(budget), top - 8, label, "middle")
+        if box.left > end and box.right < x.end + 6:
+            parts.append(text(x(budget), top - 8, label, anchor="middle", kind="tick"))
+            end = box.right + 4
+    return parts
+
+
+def _labels(x: Scale, y: Scale, chosen: Sequence[Point], frame: Box, compact: bool) -> list[Html]:
+    """A name for each chosen path that has room for one, the ends of the front first."""
+    taken = []
+    for point in chosen:
+        cx, cy = x(point.p50_ms), y(100 * (point.accuracy or 0.0))
+        taken.append(Box(cx - 7, cy - 7, cx + 7, cy + 7))
+    parts = []
+    for point in [*chosen[:1], *chosen[:0:-1]]:
+        name = shortened(point.id, 9 if compact else 14)
+        cx, cy = x(point.p50_ms), y(100 * (point.accuracy or 0.0))
+        for dx, dy, anchor in _PLACES:
+            box = label_box(cx + dx, cy + dy, name, anchor)
+            inside = box.left >= frame.left and box.right <= frame.right
+            inside = inside and box.top >= frame.top and box.bottom <= frame.bottom
+            if inside and not any(box.meets(other) for other in taken):
+                label = text(cx + dx, cy + dy, name, anchor=anchor, kind="name")
+                parts.append(tag("g", label, data_p=point.id))
+                taken.append(box)
+                break
+    return parts
+
+
+def _about(point: Point) -> str:
+    p10, p50, p95 = milliseconds([point.p10_ms, point.p50_ms, point.p95_ms])
+    how = "" if point.measured else " (predicted)"
+    lines = [
+        point.id + (", in the engine" if point.chosen else ""),
+        f"accuracy {percent(point.accuracy)} %",
+        f"p50 {p50} ms{how}, p10 {p10}, p95 {p95}",
+        f"{count(point.parameters)} parameters, {count(point.macs)} MACs",
+    ]
+    return "\n".join(lines)

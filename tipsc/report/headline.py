@@ -1,0 +1,71 @@
+"""The top of the page: what was built for what, and the headline figures."""
+
+from __future__ import annotations
+
+from tipsc.report.data import Report
+from tipsc.report.format import byte_size, is_number, milliseconds, percent, ratio, tiny
+from tipsc.report.html import Html, tag
+
+
+def header(report: Report) -> Html:
+    """Title, what was built for what, and the headline figures."""
+    lead = tag(
+        "p",
+        f"An engine of {len(report.shipped)} paths for ",
+        tag("b", report.target),
+        f" ({report.backend}), built {report.created_utc}: ",
+        tag("code", report.engine_file),
+        class_="lead",
+    )
+    return tag(
+        "header", tag("h1", report.title), tag("button", "Light / dark", id="theme"), lead,
+        _tiles(report),
+    )  # fmt: skip
+
+
+def _tiles(report: Report) -> Html:
+    return tag(
+        "div", _accuracy(report), _latency(report), _size(report), _difference(report),
+        class_="tiles",
+    )  # fmt: skip
+
+
+def _accuracy(report: Report) -> Html:
+    values = [path.accuracy for path in report.shipped if is_number(path.accuracy)]
+    low, high = percent(min(values, default=None)), percent(max(values, default=None))
+    return _tile("Test accuracy", f"{low} – {high}", "%", "lowest and highest of the shipped paths")
+
+
+def _latency(report: Report) -> Html:
+    values = [p.p50_ms for p in report.shipped if is_number(p.p50_ms) and p.p50_ms > 0]
+    if not values:
+        return _tile("Latency p50", milliseconds([None])[0], "ms", "not measured")
+    low, high = milliseconds([min(values), max(values)])
+    note = f"the slowest path takes {ratio(max(values) / min(values))} the fastest"
+    return _tile("Latency p50", f"{low} – {high}", "ms", note)
+
+
+def _size(report: Report) -> Html:
+    note = f"{byte_size(report.separate_bytes)} as {len(report.shipped)} separate models"
+    if report.weights_bytes:
+        times = ratio(report.engine_bytes / report.weights_bytes)
+        note += f"; {times} the weights of the largest path"
+    figure, _, unit = byte_size(report.engine_bytes).partition(" ")
+    return _tile("Engine file", figure, unit, note)
+
+
+def _difference(report: Report) -> Html:
+    differences = [path.difference for path in report.shipped if is_number(path.difference)]
+    agreements = [path.agreement for path in report.shipped if is_number(path.agreement)]
+    note = f"at least {percent(min(agreements, default=None))} % of examples get the same class"
+    return _tile("Largest difference from torch", tiny(max(differences, default=None)), "", note)
+
+
+def _tile(what: str, figure: str, unit: str, note: str) -> Html:
+    return tag(
+        "div",
+        tag("span", what, class_="what"),
+        tag("b", figure, " ", tag("small", unit)),
+        tag("span", note),
+        class_="tile",
+    )

@@ -1,0 +1,233 @@
+"""TAS drawn on the supernet.
+
+Feature maps stand in topological order, block by block, and rows wrap at blocks. The area and
+the colour of a disc give its TAS; lines are operations, and arcs those that skip feature maps.
+Width groups of a feature map (``label``, ``label[1]``, ...) hang below each other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from tipsc.report.data import FeatureMap
+from tipsc.report.format import is_number, shortened, significant
+from tipsc.report.html import Html, number, shape, tag
+from tipsc.report.svg import LETTER, NARROW, drawing, text
+
+SHADES = 7
+_GROUP = re.compile(r"\[\d+\]$")
+_GAP = 14.0
+_HEAD = 18.0
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The width groups of one feature map."""
+
+    label: str
+    groups: tuple[FeatureMap, ...]
+    inputs: tuple[str, ...]
+
+    @property
+    def block(self) -> str:
+        """What the label stands in: ``stages.1.0`` for ``stages.1.0.expand``."""
+        return self.label.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.label.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Blocks side by side: the place of each column, and the frames with their titles."""
+
+    columns: tuple[tuple[_Column, float], ...]
+    frames: tuple[tuple[str, float, float], ...]
+
+
+def network(feature_maps: Sequence[FeatureMap], width: int) -> Html | None:
+    """The drawing, or None where there is nothing to draw."""
+    columns = _columns(feature_maps)
+    if not columns:
+        return None
+    compact = width <= NARROW
+    pitch = 21.0 if compact else 25.0
+    scores = [f.tas for f in feature_maps if is_number(f.tas) and f.tas > 0]
+    top_score = max(scores, default=1.0)
+    number_of = {column.label: place for place, column in enumerate(columns)}
+    parts: list[Html] = []
+    y = 0.0
+    for row in _rows(columns, width, pitch):
+        skips = _skips(row, number_of, columns)
+        above = 10.0 + max((_rise(span) for _, _, span in skips), default=0.0)
+        groups = max(len(column.groups) for column, _ in row.columns)
+        below = 13.0 + pitch * 0.8 * (groups - 1) + (6.0 if compact else 66.0)
+        line_y = y + _HEAD + above
+        for title, left, right in row.frames:
+            parts += _frame(title, left, right, y, _HEAD + above + below)
+        parts += _edges(row, skips, line_y, width)
+        for column, x in row.columns:
+            parts += _discs(column, x, line_y, pitch, top_score)
+            if not compact:
+                under = line_y + 13.0 + pitch * 0.8 * (len(column.groups) - 1)
+                parts.append(_name(column.name, x, under))
+        y += _HEAD + above + below + 12
+    return drawing(width, y, "Topological Accumulated Score of each feature map", parts)
+
+
+def legend(feature_maps: Sequence[FeatureMap]) -> Html | None:
+    """Shades with the scores that they stand for."""
+    scores = [f.tas for f in feature_maps if is_number(f.tas) and f.tas > 0]
+    if not scores:
+        return None
+    swatches = [tag("i", class_=f"t{k}") for k in range(SHADES)]
+    return tag(
+        "p",
+        tag("span", "TAS 0"),
+        tag("span", *swatches, class_="ramp"),
+        tag("span", f"{significant(max(scores))}, the highest"),
+        class_="legend",
+    )
+
+
+def _columns(feature_maps: Sequence[FeatureMap]) -> list[_Column]:
+    collected: dict[str, list[FeatureMap]] = {}
+    for feature_map in feature_maps:
+        collected.setdefault(_GROUP.sub("", feature_map.label), []).append(feature_map)
+    return [
+        _Column(
+            label,
+            tuple(groups),
+            tuple(dict.fromkeys(_GROUP.sub("", i) for g in groups for i in g.inputs)),
+        )
+        for label, groups in collected.items()
+    ]
+
+
+def _rows(columns: Sequence[_Column], width: float, pitch: float) -> list[_Row]:
+    """Blocks side by side as long as they fit; a block that is wider than a row is continued."""
+    room = max(int((width - 2 * 8) / pitch), 1)
+    rows: list[_Row] = []
+    placed: list[tuple[_Column, float]] = []
+    frames: list[tuple[str, float, float]] = []
+    x = 0.0
+    for block, members in groupby(columns, key=lambda column: column.block):
+        inside = list(members)
+        for first in range(0, len(inside), room):
+            piece = inside[first : first + room]
+            span = max(len(piece) * pitch + 16, 0.0)
+            if placed and x + span > width:
+                rows.append(_Row(tuple(placed), tuple(frames)))
+                placed, frames, x = [], [], 0.0
+            placed += [(column, x + 8 + pitch * (k + 0.5)) for k, column in enumerate(piece)]
+            frames.append((block if first == 0 else f"{block} …", x, x + span))
+            x += span + _GAP
+    rows.append(_Row(tuple(placed), tuple(frames)))
+    return rows
+
+
+_Skip = tuple[float | None, float | None, float]
+
+
+def _skips(row: _Row, number_of: dict[str, int], columns: Sequence[_Column]) -> list[_Skip]:
+    """Operations of this row that pass over feature maps: from x, to x and the distance in px.
+
+    An end in another row is None.
+    """
+    place = {column.label: x for column, x in row.columns}
+    skips: list[_Skip] = []
+    for column, x in row.columns:
+        here = number_of[column.label]
+        for source in column.inputs:
+            if source in number_of and number_of[source] != here - 1:
+                start = place.get(source)
+                skips.append((start, x, x - start if start is not None else x))
+    last = number_of[row.columns[-1][0].label]
+    leaving = (source for column in columns[last + 2 :] for source in column.inputs)
+    skips += [(place[source], None, 40.0) for source in leaving if source in place]
+    # The next row's first feature map reads the last of this row without skipping anything.
+    if last + 1 < len(columns):
+        first = (source for source in columns[last + 1].inputs if number_of.get(source) != last)
+        skips += [(place[source], None, 40.0) for source in first if source in place]
+    return list(dict.fromkeys(skips))
+
+
+def _rise(span: float) -> float:
+    """Height of an arc over `span` px: it grows, but ever more slowly."""
+    return min(8.0 + 2.2 * math.sqrt(max(span, 0.0)), 46.0)
+
+
+def _edges(row: _Row, skips: Sequence[_Skip], y: float, width: float) -> list[Html]:
+    straight, arcs = [], []
+    for k, (column, x) in enumerate(row.columns):
+        if k == 0:
+            continue
+        before, from_x = row.columns[k - 1]
+        if before.label in column.inputs:
+            straight.append(f"M{number(from_x)} {number(y)}H{number(x)}")
+    for start, end, span in skips:
+        rise = _rise(span) * 4 / 3
+        if start is not None and end is not None:
+            bend = min(abs(end - start) * 0.25, 30.0)
+            arcs.append(
+                f"M{number(start)} {number(y)}C{number(start + bend)} {number(y - rise)} "
+                f"{number(end - bend)} {number(y - rise)} {number(end)} {number(y)}"
+            )
+        elif end is not None:
+            arcs.append(f"M{number(end - 26)} {number(y - 15)}Q{number(end - 5)} {number(y - 15)} "
+                        f"{number(end)} {number(y)}")  # fmt: skip
+        elif start is not None:
+            arcs.append(f"M{number(start)} {number(y)}Q{number(start + 5)} {number(y - 15)} "
+                        f"{number(start + 26)} {number(y - 15)}")  # fmt: skip
+    paths = []
+    if straight:
+        paths.append(shape("path", d="".join(straight), class_="edge"))
+    if arcs:
+        paths.append(shape("path", d="".join(arcs), class_="skip"))
+    return paths
+
+
+def _frame(title: str, left: float, right: float, y: float, height: float) -> list[Html]:
+    frame = shape(
+        "rect", x=left + 0.5, y=y + 0.5, width=right - left - 1, height=height - 1, rx=6,
+        class_="block" if title else "block loose",
+    )  # fmt: skip
+    letters = int((right - left - 12) / (LETTER + 0.2))
+    if not title or letters < 3:
+        return [frame]
+    return [frame, text(left + 8, y + 14, shortened(title, letters), kind="name")]
+
+
+def _discs(column: _Column, x: float, y: float, pitch: float, top_score: float) -> list[Html]:
+    discs = []
+    for k, feature_map in enumerate(column.groups):
+        known = is_number(feature_map.tas) and feature_map.tas > 0
+        share = feature_map.tas / top_score if known else 0.0
+        title = f"{feature_map.label}\nTAS {significant(feature_map.tas, 4)}" + (
+            f"\nreads {', '.join(feature_map.inputs[:6])}" if feature_map.inputs else ""
+        )
+        discs.append(
+            shape(
+                "circle",
+                title,
+                cx=x,
+                cy=y + k * pitch * 0.8,
+                r=max(2.2, (pitch / 2 - 2) * math.sqrt(share)),
+                class_=f"t{min(int(share * SHADES), SHADES - 1)}",
+            )
+        )
+    return discs
+
+
+def _name(name: str, x: float, y: float) -> Html:
+    return tag(
+        "text",
+        shortened(name, 11),
+        transform=f"translate({number(x + 3)} {number(y)})rotate(90)",
+        class_="map",
+    )

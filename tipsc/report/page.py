@@ -1,0 +1,54 @@
+"""A build report as one HTML page that needs nothing else: no network, no font, no library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tipsc.report.data import Report
+from tipsc.report.headline import header
+from tipsc.report.html import Html, tag, verbatim
+from tipsc.report.sections import SECTIONS
+from tipsc.report.style import CSS, SCRIPT
+
+# A browser then refuses whatever the page might be made to fetch.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+def render(report: Report) -> str:
+    """The page, as a whole HTML document."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("link", rel="icon", href="data:,"),
+        tag("title", f"{report.title} for {report.target}"),
+        tag("style", verbatim(CSS)),
+    )
+    body = tag(
+        "body",
+        header(report),
+        tag("main", *(section(report) for section in SECTIONS)),
+        _footer(report),
+        tag("script", verbatim(SCRIPT)),
+    )
+    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def write(report: Report, file: Path) -> None:
+    """Write the page to `file`, whole or not at all.
+
+    Raises:
+        OSError: the folder is missing or cannot be written.
+    """
+    from tipsc.engine.atomic import write_atomically
+
+    write_atomically(file, [render(report).encode()])
+
+
+def _footer(report: Report) -> Html:
+    made = f"tipsc {report.version}".strip()
+    return tag(
+        "footer", f"Written by {made}, {report.created_utc}. Sizes are decimal: 1 MB = 10⁶ bytes."
+    )

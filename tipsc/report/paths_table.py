@@ -1,0 +1,79 @@
+"""The tables of the page: the shipped paths, and the options that each of them takes."""
+
+from __future__ import annotations
+
+from tipsc.report.data import Report, Shipped
+from tipsc.report.format import byte_size, count, milliseconds, percent, tiny
+from tipsc.report.html import Html, tag
+
+_CELLS = 6000
+"""Options shown at most: a table of 32 paths and 60 choices has about 2,000."""
+
+
+def shipped_rows(report: Report) -> Html:
+    """One row a path, in the order in which the engine lists them."""
+    budgets = any(path.budget_ms for path in report.shipped)
+    headings = [
+        tag("th", "path", class_="left"),
+        tag("th", "budget", tag("small", "ms")) if budgets else None,
+        tag("th", "accuracy", tag("small", "%")),
+        tag("th", "p50", tag("small", "ms")),
+        tag("th", "p95", tag("small", "ms")),
+        tag("th", "parameters"),
+        tag("th", "MACs"),
+        tag("th", "shared"),
+        tag("th", "private"),
+        tag("th", "difference"),
+        tag("th", "agreement", tag("small", "%")),
+    ]
+    p50 = milliseconds(path.p50_ms for path in report.shipped)
+    p95 = milliseconds(path.p95_ms for path in report.shipped)
+    limits = milliseconds(path.budget_ms for path in report.shipped)
+    rows = [
+        tag(
+            "tr",
+            tag("td", tag("span", path.id, class_="id"), *_flags(path), class_="left"),
+            tag("td", limit) if budgets else None,
+            tag("td", percent(path.accuracy)),
+            tag("td", middle),
+            tag("td", tail),
+            tag("td", count(path.parameters)),
+            tag("td", count(path.macs)),
+            tag("td", byte_size(path.shared_bytes)),
+            tag("td", byte_size(path.private_bytes)),
+            tag("td", tiny(path.difference)),
+            tag("td", percent(path.agreement)),
+            data_p=path.id,
+        )
+        for path, middle, tail, limit in zip(report.shipped, p50, p95, limits, strict=True)
+    ]
+    return tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
+
+
+def options_table(report: Report) -> Html | None:
+    """Choices down, shipped paths across; None where the options are not known."""
+    by_id = {point.id: point for point in report.points}
+    known = [by_id[path.id] for path in report.shipped if path.id in by_id]
+    names = list(dict.fromkeys(name for point in known for name in point.options))
+    if not names or len(names) * len(known) > _CELLS:
+        return None
+    heading = tag("tr", tag("th", "choice", class_="left"), *(tag("th", p.id) for p in known))
+    rows = [
+        tag(
+            "tr",
+            tag("td", name, class_="left"),
+            *(tag("td", str(point.options.get(name, ""))) for point in known),
+        )
+        for name in names
+    ]
+    table = tag("table", tag("thead", heading), tag("tbody", *rows), class_="options")
+    return tag(
+        "details",
+        tag("summary", f"The options of each path ({len(names)} choices)"),
+        tag("div", table, class_="scroll"),
+    )
+
+
+def _flags(path: Shipped) -> list[Html]:
+    flags = (("own scale", path.own_scale), ("dominated", path.dominated))
+    return [tag("span", name, class_="flag") for name, is_set in flags if is_set]

@@ -1,0 +1,195 @@
+"""The sections of the page, in reading order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tipsc.report.curves import curves
+from tipsc.report.data import Curve, Report
+from tipsc.report.format import duration, is_number, percent
+from tipsc.report.front import front, plottable
+from tipsc.report.html import Html, shape, tag
+from tipsc.report.network import legend, network
+from tipsc.report.paths_table import options_table, shipped_rows
+from tipsc.report.spread import spread
+from tipsc.report.svg import both
+
+
+def _front(report: Report) -> Html | None:
+    points = plottable(report)
+    if not points:
+        return None
+    predicted = any(not p.measured for p in points)
+    keys = [
+        _key(shape("circle", cx=11, cy=7, r=5, class_="chosen"), "in the engine"),
+        _key(shape("circle", cx=11, cy=7, r=4, class_="candidate"), "candidate"),
+        _key(shape("circle", cx=11, cy=7, r=4, class_="candidate predicted"), "predicted")
+        if predicted
+        else None,
+        _key(shape("path", d="M1 11H11V3H21", class_="front"), "best accuracy within a budget"),
+        _key(shape("path", d="M1 7H21", class_="whisker"), "p10 to p95"),
+        _key(
+            shape("rect", x=5, y=1, width=12, height=12, class_="noise"),
+            f"noise floor, ±{percent(report.noise_floor, 1)} %",
+        ),
+    ]  # fmt: skip
+    missing = sum(not is_number(p.accuracy) for p in points)
+    note = (
+        f"{len(points)} candidate paths, {sum(p.chosen for p in points)} of them in the engine. "
+        "Differences in latency below the noise floor mean nothing."
+    )
+    if missing:
+        note += f" {missing} have no accuracy; ticks on the latency axis show where they stand."
+    return tag(
+        "section",
+        tag("h2", "Accuracy against latency"),
+        tag("p", note, class_="note"),
+        both(lambda width: front(report, width)),
+        tag("div", *keys, class_="key"),
+    )
+
+
+def _key(mark: Html, meaning: str) -> Html:
+    return tag("span", tag("svg", mark, viewBox="0 0 22 14", aria_hidden="true"), meaning)
+
+
+def _paths(report: Report) -> Html | None:
+    if not report.shipped:
+        return None
+    flags = []
+    if any(path.own_scale for path in report.shipped):
+        flags.append(
+            "“own scale”: carries batch norm scales of its own, as sharing them cost accuracy."
+        )
+    if any(path.dominated for path in report.shipped):
+        flags.append("“dominated”: another path of the engine is faster and at least as accurate.")
+    return tag(
+        "section",
+        tag("h2", "Paths in the engine"),
+        tag(
+            "p",
+            "Accuracy is that of the engine itself on the test set. Difference and agreement "
+            "compare it with the torch subnetwork. " + " ".join(flags),
+            class_="note",
+        ),
+        tag("div", shipped_rows(report), class_="scroll"),
+        options_table(report),
+    )  # fmt: skip
+
+
+def _spread(report: Report) -> Html | None:
+    wide = spread(report, 1040)
+    if wide is None:
+        return None
+    return tag(
+        "section",
+        tag("h2", "How steady each path is"),
+        tag(
+            "p",
+            "Single calls of each path relative to that path’s own median; the orange tick is p95, "
+            "the band the noise floor. Slower calls than the axis shows are counted at its end.",
+            class_="note",
+        ),
+        both(lambda width: spread(report, width) or Html()),
+    )
+
+
+def _network(report: Report) -> Html | None:
+    if not report.feature_maps:
+        return None
+    return tag(
+        "section",
+        tag("h2", "Topological scores on the supernet"),
+        tag(
+            "p",
+            "Each disc is a feature map, in the order of computation; its area and shade give its "
+            "Topological Accumulated Score. Arcs are operations that skip feature maps.",
+            class_="note",
+        ),
+        legend(report.feature_maps),
+        both(lambda width: network(report.feature_maps, width) or Html()),
+    )
+
+
+def _curves(report: Report) -> Html | None:
+    groups: dict[str, list[Curve]] = {}
+    for curve in report.curves:
+        groups.setdefault(curve.quantity, []).append(curve)
+    drawn = [both(lambda w, g=group: curves(g, w) or Html()) for group in groups.values()]  # type: ignore[misc]
+    if not drawn:
+        return None
+    return tag(
+        "section",
+        tag("h2", "Training"),
+        tag("p", "Lightly smoothed; the raw values are behind, faint.", class_="note"),
+        *drawn,
+    )
+
+
+def _measured(report: Report) -> Html | None:
+    halves = [
+        _facts("Machine", report.machine),
+        _facts(
+            "Protocol",
+            {
+                **report.protocol,
+                "noise floor": f"{percent(report.noise_floor, 1)} % between repeats",
+            },
+        ),
+    ]
+    return tag("section", tag("h2", "Machine and protocol"), tag("div", *halves, class_="two"))
+
+
+def _facts(title: str, facts: Mapping[str, str]) -> Html:
+    rows = [part for name, value in facts.items() for part in (tag("dt", name), tag("dd", value))]
+    return tag("div", tag("h3", title), tag("dl", *rows))
+
+
+def _stages(report: Report) -> Html | None:
+    if not report.stages:
+        return None
+    longest = max((s.seconds for s in report.stages if is_number(s.seconds)), default=0.0) or 1.0
+    rows = []
+    for stage in report.stages:
+        share = 100 * stage.seconds / longest if is_number(stage.seconds) else 0.0
+        bar = tag("span", class_="bar", style=f"width:{max(share, 0.0):.1f}%")
+        rows.append(
+            tag(
+                "tr",
+                tag("td", stage.name, class_="left"),
+                tag("td", duration(stage.seconds)),
+                tag("td", "from cache" if stage.cached else "", class_="left none"),
+                tag("td", bar, class_="left track"),
+                class_="cached" if stage.cached else None,
+            )
+        )
+    total = sum(s.seconds for s in report.stages if not s.cached and is_number(s.seconds))
+    return tag(
+        "section",
+        tag("h2", "Stages of the build"),
+        tag("p", f"{duration(total)} in this build; cached stages took theirs in an earlier one.",
+            class_="note"),
+        tag("div", tag("table", tag("tbody", *rows)), class_="scroll"),
+    )  # fmt: skip
+
+
+def _commands(report: Report) -> Html | None:
+    if not report.commands:
+        return None
+    return tag(
+        "section",
+        tag("h2", "Commands"),
+        tag("pre", tag("code", "\n".join(report.commands))),
+    )
+
+
+SECTIONS: tuple[Callable[[Report], Html | None], ...] = (
+    _front,
+    _paths,
+    _spread,
+    _network,
+    _curves,
+    _measured,
+    _stages,
+    _commands,
+)

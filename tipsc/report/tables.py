@@ -1,0 +1,68 @@
+"""Tables for the terminal, within 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tipsc.report.data import Report, Shipped, Stage
+from tipsc.report.format import byte_size, count, duration, milliseconds, percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def shipped_table(paths: Report | Iterable[Shipped]) -> Table:
+    """One row a path: accuracy, latency, size, and what is particular about it."""
+    from rich.text import Text
+
+    rows = list(paths.shipped if isinstance(paths, Report) else paths)
+    table = _table()
+    # Ids are data: as Text they are not read as rich's markup.
+    table.add_column("path", no_wrap=True, overflow="fold")
+    for heading in ("acc %", "p50 ms", "p95 ms", "params", "MACs", "shared", "private"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    flagged = any(path.own_scale or path.dominated for path in rows)
+    if flagged:
+        table.add_column("notes", style="yellow")
+    p50 = milliseconds(path.p50_ms for path in rows)
+    p95 = milliseconds(path.p95_ms for path in rows)
+    for path, middle, tail in zip(rows, p50, p95, strict=True):
+        cells = [
+            percent(path.accuracy),
+            middle,
+            tail,
+            count(path.parameters),
+            count(path.macs),
+            byte_size(path.shared_bytes),
+            byte_size(path.private_bytes),
+        ]
+        table.add_row(Text(path.id), *cells, *([_notes(path)] if flagged else []))
+    return table
+
+
+def stages_table(stages: Iterable[Stage]) -> Table:
+    """Stages of a build with their time."""
+    from rich.text import Text
+
+    table = _table()
+    table.add_column("stage", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("")
+    for stage in stages:
+        table.add_row(
+            Text(stage.name), duration(stage.seconds), "from cache" if stage.cached else ""
+        )
+    return table
+
+
+def _table() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+
+
+def _notes(path: Shipped) -> str:
+    flags = (("own scale", path.own_scale), ("dominated", path.dominated))
+    return ", ".join(name for name, is_set in flags if is_set)
