@@ -115,7 +115,7 @@ class Net:
             nodes.append(helper.make_node("Clip", [f"{name}.y", "low", "high"], [f"{name}.z"]))
             return f"{name}.z"
 
-        three = dict(kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        three = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
         x = conv("image", "stem", weight("stem", self.stem), self.stem, act=True,
                  strides=[2, 2], **three)  # fmt: skip
         width = self.stem

@@ -1,0 +1,1 @@
+from conftest_engine import *  # noqa: F403

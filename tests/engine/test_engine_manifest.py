@@ -1,0 +1,127 @@
+"""The manifest: what goes in comes out, and what is not valid is named."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine.strict import dumps, loads
+from tipsc.errors import EngineDamagedError
+
+times = st.floats(1e-6, 1e6)
+counts = st.integers(0, 2**53)
+names = st.text(min_size=1, max_size=12)
+tensors = st.builds(
+    TensorSpec,
+    name=names,
+    dtype=st.sampled_from(["float32", "int8", "uint8"]),
+    shape=st.lists(st.integers(1, 4096), max_size=4).map(tuple),
+)
+entries = st.builds(
+    PathEntry,
+    id=st.from_regex(r"[a-f0-9]{8}", fullmatch=True),
+    options=st.dictionaries(names, st.integers(-(2**31), 2**31), max_size=3),
+    accuracy=st.none() | st.floats(0, 1),
+    latency=st.none() | st.builds(Latency, p10_ms=times, p50_ms=times, p95_ms=times),
+    macs=counts,
+    parameters=counts,
+    shared_bytes=counts,
+    private_bytes=counts,
+)
+manifests = st.builds(
+    Manifest,
+    name=names,
+    target=names,
+    backend=names,
+    inputs=st.lists(tensors, min_size=1, max_size=2).map(tuple),
+    outputs=st.lists(tensors, min_size=1, max_size=2).map(tuple),
+    paths=st.lists(entries, min_size=1, max_size=5, unique_by=lambda e: e.id).map(tuple),
+    space=st.just([{"name": "w", "options": [1, 2], "gate": None, "gate_from": 0}]),
+    provenance=st.dictionaries(names, names, max_size=3),
+)
+
+
+@given(manifests)
+def test_round_trip_through_bytes(manifest):
+    assert Manifest.from_json(loads(dumps(manifest.to_json()), "m")) == manifest
+
+
+@given(manifests)
+def test_paths_stand_fastest_first(manifest):
+    measured = [p.latency.p50_ms for p in manifest.paths if p.latency]
+    assert measured == sorted(measured)
+    assert all(p.latency is None for p in manifest.paths[len(measured) :])
+
+
+def leaves(value, route=()):
+    yield route
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, child in items:
+        if isinstance(child, (dict, list)):
+            yield from leaves(child, (*route, key))
+        else:
+            yield (*route, key)
+
+
+def plain() -> dict:
+    entry = PathEntry("ab", {"w": 1}, 0.5, Latency(1, 2, 3), 1, 1, 1, 1)
+    spec = TensorSpec("x", "float32", (1, 2))
+    space = [{"name": "w", "options": [1, 2], "gate": None, "gate_from": 0}]
+    return Manifest("n", "t", "b", (spec,), (spec,), (entry,), space, {"k": "v"}).to_json()
+
+
+@pytest.mark.parametrize("route", list(leaves(plain())), ids=str)
+def test_an_unusable_value_anywhere_is_refused(route):
+    value = copy.deepcopy(plain())
+    holder = {"root": value}
+    for key in ("root", *route)[:-1]:
+        holder = holder[key]
+    holder[("root", *route)[-1]] = {"unexpected": [None]}
+    with pytest.raises(EngineDamagedError):
+        Manifest.from_json(holder["root"] if not route else value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda m: m.update(colour=1), "colour"),
+        (lambda m: m.pop("target"), "target"),
+        (lambda m: m.update(name=3), "manifest.name"),
+        (lambda m: m.update(paths=[]), "manifest.paths"),
+        (lambda m: m["paths"].append(m["paths"][0]), "manifest.paths"),
+        (lambda m: m["paths"][0].update(macs=True), "manifest.paths[0].macs"),
+        (lambda m: m["paths"][0].update(macs=-1), "manifest.paths[0].macs"),
+        (lambda m: m["paths"][0].update(accuracy=1.5), "manifest.paths[0].accuracy"),
+        (lambda m: m["paths"][0].update(id="../../etc/passwd"), "manifest.paths[0].id"),
+        (lambda m: m["paths"][0].update(id=""), "manifest.paths[0].id"),
+        (lambda m: m["paths"][0]["latency"].update(p95_ms=0), "manifest.paths[0].latency.p95_ms"),
+        (lambda m: m["paths"][0]["options"].update(w=1.5), "manifest.paths[0].options.w"),
+        (lambda m: m["inputs"][0].update(shape=[1, 0]), "manifest.inputs[0].shape"),
+        (lambda m: m["inputs"][0].update(dtype="complex"), "manifest.inputs[0].dtype"),
+        (lambda m: m.update(space=[{"name": "w"}]), "manifest.space"),
+        (lambda m: m.update(space=[3]), "manifest.space"),
+    ],
+)
+def test_the_error_names_the_field(edit, named):
+    value = plain()
+    edit(value)
+    with pytest.raises(EngineDamagedError) as caught:
+        Manifest.from_json(value)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"\xff", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"[" * 100_000]
+)
+def test_json_that_is_not_strict_is_refused(text):
+    with pytest.raises(EngineDamagedError):
+        loads(text, "m")
+
+
+def test_the_manifest_is_ordinary_json():
+    assert json.loads(dumps(plain())) == plain()
