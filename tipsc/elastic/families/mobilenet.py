@@ -6,9 +6,9 @@ of each stage (Once-for-All, arXiv 1908.09791). The residual stream keeps its wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -63,7 +63,16 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNet(Supernet):
-    """Stem, stages of inverted residual blocks, head convolution, pooling, classifier."""
+    """Stem, stages of inverted residual blocks, head convolution, pooling, classifier.
+
+    Args:
+        classes: outputs.
+        input_shape: (C, H, W).
+        stem, head: channels of the first and the last convolution.
+        stages: at least one; a mapping is taken for the arguments of a :class:`Stage`.
+        stem_stride: of the first convolution.
+        dropout: before the classifier.
+    """
 
     def __init__(
         self,
@@ -71,11 +80,12 @@ class MobileNet(Supernet):
         classes: int,
         input_shape: tuple[int, int, int],
         stem: int,
-        stages: Sequence[Stage],
+        stages: Sequence[Stage | Mapping[str, Any]],
         head: int,
         stem_stride: int = 2,
         dropout: float = 0.0,
     ) -> None:
+        stages = [stage if isinstance(stage, Stage) else Stage(**stage) for stage in stages]
         choices: list[Choice] = []
         blocks: list[list[tuple[int, Dim, Dim]]] = []
         inputs = stem
