@@ -21,13 +21,11 @@ from tipsc.report.svg import (
 )
 
 COLOURS = 6
-_POINTS = 240
-_SMOOTHING = 0.9
 
 
 def curves(group: Sequence[Curve], width: int) -> Html | None:
     """The chart of curves of one quantity, or None where there is not one finite value."""
-    lines = [(curve, thinned) for curve in group if len(thinned := _thin(curve)) >= 1]
+    lines = [(curve, thinned) for curve in group if (thinned := _thin(curve, width // 6))]
     if not lines:
         return None
     compact = width <= NARROW
@@ -56,12 +54,12 @@ def curves(group: Sequence[Curve], width: int) -> Html | None:
     return drawing(width, height, f"{lines[0][0].quantity} over the steps of training", parts)
 
 
-def _thin(curve: Curve) -> list[tuple[float, float]]:
-    """At most `_POINTS` points: the means of equal runs of finite values."""
+def _thin(curve: Curve, limit: int) -> list[tuple[float, float]]:
+    """At most `limit` points: the means of equal runs of finite values."""
     pairs = [
         (float(s), v) for s, v in zip(curve.steps, curve.values, strict=False) if math.isfinite(v)
     ]
-    run = max(1, math.ceil(len(pairs) / _POINTS))
+    run = max(1, math.ceil(len(pairs) / limit))
     runs = [pairs[k : k + run] for k in range(0, len(pairs), run)]
     return [
         (sum(s for s, _ in part) / len(part), sum(v for _, v in part) / len(part)) for part in runs
@@ -69,13 +67,14 @@ def _thin(curve: Curve) -> list[tuple[float, float]]:
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:
-    """Exponential moving average, with the bias of its start removed; flat for few points."""
-    keep = _SMOOTHING if len(values) > 40 else 0.5 if len(values) > 8 else 0.0
-    out, average, weight = [], 0.0, 0.0
-    for value in values:
-        average = keep * average + (1 - keep) * value
-        weight = keep * weight + (1 - keep)
-        out.append(average / weight)
+    """A centred moving average, which does not lag behind as an exponential one does."""
+    reach = 4 if len(values) > 60 else 1 if len(values) > 12 else 0
+    out = []
+    for k in range(len(values)):
+        # The window shrinks at both ends alike, or the ends would be pulled inwards.
+        near = min(reach, k, len(values) - 1 - k)
+        window = values[k - near : k + near + 1]
+        out.append(sum(window) / len(window))
     return out
 
 

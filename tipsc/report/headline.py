@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tipsc.report.data import Report
-from tipsc.report.format import byte_size, is_number, milliseconds, percent, ratio, tiny
+from tipsc.report.format import byte_size, is_number, milliseconds, moment, percent, ratio, tiny
 from tipsc.report.html import Html, tag
 
 
@@ -13,7 +13,7 @@ def header(report: Report) -> Html:
         "p",
         f"An engine of {len(report.shipped)} paths for ",
         tag("b", report.target),
-        f" ({report.backend}), built {report.created_utc}: ",
+        f" ({report.backend}), built {moment(report.created_utc)}: ",
         tag("code", report.engine_file),
         class_="lead",
     )

@@ -49,6 +49,16 @@ class _Row:
     columns: tuple[tuple[_Column, float], ...]
     frames: tuple[tuple[str, float, float], ...]
 
+    def justified(self, width: float) -> _Row:
+        """Spread over the whole width, unless it would look torn."""
+        stretch = width / self.frames[-1][2]
+        if stretch > 1.4:
+            return self
+        return _Row(
+            tuple((column, x * stretch) for column, x in self.columns),
+            tuple((title, left * stretch, right * stretch) for title, left, right in self.frames),
+        )
+
 
 def network(feature_maps: Sequence[FeatureMap], width: int) -> Html | None:
     """The drawing, or None where there is nothing to draw."""
@@ -66,16 +76,15 @@ def network(feature_maps: Sequence[FeatureMap], width: int) -> Html | None:
         skips = _skips(row, number_of, columns)
         above = 10.0 + max((_rise(span) for _, _, span in skips), default=0.0)
         groups = max(len(column.groups) for column, _ in row.columns)
-        below = 13.0 + pitch * 0.8 * (groups - 1) + (6.0 if compact else 66.0)
+        below = 13.0 + pitch * 0.8 * (groups - 1) + (6.0 if compact else 74.0)
         line_y = y + _HEAD + above
         for title, left, right in row.frames:
             parts += _frame(title, left, right, y, _HEAD + above + below)
         parts += _edges(row, skips, line_y, width)
         for column, x in row.columns:
-            parts += _discs(column, x, line_y, pitch, top_score)
-            if not compact:
-                under = line_y + 13.0 + pitch * 0.8 * (len(column.groups) - 1)
-                parts.append(_name(column.name, x, under))
+            parts += _discs(column, x, line_y, pitch, top_score, brief=compact)
+        if not compact:
+            parts.append(_names(row, line_y, pitch))
         y += _HEAD + above + below + 12
     return drawing(width, y, "Topological Accumulated Score of each feature map", parts)
 
@@ -122,12 +131,12 @@ def _rows(columns: Sequence[_Column], width: float, pitch: float) -> list[_Row]:
             piece = inside[first : first + room]
             span = max(len(piece) * pitch + 16, 0.0)
             if placed and x + span > width:
-                rows.append(_Row(tuple(placed), tuple(frames)))
+                rows.append(_Row(tuple(placed), tuple(frames)).justified(width))
                 placed, frames, x = [], [], 0.0
             placed += [(column, x + 8 + pitch * (k + 0.5)) for k, column in enumerate(piece)]
             frames.append((block if first == 0 else f"{block} …", x, x + span))
             x += span + _GAP
-    rows.append(_Row(tuple(placed), tuple(frames)))
+    rows.append(_Row(tuple(placed), tuple(frames)).justified(width))
     return rows
 
 
@@ -203,14 +212,16 @@ def _frame(title: str, left: float, right: float, y: float, height: float) -> li
     return [frame, text(left + 8, y + 14, shortened(title, letters), kind="name")]
 
 
-def _discs(column: _Column, x: float, y: float, pitch: float, top_score: float) -> list[Html]:
+def _discs(
+    column: _Column, x: float, y: float, pitch: float, top_score: float, brief: bool
+) -> list[Html]:
     discs = []
     for k, feature_map in enumerate(column.groups):
         known = is_number(feature_map.tas) and feature_map.tas > 0
         share = feature_map.tas / top_score if known else 0.0
-        title = f"{feature_map.label}\nTAS {significant(feature_map.tas, 4)}" + (
-            f"\nreads {', '.join(feature_map.inputs[:6])}" if feature_map.inputs else ""
-        )
+        title = f"{feature_map.label}\nTAS {significant(feature_map.tas, 4)}"
+        if feature_map.inputs and not brief:
+            title += f"\nreads {', '.join(feature_map.inputs[:6])}"
         discs.append(
             shape(
                 "circle",
@@ -224,10 +235,11 @@ def _discs(column: _Column, x: float, y: float, pitch: float, top_score: float) 
     return discs
 
 
-def _name(name: str, x: float, y: float) -> Html:
-    return tag(
-        "text",
-        shortened(name, 11),
-        transform=f"translate({number(x + 3)} {number(y)})rotate(90)",
-        class_="map",
-    )
+def _names(row: _Row, y: float, pitch: float) -> Html:
+    """The names below the discs, read from top to bottom."""
+    # In a frame turned by a right angle, x runs down the page and y to the left.
+    names = [
+        text(y + 13 + pitch * 0.8 * (len(column.groups) - 1), 3 - x, shortened(column.name, 12))
+        for column, x in row.columns
+    ]
+    return tag("g", *names, transform="rotate(90)", class_="map")

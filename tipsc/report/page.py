@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tipsc.report.data import Report
+from tipsc.report.format import moment
 from tipsc.report.headline import header
 from tipsc.report.html import Html, tag, verbatim
 from tipsc.report.sections import SECTIONS
@@ -50,5 +51,6 @@ def write(report: Report, file: Path) -> None:
 def _footer(report: Report) -> Html:
     made = f"tipsc {report.version}".strip()
     return tag(
-        "footer", f"Written by {made}, {report.created_utc}. Sizes are decimal: 1 MB = 10⁶ bytes."
+        "footer",
+        f"Written by {made}, {moment(report.created_utc)}. Sizes are decimal: 1 MB = 10⁶ bytes.",
     )

@@ -103,7 +103,8 @@ def _network(report: Report) -> Html | None:
         tag(
             "p",
             "Each disc is a feature map, in the order of computation; its area and shade give its "
-            "Topological Accumulated Score. Arcs are operations that skip feature maps.",
+            "Topological Accumulated Score. Arcs are operations that skip feature maps; "
+            "short ones at a disc come from or lead to another row.",
             class_="note",
         ),
         legend(report.feature_maps),

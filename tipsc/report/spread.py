@@ -36,15 +36,23 @@ def spread(report: Report, width: int) -> Html | None:
         shape("rect", x=noise[0], y=top, width=noise[1] - noise[0], height=bottom - top,
               class_="noise")
     )  # fmt: skip
-    for number_, (path, relative) in enumerate(rows):
-        parts.append(_row(x, path, relative, top + _ROW * (number_ + 1), width, compact))
+    p50 = milliseconds(path.p50_ms for path, _ in rows)
+    p95 = milliseconds(path.p95_ms for path, _ in rows)
+    for place, ((path, relative), times) in enumerate(zip(rows, zip(p50, p95), strict=True)):
+        parts.append(_row(x, path, relative, top + _ROW * (place + 1), times, width))
     return drawing(width, bottom + 44, "Distribution of latency for each path", parts)
 
 
 def _row(
-    x: Scale, path: Shipped, relative: Sequence[float], base: float, width: int, compact: bool
+    x: Scale,
+    path: Shipped,
+    relative: Sequence[float],
+    base: float,
+    times: tuple[str, str],
+    width: int,
 ) -> Html:
-    p50, p95 = milliseconds([path.p50_ms, path.p95_ms])
+    p50, p95 = times
+    compact = width <= NARROW
     beyond = sum(value > x.high for value in relative)
     title = (
         f"{path.id}: {len(relative)} calls\np50 {p50} ms, p95 {p95} ms\n"
@@ -66,8 +74,8 @@ def _row(
 
 
 def _density(x: Scale, relative: Sequence[float], base: float, title: str) -> Html:
-    """A histogram of 3 px bins, lightly smoothed, as tall as its row."""
-    bins = max(int((x.end - x.start) / 3), 8)
+    """A histogram of 4 px bins, lightly smoothed, as tall as its row."""
+    bins = max(int((x.end - x.start) / 4), 8)
     counts = [0.0] * (bins + 4)
     for value in relative:
         place = int((value - x.low) / (x.high - x.low) * bins)

@@ -39,6 +39,7 @@ overflow-wrap:anywhere}
 h2{font-size:19px;letter-spacing:-.005em;margin:54px 0 4px;font-weight:650}
 h3{font-size:13px;margin:22px 0 6px;color:var(--soft);font-weight:600}
 p{margin:0 0 14px;max-width:74ch;overflow-wrap:anywhere}
+.lead{max-width:none}
 .lead,.note,.legend{color:var(--soft)}
 .note{font-size:13.5px}
 button{position:absolute;right:28px;top:46px;font:inherit;font-size:13px;color:var(--soft);
@@ -83,7 +84,7 @@ fill:var(--ink);font-variant-numeric:tabular-nums}
 .tick,.axis{fill:var(--soft)}
 .axis{font-weight:550}
 .value{font-weight:600}
-.map{font-size:9.5px;fill:var(--soft)}
+.map text{font-size:9.5px;fill:var(--soft)}
 path{fill:none}
 .grid{stroke:var(--grid)}
 .base{stroke:var(--rule)}
@@ -91,7 +92,7 @@ path{fill:none}
 .predicted{fill:var(--card);stroke:var(--dot);stroke-width:1.4}
 .chosen{fill:var(--chosen);stroke:var(--paper);stroke-width:1.5}
 .front{stroke:var(--chosen);stroke-width:1.6;opacity:.75}
-.whisker{stroke:var(--chosen);stroke-width:1.6}
+.whisker{stroke:var(--ink);stroke-width:1.8;opacity:.6}
 .budget{stroke:var(--soft);stroke-dasharray:2 4;opacity:.55}
 .rug{fill:var(--dot)}.chosen-rug{fill:var(--chosen)}
 .noise{fill:var(--band)}
