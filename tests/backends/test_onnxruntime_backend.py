@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,25 @@ def test_finalised_weights_lie_once_in_one_file_and_aligned(engine_file):
     assert {f.name for f in folder.iterdir() if f.suffix not in (".onnx", ".json")} == {
         "weights.bin"
     }
+
+
+def test_the_weights_are_mapped_once_for_all_paths(engine_file):
+    executors = backend_ort.open(read_engine(engine_file))
+    file = str(cache_of(engine_file) / "weights.bin")
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    assert len([line for line in maps if line.endswith(file)]) == 1
+    del executors
+
+
+def test_an_executor_outlives_the_others(engine_file, image):
+    executors = dict(backend_ort.open(read_engine(engine_file)))
+    expected = {name: e.run([image])[0] for name, e in executors.items()}
+    last = executors.pop("00000001")
+    for executor in executors.values():
+        executor.close()
+    executors.clear()
+    gc.collect()
+    assert np.array_equal(last.run([image])[0], expected["00000001"])
 
 
 def test_a_damaged_finalised_file_is_built_again(engine_file, image):

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from tipsc.engine.external import External, external_data, rewrite_external
+from tipsc.engine.external import (
+    External,
+    Initializer,
+    external_data,
+    external_initializers,
+    rewrite_external,
+)
 from tipsc.errors import EngineDamagedError
 
 references = st.builds(
@@ -75,6 +81,23 @@ def onnx_references(model: onnx.ModelProto) -> list[External]:
 @given(models())
 def test_it_lists_what_onnx_lists(model):
     assert external_data(model.SerializeToString()) == onnx_references(model)
+
+
+@given(models())
+def test_it_lists_the_constants_of_the_outermost_graph(model):
+    assert external_initializers(model.SerializeToString()) == [
+        Initializer(made.name, made.data_type, tuple(made.dims), reference)
+        for made in model.graph.initializer
+        if made.external_data
+        for reference in [
+            External(
+                *(
+                    kind(e.value)
+                    for kind, e in zip((str, int, int), made.external_data, strict=True)
+                )
+            )
+        ]
+    ]
 
 
 @given(models())

@@ -3,8 +3,9 @@
 An ordinary session optimises its graph, reorders its weights for this machine's instruction set
 and keeps both to itself; 32 paths then take 32 times the memory. Here that is done once for each
 engine and machine (*finalised*, see :mod:`tipsc.backends.finalise`) and kept as a cache. Sessions
-load finalised graphs as they are; the weights are maps of one file, which the system shares
-between all paths and processes; and all sessions draw their activations from one arena.
+load finalised graphs as they are; the weights are one map of one file, which all paths use at the
+same address and the system shares between processes; and all sessions draw their activations from
+one arena.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from tipsc.backends.cache import build_into, keyed_folder, obtain
-from tipsc.backends.finalise import FORMAT, finalise
+from tipsc.backends.finalise import BLOB, FORMAT, finalise
 from tipsc.backends.isa import instruction_set
+from tipsc.backends.shared_weights import SharedWeights
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError, MissingExtraError
 
@@ -33,9 +35,16 @@ except ImportError as error:
 
 
 class SessionExecutor:
-    """One path as a session over its finalised graph."""
+    """One path as a session over its finalised graph and the shared weights."""
 
-    def __init__(self, graph: Path, inputs: Sequence[str], outputs: Sequence[str], threads: int):
+    def __init__(
+        self,
+        graph: Path,
+        weights: SharedWeights,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        threads: int,
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -46,6 +55,7 @@ class SessionExecutor:
         options.add_session_config_entry("session.use_env_allocators", "1")
         # Threads that spin for work take a small machine's cores from the application.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._weights = weights.feed(options, graph.read_bytes())  # must live while it runs
         self._session = ort.InferenceSession(
             str(graph), options, providers=["CPUExecutionProvider"]
         )
@@ -56,7 +66,7 @@ class SessionExecutor:
         return self._session.run(self._outputs, dict(zip(self._inputs, feeds, strict=True)))
 
     def close(self) -> None:
-        del self._session
+        del self._session, self._weights
 
 
 def check() -> Mapping[str, str]:
@@ -114,12 +124,14 @@ def _executors(
 ) -> dict[str, SessionExecutor]:
     inputs = [tensor.name for tensor in engine.manifest.inputs]
     outputs = [tensor.name for tensor in engine.manifest.outputs]
+    folder = folder.resolve()  # ONNX Runtime refuses external data behind a symbolic link
+    weights = SharedWeights(folder / BLOB)
     executors = {}
     for path in engine.manifest.paths:
         if path_ids is None or path.id in path_ids:
-            graph = folder.resolve() / f"{path.id}.onnx"
+            graph = folder / f"{path.id}.onnx"
             try:
-                executors[path.id] = SessionExecutor(graph, inputs, outputs, threads)
+                executors[path.id] = SessionExecutor(graph, weights, inputs, outputs, threads)
             except Exception as error:  # onnxruntime has no base class of its own errors
                 raise EngineDeviceError(
                     f"ONNX Runtime refuses path {path.id}: {error}", where=str(graph)

@@ -32,6 +32,38 @@ class External:
     length: int
 
 
+@dataclass(frozen=True)
+class Initializer:
+    """A constant of the outermost graph whose bytes are external.
+
+    Attributes:
+        name: of the value in the graph.
+        element_type: a number of ``TensorProto.DataType``; 1 is float32.
+        shape: its dimensions.
+        data: where its bytes are.
+    """
+
+    name: str
+    element_type: int
+    shape: tuple[int, ...]
+    data: External
+
+
+def external_initializers(model: bytes, where: str = "model") -> list[Initializer]:
+    """The external constants of the outermost graph of a serialised ModelProto.
+
+    Raises:
+        EngineDamagedError: `model` is not well-formed.
+    """
+    found = []
+    for field, _, graph, _ in _fields(memoryview(model), where):
+        if field == 7 and graph is not None:
+            for inner, _, tensor, _ in _fields(graph, where):
+                if inner == 5 and tensor is not None:
+                    found.append(_initializer(tensor, where))
+    return [initializer for initializer in found if initializer is not None]
+
+
 def external_data(model: bytes, where: str = "model") -> list[External]:
     """All references of a serialised ModelProto, in file order.
 
@@ -108,6 +140,33 @@ def _rewrite(
     return bytes(out)
 
 
+def _initializer(tensor: memoryview, where: str) -> Initializer | None:
+    name, element_type = "", 0
+    shape: list[int] = []
+    entries: dict[str, str] = {}
+    for number, start, payload, end in _fields(tensor, where):
+        if number == _EXTERNAL_DATA and payload is not None:
+            key, value = _entry(payload, where)
+            entries[key] = value
+        elif number == 8 and payload is not None:
+            name = _text(payload, where)
+        elif number == 1 and payload is not None:  # dims, packed
+            position = 0
+            while position < len(payload):
+                dimension, position = _read_varint(payload, position, where)
+                shape.append(dimension)
+        elif number in (1, 2):  # one of the dims, data_type
+            _, position = _read_varint(tensor, start, where)
+            value_of, position = _read_varint(tensor[:end], position, where)
+            if number == 1:
+                shape.append(value_of)
+            else:
+                element_type = value_of
+    if not entries:
+        return None
+    return Initializer(name, element_type, tuple(shape), _reference(entries, where))
+
+
 def _reference(entries: dict[str, str], where: str) -> External:
     numbers = {}
     for key in ("offset", "length"):
@@ -122,11 +181,15 @@ def _entry(message: memoryview, where: str) -> tuple[str, str]:
     texts = {1: "", 2: ""}
     for number, _, payload, _ in _fields(message, where):
         if number in texts and payload is not None:
-            try:
-                texts[number] = bytes(payload).decode()
-            except UnicodeDecodeError as error:
-                raise EngineDamagedError("text is not UTF-8", where=where) from error
+            texts[number] = _text(payload, where)
     return texts[1], texts[2]
+
+
+def _text(payload: memoryview, where: str) -> str:
+    try:
+        return bytes(payload).decode()
+    except UnicodeDecodeError as error:
+        raise EngineDamagedError("text is not UTF-8", where=where) from error
 
 
 def _fields(message: memoryview, where: str) -> Iterator[tuple[int, int, memoryview | None, int]]:
