@@ -46,7 +46,7 @@ def front(report: Report, width: int) -> Html:
     height = 330.0 if compact else 440.0
     left, right, top, bottom = 40.0, width - 6.0, 44.0, height - 44.0
     scored = [point for point in points if is_number(point.accuracy)]
-    budgets = [p.budget_ms for p in report.shipped if p.budget_ms and p.budget_ms > 0]
+    budgets = [b for p in report.shipped if is_number(b := p.budget_ms) and b > 0]
     x = logarithmic([p.p50_ms for p in points] + budgets, left, right)
     y = linear([100 * (p.accuracy or 0.0) for p in scored], bottom, top)
 
@@ -60,7 +60,7 @@ def front(report: Report, width: int) -> Html:
     parts += [_noise(x, y, point, report.noise_floor) for point in chosen]
     parts += [_whisker(x, y, point) for point in chosen]
     parts += [_chosen(x, y, point) for point in chosen]
-    parts += _labels(x, y, chosen, Box(left, top - 8, right, bottom), compact)
+    parts += _labels(x, y, scored, Box(left, top - 8, right, bottom), compact)
     return drawing(width, height, "Accuracy against latency of the candidate paths", parts)
 
 
@@ -94,7 +94,8 @@ def _rug(x: Scale, point: Point, bottom: float) -> Html:
 
 
 def _noise(x: Scale, y: Scale, point: Point, floor: float) -> Html:
-    low, high = x(point.p50_ms * max(1 - floor, 0.01)), x(point.p50_ms * (1 + floor))
+    low = max(x(point.p50_ms * max(1 - floor, 0.01)), x.start)
+    high = min(x(point.p50_ms * (1 + floor)), x.end)
     top = y(100 * (point.accuracy or 0.0)) - 12
     return shape("rect", x=low, y=top, width=max(high - low, 0.5), height=24, class_="noise")
 
@@ -135,26 +136,37 @@ def _budgets(x: Scale, budgets: Sequence[float], top: float, bottom: float) -> l
     return parts
 
 
-def _labels(x: Scale, y: Scale, chosen: Sequence[Point], frame: Box, compact: bool) -> list[Html]:
+def _labels(x: Scale, y: Scale, scored: Sequence[Point], frame: Box, compact: bool) -> list[Html]:
     """A name for each chosen path that has room for one, the ends of the front first."""
-    taken = []
-    for point in chosen:
-        cx, cy = x(point.p50_ms), y(100 * (point.accuracy or 0.0))
-        taken.append(Box(cx - 7, cy - 7, cx + 7, cy + 7))
+    taken = [_mark(x, y, point) for point in scored if point.chosen]
+    others = [_mark(x, y, point) for point in scored if not point.chosen]
+    chosen = sorted((point for point in scored if point.chosen), key=lambda p: p.p50_ms)
     parts = []
     for point in [*chosen[:1], *chosen[:0:-1]]:
         name = shortened(point.id, 9 if compact else 14)
         cx, cy = x(point.p50_ms), y(100 * (point.accuracy or 0.0))
-        for dx, dy, anchor in _PLACES:
-            box = label_box(cx + dx, cy + dy, name, anchor)
-            inside = box.left >= frame.left and box.right <= frame.right
-            inside = inside and box.top >= frame.top and box.bottom <= frame.bottom
-            if inside and not any(box.meets(other) for other in taken):
-                label = text(cx + dx, cy + dy, name, anchor=anchor, kind="name")
-                parts.append(tag("g", label, data_p=point.id))
-                taken.append(box)
+        places = [(cx + dx, cy + dy, anchor) for dx, dy, anchor in _PLACES]
+        # Best where no candidate is covered; a covered candidate is better than no name.
+        for obstacles in (taken + others, taken):
+            free = next((p for p in places if _is_free(p, name, frame, obstacles)), None)
+            if free:
+                parts.append(tag("g", text(*free[:2], name, anchor=free[2], kind="name"),
+                                 data_p=point.id))  # fmt: skip
+                taken.append(label_box(*free[:2], name, free[2]))
                 break
     return parts
+
+
+def _mark(x: Scale, y: Scale, point: Point) -> Box:
+    cx, cy, r = x(point.p50_ms), y(100 * (point.accuracy or 0.0)), 7 if point.chosen else 4
+    return Box(cx - r, cy - r, cx + r, cy + r)
+
+
+def _is_free(
+    place: tuple[float, float, str], name: str, frame: Box, obstacles: Sequence[Box]
+) -> bool:
+    box = label_box(place[0], place[1], name, place[2])
+    return frame.holds(box) and not any(box.meets(other) for other in obstacles)
 
 
 def _about(point: Point) -> str:

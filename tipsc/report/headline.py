@@ -33,7 +33,7 @@ def _tiles(report: Report) -> Html:
 def _accuracy(report: Report) -> Html:
     values = [path.accuracy for path in report.shipped if is_number(path.accuracy)]
     low, high = percent(min(values, default=None)), percent(max(values, default=None))
-    return _tile("Test accuracy", f"{low} – {high}", "%", "lowest and highest of the shipped paths")
+    return _tile("Test accuracy", _range(low, high), "%", "lowest and highest of the shipped paths")
 
 
 def _latency(report: Report) -> Html:
@@ -42,7 +42,7 @@ def _latency(report: Report) -> Html:
         return _tile("Latency p50", milliseconds([None])[0], "ms", "not measured")
     low, high = milliseconds([min(values), max(values)])
     note = f"the slowest path takes {ratio(max(values) / min(values))} the fastest"
-    return _tile("Latency p50", f"{low} – {high}", "ms", note)
+    return _tile("Latency p50", _range(low, high), "ms", note)
 
 
 def _size(report: Report) -> Html:
@@ -59,6 +59,10 @@ def _difference(report: Report) -> Html:
     agreements = [path.agreement for path in report.shipped if is_number(path.agreement)]
     note = f"at least {percent(min(agreements, default=None))} % of examples get the same class"
     return _tile("Largest difference from torch", tiny(max(differences, default=None)), "", note)
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} – {high}"
 
 
 def _tile(what: str, figure: str, unit: str, note: str) -> Html:

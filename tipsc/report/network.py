@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from tipsc.report.data import FeatureMap
 from tipsc.report.format import is_number, shortened, significant
@@ -22,6 +22,7 @@ SHADES = 7
 _GROUP = re.compile(r"\[\d+\]$")
 _GAP = 14.0
 _HEAD = 18.0
+_STUB = 26.0
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,24 @@ class _Column:
     inputs: tuple[str, ...]
 
     @property
-    def block(self) -> str:
-        """What the label stands in: ``stages.1.0`` for ``stages.1.0.expand``."""
-        return self.label.rpartition(".")[0]
-
-    @property
     def name(self) -> str:
         return self.label.rpartition(".")[2]
+
+    @property
+    def block(self) -> str:
+        """The label up to its first numbers, which count stages and blocks.
+
+        ``stages.1.0`` for ``stages.1.0.expand``, ``blocks.3`` for ``blocks.3.attention.query``,
+        ``features`` for ``features.7``, nothing for ``pool``.
+        """
+        parts = self.label.split(".")
+        digits = [part.split("#")[0].isdigit() for part in parts]
+        if True not in digits:
+            return ".".join(parts[:-1])
+        cut = digits.index(True)
+        while cut < len(parts) and digits[cut]:
+            cut += 1
+        return ".".join(parts[: min(cut, len(parts) - 1)])
 
 
 @dataclass(frozen=True)
@@ -66,13 +78,13 @@ def network(feature_maps: Sequence[FeatureMap], width: int) -> Html | None:
     if not columns:
         return None
     compact = width <= NARROW
-    pitch = 21.0 if compact else 25.0
+    pitch, rows = _fitted(columns, width, (17.0,) if compact else (25.0, 23.0, 21.0, 19.0))
     scores = [f.tas for f in feature_maps if is_number(f.tas) and f.tas > 0]
     top_score = max(scores, default=1.0)
     number_of = {column.label: place for place, column in enumerate(columns)}
     parts: list[Html] = []
     y = 0.0
-    for row in _rows(columns, width, pitch):
+    for row in rows:
         skips = _skips(row, number_of, columns)
         above = 10.0 + max((_rise(span) for _, _, span in skips), default=0.0)
         groups = max(len(column.groups) for column, _ in row.columns)
@@ -80,7 +92,7 @@ def network(feature_maps: Sequence[FeatureMap], width: int) -> Html | None:
         line_y = y + _HEAD + above
         for title, left, right in row.frames:
             parts += _frame(title, left, right, y, _HEAD + above + below)
-        parts += _edges(row, skips, line_y, width)
+        parts += _edges(row, skips, line_y)
         for column, x in row.columns:
             parts += _discs(column, x, line_y, pitch, top_score, brief=compact)
         if not compact:
@@ -118,6 +130,14 @@ def _columns(feature_maps: Sequence[FeatureMap]) -> list[_Column]:
     ]
 
 
+def _fitted(
+    columns: Sequence[_Column], width: float, pitches: Sequence[float]
+) -> tuple[float, list[_Row]]:
+    """Fewest rows, where it takes one row in five less to stand closer by a fifth."""
+    layouts = [(pitch, _rows(columns, width, pitch)) for pitch in pitches]
+    return min(layouts, key=lambda layout: len(layout[1]) / layout[0])
+
+
 def _rows(columns: Sequence[_Column], width: float, pitch: float) -> list[_Row]:
     """Blocks side by side as long as they fit; a block that is wider than a row is continued."""
     room = max(int((width - 2 * 8) / pitch), 1)
@@ -129,7 +149,7 @@ def _rows(columns: Sequence[_Column], width: float, pitch: float) -> list[_Row]:
         inside = list(members)
         for first in range(0, len(inside), room):
             piece = inside[first : first + room]
-            span = max(len(piece) * pitch + 16, 0.0)
+            span = len(piece) * pitch + 16
             if placed and x + span > width:
                 rows.append(_Row(tuple(placed), tuple(frames)).justified(width))
                 placed, frames, x = [], [], 0.0
@@ -155,14 +175,14 @@ def _skips(row: _Row, number_of: dict[str, int], columns: Sequence[_Column]) -> 
         for source in column.inputs:
             if source in number_of and number_of[source] != here - 1:
                 start = place.get(source)
-                skips.append((start, x, x - start if start is not None else x))
+                skips.append((start, x, x - start if start is not None else _STUB))
     last = number_of[row.columns[-1][0].label]
     leaving = (source for column in columns[last + 2 :] for source in column.inputs)
-    skips += [(place[source], None, 40.0) for source in leaving if source in place]
+    skips += [(place[source], None, _STUB) for source in leaving if source in place]
     # The next row's first feature map reads the last of this row without skipping anything.
     if last + 1 < len(columns):
         first = (source for source in columns[last + 1].inputs if number_of.get(source) != last)
-        skips += [(place[source], None, 40.0) for source in first if source in place]
+        skips += [(place[source], None, _STUB) for source in first if source in place]
     return list(dict.fromkeys(skips))
 
 
@@ -171,34 +191,40 @@ def _rise(span: float) -> float:
     return min(8.0 + 2.2 * math.sqrt(max(span, 0.0)), 46.0)
 
 
-def _edges(row: _Row, skips: Sequence[_Skip], y: float, width: float) -> list[Html]:
-    straight, arcs = [], []
-    for k, (column, x) in enumerate(row.columns):
-        if k == 0:
-            continue
-        before, from_x = row.columns[k - 1]
-        if before.label in column.inputs:
-            straight.append(f"M{number(from_x)} {number(y)}H{number(x)}")
-    for start, end, span in skips:
-        rise = _rise(span) * 4 / 3
-        if start is not None and end is not None:
-            bend = min(abs(end - start) * 0.25, 30.0)
-            arcs.append(
-                f"M{number(start)} {number(y)}C{number(start + bend)} {number(y - rise)} "
-                f"{number(end - bend)} {number(y - rise)} {number(end)} {number(y)}"
-            )
-        elif end is not None:
-            arcs.append(f"M{number(end - 26)} {number(y - 15)}Q{number(end - 5)} {number(y - 15)} "
-                        f"{number(end)} {number(y)}")  # fmt: skip
-        elif start is not None:
-            arcs.append(f"M{number(start)} {number(y)}Q{number(start + 5)} {number(y - 15)} "
-                        f"{number(start + 26)} {number(y - 15)}")  # fmt: skip
+def _edges(row: _Row, skips: Sequence[_Skip], y: float) -> list[Html]:
+    straight = [
+        f"M{number(from_x)} {number(y)}H{number(x)}"
+        for (before, from_x), (column, x) in pairwise(row.columns)
+        if before.label in column.inputs
+    ]
+    arcs = [_arc(start, end, span, y) for start, end, span in skips]
     paths = []
     if straight:
         paths.append(shape("path", d="".join(straight), class_="edge"))
     if arcs:
         paths.append(shape("path", d="".join(arcs), class_="skip"))
     return paths
+
+
+def _arc(start: float | None, end: float | None, span: float, y: float) -> str:
+    """From feature map to feature map, or a stub at the one that stands in this row."""
+    high = y - 15
+    if start is None:
+        assert end is not None
+        return (
+            f"M{number(end - _STUB)} {number(high)}Q{number(end - 5)} {number(high)} "
+            f"{number(end)} {number(y)}"
+        )
+    if end is None:
+        return (
+            f"M{number(start)} {number(y)}Q{number(start + 5)} {number(high)} "
+            f"{number(start + _STUB)} {number(high)}"
+        )
+    bend, high = min((end - start) * 0.25, 30.0), y - _rise(span) * 4 / 3
+    return (
+        f"M{number(start)} {number(y)}C{number(start + bend)} {number(high)} "
+        f"{number(end - bend)} {number(high)} {number(end)} {number(y)}"
+    )
 
 
 def _frame(title: str, left: float, right: float, y: float, height: float) -> list[Html]:
@@ -220,8 +246,8 @@ def _discs(
         known = is_number(feature_map.tas) and feature_map.tas > 0
         share = feature_map.tas / top_score if known else 0.0
         title = f"{feature_map.label}\nTAS {significant(feature_map.tas, 4)}"
-        if feature_map.inputs and not brief:
-            title += f"\nreads {', '.join(feature_map.inputs[:6])}"
+        if k == 0 and column.inputs and not brief:
+            title += f"\nreads {', '.join(column.inputs[:6])}"
         discs.append(
             shape(
                 "circle",
@@ -239,7 +265,7 @@ def _names(row: _Row, y: float, pitch: float) -> Html:
     """The names below the discs, read from top to bottom."""
     # In a frame turned by a right angle, x runs down the page and y to the left.
     names = [
-        text(y + 13 + pitch * 0.8 * (len(column.groups) - 1), 3 - x, shortened(column.name, 12))
+        text(y + 13 + pitch * 0.8 * (len(column.groups) - 1), 3 - x, shortened(column.name, 11))
         for column, x in row.columns
     ]
     return tag("g", *names, transform="rotate(90)", class_="map")

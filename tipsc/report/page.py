@@ -50,7 +50,5 @@ def write(report: Report, file: Path) -> None:
 
 def _footer(report: Report) -> Html:
     made = f"tipsc {report.version}".strip()
-    return tag(
-        "footer",
-        f"Written by {made}, {moment(report.created_utc)}. Sizes are decimal: 1 MB = 10⁶ bytes.",
-    )
+    when = moment(report.created_utc)
+    return tag("footer", f"Written by {made}, {when}. Sizes are decimal: 1 MB = 10⁶ bytes.")

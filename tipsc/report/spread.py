@@ -38,8 +38,9 @@ def spread(report: Report, width: int) -> Html | None:
     )  # fmt: skip
     p50 = milliseconds(path.p50_ms for path, _ in rows)
     p95 = milliseconds(path.p95_ms for path, _ in rows)
-    for place, ((path, relative), times) in enumerate(zip(rows, zip(p50, p95), strict=True)):
-        parts.append(_row(x, path, relative, top + _ROW * (place + 1), times, width))
+    times = list(zip(p50, p95, strict=True))
+    for place, (path, relative) in enumerate(rows):
+        parts.append(_row(x, path, relative, top + _ROW * (place + 1), times[place], width))
     return drawing(width, bottom + 44, "Distribution of latency for each path", parts)
 
 

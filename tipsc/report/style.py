@@ -124,7 +124,8 @@ max-width:340px;overflow-wrap:anywhere}
 @media (max-width:760px){
 main,header,footer{padding-left:16px;padding-right:16px}
 header{padding-top:26px}button{right:16px;top:26px}h1{font-size:24px}h2{margin-top:42px}
-.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:11px 12px}.tile b{font-size:19px}
+.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:11px 12px}
+.tile b{font-size:17px;white-space:nowrap}.tile b small{font-size:12.5px}
 .two{grid-template-columns:1fr}.wide{display:none}.narrow{display:block}
 dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 7px}
 }

@@ -155,6 +155,14 @@ class Box:
             and other.top < self.bottom
         )
 
+    def holds(self, other: Box) -> bool:
+        return (
+            self.left <= other.left
+            and other.right <= self.right
+            and self.top <= other.top
+            and other.bottom <= self.bottom
+        )
+
 
 def label_box(x: float, y: float, content: str, anchor: str) -> Box:
     """The room that :func:`text` takes."""

@@ -1,0 +1,213 @@
+"""The page is whole, safe and self-contained, whatever the build was like."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from made_up_reports import mobilenet, report, with_width_groups
+
+from tipsc.report import Curve, FeatureMap, Report, render, write
+
+VOID = {"meta", "link", "br"}
+HOSTILE = "<script>alert('&\"')</script>]]>"
+
+
+class _Balance(HTMLParser):
+    """Open elements, the text of the page, and what is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.text: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(page: str) -> _Balance:
+    parser = _Balance()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def assert_drawable(page: str) -> None:
+    for number in re.findall(r' (?:cx|cy|x|y|r|width|height|d|viewBox)="([^"]*)"', page):
+        assert "nan" not in number and "inf" not in number
+
+
+def with_points(base: Report, **changes: object) -> Report:
+    return replace(base, points=tuple(replace(p, **changes) for p in base.points))  # type: ignore[arg-type]
+
+
+def without_samples(base: Report) -> Report:
+    return replace(base, shipped=tuple(replace(p, samples_ms=()) for p in base.shipped))
+
+
+def with_long_names() -> Report:
+    base = report()
+    name = "a-very-long-name-without-any-space-" * 4
+    return replace(
+        base,
+        title=name,
+        points=tuple(replace(p, id=name + p.id) for p in base.points),
+        shipped=tuple(replace(p, id=name + p.id) for p in base.shipped),
+        feature_maps=tuple(
+            FeatureMap(name + f.label, tuple(name + i for i in f.inputs), f.tas)
+            for f in mobilenet()
+        ),
+        curves=tuple(replace(c, name=name + c.name) for c in base.curves),
+    )
+
+
+def empty() -> Report:
+    nothing = dict.fromkeys(
+        ("points", "shipped", "feature_maps", "curves", "stages", "commands"), ()
+    )
+    return replace(report(), **nothing, machine={}, protocol={}, engine_bytes=0, weights_bytes=0)  # type: ignore[arg-type]
+
+
+CASES = {
+    "one path": lambda: report(candidates=1, shipped=1),
+    "40 candidates": lambda: report(candidates=40),
+    "200 candidates, 32 paths": lambda: report(candidates=200, shipped=32),
+    "equal latencies": lambda: with_points(report(), p10_ms=1.0, p50_ms=1.0, p95_ms=1.0),
+    "equal accuracies": lambda: with_points(report(), accuracy=0.5),
+    "accuracy 0": lambda: with_points(report(), accuracy=0.0),
+    "no accuracy": lambda: with_points(report(), accuracy=None),
+    "accuracy not a number": lambda: with_points(report(), accuracy=math.nan),
+    "latency 0": lambda: with_points(report(), p50_ms=0.0),
+    "latency not finite": lambda: with_points(report(), p95_ms=math.inf),
+    "no samples": lambda: without_samples(report()),
+    "equal samples": lambda: replace(
+        report(), shipped=tuple(replace(p, samples_ms=(2.0,) * 9) for p in report().shipped)
+    ),
+    "budget not finite": lambda: replace(
+        report(), shipped=tuple(replace(p, budget_ms=math.inf) for p in report().shipped)
+    ),
+    "no noise floor": lambda: report(noise_floor=0.0),
+    "great noise": lambda: report(noise_floor=1.5),
+    "width groups": lambda: report(feature_maps=with_width_groups(mobilenet())),
+    "one feature map": lambda: report(feature_maps=(FeatureMap("input", (), 1.0),)),
+    "scores 0": lambda: report(feature_maps=(FeatureMap("a", (), 0.0), FeatureMap("b", ("a",), 0))),
+    "one block of 300": lambda: report(
+        feature_maps=tuple(FeatureMap(f"block.0.n{k}", (), 1.0) for k in range(300))
+    ),
+    "diverged": lambda: report(curves=(Curve("largest", (0, 1, 2), (2.0, math.inf, math.nan)),)),
+    "one step": lambda: report(curves=(Curve("largest", (5,), (2.0,)),)),
+    "curve without values": lambda: report(curves=(Curve("largest", (), ()),)),
+    "long names": with_long_names,
+    "empty": empty,
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_build_gives_a_balanced_page_with_finite_coordinates(case: str) -> None:
+    page = render(CASES[case]())
+    parsed(page)
+    assert_drawable(page)
+
+
+@pytest.mark.parametrize("case", ["40 candidates", "width groups", "empty"])
+def test_the_page_refers_to_nothing_outside(case: str) -> None:
+    page = render(CASES[case]())
+    for forbidden in ("http:", "https:", "//", "@import", "url(", "src=", "xlink", "@font-face"):
+        assert forbidden not in page.replace("; img-src data:", ""), forbidden
+    references = [value for name, value in parsed(page).attributes if name in ("href", "action")]
+    assert references == ["data:,"]
+
+
+def test_names_are_text_and_never_markup() -> None:
+    base = report()
+    hostile = replace(
+        base,
+        **dict.fromkeys(("title", "target", "backend", "created_utc", "engine_file"), HOSTILE),
+        version=HOSTILE,
+        machine={HOSTILE: HOSTILE},
+        protocol={HOSTILE: HOSTILE},
+        points=tuple(replace(p, id=HOSTILE, options={HOSTILE: 1}) for p in base.points),
+        shipped=tuple(replace(p, id=HOSTILE) for p in base.shipped),
+        feature_maps=(FeatureMap(HOSTILE, (HOSTILE,), 1.0),),
+        curves=tuple(replace(c, name=HOSTILE, quantity=HOSTILE) for c in base.curves),
+        stages=tuple(replace(s, name=HOSTILE) for s in base.stages),
+        commands=(HOSTILE,),
+    )
+    plain, page = parsed(render(base)), parsed(render(hostile))
+    assert page.seen.count("script") == plain.seen.count("script") == 1
+    assert set(page.seen) <= set(plain.seen)
+    assert "".join(page.text).count(HOSTILE) >= 15
+
+
+def test_a_typical_build_stays_under_150_kb() -> None:
+    assert len(render(report(candidates=40)).encode()) < 150_000
+
+
+def test_every_candidate_shipped_path_and_feature_map_is_on_the_page() -> None:
+    built = report(feature_maps=with_width_groups(mobilenet()))
+    page = render(built)
+    for point in built.points:
+        assert f"<title>{point.id}" in page
+    for feature_map in built.feature_maps:
+        assert f"<title>{feature_map.label}\n" in page
+    for path in built.shipped:
+        assert page.count(f'data-p="{path.id}"') >= 1 + 2 * 2
+
+
+def test_candidates_without_accuracy_are_counted_and_ticked() -> None:
+    page = render(with_points(report(candidates=12), accuracy=None))
+    assert "12 have no accuracy" in page
+    assert page.count('class="rug"') + page.count('class="rug chosen-rug"') == 2 * 12
+
+
+def test_flags_are_explained_where_they_occur() -> None:
+    base = report()
+    none = replace(
+        base, shipped=tuple(replace(p, own_scale=False, dominated=False) for p in base.shipped)
+    )
+    one = replace(base, shipped=(replace(none.shipped[0], dominated=True), *none.shipped[1:]))
+    assert "dominated" not in render(none)
+    assert render(one).count("dominated") == 2
+
+
+def test_both_themes_set_the_same_variables() -> None:
+    from tipsc.report.style import _DARK, _LIGHT
+
+    names = [set(re.findall(r"--[a-z0-9]+(?=:)", theme)) for theme in (_LIGHT, _DARK)]
+    assert names[0] == names[1]
+    used = set(re.findall(r"var\((--[a-z0-9]+)\)", render(report())))
+    assert used <= names[0]
+
+
+def test_write_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    write(report(), file)
+    assert file.read_text(encoding="utf-8") == render(report())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_write_into_a_missing_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        write(report(), tmp_path / "missing" / "report.html")

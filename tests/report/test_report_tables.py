@@ -1,0 +1,120 @@
+"""Tables fit in 100 columns, ids whole; numbers read alike everywhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_reports import report
+from rich.console import Console
+
+from tipsc.report import format as fmt
+from tipsc.report import shipped_table, stages_table
+
+
+def printed(table: object) -> list[str]:
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(table)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def test_a_full_table_fits_with_ids_whole_and_a_line_a_path() -> None:
+    built = report(candidates=40, shipped=32)
+    rows = tuple(
+        replace(
+            path,
+            own_scale=True,
+            dominated=True,
+            p50_ms=1000 * path.p50_ms,
+            p95_ms=1234.567,
+            parameters=123_456_789,
+            macs=123_456_789_012,
+        )
+        for path in built.shipped
+    )
+    lines = printed(shipped_table(rows))
+    assert max(map(len, lines)) <= 100
+    assert not any("…" in line for line in lines)
+    for path in rows:
+        (line,) = [line for line in lines if path.id in line]
+        assert "own scale, dominated" in line and "123 M" in line and "123 G" in line
+
+
+def test_notes_are_a_column_only_where_there_are_some() -> None:
+    rows = [replace(p, own_scale=False, dominated=False) for p in report().shipped]
+    assert "notes" not in "".join(printed(shipped_table(rows)))
+    rows[0] = replace(rows[0], dominated=True)
+    assert "notes" in "".join(printed(shipped_table(rows)))
+
+
+def test_a_report_and_its_rows_give_the_same_table() -> None:
+    built = report()
+    assert printed(shipped_table(built)) == printed(shipped_table(built.shipped))
+
+
+def test_names_are_not_read_as_markup() -> None:
+    rows = [replace(report().shipped[0], id="[red]a[/red]")]
+    assert any("[red]a[/red]" in line for line in printed(shipped_table(rows)))
+
+
+def test_missing_accuracy_is_a_dash() -> None:
+    rows = [replace(report().shipped[0], accuracy=None)]
+    assert any("–" in line for line in printed(shipped_table(rows)))
+
+
+def test_stages_show_their_time_and_what_came_from_the_cache() -> None:
+    lines = printed(stages_table(report().stages))
+    assert any("train" in x and "2 min 22 s" in x and "from cache" in x for x in lines)
+    assert any("lower" in x and "3.90 s" in x and "from cache" not in x for x in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (fmt.percent(0.86371), "86.37"),
+        (fmt.percent(None), "–"),
+        (fmt.count(950), "950"),
+        (fmt.count(999.7), "1.00 k"),
+        (fmt.count(3_504_872), "3.50 M"),
+        (fmt.count(999_600), "1.00 M"),
+        (fmt.byte_size(0), "0 B"),
+        (fmt.byte_size(14_188_544), "14.2 MB"),
+        (fmt.significant(9.996), "10.0"),
+        (fmt.significant(0.04231), "0.0423"),
+        (fmt.duration(0.416), "0.42 s"),
+        (fmt.duration(59.97), "1 min 00 s"),
+        (fmt.duration(3599.9), "1 h 00 min"),
+        (fmt.duration(7380), "2 h 03 min"),
+        (fmt.ratio(4.07), "4.1×"),
+        (fmt.tiny(3.14e-7), "3.1e-7"),
+        (fmt.tiny(0.0), "0"),
+        (fmt.moment("2026-01-02T03:04:05Z"), "2026-01-02 03:04 UTC"),
+        (fmt.moment("2026-01-02T03:04:05.678+00:00"), "2026-01-02 03:04 UTC"),
+        (fmt.moment("2026-01-02T03:04:05+02:00"), "2026-01-02T03:04:05+02:00"),
+        (fmt.shortened("abcdefghij", 5), "ab…ij"),
+    ],
+)
+def test_numbers_as_text(text: str, expected: str) -> None:
+    assert text == expected
+
+
+def test_a_column_of_latencies_has_the_decimals_of_its_smallest() -> None:
+    assert fmt.milliseconds([0.4123, 12.3456, None]) == ["0.412", "12.346", "–"]
+    assert fmt.milliseconds([math.nan]) == ["–"]
+    assert fmt.milliseconds([120.4, 3456.7]) == ["120", "3457"]
+
+
+@given(st.floats(min_value=1e-6, max_value=1e12))
+def test_three_significant_digits_are_within_half_a_per_cent(value: float) -> None:
+    assert float(fmt.significant(value)) == pytest.approx(value, rel=0.0051)
+
+
+@given(st.text(max_size=40), st.integers(min_value=3, max_value=20))
+def test_shortened_text_keeps_its_ends_and_its_limit(text: str, limit: int) -> None:
+    short = fmt.shortened(text, limit)
+    assert len(short) <= limit
+    assert text.startswith(short.split("…")[0]) or "…" in text
+    assert short == text or len(short) == limit
