@@ -57,7 +57,8 @@ class Step:
         inputs: labels of the steps whose outputs it reads; ``"input"`` is the network's input.
         module: the layer's name in the supernet, or "" for a function of torch or a parameter.
         operation: "module", "parameter", or the function's name.
-        shape: of its output, for a batch of one; () if it gives several tensors (a split).
+        shape: of its output, for a batch of one; () if it gives several tensors.
+        parts: their shapes, if it gives several tensors (a split).
         channel_groups: how many width groups of its output are active: the k-th option of a
             width has k.
         channelwise: whether each group of the output reads only the same group of the inputs.
@@ -68,6 +69,7 @@ class Step:
     module: str
     operation: str
     shape: tuple[int, ...]
+    parts: tuple[tuple[int, ...], ...] = ()
     channel_groups: int = 1
     channelwise: bool = False
 
@@ -176,7 +178,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         inputs = tuple(
             n.meta["label"] for n in node.all_input_nodes if n.meta["label"] not in constants
         )
-        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        shape, parts = _shapes(value)
         module = str(node.target) if node.op == "call_module" else ""
         groups[node.meta["label"]], channelwise = _grouping(
             supernet.get_submodule(module) if module else None, path, [groups[i] for i in inputs]
@@ -188,6 +190,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
                 module,
                 _operation(node),
                 shape,
+                parts,
                 groups[node.meta["label"]],
                 channelwise,
             )
@@ -201,6 +204,12 @@ def _grouping(layer: nn.Module | None, path: Path, inputs: list[int]) -> tuple[i
         return group(layer.width, path), layer.channelwise
     mixes = layer is not None and any(value.dim() > 1 for value in layer.parameters())
     return (1, False) if mixes else (max(inputs, default=1), True)
+
+
+def _shapes(value: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    if isinstance(value, Tensor):
+        return tuple(value.shape), ()
+    return (), tuple(tuple(item.shape) for item in value)
 
 
 def _is_tensors(value: object) -> bool:

@@ -1,7 +1,7 @@
 """Lowering: one export, a graph for each path by surgery, one weight store."""
 
 from tipsc.lower.lower import Lowered, PathBytes, lower
-from tipsc.lower.surgery import LOCATION, PathGraph, check_model
+from tipsc.lower.surgery import LOCATION, PathGraph
 from tipsc.lower.verify import Difference, compare
 from tipsc.lower.weights import ALIGNMENT, Weight, WeightStore
 
@@ -14,7 +14,6 @@ __all__ = [
     "PathGraph",
     "Weight",
     "WeightStore",
-    "check_model",
     "compare",
     "lower",
 ]

@@ -41,7 +41,8 @@ class Operation:
         module: computes the operation; takes the inputs in order; without values (see
             :func:`with_values`).
         weights: the part of the store behind each of the module's parameters, by its name there.
-        shape: of the output, for a batch of one.
+        shape: of the output, for a batch of one; () if there are several outputs.
+        parts: shapes of the outputs, if there are several.
         item: which of several outputs this operation picks, if it only does that.
     """
 
@@ -50,6 +51,7 @@ class Operation:
     module: nn.Module
     weights: Mapping[str, Weight]
     shape: tuple[int, ...]
+    parts: tuple[tuple[int, ...], ...] = ()
     item: int | None = None
 
 
@@ -113,7 +115,7 @@ class Planner:
             # A folded norm's output is its layer's output.
             inputs = tuple(norms.get(label, label) for label in step.inputs)
             operations.append(
-                Operation(step.label, inputs, module, weights, step.shape, _item(node))
+                Operation(step.label, inputs, module, weights, step.shape, step.parts, _item(node))
             )
         return tuple(operations)
 

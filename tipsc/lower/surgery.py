@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -162,6 +161,10 @@ class _Surgery:
                     attribute.i = module.groups
                 elif attribute.name == "pads" and not isinstance(module.padding, str):
                     attribute.ints[:] = module.padding * 2
+        elif node.op_type == "Split" and operation.parts:
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+            sizes = np.asarray([part[axis] for part in operation.parts], np.int64)
+            placed.input[1] = self._constant(sizes)
         elif operation.shape != template.shape and node.op_type in _SHAPED:
             stated = template.constants.get(node.input[1])
             if stated is None or tuple(stated) != template.shape:
@@ -235,17 +238,3 @@ def _external(
     for key, value in (("location", LOCATION), ("offset", offset), ("length", length)):
         tensor.external_data.add(key=key, value=str(value))
     return tensor
-
-
-def check_model(model: bytes) -> None:
-    """onnx's own checker on a graph, weights apart.
-
-    Raises:
-        LoweringError: with what the checker says.
-    """
-    try:
-        onnx.checker.check_graph(
-            onnx.load_from_string(model).graph,
-        )
-    except Exception as error:  # its own exception type is not exported
-        raise LoweringError(f"the path's graph is not valid ONNX: {error}") from error

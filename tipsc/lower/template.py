@@ -26,6 +26,7 @@ from tipsc.errors import LoweringError
 from tipsc.lower.plan import Operation, with_values
 
 OPSET = 20
+SIZES = "sizes"  # of the parts of a split; surgery fills them in
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -100,25 +101,30 @@ def export_templates(operations: Sequence[Operation], example: Tensor) -> dict[s
     for index, operation in enumerate(operations):
         inputs = [values[label][0] for label in operation.inputs]
         nodes = list(_fold_constants(groups[index], constants, types))
+        if operation.parts:
+            nodes = _with_split(nodes, constants, len(operation.parts))
+        if operation.item is not None:
+            nodes = []  # the split before it has an output for each part
         made = [name for node in nodes for name in node.output]
         inner = {name for node in nodes for name in node.input}
         outer = {
             name for i, group in groups.items() if i != index for n in group for name in n.input
         }
         outputs = [n for n in made if n in outer or n == graph.output[0].name]
-        if operation.item is not None and not nodes:
+        if operation.item is not None:
             values[operation.label] = [values[operation.inputs[0]][operation.item]]
         elif not nodes:
             values[operation.label] = _pass_on(operation, values, parameters, index)
         else:
-            values[operation.label] = outputs or [n for n in made if n not in inner][:1]
+            ends = [name for name in made if name not in inner]
+            values[operation.label] = ends if operation.parts else (outputs or ends[:1])
         names = {name: f"in:{i}" for i, name in reversed(list(enumerate(inputs)))}
         names |= {name: f"out:{i}" for i, name in enumerate(values[operation.label]) if nodes}
         names |= {
             p: "weight:" + p.partition(".")[2] for p in parameters if p.startswith(f"op{index}.")
         }
         used = {}
-        for name in inner - set(made) - set(names):
+        for name in inner - set(made) - set(names) - {SIZES}:
             if name not in constants:
                 raise LoweringError(
                     f"reads the value {name}, which is not one of its inputs",
@@ -219,6 +225,28 @@ def _fold_constants(
             constants.update(zip(node.output, results, strict=True))
         else:
             yield node
+
+
+def _with_split(
+    nodes: Sequence[NodeProto], constants: Mapping[str, np.ndarray], parts: int
+) -> list[NodeProto]:
+    """The exporter splits into a sequence and picks from it; few runtimes know sequences."""
+    picked = {
+        (node.input[0], int(constants[node.input[1]])): node.output[0]
+        for node in nodes
+        if node.op_type == "SequenceAt"
+    }
+    result = []
+    for node in nodes:
+        if node.op_type == "SplitToSequence":
+            sequence = node.output[0]
+            outputs = [picked.get((sequence, i), f"{sequence}:{i}") for i in range(parts)]
+            split = helper.make_node("Split", [node.input[0], SIZES], outputs)
+            split.attribute.extend(a for a in node.attribute if a.name == "axis")
+            result.append(split)
+        elif node.op_type != "SequenceAt":
+            result.append(node)
+    return result
 
 
 def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:

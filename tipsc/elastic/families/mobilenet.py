@@ -85,11 +85,11 @@ class MobileNet(Supernet):
         stem_stride: int = 2,
         dropout: float = 0.0,
     ) -> None:
-        stages = [stage if isinstance(stage, Stage) else Stage(**stage) for stage in stages]
+        plan = [stage if isinstance(stage, Stage) else Stage(**stage) for stage in stages]
         choices: list[Choice] = []
         blocks: list[list[tuple[int, Dim, Dim]]] = []
         inputs = stem
-        for s, stage in enumerate(stages):
+        for s, stage in enumerate(plan):
             depth = Choice(f"stage{s}.depth", stage.depths)
             if len(stage.depths) > 1:
                 choices.append(depth)
@@ -125,10 +125,10 @@ class MobileNet(Supernet):
                 )
                 for b, (block_inputs, width, kernel) in enumerate(stage_blocks)
             )
-            for stage, stage_blocks in zip(stages, blocks, strict=True)
+            for stage, stage_blocks in zip(plan, blocks, strict=True)
         )
-        self.depths = [stage.depths for stage in stages]
-        self.head = ElasticConv2d(stages[-1].channels, head, 1)
+        self.depths = [stage.depths for stage in plan]
+        self.head = ElasticConv2d(plan[-1].channels, head, 1)
         self.head_norm = ElasticBatchNorm2d(head)
         self.activation = nn.ReLU6()
         self.pool = nn.AdaptiveAvgPool2d(1)
