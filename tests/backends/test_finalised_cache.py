@@ -107,6 +107,17 @@ def test_an_owned_folder_for_another_device_is_replaced(folder, build):
     assert is_sound(folder, KEY)
 
 
+def test_what_was_made_from_an_older_build_of_the_engine_goes(tmp_path, build):
+    engine = tmp_path / "e.tipsc"
+    old, new = KEY, KEY | {"engine": "e2"}
+    other_machine = new | {"instruction set": "aarch64 asimd"}
+    folders = [
+        obtain(keyed_folder(engine, key), key, build, owned=True)
+        for key in (old, other_machine, new)
+    ]
+    assert [folder.exists() for folder in folders] == [False, True, True]
+
+
 def test_a_folder_with_the_users_files_is_left_alone(folder, build):
     folder.mkdir(parents=True)
     (folder / "thesis.tex").write_text("years of work")
@@ -141,7 +152,8 @@ def test_another_key_has_another_folder(tmp_path):
 def test_the_users_cache_stands_in_where_the_engine_cannot_be_written_beside(tmp_path, monkeypatch):
     (tmp_path / "e.tipsc-cache").write_text("a file where the folder should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    assert keyed_folder(tmp_path / "e.tipsc", KEY).parent == tmp_path / "user" / "tipsc"
+    assert keyed_folder(tmp_path / "e.tipsc", KEY).parents[1] == tmp_path / "user" / "tipsc"
+    assert keyed_folder(None, KEY).parent == tmp_path / "user" / "tipsc" / "e1"
 
 
 def test_nowhere_to_write(tmp_path, monkeypatch):

@@ -34,14 +34,17 @@ Build = Callable[[Path], None]
 def keyed_folder(engine: Path | None, key: Mapping[str, str]) -> Path | None:
     """Where the form for `key` is kept when the user names no folder; None: nowhere writable.
 
-    ``<engine file>-cache/<digest of key>/`` beside the engine, else under the user's cache.
+    ``<engine file>-cache/<digest of key>/`` beside the engine, else under the user's cache. The
+    parent of the result belongs to one engine file alone.
     """
     digest = hashlib.sha256(dumps(dict(key))).hexdigest()[:16]
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "tipsc"
-    parents = [user]
-    if engine is not None:
+    if engine is None:
+        parents = [user / key["engine"]]
+    else:
         engine = engine.resolve()
-        parents.insert(0, engine.with_name(f"{engine.name}-cache"))
+        place = hashlib.sha256(os.fsencode(engine)).hexdigest()[:16]
+        parents = [engine.with_name(f"{engine.name}-cache"), user / f"{engine.name}-{place}"]
     for parent in parents:
         folder = parent / digest
         if (folder / RECORD).is_file() or _writable(parent):
@@ -54,7 +57,7 @@ def obtain(folder: Path, key: Mapping[str, str], build: Build, *, owned: bool) -
 
     Args:
         folder: where it is, or shall be.
-        key: what it was made from and for; all of it must match.
+        key: what it was made from and for; all of it must match. ``engine`` is the content hash.
         build: makes it.
         owned: tipsc chose the folder. False: the user did, and what lies there for another
             engine or device is refused instead of replaced.
@@ -83,6 +86,8 @@ def obtain(folder: Path, key: Mapping[str, str], build: Build, *, owned: bool) -
                     folder.rename(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
                 fresh.rename(folder)
                 sync_folder(folder.parent)
+                if owned:
+                    _forget_older_engines(folder.parent, key["engine"])
             finally:
                 for rest in folder.parent.glob(f"{prefix}*"):
                     shutil.rmtree(rest, ignore_errors=True)
@@ -120,6 +125,14 @@ def is_sound(folder: Path, key: Mapping[str, str]) -> bool:
         )
     except OSError:
         return False
+
+
+def _forget_older_engines(parent: Path, engine: str) -> None:
+    """Remove what was made from the engine file before it was built again."""
+    for folder in parent.iterdir():
+        record = _record(folder)
+        if record is not None and record["key"].get("engine") != engine:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_foreign(folder: Path, key: Mapping[str, str]) -> None:

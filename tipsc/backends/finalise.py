@@ -8,13 +8,10 @@ are then stored once in one file, and the graphs point there.
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tipsc.engine.atomic import write_through
 from tipsc.engine.external import External, rewrite_external
 from tipsc.engine.format import WEIGHTS_LOCATION
 from tipsc.engine.read import EngineFile
@@ -37,10 +34,10 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         OSError: `folder` cannot be written.
     """
     portable_weights = folder / WEIGHTS_LOCATION
-    write_through(portable_weights, [engine.weights])
+    portable_weights.write_bytes(engine.weights)
     ids = [path.id for path in engine.manifest.paths]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda path: _optimise(engine.graph(path), folder, path), ids))
+    for path in ids:  # not in parallel: each thread would leave a heap of its own behind
+        _optimise(engine.graph(path), folder, path)
     portable_weights.unlink()
 
     blob = Blob()
@@ -50,9 +47,9 @@ def finalise(engine: EngineFile, folder: Path) -> None:
             rewritten = rewrite_external(
                 graph.read_bytes(), lambda reference: blob.add(content, reference), str(graph)
             )
-        write_through(graph, [rewritten])
+        graph.write_bytes(rewritten)
         weights.unlink(missing_ok=True)
-    write_through(folder / BLOB, [blob.content])
+    (folder / BLOB).write_bytes(blob.content)
 
 
 class Blob:
