@@ -59,6 +59,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def plural(number: int, noun: str) -> str:
+    """``1 path``, ``2 paths``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def moment(iso: str) -> str:
     """``2026-01-02T03:04:05+00:00`` -> ``2026-01-02 03:04 UTC``; other text as it is."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(\.\d+)?)?(Z|\+00:00)?", iso)

@@ -43,15 +43,16 @@ def front(report: Report, width: int) -> Html:
     """The chart. Candidates without an accuracy are ticks on the latency axis."""
     points = plottable(report)
     compact = width <= NARROW
-    height = 330.0 if compact else 440.0
-    left, right, top, bottom = 40.0, width - 6.0, 44.0, height - 44.0
     scored = [point for point in points if is_number(point.accuracy)]
+    height = (330.0 if compact else 440.0) if scored else 150.0
+    left, right, top, bottom = 40.0, width - 6.0, 44.0, height - 44.0
     budgets = [b for p in report.shipped if is_number(b := p.budget_ms) and b > 0]
     x = logarithmic([p.p50_ms for p in points] + budgets, left, right)
     y = linear([100 * (p.accuracy or 0.0) for p in scored], bottom, top)
 
     parts = x_axis(x, top, bottom, "latency p50, ms (log)", 5 if compact else 9)
-    parts += y_axis(y, left, right, "validation accuracy, %", 5 if compact else 7)
+    if scored:
+        parts += y_axis(y, left, right, "validation accuracy, %", 5 if compact else 7)
     parts += _budgets(x, budgets, top, bottom)
     chosen = sorted((p for p in scored if p.chosen), key=lambda p: p.p50_ms)
     parts += _staircase(x, y, chosen, right)
@@ -141,13 +142,14 @@ def _labels(x: Scale, y: Scale, scored: Sequence[Point], frame: Box, compact: bo
     taken = [_mark(x, y, point) for point in scored if point.chosen]
     others = [_mark(x, y, point) for point in scored if not point.chosen]
     chosen = sorted((point for point in scored if point.chosen), key=lambda p: p.p50_ms)
+    crowded = compact and len(chosen) > 12
     parts = []
     for point in [*chosen[:1], *chosen[:0:-1]]:
         name = shortened(point.id, 9 if compact else 14)
         cx, cy = x(point.p50_ms), y(100 * (point.accuracy or 0.0))
         places = [(cx + dx, cy + dy, anchor) for dx, dy, anchor in _PLACES]
         # Best where no candidate is covered; a covered candidate is better than no name.
-        for obstacles in (taken + others, taken):
+        for obstacles in (taken + others,) if crowded else (taken + others, taken):
             free = next((p for p in places if _is_free(p, name, frame, obstacles)), None)
             if free:
                 parts.append(tag("g", text(*free[:2], name, anchor=free[2], kind="name"),

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tipsc.report.data import Report
-from tipsc.report.format import byte_size, is_number, milliseconds, moment, percent, ratio, tiny
+from tipsc.report.format import (
+    byte_size,
+    is_number,
+    milliseconds,
+    moment,
+    percent,
+    plural,
+    ratio,
+    tiny,
+)
 from tipsc.report.html import Html, tag
 
 
@@ -11,7 +20,7 @@ def header(report: Report) -> Html:
     """Title, what was built for what, and the headline figures."""
     lead = tag(
         "p",
-        f"An engine of {len(report.shipped)} paths for ",
+        f"An engine of {plural(len(report.shipped), 'path')} for ",
         tag("b", report.target),
         f" ({report.backend}), built {moment(report.created_utc)}: ",
         tag("code", report.engine_file),
@@ -41,12 +50,15 @@ def _latency(report: Report) -> Html:
     if not values:
         return _tile("Latency p50", milliseconds([None])[0], "ms", "not measured")
     low, high = milliseconds([min(values), max(values)])
-    note = f"the slowest path takes {ratio(max(values) / min(values))} the fastest"
+    note = "of its only path"
+    if len(values) > 1:
+        note = f"the slowest path takes {ratio(max(values) / min(values))} the fastest"
     return _tile("Latency p50", _range(low, high), "ms", note)
 
 
 def _size(report: Report) -> Html:
-    note = f"{byte_size(report.separate_bytes)} as {len(report.shipped)} separate models"
+    models = plural(len(report.shipped), "separate model")
+    note = f"{byte_size(report.separate_bytes)} as {models}"
     if report.weights_bytes:
         times = ratio(report.engine_bytes / report.weights_bytes)
         note += f"; {times} the weights of the largest path"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tipsc.report.curves import curves
 from tipsc.report.data import Curve, Report
-from tipsc.report.format import duration, is_number, percent
+from tipsc.report.format import duration, is_number, percent, plural
 from tipsc.report.front import front, plottable
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.network import legend, network
@@ -35,11 +35,11 @@ def _front(report: Report) -> Html | None:
     ]  # fmt: skip
     missing = sum(not is_number(p.accuracy) for p in points)
     note = (
-        f"{len(points)} candidate paths, {sum(p.chosen for p in points)} of them in the engine. "
+        f"{plural(len(points), 'candidate path')}, {sum(p.chosen for p in points)} of them in the engine. "
         "Differences in latency below the noise floor mean nothing."
     )
     if missing:
-        note += f" {missing} have no accuracy; ticks on the latency axis show where they stand."
+        note += f" Without an accuracy: {missing}, shown as ticks on the latency axis."
     return tag(
         "section",
         tag("h2", "Accuracy against latency"),

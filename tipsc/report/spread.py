@@ -90,6 +90,7 @@ def _density(x: Scale, relative: Sequence[float], base: float, title: str) -> Ht
     tops = "".join(
         f"L{number(x.start + (k + 0.5) * step)} {number(base - 26 * smooth[k] / peak)}"
         for k in range(first, last + 1)
+        if not smooth[max(k - 1, 0)] == smooth[k] == smooth[min(k + 1, bins - 1)]
     )
     start, end = number(x.start + first * step), number(x.start + (last + 1) * step)
     d = f"M{start} {number(base)}{tops}L{end} {number(base)}Z"

@@ -67,7 +67,8 @@ def linear(values: Sequence[float], start: float, end: float, pad: float = 0.06)
 def logarithmic(values: Sequence[float], start: float, end: float, pad: float = 0.06) -> Scale:
     """Likewise for positive values, by logarithm."""
     low, high = min(values, default=1.0), max(values, default=10.0)
-    factor = (high / low) ** pad if high > low * 1.0001 else 1.25
+    # At least a third from end to end, or equal values would look far apart.
+    factor = max((high / low) ** pad, math.sqrt(1.33 * low / high))
     return Scale(low / factor, high * factor, start, end, logarithmic=True)
 
 
