@@ -1,0 +1,136 @@
+"""From calibrated paths to an engine file whose every path was compared with torch."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path as FilePath
+
+import torch
+
+from tipsc import __version__
+from tipsc.candidates import Candidate
+from tipsc.elastic import Supernet, extract
+from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, write_engine
+from tipsc.lower import Difference, Lowered, compare, lower
+from tipsc.profile import Measurement, Protocol, measure
+from tipsc.progress import Progress
+from tipsc.runtime import Engine
+from tipsc.target import Target
+from tipsc.train import Split
+
+
+def lower_candidates(
+    supernet: Supernet, candidates: Sequence[Candidate], progress: Progress
+) -> Lowered:
+    """Portable graphs of the candidates over one weight store."""
+    return lower(
+        supernet,
+        [c.path for c in candidates],
+        {c.path.id: c.statistics for c in candidates},
+        progress=lambda done, total: progress(done, total, "lowering"),
+    )
+
+
+def make_manifest(
+    name: str,
+    target: Target,
+    supernet: Supernet,
+    candidates: Sequence[Candidate],
+    lowered: Lowered,
+    provenance: Mapping[str, str],
+) -> Manifest:
+    """The manifest of an engine with these paths, latencies not measured yet."""
+    entries = tuple(
+        PathEntry(
+            id=c.path.id,
+            options=dict(c.path.items),
+            accuracy=c.accuracy,
+            latency=None,
+            macs=c.macs,
+            parameters=c.parameters,
+            shared_bytes=lowered.sizes[c.path.id].shared,
+            private_bytes=lowered.sizes[c.path.id].private,
+        )
+        for c in candidates
+    )
+    versions = {
+        "tipsc": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    return Manifest(
+        name=name,
+        target=target.name,
+        backend=target.backend,
+        inputs=(TensorSpec("input", lowered.input_dtype, lowered.input_shape),),
+        outputs=(TensorSpec("output", "float32", lowered.output_shape),),
+        paths=entries,
+        space=list(supernet.space.to_json()),
+        provenance={**versions, **provenance},
+    )
+
+
+def with_latencies(manifest: Manifest, measurement: Measurement) -> Manifest:
+    """The manifest with what was measured on the device."""
+    found = {
+        name: Latency(latency.p10_ms, latency.p50_ms, latency.p95_ms)
+        for name, latency in measurement.latencies.items()
+    }
+    paths = tuple(replace(path, latency=found[path.id]) for path in manifest.paths)
+    return replace(manifest, paths=paths)
+
+
+def with_accuracies(manifest: Manifest, accuracies: Mapping[str, float]) -> Manifest:
+    """The manifest with accuracies on the test set, by path id."""
+    paths = tuple(replace(path, accuracy=accuracies[path.id]) for path in manifest.paths)
+    return replace(manifest, paths=paths)
+
+
+def write(file: FilePath, manifest: Manifest, lowered: Lowered) -> None:
+    """Writes the engine file."""
+    write_engine(file, manifest, lowered.weights, lowered.graphs)
+
+
+def measure_engine(
+    file: FilePath, target: Target, example: torch.Tensor, seed: int, progress: Progress
+) -> Measurement:
+    """Latency of each path of an engine on this machine, under the target's protocol."""
+    x = example.numpy()
+    with Engine.open(file, threads=target.threads) as engine:
+        context = engine.context()
+        calls = {path.id: partial(context.run, x, path=path.id) for path in engine.paths}
+        return measure(
+            calls,
+            protocol=Protocol.for_target(target, seed=seed),
+            progress=lambda done, total: progress(done, total, "measuring"),
+        )
+
+
+def verify_engine(
+    file: FilePath,
+    target: Target,
+    supernet: Supernet,
+    candidates: Sequence[Candidate],
+    examples: Split,
+    limit: int,
+    tolerance: float,
+    progress: Progress,
+) -> dict[str, Difference]:
+    """Compares each path of an engine with the extracted torch subnetwork.
+
+    Raises:
+        VerificationError: one differs by more than `tolerance`.
+    """
+    inputs = examples.inputs[:limit].split(1)
+    found = {}
+    with Engine.open(file, threads=target.threads) as engine:
+        for done, candidate in enumerate(candidates, 1):
+            path_id = candidate.path.id
+            module = extract(supernet, candidate.path, candidate.statistics)
+            found[path_id] = compare(partial(engine.run, path=path_id), module, inputs)
+            found[path_id].check(f"path {path_id} of {file.name}", tolerance)
+            progress(done, len(candidates), f"path {path_id} equals torch")
+    return found

@@ -1,0 +1,388 @@
+"""The pipeline behind ``tipsc build``: every stage that is still missing, in order.
+
+train -> candidates -> profile -> choose -> engine -> report. Each stage is cached by everything
+that it depends on, so that a build that was killed resumes, and a build for another device
+trains nothing again. Candidates are measured inside a real engine, opened as an application opens
+it; what ships was therefore measured, not estimated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import Any
+
+import torch
+
+from tipsc import __version__
+from tipsc.assemble import (
+    lower_candidates,
+    make_manifest,
+    measure_engine,
+    verify_engine,
+    with_accuracies,
+    with_latencies,
+    write,
+)
+from tipsc.candidates import (
+    Candidate,
+    assess,
+    draw_candidates,
+    load_candidates,
+    save_candidates,
+)
+from tipsc.config import Config, load_config, load_data, make_supernet
+from tipsc.elastic import Supernet, extract
+from tipsc.engine.atomic import write_atomically
+from tipsc.engine.strict import dumps
+from tipsc.errors import DataError
+from tipsc.lower import Difference
+from tipsc.profile import Measurement, Profile, profile_file, read_system
+from tipsc.progress import Reporter, Silent
+from tipsc.search import Selection, choose
+from tipsc.stages import Stage, Stages, only_one_build
+from tipsc.target import Target, load_target
+from tipsc.train import Data, History, accuracy, calibrate, train
+
+WEIGHTS, HISTORY = "weights.pt", "history.jsonl"
+ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
+CHOSEN = "chosen.json"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build made.
+
+    Attributes:
+        engine: the engine file.
+        report: the HTML page.
+        profile: latencies of all candidates.
+        stages: in order, with their seconds.
+    """
+
+    engine: FilePath
+    report: FilePath
+    profile: FilePath
+    stages: tuple[Stage, ...]
+
+
+class Pipeline:
+    """The stages of one configuration and target. Each method does what is missing before it.
+
+    Args:
+        config_file: tipsc.yaml, or a folder that has one.
+        target: name or file of a target.
+        reporter: is told how far it is.
+        output: where the engine goes; by default ``<name>-<target>.tipsc`` beside the
+            configuration.
+
+    Raises:
+        ConfigError, TargetError, DataError: before anything is done.
+    """
+
+    def __init__(
+        self,
+        config_file: str | FilePath,
+        target: str = "host",
+        *,
+        reporter: Reporter | None = None,
+        output: FilePath | None = None,
+    ) -> None:
+        self.target: Target = load_target(target)
+        self.config: Config
+        self.config, self.folder = load_config(config_file)
+        self.reporter = reporter or Silent()
+        self.runs = self.folder / "runs" / self.config.name
+        self.stages = Stages(self.runs)
+        self.output = output or self.folder / f"{self.config.name}-{self.target.name}.tipsc"
+
+    @cached_property
+    def data(self) -> Data:
+        """The user's data."""
+        return load_data(self.config, self.folder)
+
+    @cached_property
+    def untrained(self) -> Supernet:
+        """The supernet with its initial weights, and data that it can take."""
+        supernet = make_supernet(self.config, self.folder)
+        expected, got = supernet.input_shape, tuple(self.data.train.inputs.shape[1:])
+        if got != expected or self.data.train.inputs.dtype != supernet.input_dtype:
+            raise DataError(
+                "the data do not fit the model's input",
+                where="data.callable",
+                expected=f"examples of shape {expected}, {supernet.input_dtype}",
+                got=f"{got}, {self.data.train.inputs.dtype}",
+                fix="correct model.arguments.input_shape or the data",
+            )
+        outputs = self._outputs(supernet)
+        if outputs != len(self.data.classes):
+            raise DataError(
+                "the model has another number of outputs than the data have classes",
+                expected=len(self.data.classes),
+                got=outputs,
+                fix="correct model.arguments.classes",
+            )
+        return supernet
+
+    @staticmethod
+    def _outputs(supernet: Supernet) -> int:
+        mode = supernet.training
+        with torch.no_grad():
+            shape = supernet.eval()(supernet.example(), supernet.space.smallest).shape
+        supernet.train(mode)
+        return int(shape[-1])
+
+    def trained(self) -> Stage:
+        """The stage with the supernet's trained weights."""
+        initial = _fingerprint(self.untrained)
+        fingerprints = [
+            split.fingerprint for split in (self.data.train, self.data.validation, self.data.test)
+        ]
+        inputs = {
+            "model": initial,
+            "space": self.untrained.space.to_json(),
+            "data": fingerprints,
+            "train": self.config.train.essence(),
+            "tipsc": __version__,
+        }
+
+        def work(folder: FilePath) -> None:
+            progress = self._progress
+            train(
+                self.untrained,
+                self.data,
+                self.config.train,
+                folder=folder / "checkpoint",
+                progress=lambda done, total, fields: progress(
+                    done, total, f"loss {fields['loss']:.3f}" if "loss" in fields else ""
+                ),
+            ).save(folder / HISTORY)
+            torch.save(self.untrained.state_dict(), folder / WEIGHTS)
+
+        return self._stage("train", inputs, work, resumable=True)
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The trained supernet."""
+        stage = self.trained()
+        weights = torch.load(stage.folder / WEIGHTS, weights_only=True)
+        self.untrained.load_state_dict(weights)
+        return self.untrained.eval()
+
+    def candidates(self) -> Stage:
+        """The stage with the candidates, calibrated and assessed."""
+        build = self.config.build
+        inputs = {
+            "trained": self.trained().key,
+            "candidates": build.candidates,
+            "calibration_images": build.calibration_images,
+            "seed": self.config.seed,
+        }
+
+        def work(folder: FilePath) -> None:
+            supernet, progress = self.supernet, self._progress
+            generator = random.Random(self.config.seed)
+            paths = draw_candidates(supernet, build.candidates, generator, progress)
+            found = assess(supernet, paths, self.data, build.calibration_images, progress)
+            save_candidates(folder, found)
+
+        return self._stage("candidates", inputs, work)
+
+    def profile(self) -> Stage:
+        """The stage with the latency of each candidate on this machine."""
+        system = read_system()
+        inputs = {
+            "candidates": self.candidates().key,
+            "target": self.target.model_dump(mode="json"),
+            "cpu": system.cpu,
+            "runtime": _runtime_versions(self.target),
+        }
+
+        def work(folder: FilePath) -> None:
+            supernet, progress = self.supernet, self._progress
+            candidates = self._load_candidates()
+            lowered = lower_candidates(supernet, candidates, progress)
+            manifest = make_manifest(
+                self.config.name, self.target, supernet, candidates, lowered, {}
+            )
+            file = folder / ENGINE
+            write(file, manifest, lowered)
+            example = self.data.validation.inputs[:1]
+            measurement = measure_engine(file, self.target, example, self.config.seed, progress)
+            record = Profile.of(
+                name=self.config.name,
+                target=self.target,
+                measurement=measurement,
+                space=supernet.space,
+                paths=[c.path for c in candidates],
+                seed=self.config.seed,
+            )
+            record.save(folder / PROFILE)
+
+        stage = self._stage("profile", inputs, work)
+        published = profile_file(self.folder, self.target.name, self.config.name)
+        _publish(stage.folder / PROFILE, published)
+        return stage
+
+    def chosen(self) -> Stage:
+        """The stage with the paths to ship, with a scale of their own where they need it."""
+        build = self.config.build
+        inputs = {
+            "profile": self.profile().key,
+            "paths": build.paths,
+            "own_scale_above": build.own_scale_above,
+        }
+
+        def work(folder: FilePath) -> None:
+            selections = self._select()
+            by_id = {c.path.id: c for c in self._load_candidates()}
+            chosen = []
+            for done, selection in enumerate(selections, 1):
+                chosen.append(self._with_best_scale(by_id[selection.path_id]))
+                self._progress(done, len(selections), "scales")
+            save_candidates(folder, chosen)
+            write_atomically(
+                folder / CHOSEN, [json.dumps([asdict(s) for s in selections], indent=1).encode()]
+            )
+
+        return self._stage("choose", inputs, work)
+
+    def _select(self) -> tuple[Selection, ...]:
+        profile = self._load_profile()
+        return choose(
+            [(c.path.id, c.accuracy, profile.latencies[c.path.id].p50_ms) for c in self._load_candidates()],
+            self.config.build.paths,
+        )
+
+    def _with_best_scale(self, candidate: Candidate) -> Candidate:
+        """The candidate with its own batch-norm scale, if it loses too much with the shared."""
+        limit = self.config.build.own_scale_above
+        if limit is None or not candidate.statistics.mean:
+            return candidate
+        batches = self.data.calibration(self.config.build.calibration_images)
+        own = calibrate(self.supernet, candidate.path, batches, own_scale=True)
+        right = accuracy(extract(self.supernet, candidate.path, own), self.data.validation)
+        if right - candidate.accuracy <= limit:
+            return candidate
+        return replace(candidate, statistics=own, accuracy=right)
+
+    def engine(self) -> Stage:
+        """The stage with the engine: lowered, verified, measured as it ships."""
+        build = self.config.build
+        inputs = {
+            "chosen": self.chosen().key,
+            "profile": self.profile().key,
+            "name": self.config.name,
+            "tolerance": build.tolerance,
+            "verify_examples": build.verify_examples,
+        }
+
+        def work(folder: FilePath) -> None:
+            supernet, progress, file = self.supernet, self._progress, folder / ENGINE
+            candidates = load_candidates(self.chosen().folder, supernet.space)
+            lowered = lower_candidates(supernet, candidates, progress)
+            provenance = {
+                "trained": self.trained().key,
+                "profile": self.profile().key,
+                "data": self.data.train.fingerprint[:16],
+            }
+            manifest = make_manifest(
+                self.config.name, self.target, supernet, candidates, lowered, provenance
+            )
+            manifest = with_accuracies(manifest, self._test_accuracies(candidates))
+            write(file, manifest, lowered)
+            differences = verify_engine(
+                file,
+                self.target,
+                supernet,
+                candidates,
+                self.data.validation,
+                build.verify_examples,
+                build.tolerance,
+                progress,
+            )
+            example = self.data.validation.inputs[:1]
+            measurement = measure_engine(file, self.target, example, self.config.seed, progress)
+            write(file, with_latencies(manifest, measurement), lowered)
+            record = {
+                "differences": {k: asdict(d) for k, d in differences.items()},
+                "measurement": measurement.model_dump(mode="json"),
+            }
+            write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
+
+        stage = self._stage("engine", inputs, work)
+        _publish(stage.folder / ENGINE, self.output)
+        return stage
+
+    def _test_accuracies(self, candidates: list[Candidate]) -> dict[str, float]:
+        found = {}
+        for done, candidate in enumerate(candidates, 1):
+            module = extract(self.supernet, candidate.path, candidate.statistics)
+            found[candidate.path.id] = accuracy(module, self.data.test)
+            self._progress(done, len(candidates), "test accuracy")
+        return found
+
+    def run(self) -> Built:
+        """Everything."""
+        from tipsc.build_report import write_report
+
+        with only_one_build(self.runs):
+            self.engine()
+            report = write_report(self)
+        return Built(
+            self.output,
+            report,
+            profile_file(self.folder, self.target.name, self.config.name),
+            tuple(self.stages.done),
+        )
+
+    def _stage(self, name: str, inputs: dict[str, Any], work: Any, **options: Any) -> Stage:
+        if name not in self._done:
+            self._progress = self.reporter.begin(name)
+            stage = self.stages.run(name, inputs, work, **options)
+            self.reporter.end(name, stage.seconds, cached=stage.cached)
+            self._done[name] = stage
+        return self._done[name]
+
+    def _load_candidates(self) -> list[Candidate]:
+        return load_candidates(self.candidates().folder, self.untrained.space)
+
+    def _load_profile(self) -> Profile:
+        return Profile.load(self.profile().folder / PROFILE)
+
+
+def build(
+    config_file: str | FilePath,
+    target: str = "host",
+    *,
+    reporter: Reporter | None = None,
+    output: FilePath | None = None,
+) -> Built:
+    """Trains, profiles, chooses, compiles and verifies; see :class:`Pipeline`."""
+    return Pipeline(config_file, target, reporter=reporter, output=output).run()
+
+
+def _fingerprint(supernet: Supernet) -> str:
+    digest = hashlib.sha256()
+    for name, value in supernet.state_dict().items():
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()
+
+
+def _runtime_versions(target: Target) -> dict[str, str]:
+    from tipsc.backends import backend
+
+    return dict(backend(target.backend).check())
+
+
+def _publish(made: FilePath, place: FilePath) -> None:
+    """Copies a stage's file to where people look for it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    content = made.read_bytes()
+    if not place.is_file() or place.read_bytes() != content:
+        write_atomically(place, [content])
