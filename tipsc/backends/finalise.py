@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tipsc.engine.external import External, rewrite_external
+from tipsc.engine.external import External, external_initializers, rewrite_external
 from tipsc.engine.format import WEIGHTS_LOCATION
 from tipsc.engine.read import EngineFile
+from tipsc.engine.strict import dumps
 from tipsc.errors import EngineDeviceError
 
 #: of what is written here; a new number makes old caches unused
-FORMAT = 1
+FORMAT = 2
 BLOB = "weights.bin"
+CONSTANTS = "constants.json"
 #: bytes; of a tensor in the blob: the widest vector load, and a cache line
 _ALIGNMENT = 64
 #: bytes; below this a tensor costs less inside its graph, and shapes must be readable there
@@ -28,6 +30,9 @@ _MIN_EXTERNAL = 128
 
 def finalise(engine: EngineFile, folder: Path) -> None:
     """Write ``<path id>.onnx`` for each path and one ``weights.bin`` into the empty `folder`.
+
+    And ``constants.json``, so that opening need not search the graphs: for each path id the
+    constants in ``weights.bin`` as rows of name, element type, shape, offset, length.
 
     Raises:
         EngineDeviceError: ONNX Runtime refuses a path.
@@ -40,7 +45,7 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         _optimise(engine.graph(path), folder, path)
     portable_weights.unlink()
 
-    blob = Blob()
+    blob, constants = Blob(), {}
     for path in reversed(ids):  # the largest first, so that the others' tensors begin its own
         graph, weights = folder / f"{path}.onnx", folder / f"{path}.bin"
         with _mapped(weights) as content:
@@ -48,8 +53,13 @@ def finalise(engine: EngineFile, folder: Path) -> None:
                 graph.read_bytes(), lambda reference: blob.add(content, reference), str(graph)
             )
         graph.write_bytes(rewritten)
+        constants[path] = [
+            [c.name, c.element_type, c.shape, c.data.offset, c.data.length]
+            for c in external_initializers(rewritten, str(graph))
+        ]
         weights.unlink(missing_ok=True)
     (folder / BLOB).write_bytes(blob.content)
+    (folder / CONSTANTS).write_bytes(dumps(constants))
 
 
 class Blob:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tipsc.backends.cache import build_into, keyed_folder, obtain
-from tipsc.backends.finalise import BLOB, FORMAT, finalise
+from tipsc.backends.finalise import FORMAT, finalise
 from tipsc.backends.isa import instruction_set
 from tipsc.backends.shared_weights import SharedWeights
 from tipsc.engine.read import EngineFile
@@ -55,7 +55,7 @@ class SessionExecutor:
         options.add_session_config_entry("session.use_env_allocators", "1")
         # Threads that spin for work take a small machine's cores from the application.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._weights = weights.feed(options, graph.read_bytes())  # must live while it runs
+        self._weights = weights.feed(options, graph.stem)  # must live while it runs
         self._session = ort.InferenceSession(
             str(graph), options, providers=["CPUExecutionProvider"]
         )
@@ -125,7 +125,7 @@ def _executors(
     inputs = [tensor.name for tensor in engine.manifest.inputs]
     outputs = [tensor.name for tensor in engine.manifest.outputs]
     folder = folder.resolve()  # ONNX Runtime refuses external data behind a symbolic link
-    weights = SharedWeights(folder / BLOB)
+    weights = SharedWeights(folder)
     executors = {}
     for path in engine.manifest.paths:
         if path_ids is None or path.id in path_ids:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from tipsc.engine.external import external_initializers
+from tipsc.backends.finalise import BLOB, CONSTANTS
 
 #: TensorProto.DataType to the numpy type that ONNX Runtime takes for it
 _DTYPES = {
@@ -17,17 +18,23 @@ _DTYPES = {
 
 
 class SharedWeights:
-    """The weights of all paths of an engine: one read-only map of one file."""
+    """The weights of all paths of a finalised engine: one read-only map of one file.
 
-    def __init__(self, file: Path) -> None:
+    Args:
+        folder: what :func:`tipsc.backends.finalise.finalise` wrote, found sound.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / BLOB
         empty = file.stat().st_size == 0  # which cannot be mapped
         self._bytes: np.ndarray = (
             np.zeros(0, np.uint8) if empty else np.memmap(file, dtype=np.uint8, mode="r")
         )
+        self._constants = json.loads((folder / CONSTANTS).read_bytes())
         self._values: dict[tuple[int, int, tuple[int, ...]], ort.OrtValue] = {}
 
-    def feed(self, options: ort.SessionOptions, graph: bytes) -> list[ort.OrtValue]:
-        """Give a session the external constants of its graph as views of the map.
+    def feed(self, options: ort.SessionOptions, path: str) -> list[ort.OrtValue]:
+        """Give the session of a path its constants as views of the map.
 
         ONNX Runtime maps what is not given here from the file by itself: that works as well, at
         an address of its own for each session, which makes a switch of paths about 1 % dearer.
@@ -36,15 +43,14 @@ class SharedWeights:
             What has to outlive the session.
         """
         values = []
-        for constant in external_initializers(graph):
-            dtype, data = _DTYPES.get(constant.element_type), constant.data
-            if dtype is None:
+        for name, element_type, dimensions, offset, length in self._constants[path]:
+            if element_type not in _DTYPES:
                 continue
-            key = (data.offset, constant.element_type, constant.shape)
+            key = (offset, element_type, tuple(dimensions))
             if key not in self._values:
-                raw = self._bytes[data.offset : data.offset + data.length]
-                array = raw.view(dtype).reshape(constant.shape)
+                raw = self._bytes[offset : offset + length]
+                array = raw.view(_DTYPES[element_type]).reshape(dimensions)
                 self._values[key] = ort.OrtValue.ortvalue_from_numpy(array)
-            options.add_initializer(constant.name, self._values[key])
+            options.add_initializer(name, self._values[key])
             values.append(self._values[key])
         return values
