@@ -112,6 +112,7 @@ CASES = {
     "width groups": lambda: report(feature_maps=with_width_groups(mobilenet())),
     "one feature map": lambda: report(feature_maps=(FeatureMap("input", (), 1.0),)),
     "scores 0": lambda: report(feature_maps=(FeatureMap("a", (), 0.0), FeatureMap("b", ("a",), 0))),
+    "scores not numbers": lambda: report(feature_maps=(FeatureMap("a", (), math.nan),) * 2),
     "one block of 300": lambda: report(
         feature_maps=tuple(FeatureMap(f"block.0.n{k}", (), 1.0) for k in range(300))
     ),

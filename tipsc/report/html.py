@@ -8,7 +8,7 @@ _VOID = frozenset({"br", "link", "meta"})
 
 
 class Html(str):
-    """Text that is HTML already; only functions of this module make it."""
+    """Text that is HTML already: made by :func:`tag` and the like, never of data."""
 
     __slots__ = ()
 

@@ -34,8 +34,9 @@ def _front(report: Report) -> Html | None:
         ),
     ]  # fmt: skip
     missing = sum(not is_number(p.accuracy) for p in points)
+    chosen = sum(point.chosen for point in points)
     note = (
-        f"{plural(len(points), 'candidate path')}, {sum(p.chosen for p in points)} of them in the engine. "
+        f"{plural(len(points), 'candidate path')}, {chosen} of them in the engine. "
         "Differences in latency below the noise floor mean nothing."
     )
     if missing:
