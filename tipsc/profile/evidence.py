@@ -9,13 +9,17 @@ O(n^3) for n measurements.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Groups = tuple[tuple[int, float | None], ...]
+
+Objective = Callable[[Array], tuple[float, Array]]
 
 LOG_LIMITS = (-18.0, 4.0)  # of log variances: from 1e-8 to 50, relative to the median latency
 MAX_STEPS = 100
@@ -27,18 +31,18 @@ class Posterior:
 
     Attributes:
         mean: of the weights, shape (p,).
-        leave_one_out_means: of the weights without measurement i, shape (n, p).
+        covariance: of the weights, shape (p, p).
         leave_one_out_mean: prediction of target i without it, shape (n,).
-        leave_one_out_z: its residual in predictive standard deviations, shape (n,).
+        leave_one_out_sd: standard deviation of that prediction, noise included, shape (n,).
         variances: of each group, in order.
         noise: sigma.
         evidence: log marginal likelihood.
     """
 
     mean: Array
-    leave_one_out_means: Array
+    covariance: Array
     leave_one_out_mean: Array
-    leave_one_out_z: Array
+    leave_one_out_sd: Array
     variances: tuple[float, ...]
     noise: float
     evidence: float
@@ -54,7 +58,7 @@ def fit_posterior(design: Array, target: Array, level: Array, groups: Groups) ->
         groups: (columns, variance), in the order of the columns; a variance of None is fitted.
     """
     edges = np.cumsum([0] + [size for size, _ in groups])
-    parts = [design[:, a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [design[:, a:b] for a, b in pairwise(edges)]
     kernels = [part @ part.T for part in parts] + [np.diag(level**2)]
     fixed = [variance for _, variance in groups] + [None]
     free = [i for i, variance in enumerate(fixed) if variance is None]
@@ -81,11 +85,10 @@ def fit_posterior(design: Array, target: Array, level: Array, groups: Groups) ->
     spread = max(float(target.var()), 1e-6)
     starts = []
     for noise_share in (0.5, 0.05, 0.003):
-        logs = [
-            np.log(spread * (noise_share if i == len(groups) else 1.0) / _mean_trace(kernels[i]))
-            for i in free
-        ]
-        starts.append(_ascend(evidence, np.clip(logs, *LOG_LIMITS)))
+        shares = [noise_share if i == len(groups) else 1.0 for i in free]
+        traces = [_mean_trace(kernels[i]) for i in free]
+        start = np.log(spread * np.array(shares) / np.array(traces))
+        starts.append(_ascend(evidence, np.clip(start, *LOG_LIMITS)))
     logs, best = max(starts, key=lambda found: found[1])
     value = variances(logs)
     inverse, _ = _inverse(_mix(kernels, value))
@@ -95,12 +98,11 @@ def fit_posterior(design: Array, target: Array, level: Array, groups: Groups) ->
     )
     back = prior[:, None] * design.T  # (p, n): turns alpha into weights
     precision = np.diag(inverse)
-    without = alpha[:, None] - inverse * (alpha / precision)[None, :]  # column i: without i
     return Posterior(
         mean=back @ alpha,
-        leave_one_out_means=(back @ without).T,
+        covariance=np.diag(prior) - back @ inverse @ back.T,
         leave_one_out_mean=target - alpha / precision,
-        leave_one_out_z=alpha / np.sqrt(precision),
+        leave_one_out_sd=1.0 / np.sqrt(precision),
         variances=tuple(value[:-1]),
         noise=float(np.sqrt(value[-1])),
         evidence=float(best),
@@ -117,12 +119,13 @@ def _mix(kernels: list[Array], variances: list[float]) -> Array:
 
 def _inverse(matrix: Array) -> tuple[Array, float]:
     """Inverse and log determinant of a symmetric positive definite matrix."""
-    factor = np.linalg.cholesky(matrix + 1e-10 * np.trace(matrix) / len(matrix) * np.eye(len(matrix)))
+    jitter = 1e-10 * np.trace(matrix) / len(matrix)
+    factor = np.linalg.cholesky(matrix + jitter * np.eye(len(matrix)))
     half = np.linalg.inv(factor)
     return half.T @ half, 2.0 * float(np.log(np.diag(factor)).sum())
 
 
-def _ascend(function, start: Array) -> tuple[Array, float]:  # type: ignore[no-untyped-def]
+def _ascend(function: Objective, start: Array) -> tuple[Array, float]:
     """Maximise by BFGS with backtracking inside the box LOG_LIMITS; there are few variables."""
     point = np.asarray(start, dtype=np.float64)
     value, gradient = function(point)

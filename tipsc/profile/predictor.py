@@ -7,15 +7,16 @@ The structural additive model::
 with s the median measured latency, g whole-path totals (MACs, parameters, launches, ...; z-scored)
 and beta(j, o) the deviation of option o of choice j. Each group has a Gaussian prior whose variance
 comes from the marginal likelihood (type-II maximum likelihood), in closed form but for a few
-scalars. Noise grows in proportion to the latency. A measurement whose leave-one-out residual lies
-above five robust standard deviations is flagged, and weighs less from then on.
+scalars. Noise grows in proportion to the latency and has heavy tails: measurements are weighted
+as under Student's t with four degrees of freedom (Lange, Little and Taylor, 1989), by their
+leave-one-out residuals. Beyond five robust standard deviations they are flagged, too.
 
-Intervals are jackknife+ (Barber, Candes, Ramdas and Tibshirani, 2021) on relative residuals.
+Intervals are conformal: the quantile of the leave-one-out residuals, each in units of its own
+predictive standard deviation, times that of the path that is predicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,7 +29,9 @@ from tipsc.profile.evidence import Groups, Posterior, fit_posterior
 Array = NDArray[np.float64]
 
 OUTLIER_SDS = 5.0
-REWEIGHTINGS = 4
+TAIL = 4.0  # degrees of freedom of the noise
+REWEIGHTINGS = 8
+SMALLEST_LEVEL = 0.1  # of the median latency: no path is predicted to be faster than that
 INTERCEPT_VARIANCE = 1.0  # s * (1 + c): c is of the order of one at most
 
 
@@ -56,7 +59,7 @@ class Predictor:
     coverage: float
     _encoding: _Encoding
     _scale: float
-    _measured: Array
+    _quantile: float
     _posterior: Posterior
 
     def predict(self, values: ArrayLike, features: ArrayLike | None = None) -> Prediction:
@@ -66,30 +69,19 @@ class Predictor:
             values: options, integers of shape (m, positions). An option that was never measured
                 counts as an average one.
             features: whole-path totals, shape (m, f); needed exactly if the fit had them.
+
+        Raises:
+            DataError: shapes do not agree with what was fitted.
         """
         design = self._encoding.matrix(*_checked(values, features))
-        mean = self._scale * (1.0 + design @ self._posterior.mean)
-        others = self._scale * (1.0 + design @ self._posterior.leave_one_out_means.T)  # (m, n)
-        spread = np.abs(self.leave_one_out) * self._measured / self._predicted_without
-        low = np.sort(others * (1.0 - spread), axis=1)
-        high = np.sort(others * (1.0 + spread), axis=1)
-        n = len(self._measured)
-        rank = min(int(np.ceil(self.coverage * (n + 1))), n)
-        floor = self._smallest
+        level = _level(design, self._posterior)
+        variance = np.einsum("ij,ij->i", design @ self._posterior.covariance, design)
+        sd = np.sqrt(np.maximum(variance, 0.0) + (self._posterior.noise * level) ** 2)
         return Prediction(
-            np.maximum(mean, floor),
-            np.clip(low[:, n - rank], 0.0, None),
-            np.maximum(high[:, rank - 1], floor),
+            mean=self._scale * level,
+            low=self._scale * np.maximum(level - self._quantile * sd, 0.0),
+            high=self._scale * (level + self._quantile * sd),
         )
-
-    @property
-    def _predicted_without(self) -> Array:
-        return np.maximum(self._measured * (1.0 + self.leave_one_out), self._smallest)
-
-    @property
-    def _smallest(self) -> float:
-        """No prediction falls below a tenth of what was ever measured: latencies are positive."""
-        return 0.1 * float(self._measured.min())
 
 
 def fit(
@@ -129,31 +121,53 @@ def fit(
     scale = float(np.median(measured))
     target = measured / scale - 1.0
 
-    inflation = np.ones(len(measured))  # of the noise's standard deviation, for outliers
-    level = np.clip(measured / scale, 0.1, None)
+    weight = np.ones(len(measured))
+    level = np.maximum(measured / scale, SMALLEST_LEVEL)
     for _ in range(REWEIGHTINGS):
-        posterior = fit_posterior(design, target, level * inflation, groups)
-        z = posterior.leave_one_out_z * inflation  # back to the scale of good measurements
-        distance = np.abs(z) / _robust_sd(z)
-        inflation = np.where(distance > OUTLIER_SDS, np.maximum(distance, 1.0), 1.0)
+        posterior = fit_posterior(design, target, level / np.sqrt(weight), groups)
+        scores = _conformal_scores(posterior, target, level, weight)
+        relative = (target - posterior.leave_one_out_mean) / level
+        distance = np.abs(relative) / _robust_sd(relative)
+        weight = (TAIL + 1.0) / (TAIL + distance**2)
         # The noise follows the true latency; the measured one would favour lucky low values.
-        level = np.clip(1.0 + design @ posterior.mean, 0.1, None)
+        level = _level(design, posterior)
 
-    predicted = scale * (1.0 + posterior.leave_one_out_mean)
+    predicted = scale * np.maximum(1.0 + posterior.leave_one_out_mean, SMALLEST_LEVEL)
     return Predictor(
         leave_one_out=predicted / measured - 1.0,
         outliers=tuple(int(i) for i in np.flatnonzero(distance > OUTLIER_SDS)),
         coverage=coverage,
         _encoding=encoding,
         _scale=scale,
-        _measured=measured,
+        _quantile=_conformal_quantile(scores, coverage),
         _posterior=posterior,
     )
 
 
-def _robust_sd(z: Array) -> float:
+def _level(design: Array, posterior: Posterior) -> Array:
+    """Predicted latencies in units of the median one, kept positive."""
+    return np.maximum(1.0 + design @ posterior.mean, SMALLEST_LEVEL)
+
+
+def _conformal_scores(posterior: Posterior, target: Array, level: Array, weight: Array) -> Array:
+    """Sizes of the leave-one-out residuals, in the standard deviations that each prediction
+    would have at full weight: that is how far off a path may be that was never weighed."""
+    excess = (posterior.noise * level) ** 2 * (1.0 / weight - 1.0)
+    variance = posterior.leave_one_out_sd**2 - excess
+    return np.abs(target - posterior.leave_one_out_mean) / np.sqrt(np.maximum(variance, 1e-12))
+
+
+def _conformal_quantile(scores: Array, coverage: float) -> float:
+    """The ceil(coverage * (n + 1))-th smallest score, or the largest when there are too few."""
+    n = len(scores)
+    rank = min(int(np.ceil(coverage * (n + 1))), n)
+    return float(np.sort(scores)[rank - 1])
+
+
+def _robust_sd(residuals: Array) -> float:
     """1.4826 median absolute deviations: the standard deviation of the well-behaved part."""
-    return max(1.4826 * float(np.median(np.abs(z - np.median(z)))), 1e-9)
+    deviations = np.abs(residuals - np.median(residuals))
+    return max(1.4826 * float(np.median(deviations)), 1e-9)
 
 
 def _checked(
@@ -221,9 +235,8 @@ class _Encoding:
         blocks: list[Array] = [np.ones((len(values), 1))]
         if totals is not None and self.mean is not None and self.deviation is not None:
             blocks.append((totals - self.mean) / self.deviation)
-        columns: Sequence[NDArray[np.int64]] = values.T
         blocks += [
             (column[:, None] == known[None, :]).astype(np.float64)
-            for column, known in zip(columns, self.options, strict=True)
+            for column, known in zip(values.T, self.options, strict=True)
         ]
         return np.concatenate(blocks, axis=1)
