@@ -76,7 +76,7 @@ class Net:
                 add(f"{s}.{b}.project", inner, channels, 1, 1, fan_in=2 * inner)
                 width = channels
         add("head", head, width, 1, 1, fan_in=width)
-        add("classifier", classes, head, fan_in=head)
+        add("classifier", head, classes, fan_in=head)
 
     def graph(self, options: Sequence[tuple[int, tuple[int, ...]]], seed: int = 0) -> bytes:
         """One path: for each stage its depth and the thirds of the inner width of its blocks."""
@@ -147,8 +147,9 @@ class Net:
                 "Cast", ["classifier.bias16"], ["classifier.bias"], to=TensorProto.FLOAT
             )
         )
-        gemm = ["flat", weight("classifier", self.classes), "classifier.bias"]
-        nodes.append(helper.make_node("Gemm", gemm, ["logits"], transB=1))
+        # Stored [in, out]: for one row of input, the product that needs no packing to be fast.
+        gemm = ["flat", weight("classifier", self.head), "classifier.bias"]
+        nodes.append(helper.make_node("Gemm", gemm, ["logits"]))
         initializers = [self.store.external(name) for name in used]
         initializers += [onnx.numpy_helper.from_array(a, name) for name, a in small.items()]
         graph = helper.make_graph(
