@@ -62,7 +62,9 @@ class WeightStore:
     def __init__(self) -> None:
         self._blob = bytearray()
         self._by_content: dict[bytes, Stored] = {}
+        # The arrays are kept alive, so that their ids stay theirs.
         self._by_identity: dict[int, tuple[np.ndarray, Stored]] = {}
+        self._transposed: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, value: np.ndarray) -> Stored:
         """Stores a tensor, unless one with the same bytes is there."""
@@ -76,8 +78,15 @@ class WeightStore:
             self._by_content[key] = Stored(len(self._blob), len(data))
             self._blob += data
         stored = self._by_content[key]
-        self._by_identity[id(value)] = (value, stored)  # keeps it alive, so that its id stays its
+        self._by_identity[id(value)] = (value, stored)
         return stored
+
+    def transposed(self, weight: Weight) -> Weight:
+        """The same part of a matrix that is stored the other way round."""
+        key = id(weight.full)
+        if key not in self._transposed:
+            self._transposed[key] = (weight.full, np.ascontiguousarray(weight.full.T))
+        return Weight(f"{weight.name}.T", self._transposed[key][1], weight.cut[::-1])
 
     def to_bytes(self) -> bytes:
         """The store as it is written to a file."""

@@ -1,0 +1,36 @@
+# Two commands set up a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint watch benchmarks clean
+
+demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
+	$(BIN)/tipsc build examples/fashion_mnist --target host
+	$(BIN)/python examples/fashion_mnist/app.py
+
+test: $(INSTALLED) lint  ## everything that CI runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
+	$(BIN)/pip install --quiet 'seglearn==1.2.5'
+	$(BIN)/tipsc build examples/watch_motion --target host
+
+benchmarks: $(INSTALLED)  ## the figures in the README; takes about ten minutes
+	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
+	$(BIN)/python benchmarks/dtmc.py --json benchmarks/results/dtmc.json
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html
