@@ -1,0 +1,81 @@
+"""The command ``tipsc``: finds the verb, and turns every way to fail into one sentence and a code.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 incompatible engine, 4 device unreachable, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, cast
+
+import click
+
+from tipsc import __version__
+from tipsc.cli.failures import report_failure
+from tipsc.errors import near
+
+#: verb to (module, one line of help), in the order of a project's life. The line stands here so
+#: that ``tipsc --help`` imports no verb, and no verb pays for the imports of another.
+VERBS = {
+    "init": ("tipsc.cli.init", "Write a commented tipsc.yaml and data.py to start from."),
+    "train": ("tipsc.cli.train", "Train the supernet; also under torchrun."),
+    "score": ("tipsc.cli.score", "Rank feature maps and paths by topology, before any training."),
+    "profile": ("tipsc.cli.profile", "Measure candidate paths on the target."),
+    "build": ("tipsc.cli.build", "Do everything that is missing, up to a verified engine."),
+    "verify": ("tipsc.cli.verify", "Compare every path of an engine with torch."),
+    "run": ("tipsc.cli.run", "Run an engine once, by path or by time budget."),
+    "bench": ("tipsc.cli.bench", "Measure every path of an engine on this machine."),
+    "inspect": ("tipsc.cli.inspect", "Show what is in an engine."),
+    "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
+    "targets": ("tipsc.cli.targets", "List the kinds of devices that can be built for."),
+    "doctor": ("tipsc.cli.doctor", "Examine this installation, for a bug report."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a verb when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        return cast(click.Command, importlib.import_module(VERBS[cmd_name][0]).command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            ctx.fail(f"there is no verb {args[0]!r}; {near(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 incompatible engine, 4 device unreachable.",
+)
+@click.version_option(__version__, prog_name="tipsc")
+def tipsc() -> None:
+    """Make a PyTorch model anytime, and compile one path-switchable engine per edge device."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The entry point; always ends the process.
+
+    Args:
+        arguments: by default those of the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = tipsc.main(given, prog_name="tipsc", standalone_mode=False)
+    except Exception as error:
+        sys.exit(report_failure(error, given))
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,82 @@
+"""What the verbs share that build: one build at a time, as one process of several, done or not."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tipsc.errors import UsageError
+from tipsc.stages import Stage, Stages, key_of
+from tipsc.train.distributed import Group
+
+Work = Callable[[Path], None]
+_CPU = torch.device("cpu")
+
+
+def rank_of_process() -> int:
+    """The number that torchrun gave this process; 0 without it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+class SharedStages(Stages):
+    """Stages on which several processes work together: the first decides, and keeps the results.
+
+    Whether there is anything to do must be one answer for all, or those that work would wait for
+    ever for those that do not; and the others may sit on other machines, without the files.
+    """
+
+    def __init__(self, folder: Path, group: Group) -> None:
+        super().__init__(folder)
+        self._group = group
+        self._place = folder
+
+    def run(
+        self, name: str, inputs: Mapping[str, object], work: Work, *, resumable: bool = False
+    ) -> Stage:
+        if self._group.rank == 0:
+            return self._lead(name, inputs, work, resumable)
+        works = self._group.from_first(None, _CPU) == b"work"
+        if works:
+            with tempfile.TemporaryDirectory(prefix="tipsc-") as unused:
+                work(Path(unused))
+        key = key_of({"stage": name, **inputs})
+        return Stage(name, key, self._place / f"{name}-{key}", 0.0, cached=not works)
+
+    def _lead(self, name: str, inputs: Mapping[str, object], work: Work, resumable: bool) -> Stage:
+        told = False
+
+        def work_with_all(folder: Path) -> None:
+            nonlocal told
+            told = True
+            self._group.from_first(b"work", _CPU)
+            work(folder)
+
+        stage = super().run(name, inputs, work_with_all, resumable=resumable)
+        if not told:
+            self._group.from_first(b"done", _CPU)
+        return stage
+
+
+class FinishedStages(Stages):
+    """Stages that have been done; what is missing is an error and not begun."""
+
+    def run(self, name: str, *arguments: Any, **options: Any) -> Stage:
+        def refuse(folder: Path) -> None:
+            folder.rmdir()  # which was made for it
+            raise UsageError(
+                f"stage {name} has not been done for this configuration as it is now",
+                fix="run tipsc build first",
+            )
+
+        inputs = arguments[0]
+        return super().run(name, inputs, refuse, resumable=True)
+
+
+def stage_document(stage: Stage) -> dict[str, Any]:
+    """A stage as ``--format json`` gives it."""
+    return {"name": stage.name, "seconds": round(stage.seconds, 3), "cached": stage.cached}

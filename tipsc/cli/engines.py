@@ -1,0 +1,68 @@
+"""What the verbs share that read engines: documents, tables, the threads of a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tipsc.engine import Latency, Manifest, PathEntry
+from tipsc.errors import TargetError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def path_document(path: PathEntry) -> dict[str, Any]:
+    """A path as ``--format json`` gives it, everywhere; these fields are stable."""
+    return {
+        "id": path.id,
+        "options": dict(path.options),
+        "accuracy": path.accuracy,
+        "latency": latency_document(path.latency),
+        "macs": path.macs,
+        "parameters": path.parameters,
+        "bytes": {"shared": path.shared_bytes, "private": path.private_bytes},
+    }
+
+
+def latency_document(latency: Latency | None) -> dict[str, float] | None:
+    """Recorded latency, in milliseconds."""
+    if latency is None:
+        return None
+    return {"p10_ms": latency.p10_ms, "p50_ms": latency.p50_ms, "p95_ms": latency.p95_ms}
+
+
+def paths_table(paths: Iterable[PathEntry]) -> Table:
+    """The table of a build, from what the engine says about itself."""
+    from tipsc.report.data import Shipped
+    from tipsc.report.tables import shipped_table
+
+    return shipped_table(
+        Shipped(
+            id=path.id,
+            accuracy=path.accuracy,
+            p50_ms=path.latency.p50_ms if path.latency else math.nan,
+            p95_ms=path.latency.p95_ms if path.latency else math.nan,
+            parameters=path.parameters,
+            macs=path.macs,
+            shared_bytes=path.shared_bytes,
+            private_bytes=path.private_bytes,
+            samples_ms=(),
+            difference=math.nan,  # is not in an engine, and not in the table
+            agreement=math.nan,
+        )
+        for path in paths
+    )
+
+
+def threads_of(manifest: Manifest, asked: int | None) -> int:
+    """What was asked for, else what the engine's target says, if it is known here."""
+    from tipsc.target import load_target
+
+    if asked is not None:
+        return asked
+    try:
+        return load_target(manifest.target).threads
+    except TargetError:  # a target file of somebody else's
+        return 1

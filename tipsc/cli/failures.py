@@ -1,0 +1,95 @@
+"""Every way to fail: one sentence on stderr, or with ``--format json`` one line of JSON there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from itertools import pairwise
+
+import click
+
+from tipsc.errors import MissingExtraError, TipscError
+
+STOPPED = 130
+#: verbs whose work is kept, stage by stage
+RESUMABLE = ("train", "profile", "build")
+
+
+def report_failure(error: Exception, arguments: Sequence[str]) -> int:
+    """Prints what went wrong, and gives the exit code.
+
+    Args:
+        error: what ended the command.
+        arguments: of the command. They are looked at here because the failure may be that they
+            could not be parsed.
+    """
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        again = (
+            "; started again, it goes on from here"
+            if arguments[:1] and (arguments[0] in RESUMABLE)
+            else ""
+        )
+        _say(f"stopped{again}", "yellow")
+        return STOPPED
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    if isinstance(error, TipscError):
+        facts = {
+            name: None if value is None else str(value)
+            for name, value in (
+                ("what", error.what),
+                ("where", error.where),
+                ("expected", error.expected),
+                ("got", error.got),
+                ("fix", error.fix),
+            )
+        }
+        return _fail(type(error).__name__, str(error), facts, error.exit_code, arguments)
+    if isinstance(error, click.ClickException):
+        return _fail("UsageError", _usage(error), {"what": error.format_message()}, 2, arguments)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "tipsc").startswith("tipsc"):
+        what = f"this needs the package {error.name}, which is not installed"
+        fix = "run: pip install 'tipsc[train]'"
+        return _fail(
+            "MissingExtraError", f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments
+        )
+    what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+    fix = "this is a defect: report it with the output of `tipsc doctor`, and of this with --debug"
+    return _fail("UnexpectedError", f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the arguments ask for JSON, parsed or not."""
+    pairs = list(pairwise(arguments))
+    return "--format=json" in arguments or ("--format", "json") in pairs
+
+
+def _usage(error: click.ClickException) -> str:
+    message = error.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    return f"{message}; see `{context.command_path} --help`" if context else message
+
+
+def _fail(
+    kind: str, sentence: str, facts: dict[str, str | None], code: int, arguments: Sequence[str]
+) -> int:
+    if wants_json(arguments):
+        print(json.dumps({"error": {"kind": kind, "exit_code": code, **facts}}), file=sys.stderr)
+    else:
+        _say(f"error: {sentence}", "red")
+    return code
+
+
+def _say(sentence: str, color: str) -> None:
+    """One line; several processes of a training say who they are."""
+    rank = os.environ.get("RANK", "0")
+    prefix = f"process {rank}: " if rank != "0" else ""
+    word, separator, rest = sentence.partition(":")
+    # click.echo drops the color where stderr is no terminal.
+    click.echo(prefix + click.style(word, fg=color, bold=True) + separator + rest, err=True)

@@ -1,0 +1,54 @@
+"""tipsc inspect: what is in an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tipsc.cli.engines import path_document, paths_table
+from tipsc.cli.options import engine_argument
+from tipsc.cli.output import Output, verb
+from tipsc.engine import EngineFile, read_engine
+from tipsc.engine.strict import encode
+from tipsc.report.format import byte_size, plural
+
+
+@verb
+@engine_argument
+def command(output: Output, engine: Path) -> None:
+    """Show what is in ENGINE: its paths, what each of them costs, and where it comes from.
+
+    The whole file is checked, but nothing of it is run.
+    """
+    found = read_engine(engine)
+    manifest = found.manifest
+    document = {
+        "file": str(engine),
+        "bytes": engine.stat().st_size,
+        "weights_bytes": len(found.weights),
+        "content_hash": found.content_hash,
+        "name": manifest.name,
+        "target": manifest.target,
+        "backend": manifest.backend,
+        "inputs": encode(manifest.inputs),
+        "outputs": encode(manifest.outputs),
+        "paths": [path_document(path) for path in manifest.paths],
+        "space": manifest.space,
+        "provenance": dict(manifest.provenance),
+    }
+    output.result(document, *_heading(found, engine), paths_table(manifest.paths), *_origin(found))
+
+
+def _heading(engine: EngineFile, file: Path) -> list[str]:
+    manifest = engine.manifest
+    size, weights = byte_size(file.stat().st_size), byte_size(len(engine.weights))
+    tensors = [f"{t.name} {t.dtype}{list(t.shape)}" for t in (*manifest.inputs, *manifest.outputs)]
+    return [
+        f"{manifest.name} for {manifest.target} ({manifest.backend}): "
+        f"{plural(len(manifest.paths), 'path')}, {size}, {weights} of it weights",
+        " -> ".join(tensors),
+    ]
+
+
+def _origin(engine: EngineFile) -> list[str]:
+    items = {"content": engine.content_hash[:16], **engine.manifest.provenance}
+    return ["  ".join(f"{name} {value}" for name, value in items.items())]

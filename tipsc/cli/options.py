@@ -1,0 +1,44 @@
+"""Arguments that several verbs take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: whether they exist is judged by the library, whose errors say more
+ANY_PATH = click.Path(path_type=Path)
+
+
+def config_argument(function: Function) -> Function:
+    """CONFIG: a tipsc.yaml, or a folder that has one."""
+    return click.argument("config", type=ANY_PATH)(function)
+
+
+def engine_argument(function: Function) -> Function:
+    """ENGINE: an engine file."""
+    return click.argument("engine", type=ANY_PATH)(function)
+
+
+def target_option(function: Function) -> Function:
+    """--target: a name that `tipsc targets` lists, or a file."""
+    return click.option(
+        "--target",
+        default="host",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="What to build for; `tipsc targets` lists the names.",
+    )(function)
+
+
+def threads_option(function: Function) -> Function:
+    """--threads: of one call; by default those of the engine's target."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(1, 1024),
+        help="Threads of one call; by default as the engine's target says.",
+    )(function)

@@ -1,0 +1,168 @@
+"""Progress on stderr: one line a stage, as a bar on a terminal and as plain text elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from tipsc.progress import Progress, Reporter, Silent
+from tipsc.report.format import duration, shortened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Clock = Callable[[], float]
+NAME_WIDTH = 11
+BAR_WIDTH = 32
+NOTE_WIDTH = 30
+LINE_EVERY_S = 10.0
+
+
+class CommandReporter(Reporter, Protocol):
+    """A reporter that leaves the terminal in order however the command ends."""
+
+    def __enter__(self) -> Reporter: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class TimeLeft:
+    """Seconds left of work that says how much of it is done.
+
+    Work that was resumed begins in its middle, and a stage may have several parts, each of which
+    counts from its own beginning: only what was seen of the current part gives the rate.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._restart(0.0, 0.0)
+
+    def _restart(self, done: float, total: float) -> None:
+        self._first, self._done, self._total = done, done, total
+        self._began = self._clock()
+
+    def update(self, done: float, total: float) -> float | None:
+        """Tells of progress; None while nothing can be said."""
+        if total != self._total or done < self._done:
+            self._restart(done, total)
+        self._done = done
+        gained = done - self._first
+        if gained <= 0:
+            return None
+        return max(0.0, (self._clock() - self._began) * (total - done) / gained)
+
+
+class SilentReporter(Silent):
+    """Shows nothing."""
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class LineReporter:
+    """Plain lines without control codes, for logs: a stage's end, and its progress now and then."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def begin(self, stage: str) -> Progress:
+        estimate, said = TimeLeft(self._clock), self._clock()
+
+        def progress(done: float, total: float, note: str = "") -> None:
+            nonlocal said
+            left = estimate.update(done, total)
+            if (now := self._clock()) - said < LINE_EVERY_S:
+                return
+            said = now
+            facts = [f"{_share(done, total):.0%}"]
+            facts += [f"{duration(left)} left"] if left is not None else []
+            facts += [note] if note else []
+            click.echo(f"{stage}: {', '.join(facts)}", err=True)
+
+        return progress
+
+    def end(self, stage: str, seconds: float, *, cached: bool) -> None:
+        click.echo(f"{stage}: {_ending(seconds, cached)}", err=True)
+
+
+class BarReporter:
+    """A bar for the stage at work; a stage that is done leaves one line."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._console = console
+        self._make = lambda: Bars(
+            TextColumn("[cyan]•[/] {task.description}"),
+            BarColumn(BAR_WIDTH),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[left]}", style="cyan"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._bars: Bars | None = None
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def begin(self, stage: str) -> Progress:
+        self._stop()
+        bars, estimate = self._make(), TimeLeft()
+        task = bars.add_task(stage.ljust(NAME_WIDTH), total=1.0, left="", note="")
+
+        def progress(done: float, total: float, note: str = "") -> None:
+            if self._bars is None:  # not before: a stage from the cache needs no bar
+                self._bars = bars
+                bars.start()
+            left = estimate.update(done, total)
+            bars.update(
+                task,
+                completed=_share(done, total),
+                left=f"{duration(left)} left" if left is not None else "",
+                note=shortened(note, NOTE_WIDTH),
+            )
+
+        return progress
+
+    def end(self, stage: str, seconds: float, *, cached: bool) -> None:
+        self._stop()
+        mark, style = ("○", "dim") if cached else ("✓", "green")
+        self._console.print(
+            f"[{style}]{mark}[/] {stage.ljust(NAME_WIDTH)} [dim]{_ending(seconds, cached)}[/]"
+        )
+
+
+def _share(done: float, total: float) -> float:
+    return min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+
+
+def _ending(seconds: float, cached: bool) -> str:
+    return f"from cache (took {duration(seconds)})" if cached else f"done in {duration(seconds)}"

@@ -1,0 +1,172 @@
+"""tipsc run: an engine, once."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from tipsc.cli.engines import threads_of
+from tipsc.cli.options import ANY_PATH, engine_argument, threads_option
+from tipsc.cli.output import Output, verb
+from tipsc.engine import Manifest, PathEntry, TensorSpec, read_engine
+from tipsc.errors import DataError, PathError, UsageError, near
+from tipsc.report.format import significant
+from tipsc.runtime import Engine
+
+TIMED_CALLS = 20
+
+
+@verb
+@engine_argument
+@click.option("--input", "input_file", type=ANY_PATH, help="The input: a .npy or .npz file.")
+@click.option("--random", "seed", type=int, metavar="SEED", help="A random input instead.")
+@click.option("--path", "path_id", metavar="ID", help="The path to run.")
+@click.option("--budget-ms", type=click.FloatRange(min=0, min_open=True), help="Time for a call.")
+@click.option("--output", "output_file", type=ANY_PATH, help="Write the output here, as .npy.")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Shown.")
+@threads_option
+def command(
+    output: Output,
+    engine: Path,
+    input_file: Path | None,
+    seed: int | None,
+    path_id: str | None,
+    budget_ms: float | None,
+    output_file: Path | None,
+    top: int,
+    threads: int | None,
+) -> None:
+    """Run ENGINE on one input, on a path or within a time budget.
+
+    With neither --path nor --budget-ms the most accurate path runs. The batch axis of the input
+    may be left out.
+    """
+    if (input_file is None) == (seed is None):
+        raise UsageError(
+            "there is no input" if seed is None else "there are two inputs",
+            fix="give either --input FILE.npy or --random SEED",
+        )
+    if path_id is not None and budget_ms is not None:
+        raise UsageError("a path and a budget exclude each other", fix="give one of them")
+    found = read_engine(engine)
+    manifest = found.manifest
+    feeds = (
+        tuple(_load(input_file, spec, manifest) for spec in manifest.inputs)
+        if input_file is not None
+        else _random(manifest, seed or 0)
+    )
+    with Engine.of(found, threads=threads_of(manifest, threads)) as opened:
+        path = _path(opened, path_id, budget_ms)
+        result = opened.run(feeds, path=path.id)
+        times = [_milliseconds(opened, feeds, path) for _ in range(TIMED_CALLS)]
+    results = result if isinstance(result, tuple) else (result,)
+    if output_file is not None:
+        _save(output_file, manifest, results)
+    p50_ms = statistics.median(times)
+    best = _top(results[0], top)
+    document = {
+        "path": path.id,
+        "options": dict(path.options),
+        "latency": {"p50_ms": p50_ms, "calls": TIMED_CALLS},
+        "recorded_p50_ms": path.latency.p50_ms if path.latency else None,
+        "top": [{"index": index, "value": value} for index, value in best],
+        "output": str(output_file) if output_file else None,
+    }
+    accuracy = f", accuracy {path.accuracy:.2%}" if path.accuracy is not None else ""
+    recorded = f" (recorded: {significant(path.latency.p50_ms)} ms)" if path.latency else ""
+    output.result(
+        document,
+        f"path     {path.id}{accuracy}",
+        f"latency  {significant(p50_ms)} ms, median of {TIMED_CALLS} calls{recorded}",
+        *(
+            f"{'output' if place == 0 else '':8} [{index}] {value:.5g}"
+            for place, (index, value) in enumerate(best)
+        ),
+        *([f"written  {output_file}"] if output_file else []),
+    )
+
+
+def _path(engine: Engine, path_id: str | None, budget_ms: float | None) -> PathEntry:
+    """The path that was asked for, by id or budget; else the most accurate."""
+    if budget_ms is not None:
+        return engine.pick(budget_ms=budget_ms)
+    if path_id is None:
+        return max(engine.paths, key=lambda path: (path.accuracy or 0.0, path.macs))
+    by_id = {path.id: path for path in engine.paths}
+    if path_id not in by_id:
+        raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, by_id))
+    return by_id[path_id]
+
+
+def _load(file: Path, spec: TensorSpec, manifest: Manifest) -> np.ndarray:
+    """An input of the engine from a file; nothing in it is unpickled."""
+    try:
+        loaded = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
+        raise DataError(f"cannot read the input: {reason}", where=str(file)) from error
+    if isinstance(loaded, np.ndarray):
+        array = loaded
+        if len(manifest.inputs) > 1:
+            raise DataError("the engine has several inputs", fix="give an .npz with their names")
+    else:
+        with loaded:
+            names = list(loaded)
+            name = names[0] if len(names) == len(manifest.inputs) == 1 else spec.name
+            if name not in names:
+                raise DataError(
+                    f"the file has no array called {spec.name}", where=str(file), got=names
+                )
+            array = loaded[name]
+    if array.shape == spec.shape[1:]:
+        array = array[None]
+    if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
+        raise DataError(
+            "the input does not fit the engine",
+            where=str(file),
+            expected=f"{spec.dtype}{list(spec.shape)}",
+            got=f"{array.dtype}{list(array.shape)}",
+            fix="convert it as the training data were, and save one example",
+        )
+    return np.ascontiguousarray(array)
+
+
+def _random(manifest: Manifest, seed: int) -> tuple[np.ndarray, ...]:
+    """Normal numbers where the engine takes floats, else zeros and ones."""
+    generator = np.random.default_rng(seed)
+    return tuple(
+        generator.standard_normal(spec.shape).astype(spec.dtype)
+        if np.dtype(spec.dtype).kind == "f"
+        else generator.integers(0, 2, spec.shape).astype(spec.dtype)
+        for spec in manifest.inputs
+    )
+
+
+def _milliseconds(engine: Engine, feeds: tuple[np.ndarray, ...], path: PathEntry) -> float:
+    start = time.perf_counter()
+    engine.run(feeds, path=path.id)
+    return (time.perf_counter() - start) * 1e3
+
+
+def _top(result: np.ndarray, count: int) -> list[tuple[int, float]]:
+    values = result.reshape(-1)
+    order = np.argsort(values)[::-1][:count]
+    return [(int(index), float(values[index])) for index in order]
+
+
+def _save(file: Path, manifest: Manifest, results: tuple[Any, ...]) -> None:
+    try:
+        with file.open("wb") as stream:  # np.save by name would add an ending of its own
+            if len(results) == 1:
+                np.save(stream, results[0])
+            else:
+                names = (spec.name for spec in manifest.outputs)
+                np.savez(stream, **dict(zip(names, results, strict=True)))
+    except OSError as error:
+        raise UsageError(f"cannot write the output: {error.strerror}", where=str(file)) from error

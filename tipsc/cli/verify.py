@@ -1,0 +1,110 @@
+"""tipsc verify: every path of an engine against torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tipsc.cli.options import config_argument, engine_argument
+from tipsc.cli.output import Output, verb
+from tipsc.engine import Manifest, read_engine
+from tipsc.errors import VerificationError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tipsc.build import Pipeline
+    from tipsc.candidates import Candidate
+    from tipsc.lower import Difference
+
+
+@verb
+@engine_argument
+@config_argument
+def command(output: Output, engine: Path, config: Path) -> None:
+    """Compare every path of ENGINE with torch, on the validation data of CONFIG.
+
+    CONFIG is the configuration that the engine was built from, with its finished stages.
+    """
+    manifest = read_engine(engine).manifest  # before torch is imported
+
+    from tipsc.assemble import verify_engine
+    from tipsc.build import Pipeline
+    from tipsc.cli.building import FinishedStages
+
+    pipeline = Pipeline(config, manifest.target)
+    pipeline.stages = FinishedStages(pipeline.runs)
+    candidates = _candidates(pipeline, manifest)
+    build = pipeline.config.build
+    with output.reporter() as reporter:
+        differences = verify_engine(
+            engine,
+            pipeline.target,
+            pipeline.supernet,
+            candidates,
+            pipeline.data.validation,
+            build.verify_examples,
+            build.tolerance,
+            reporter.begin("verifying"),
+        )
+    examples = max(difference.inputs for difference in differences.values())
+    output.result(
+        {
+            "engine": str(engine),
+            "tolerance": build.tolerance,
+            "examples": examples,
+            "paths": [
+                {"id": name, "difference": d.largest, "agreement": d.agreement}
+                for name, d in differences.items()
+            ],
+        },
+        _table(differences),
+        f"all {len(differences)} paths equal torch on {examples} examples (largest difference "
+        f"allowed: {build.tolerance:g} of the largest output)",
+    )
+
+
+def _candidates(pipeline: Pipeline, manifest: Manifest) -> list[Candidate]:
+    """The paths of the engine with the statistics that they were built with.
+
+    Raises:
+        VerificationError: the engine is of other weights, or of other paths.
+    """
+    from tipsc.candidates import load_candidates
+
+    trained = pipeline.trained().key
+    if manifest.provenance.get("trained") != trained:
+        raise VerificationError(
+            "this engine was not made from this configuration's weights",
+            where=manifest.name,
+            expected=f"trained {trained}",
+            got=manifest.provenance.get("trained", "no word of its weights"),
+            fix="verify it with the configuration that it was built from, or build it again",
+        )
+    found = load_candidates(pipeline.chosen().folder, pipeline.untrained.space)
+    candidates = {candidate.path.id: candidate for candidate in found}
+    missing = [path.id for path in manifest.paths if path.id not in candidates]
+    if missing:
+        raise VerificationError(
+            "this configuration now chooses other paths than the engine has",
+            where=manifest.name,
+            got=f"path {missing[0]}, which is not among them",
+            fix="build it again",
+        )
+    return [candidates[path.id] for path in manifest.paths]
+
+
+def _table(differences: Mapping[str, Difference]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from tipsc.report.format import percent, tiny
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("path", no_wrap=True)
+    for heading in ("difference", "same class %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, difference in differences.items():
+        table.add_row(name, tiny(difference.largest), percent(difference.agreement))
+    return table
