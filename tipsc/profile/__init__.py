@@ -1,0 +1,33 @@
+"""How to measure, what a profile is, and predicting what was not measured."""
+
+from tipsc.profile.design import choose_measured
+from tipsc.profile.latency import Latency, Measurement, NoiseFloor, Samples, rank
+from tipsc.profile.pinning import pinned, select_cores
+from tipsc.profile.predictor import Prediction, Predictor, fit
+from tipsc.profile.profile import Backend, PathProfile, Profile, make_profile, profile_file
+from tipsc.profile.protocol import Protocol, collect, measure
+from tipsc.profile.system import System, read_system
+
+__all__ = [
+    "Backend",
+    "Latency",
+    "Measurement",
+    "NoiseFloor",
+    "PathProfile",
+    "Prediction",
+    "Predictor",
+    "Profile",
+    "Protocol",
+    "Samples",
+    "System",
+    "choose_measured",
+    "collect",
+    "fit",
+    "make_profile",
+    "measure",
+    "pinned",
+    "profile_file",
+    "rank",
+    "read_system",
+    "select_cores",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -82,6 +83,31 @@ def rank(latencies: Mapping[str, Latency], floor: float) -> tuple[tuple[str, ...
         else:
             groups.append([name])
     return tuple(tuple(group) for group in groups)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Every single time of a measurement.
+
+    Attributes:
+        batches: by name, for each round the nanoseconds of its batch.
+        held: the cores that the thread was pinned to.
+        seconds: duration of the whole measurement.
+    """
+
+    batches: Mapping[str, Batches]
+    held: tuple[int, ...]
+    seconds: float
+
+    def summarise(self) -> Measurement:
+        """Latencies, and how far to trust them."""
+        return summarise(self.batches, self.held, self.seconds)
+
+    def milliseconds(self, name: str, most: int) -> tuple[float, ...]:
+        """Times of one call, sorted; evenly spaced quantiles if there are more than `most`."""
+        times = np.sort(_milliseconds(self.batches[name]))
+        picked = np.linspace(0, len(times) - 1, min(most, len(times))).round().astype(int)
+        return tuple(round(float(time), 6) for time in times[picked])
 
 
 def summarise(samples: Mapping[str, Batches], held: tuple[int, ...], seconds: float) -> Measurement:

@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tipsc.errors import ProfileError, TipscError
-from tipsc.profile.latency import Batches, Measurement, summarise
+from tipsc.profile.latency import Batches, Measurement, Samples
 from tipsc.profile.pinning import pinned, select_cores
 from tipsc.profile.record import Milliseconds, Record
 from tipsc.target import Target
@@ -76,7 +76,18 @@ def measure(
     progress: Progress | None = None,
     clock: Clock = time.perf_counter_ns,
 ) -> Measurement:
-    """Time every call under the protocol.
+    """Time every call under the protocol; :func:`collect`, summarised."""
+    return collect(calls, protocol=protocol, progress=progress, clock=clock).summarise()
+
+
+def collect(
+    calls: Mapping[str, Call],
+    *,
+    protocol: Protocol | None = None,
+    progress: Progress | None = None,
+    clock: Clock = time.perf_counter_ns,
+) -> Samples:
+    """Time every call under the protocol and keep each single time.
 
     Args:
         calls: name to a callable without arguments; its result is dropped.
@@ -96,7 +107,7 @@ def measure(
         left_s = protocol.time_limit_s - (clock() - begin) / 1e9
         plan = make_plan(estimates_ms, protocol, left_s)
         samples = _rounds(calls, plan, protocol.seed, left_s, progress, clock)
-    return summarise(samples, held, seconds=(clock() - begin) / 1e9)
+    return Samples(samples, held, seconds=(clock() - begin) / 1e9)
 
 
 @dataclass(frozen=True)
