@@ -1,0 +1,33 @@
+"""Training a supernet: the loop, calibration of batch norm, checkpoints, accuracy of paths."""
+
+from tipsc.train.calibrate import calibrate
+from tipsc.train.checkpoint import Checkpoint, restore
+from tipsc.train.config import TrainConfig
+from tipsc.train.data import Augment, Batch, Batches, Data, Shuffled, Split
+from tipsc.train.evaluate import accuracy, evaluate
+from tipsc.train.history import History, StepRecord
+from tipsc.train.loop import Progress, train
+from tipsc.train.samplers import SAMPLERS, sampler
+from tipsc.train.scales import share_scales
+
+__all__ = [
+    "SAMPLERS",
+    "Augment",
+    "Batch",
+    "Batches",
+    "Checkpoint",
+    "Data",
+    "History",
+    "Progress",
+    "Shuffled",
+    "Split",
+    "StepRecord",
+    "TrainConfig",
+    "accuracy",
+    "calibrate",
+    "evaluate",
+    "restore",
+    "sampler",
+    "share_scales",
+    "train",
+]

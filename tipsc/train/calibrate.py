@@ -1,0 +1,131 @@
+"""Batch-norm statistics of a path.
+
+A subnetwork's activations are distributed in its own way, so each path needs statistics of its
+own: without them it predicts at random (slimmable networks, arXiv 1812.08928).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tipsc.elastic import Statistics, Supernet, extract
+from tipsc.errors import DataError
+from tipsc.paths import Path
+
+_NO_SCALE = 1e-6
+
+
+def calibrate(
+    supernet: Supernet, path: Path, batches: Iterable[Tensor], *, own_scale: bool = False
+) -> Statistics:
+    """Statistics of `path` over all examples of `batches`.
+
+    While measuring, a norm normalises with its batch's own mean (and variance), so that one pass
+    calibrates all layers, each behind calibrated ones; within one batch this is exactly what
+    evaluation then computes.
+
+    Args:
+        batches: inputs (N, *input_shape); 1,000 to 2,000 examples in batches of 256 or more.
+        own_scale: measure the variance too. Otherwise the path keeps the running variance that
+            it shares with all paths, and its means are rounded so that the offset of the folded
+            norm, ``beta - mean * gamma / sqrt(var + eps)``, is a float16 number (to within a
+            float32's rounding): each path then carries two bytes a channel. The rounding is far
+            below the sampling noise of a mean of some thousand examples.
+
+    Returns:
+        Statistics without content if the path has no batch norm.
+
+    Raises:
+        DataError: no batches.
+    """
+    return measure(extract(supernet, path), path, batches, own_scale=own_scale)
+
+
+def measure(
+    module: fx.GraphModule, path: Path, batches: Iterable[Tensor], *, own_scale: bool
+) -> Statistics:
+    """:func:`calibrate` on an extracted path, whose norms get the statistics."""
+    norms = {name: m for name, m in module.named_modules() if isinstance(m, _BatchNorm)}
+    if not norms:
+        return Statistics(path.id)
+    meters = {name: _Meter(norm, own_scale) for name, norm in norms.items()}
+    for name, meter in meters.items():
+        module.set_submodule(name, meter)
+    with torch.inference_mode():
+        for inputs in batches:
+            module(inputs)
+    for name, norm in norms.items():
+        module.set_submodule(name, norm)
+    mean, variance = {}, {}
+    for name, meter in meters.items():
+        if not meter.moments.count:
+            raise DataError("calibration needs at least one batch", got="none")
+        norm = norms[name]
+        mean[name] = meter.moments.mean.float()
+        if own_scale:
+            variance[name] = meter.moments.variance.float()
+            norm.get_buffer("running_var").copy_(variance[name])
+        else:
+            mean[name] = _with_short_offset(norm, mean[name])
+        norm.get_buffer("running_mean").copy_(mean[name])
+    return Statistics(path.id, mean, variance)
+
+
+@dataclass
+class Moments:
+    """Mean and variance of a stream of batches of any sizes (Chan, Golub and LeVeque, 1983)."""
+
+    count: int = 0
+    mean: Tensor = field(default_factory=lambda: torch.zeros(()))
+    _squares: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def add(self, count: int, mean: Tensor, variance: Tensor) -> None:
+        """A batch of `count` values a channel, with its mean and its biased variance."""
+        total = self.count + count
+        gap = mean.double() - self.mean
+        self._squares = (
+            self._squares + variance.double() * count + gap**2 * (self.count * count / total)
+        )
+        self.mean = self.mean + gap * (count / total)
+        self.count = total
+
+    @property
+    def variance(self) -> Tensor:
+        """Unbiased, as torch keeps it for evaluation."""
+        return self._squares / max(1, self.count - 1)
+
+
+class _Meter(nn.Module):
+    """Stands in for a batch norm: normalises with the batch's statistics and notes them."""
+
+    def __init__(self, norm: _BatchNorm, own_scale: bool) -> None:
+        super().__init__()
+        self.norm = norm
+        self.own_scale = own_scale
+        self.moments = Moments()
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        norm = self.norm
+        variance, mean = torch.var_mean(x, axes, correction=0)
+        self.moments.add(x.numel() // x.shape[1], mean, variance)
+        if not self.own_scale:
+            variance = norm.get_buffer("running_var")
+        return nn.functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+
+
+def _with_short_offset(norm: _BatchNorm, mean: Tensor) -> Tensor:
+    """The nearest means for which the folded norm's offset is a float16 number."""
+    with torch.no_grad():
+        deviation = (norm.get_buffer("running_var").double() + norm.eps).sqrt()
+        gamma, beta = norm.weight.double(), norm.bias.double()
+        offset = beta - mean.double() * gamma / deviation
+        short = offset.half().double()
+        rounded = (beta - short) * deviation / gamma
+        keeps = (gamma.abs() / deviation < _NO_SCALE) | ~short.isfinite() | ~rounded.isfinite()
+        return torch.where(keeps, mean.double(), rounded).float()

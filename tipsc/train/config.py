@@ -1,0 +1,88 @@
+"""How to train."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from tipsc.errors import ConfigError, near
+from tipsc.train.samplers import SAMPLERS
+
+SCHEDULES = ("one-cycle", "cosine")
+_RISE = {"one-cycle": 0.3, "cosine": 0.05}
+_WITHOUT_EFFECT = ("threads", "checkpoint_seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of :func:`tipsc.train.train`.
+
+    Attributes:
+        epochs: passes over the training examples, the frozen ones included.
+        batch_size: examples of one step of one process.
+        learning_rate: the schedule's peak, for AdamW (arXiv 1711.05101).
+        weight_decay: of matrices and filters; biases and norms have none.
+        schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
+            (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero.
+        label_smoothing: of the hard labels (arXiv 1512.00567), at least 0, less than 1.
+        paths_per_step: paths of a step of one process; their gradients are averaged.
+        distill: the largest path learns the labels and teaches the others of its step (in-place
+            distillation, arXiv 1903.05134); it is added if the sampler did not draw it.
+        sampler: "sandwich", "tips" or "uniform", if no sampler is given to ``train``.
+        frozen_epochs: the last epochs, trained with scales that all paths share (see
+            :mod:`tipsc.train.scales`); no effect without batch norm.
+        seed: of everything random; the weights' initial values are the caller's.
+        threads: of torch, or None to leave them alone.
+        checkpoint_seconds: time between checkpoints; 0 writes one after each step.
+    """
+
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    schedule: str = "one-cycle"
+    label_smoothing: float = 0.0
+    paths_per_step: int = 4
+    distill: bool = True
+    sampler: str = "sandwich"
+    frozen_epochs: int = 2
+    seed: int = 0
+    threads: int | None = None
+    checkpoint_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "epochs": self.epochs >= 1,
+            "batch_size": self.batch_size >= 1,
+            "learning_rate": 0 < self.learning_rate < math.inf,
+            "weight_decay": 0 <= self.weight_decay < math.inf,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "paths_per_step": self.paths_per_step >= 1,
+            "frozen_epochs": 0 <= self.frozen_epochs <= self.epochs,
+            "threads": self.threads is None or self.threads >= 1,
+            "checkpoint_seconds": self.checkpoint_seconds >= 0,
+        }
+        for name, is_valid in ranges.items():
+            if not is_valid:
+                raise ConfigError(f"train.{name} is out of range", got=getattr(self, name))
+        for name, known in (("schedule", SCHEDULES), ("sampler", tuple(SAMPLERS))):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"train.{name} is not known", got=value, fix=near(value, known))
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, from 0, of `steps`."""
+        rise = max(1.0, _RISE[self.schedule] * steps)
+        low = self.learning_rate / 25
+        if step < rise:
+            return low + (self.learning_rate - low) * _half_wave(step / rise)
+        return self.learning_rate * (1 - _half_wave((step - rise) / max(1.0, steps - rise)))
+
+    def essence(self) -> dict[str, object]:
+        """The settings on which the trained weights depend."""
+        return {k: v for k, v in asdict(self).items() if k not in _WITHOUT_EFFECT}
+
+
+def _half_wave(share: float) -> float:
+    """From 0 to 1 along a cosine."""
+    return 0.5 - 0.5 * math.cos(math.pi * share)

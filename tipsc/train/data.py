@@ -1,0 +1,177 @@
+"""Labelled examples in memory, checked when they are made, and the batches of an epoch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from tipsc.errors import DataError
+from tipsc.train.chance import torch_generator
+
+Batch: TypeAlias = tuple[Tensor, Tensor]
+Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+"""From a batch of inputs to a changed batch of the same shape; all chance from the generator."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs (N, *shape) and targets (N,) int64, class numbers from 0."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        if self.inputs.dim() < 2 or not len(self.inputs):
+            raise DataError(
+                "inputs need a first axis for the examples, at least one example",
+                expected="(N, *shape)",
+                got=tuple(self.inputs.shape),
+            )
+        if self.targets.dtype != torch.int64 or self.targets.shape != self.inputs.shape[:1]:
+            raise DataError(
+                "targets do not fit the inputs",
+                expected=f"int64 of shape ({len(self.inputs)},)",
+                got=f"{_name(self.targets.dtype)} of shape {tuple(self.targets.shape)}",
+                fix="give one class number for each example",
+            )
+        if self.inputs.dtype not in (torch.float32, torch.int64):
+            raise DataError(
+                "inputs have a type that supernets do not take",
+                expected="float32 (signals) or int64 (tokens)",
+                got=_name(self.inputs.dtype),
+                fix="convert them, images usually to (x / 255 - mean) / std",
+            )
+        if self.inputs.is_floating_point():
+            bad = (~torch.isfinite(self.inputs)).flatten(1).any(1).nonzero().flatten()
+            if len(bad):
+                raise DataError(
+                    f"{len(bad)} of {len(self.inputs)} examples hold NaN or infinity",
+                    where=f"example {int(bad[0])}",
+                    fix="drop or repair them",
+                )
+        if int(self.targets.min()) < 0:
+            raise DataError("a target is negative", where=f"example {int(self.targets.argmin())}")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All examples in order; the last batch may be smaller."""
+        return zip(self.inputs.split(size), self.targets.split(size), strict=True)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content."""
+        digest = hashlib.sha256(str((tuple(self.inputs.shape), self.inputs.dtype)).encode())
+        for tensor in (self.inputs, self.targets):
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a supernet learns from and is judged by.
+
+    Attributes:
+        train: for the weights and for calibration.
+        validation: for choosing paths.
+        test: for the figures that are reported; nothing is chosen by it.
+        classes: their names, in the order of the targets.
+        augment: changes the inputs of each training batch, or None.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    augment: Augment | None = None
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.train.inputs.shape[1:], self.train.inputs.dtype
+        for name in ("train", "validation", "test"):
+            split: Split = getattr(self, name)
+            if split.inputs.shape[1:] != shape or split.inputs.dtype != dtype:
+                raise DataError(
+                    "the splits differ in shape or type",
+                    where=name,
+                    expected=f"{tuple(shape)} {_name(dtype)}, as in train",
+                    got=f"{tuple(split.inputs.shape[1:])} {_name(split.inputs.dtype)}",
+                )
+            if int(split.targets.max()) >= len(self.classes):
+                raise DataError(
+                    "a target has no class",
+                    where=f"{name}, example {int(split.targets.argmax())}",
+                    expected=f"less than {len(self.classes)}, the number of classes",
+                    got=int(split.targets.max()),
+                )
+
+    def calibration(self, images: int = 1024, batch_size: int = 512) -> list[Tensor]:
+        """Inputs for batch-norm calibration: a fixed random part of train, not augmented."""
+        order = torch.randperm(len(self.train), generator=torch_generator("calibration"))
+        return list(self.train.inputs[order[:images]].split(batch_size))
+
+
+class Batches(Protocol):
+    """Where training batches come from, when they are not in memory.
+
+    The batches of an epoch must depend on nothing but its number (and the process's rank), or
+    training resumed from a checkpoint is not the same training.
+    """
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `number`, without the first `first` ones."""
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Batches of a split in memory, in a new order each epoch; each rank has its own part.
+
+    Args:
+        batch_size: of one rank; examples that do not fill a batch are left out of an epoch.
+    """
+
+    split: Split
+    batch_size: int
+    seed: int = 0
+    augment: Augment | None = None
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.steps_per_epoch:
+            raise DataError(
+                "there are fewer training examples than one step needs",
+                expected=f"at least {self.batch_size * self.ranks}",
+                got=len(self.split),
+                fix="lower batch_size",
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.split) // (self.batch_size * self.ranks)
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        order = torch.randperm(
+            len(self.split), generator=torch_generator("order", self.seed, number)
+        )
+        for step in range(first, self.steps_per_epoch):
+            start = (step * self.ranks + self.rank) * self.batch_size
+            index = order[start : start + self.batch_size]
+            inputs = self.split.inputs[index]
+            if self.augment is not None:
+                chance = torch_generator("augment", self.seed, number, step, self.rank)
+                inputs = self.augment(inputs, chance)
+            yield inputs, self.split.targets[index]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,88 @@
+"""Several processes that train the same weights: the little of torch.distributed that we need.
+
+Gradients are averaged by one all-reduce of one flat vector a step. DistributedDataParallel would
+hook each backward pass, but a step has several, of different paths on each rank, so that it would
+have to search for unused parameters each time; here a parameter that a rank did not use counts as
+zero, and one that no rank used keeps no gradient, as in a single process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of this training.
+
+    Attributes:
+        rank: this process's number; 0 writes files.
+        ranks: how many there are.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+    def average(self, parameters: Sequence[nn.Parameter], number: float) -> float:
+        """Averages the gradients over all ranks, in place, and a number."""
+        if self.ranks == 1:
+            return number
+        used = [parameter.grad is not None for parameter in parameters]
+        flat = torch.cat(
+            [
+                *(
+                    (torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
+                    for p in parameters
+                ),
+                parameters[0].new_tensor([*map(float, used), number]),
+            ]
+        )
+        dist.all_reduce(flat)
+        *users, total = flat[-len(used) - 1 :].tolist()
+        flat /= self.ranks
+        pieces = flat[: -len(used) - 1].split([p.numel() for p in parameters])
+        for parameter, piece, count in zip(parameters, pieces, users, strict=True):
+            parameter.grad = piece.view_as(parameter) if count else None
+        return total / self.ranks
+
+    def from_first(self, data: bytes | None, device: torch.device) -> bytes | None:
+        """What rank 0 has, on all ranks: bytes of any length, or None."""
+        if self.ranks == 1:
+            return data
+        length = torch.tensor([-1 if data is None else len(data)], device=device)
+        dist.broadcast(length, 0)
+        if int(length) < 0:
+            return None
+        content = torch.empty(int(length), dtype=torch.uint8, device=device)
+        if self.rank == 0 and data is not None:
+            content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        dist.broadcast(content, 0)
+        return content.cpu().numpy().tobytes()
+
+    def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Gives all ranks the values that rank 0 has, in place."""
+        if self.ranks > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+
+@contextmanager
+def group(device: torch.device) -> Iterator[Group]:
+    """The group that torchrun started, or the caller, or else this process alone."""
+    if dist.is_available() and dist.is_initialized():
+        yield Group(dist.get_rank(), dist.get_world_size())
+    elif int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            yield Group(dist.get_rank(), dist.get_world_size())
+        finally:
+            dist.destroy_process_group()
+    else:
+        yield Group()

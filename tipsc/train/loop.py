@@ -1,0 +1,303 @@
+"""The training loop of a supernet."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path as FilePath
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tipsc.dtmc.samplers import Sampler
+from tipsc.elastic import Supernet
+from tipsc.errors import DataError, TrainingError
+from tipsc.paths import Path
+from tipsc.train import checkpoint as checkpoints
+from tipsc.train.chance import seed_of
+from tipsc.train.checkpoint import Checkpoint
+from tipsc.train.config import TrainConfig
+from tipsc.train.data import Batch, Batches, Data, Shuffled
+from tipsc.train.distributed import Group, group
+from tipsc.train.history import History, StepRecord
+from tipsc.train.samplers import sampler as named_sampler
+from tipsc.train.scales import share_scales
+
+HISTORY_FILE = "history.jsonl"
+_CALIBRATION_IMAGES = 1024
+
+
+class Progress(Protocol):
+    """Is told of each step that is done: loss, learning_rate and seconds_left."""
+
+    def __call__(self, done: int, total: int, fields: Mapping[str, float]) -> None: ...
+
+
+def train(
+    supernet: Supernet,
+    data: Data | Batches,
+    config: TrainConfig,
+    sampler: Sampler | None = None,
+    *,
+    folder: FilePath,
+    progress: Progress | None = None,
+) -> History:
+    """Trains the supernet's weights in place, and resumes from the folder's checkpoint.
+
+    Each step runs some paths on the same batch and averages their gradients. With distillation
+    the largest path learns the labels and the others learn its outputs. Each step's chance
+    depends on the seed and its number alone, so that a training that was killed at any time and
+    started again ends with the same weights (the same bits, with the same number of threads).
+    Under ``torchrun`` each process draws its own paths and has its own part of the data.
+
+    Args:
+        sampler: which paths a step runs; by default the one that the configuration names.
+        folder: for checkpoint and history; made if it is missing.
+
+    Returns:
+        The whole history, steps from before a resumption included.
+
+    Raises:
+        TrainingError: the loss is not finite, or the checkpoint is of another training.
+        DataError: the data does not fit the supernet.
+    """
+    device = next(supernet.parameters()).device
+    mode = supernet.training
+    with group(device) as ranks, _threads(config.threads), torch.random.fork_rng():
+        batches = _batches(supernet, data, config, ranks)
+        run = _Run(
+            supernet,
+            batches,
+            config,
+            sampler or named_sampler(config.sampler, supernet, config.seed),
+            FilePath(folder),
+            ranks,
+            {"train": data.train.fingerprint} if isinstance(data, Data) else {},
+        )
+        try:
+            return run.to_end(progress if ranks.rank == 0 else None)
+        finally:
+            supernet.train(mode)
+
+
+class _Run:
+    """One process's part in a training."""
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        batches: Batches,
+        config: TrainConfig,
+        sampler: Sampler,
+        folder: FilePath,
+        ranks: Group,
+        data_identity: Mapping[str, str],
+    ) -> None:
+        self.supernet, self.batches, self.config = supernet, batches, config
+        self.sampler, self.folder, self.ranks = sampler, folder, ranks
+        self.device = next(supernet.parameters()).device
+        self.parameters = [p for p in supernet.parameters() if p.requires_grad]
+        self.optimizer = _optimizer(self.parameters, config)
+        essence = {**config.essence(), "processes": ranks.ranks}
+        self.identity = checkpoints.identity_of(supernet, essence, data_identity)
+        self.history = History()
+        self.epoch_steps = batches.steps_per_epoch
+        self.total = config.epochs * self.epoch_steps
+        self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps
+
+    def to_end(self, progress: Progress | None) -> History:
+        self._resume()
+        began, first = time.monotonic(), len(self.history)
+        saved = began
+        self.supernet.train()
+        for step, batch, fetched in self._steps(first):
+            if step == self.frozen_from and self.config.frozen_epochs:
+                self._share_scales()
+            self._step(step, batch, fetched)
+            now, done = time.monotonic(), step + 1
+            if done == self.total or now - saved >= self.config.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+            if progress is not None:
+                left = (now - began) / (done - first) * (self.total - done)
+                record = self.history.steps[-1]
+                fields = {"loss": record.loss, "learning_rate": record.learning_rate}
+                progress(done, self.total, {**fields, "seconds_left": left})
+        self.ranks.copy_from_first(self.supernet.buffers())
+        return self.history
+
+    def _steps(self, first: int) -> Iterator[tuple[int, Batch, float]]:
+        """Number, batch and the time at which fetching began, of each step still to do."""
+        step = first
+        while step < self.total:
+            epoch, place = divmod(step, self.epoch_steps)
+            fetched = time.perf_counter()
+            for batch in self.batches.epoch(epoch, place):
+                yield step, batch, fetched
+                step += 1
+                fetched = time.perf_counter()
+            if step != (epoch + 1) * self.epoch_steps:
+                raise DataError(
+                    f"epoch {epoch} did not have the promised number of batches",
+                    expected=self.epoch_steps,
+                    got=step - epoch * self.epoch_steps,
+                )
+
+    def _step(self, step: int, batch: Batch, fetched: float) -> None:
+        drawing = time.perf_counter()
+        rank, seed = self.ranks.rank, self.config.seed
+        torch.manual_seed(seed_of("torch", seed, step, rank))  # for dropout
+        paths = self._draw(random.Random(seed_of("paths", seed, step, rank)))
+        rate = self.config.rate(step, self.total)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
+        computing = time.perf_counter()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self._losses(_placed(batch, self.device), paths)
+        mean = math.fsum(loss for _, loss in losses) / len(losses)
+        mean = self.ranks.average(self.parameters, mean)
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"the loss is {mean}",
+                where=f"step {step} of {self.total}, learning rate {rate:.3g}",
+                fix="lower learning_rate, or look for extreme values in the data",
+            )
+        self.optimizer.step()
+        booking = time.perf_counter()
+        by_path = dict(losses)
+        space = self.supernet.space
+        end = time.perf_counter()
+        self.history.steps.append(
+            StepRecord(
+                step=step,
+                loss=mean,
+                largest=by_path.get(space.largest, math.nan),
+                smallest=by_path.get(space.smallest, math.nan),
+                learning_rate=rate,
+                seconds=end - fetched,
+                overhead_seconds=computing - drawing + end - booking,
+            )
+        )
+
+    def _draw(self, generator: random.Random) -> list[Path]:
+        """The step's paths; the teacher first."""
+        paths = self.sampler.draw(generator, self.config.paths_per_step)
+        if not self.config.distill:
+            return paths
+        largest = self.supernet.space.largest
+        return [largest, *(path for path in paths if path != largest)]
+
+    def _losses(self, batch: Batch, paths: list[Path]) -> list[tuple[Path, float]]:
+        """Runs each path forward and backward; its loss."""
+        inputs, targets = batch
+        teacher: Tensor | None = None
+        losses = []
+        for path in paths:
+            output = self.supernet(inputs, path)
+            if teacher is None:
+                smoothing = self.config.label_smoothing
+                loss = F.cross_entropy(output, targets, label_smoothing=smoothing)
+                if self.config.distill:
+                    teacher = output.detach().softmax(-1)
+            else:
+                loss = F.cross_entropy(output, teacher)
+            (loss / len(paths)).backward()
+            losses.append((path, loss.item()))
+        return losses
+
+    def _share_scales(self) -> None:
+        if self.ranks.rank == 0:
+            inputs: list[Tensor] = []
+            for batch in self.batches.epoch(0):
+                inputs.append(_placed(batch, self.device)[0])
+                if sum(map(len, inputs)) >= _CALIBRATION_IMAGES:
+                    break
+            chance = random.Random(seed_of("scales", self.config.seed))
+            share_scales(self.supernet, torch.cat(inputs).split(512), chance)
+        self.ranks.copy_from_first(self.supernet.buffers())
+        self.supernet.train()
+
+    def _resume(self) -> None:
+        """All ranks start from the checkpoint of rank 0, or from its initial weights."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        data = checkpoints.read(self.folder) if self.ranks.rank == 0 else None
+        data = self.ranks.from_first(data, self.device)
+        if data is None:
+            self.ranks.copy_from_first(self.supernet.state_dict().values())
+            return
+        where = str(self.folder / checkpoints.FILE)
+        found = Checkpoint.from_bytes(data, where)
+        found.check(self.identity, where)
+        self.supernet.load_state_dict(dict(found.model))
+        self.optimizer.load_state_dict(dict(found.optimizer))
+        self.history = History.from_tensor(found.history)
+
+    def _save(self) -> None:
+        if self.ranks.rank == 0:
+            state = Checkpoint(
+                self.identity,
+                len(self.history),
+                self.supernet.state_dict(),
+                self.optimizer.state_dict(),
+                self.history.to_tensor(),
+            )
+            checkpoints.write_whole(self.folder / checkpoints.FILE, state.to_bytes())
+            checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())
+
+
+def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    matrices = [p for p in parameters if p.dim() > 1]
+    vectors = [p for p in parameters if p.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], config.learning_rate, fused=True)
+
+
+def _batches(
+    supernet: Supernet, data: Data | Batches, config: TrainConfig, ranks: Group
+) -> Batches:
+    if not isinstance(data, Data):
+        return data
+    inputs = data.train.inputs
+    if inputs.shape[1:] != supernet.input_shape or inputs.dtype != supernet.input_dtype:
+        raise DataError(
+            "the examples do not fit the supernet",
+            where="train",
+            expected=f"{supernet.input_shape} {supernet.input_dtype}",
+            got=f"{tuple(inputs.shape[1:])} {inputs.dtype}",
+        )
+    outputs = supernet(supernet.example(2, inputs.device), supernet.space.largest).shape[-1]
+    if outputs != len(data.classes):
+        raise DataError(
+            "the supernet has another number of outputs than the data has classes",
+            expected=len(data.classes),
+            got=outputs,
+        )
+    return Shuffled(
+        data.train, config.batch_size, config.seed, data.augment, ranks.rank, ranks.ranks
+    )
+
+
+def _placed(batch: Batch, device: torch.device) -> Batch:
+    """On the device. Images with channels last: training takes half the time on a CPU."""
+    inputs, targets = batch[0].to(device), batch[1].to(device)
+    if inputs.dim() == 4:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    return inputs, targets
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
