@@ -24,7 +24,7 @@ from tipsc.profile.record import Ratio, Record
 from tipsc.profile.system import System, read_system
 from tipsc.target import Target
 
-VERSION = 1
+VERSION = 1  # what `version` must be
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -72,7 +72,7 @@ class Profile(Record):
         paths: in the order in which they were given.
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     target: Name
     backend: Backend
     system: System
