@@ -17,7 +17,7 @@ MAX_TEXT_BYTES = 4_000_000  # /proc/cpuinfo of a machine with a thousand cores
 
 # Of the hundred flags of a processor, the ones that decide which kernels a backend takes.
 _VECTOR_FLAG = re.compile(
-    r"^(sse4_[12]|avx.*|fma|f16c|amx.*|gfni|neon|asimd.*|fphp|fp16|sve.*|sme.*|i8mm|bf16|dotprod)$"
+    r"^(sse4_[12]|avx.*|fma|f16c|amx.*|gfni|neon|asimd.*|fphp|fp16|sve.*|sme[0-9fib].*|i8mm|bf16|dotprod)$"
 )
 
 
