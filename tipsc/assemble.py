@@ -15,7 +15,7 @@ from tipsc.candidates import Candidate
 from tipsc.elastic import Supernet, extract
 from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, write_engine
 from tipsc.lower import Difference, Lowered, compare, lower
-from tipsc.profile import Measurement, Protocol, measure
+from tipsc.profile import Measurement, Protocol, Samples, collect
 from tipsc.progress import Progress
 from tipsc.runtime import Engine
 from tipsc.target import Target
@@ -96,17 +96,19 @@ def write(file: FilePath, manifest: Manifest, lowered: Lowered) -> None:
 
 def measure_engine(
     file: FilePath, target: Target, example: torch.Tensor, seed: int, progress: Progress
-) -> Measurement:
-    """Latency of each path of an engine on this machine, under the target's protocol."""
+) -> tuple[Protocol, Samples]:
+    """Times of each path of an engine on this machine, and the target's protocol for it."""
     x = example.numpy()
     with Engine.open(file, threads=target.threads) as engine:
         context = engine.context()
         calls = {path.id: partial(context.run, x, path=path.id) for path in engine.paths}
-        return measure(
+        protocol = Protocol.for_target(target, seed=seed)
+        samples = collect(
             calls,
-            protocol=Protocol.for_target(target, seed=seed),
-            progress=lambda done, total: progress(done, total, "measuring"),
+            protocol=protocol,
+            progress=lambda share, left_s: progress(share, 1.0, "measuring"),
         )
+    return protocol, samples
 
 
 def verify_engine(

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from tipsc import __version__
+from tipsc import __version__, search
 from tipsc.assemble import (
     lower_candidates,
     make_manifest,
@@ -28,6 +28,7 @@ from tipsc.assemble import (
     with_latencies,
     write,
 )
+from tipsc.backends import backend
 from tipsc.candidates import (
     Candidate,
     assess,
@@ -38,17 +39,15 @@ from tipsc.candidates import (
 from tipsc.config import Config, load_config, load_data, make_supernet
 from tipsc.elastic import Supernet, extract
 from tipsc.engine.atomic import write_atomically
-from tipsc.engine.strict import dumps
 from tipsc.errors import DataError
-from tipsc.lower import Difference
-from tipsc.profile import Measurement, Profile, profile_file, read_system
+from tipsc.profile import Profile, make_profile, profile_file, read_system
 from tipsc.progress import Reporter, Silent
-from tipsc.search import Selection, choose
+from tipsc.report import Report
 from tipsc.stages import Stage, Stages, only_one_build
 from tipsc.target import Target, load_target
-from tipsc.train import Data, History, accuracy, calibrate, train
+from tipsc.train import Data, accuracy, calibrate, checkpoint, train
 
-WEIGHTS, HISTORY = "weights.pt", "history.jsonl"
+WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
 CHOSEN = "chosen.json"
 
@@ -59,13 +58,15 @@ class Built:
 
     Attributes:
         engine: the engine file.
-        report: the HTML page.
+        page: the HTML page.
+        report: what is on it.
         profile: latencies of all candidates.
         stages: in order, with their seconds.
     """
 
     engine: FilePath
-    report: FilePath
+    page: FilePath
+    report: Report
     profile: FilePath
     stages: tuple[Stage, ...]
 
@@ -94,10 +95,12 @@ class Pipeline:
     ) -> None:
         self.target: Target = load_target(target)
         self.config: Config
+        self.config_file = FilePath(config_file)
         self.config, self.folder = load_config(config_file)
         self.reporter = reporter or Silent()
         self.runs = self.folder / "runs" / self.config.name
         self.stages = Stages(self.runs)
+        self._done: dict[str, Stage] = {}
         self.output = output or self.folder / f"{self.config.name}-{self.target.name}.tipsc"
 
     @cached_property
@@ -146,7 +149,7 @@ class Pipeline:
             "model": initial,
             "space": self.untrained.space.to_json(),
             "data": fingerprints,
-            "train": self.config.train.essence(),
+            "train": self.config.training.essence(),
             "tipsc": __version__,
         }
 
@@ -155,13 +158,14 @@ class Pipeline:
             train(
                 self.untrained,
                 self.data,
-                self.config.train,
-                folder=folder / "checkpoint",
+                self.config.training,
+                folder=folder,
                 progress=lambda done, total, fields: progress(
                     done, total, f"loss {fields['loss']:.3f}" if "loss" in fields else ""
                 ),
-            ).save(folder / HISTORY)
+            )
             torch.save(self.untrained.state_dict(), folder / WEIGHTS)
+            (folder / checkpoint.FILE).unlink()  # what it had beyond the weights is of no more use
 
         return self._stage("train", inputs, work, resumable=True)
 
@@ -194,12 +198,12 @@ class Pipeline:
 
     def profile(self) -> Stage:
         """The stage with the latency of each candidate on this machine."""
-        system = read_system()
+        system, versions = read_system(), dict(backend(self.target.backend).check())
         inputs = {
             "candidates": self.candidates().key,
             "target": self.target.model_dump(mode="json"),
             "cpu": system.cpu,
-            "runtime": _runtime_versions(self.target),
+            "runtime": versions,
         }
 
         def work(folder: FilePath) -> None:
@@ -212,19 +216,21 @@ class Pipeline:
             file = folder / ENGINE
             write(file, manifest, lowered)
             example = self.data.validation.inputs[:1]
-            measurement = measure_engine(file, self.target, example, self.config.seed, progress)
-            record = Profile.of(
-                name=self.config.name,
-                target=self.target,
-                measurement=measurement,
-                space=supernet.space,
-                paths=[c.path for c in candidates],
-                seed=self.config.seed,
+            protocol, samples = measure_engine(
+                file, self.target, example, self.config.seed, progress
             )
-            record.save(folder / PROFILE)
+            make_profile(
+                self.target,
+                versions[self.target.backend],
+                supernet.space,
+                {c.path.id: c.path for c in candidates},
+                samples.summarise(),
+                protocol,
+                system,
+            ).save(folder / PROFILE)
 
         stage = self._stage("profile", inputs, work)
-        published = profile_file(self.folder, self.target.name, self.config.name)
+        published = profile_file(self.target.name, self.config.name, self.folder / "profiles")
         _publish(stage.folder / PROFILE, published)
         return stage
 
@@ -251,11 +257,15 @@ class Pipeline:
 
         return self._stage("choose", inputs, work)
 
-    def _select(self) -> tuple[Selection, ...]:
+    def _select(self) -> tuple[search.Selection, ...]:
         profile = self._load_profile()
-        return choose(
-            [(c.path.id, c.accuracy, profile.latencies[c.path.id].p50_ms) for c in self._load_candidates()],
+        return search.choose(
+            [
+                search.Candidate(c.path.id, c.accuracy, profile.latency(c.path).p50_ms)
+                for c in self._load_candidates()
+            ],
             self.config.build.paths,
+            spread=profile.noise_floor.p95,
         )
 
     def _with_best_scale(self, candidate: Candidate) -> Candidate:
@@ -306,11 +316,11 @@ class Pipeline:
                 progress,
             )
             example = self.data.validation.inputs[:1]
-            measurement = measure_engine(file, self.target, example, self.config.seed, progress)
-            write(file, with_latencies(manifest, measurement), lowered)
+            _, samples = measure_engine(file, self.target, example, self.config.seed, progress)
+            write(file, with_latencies(manifest, samples.summarise()), lowered)
             record = {
                 "differences": {k: asdict(d) for k, d in differences.items()},
-                "measurement": measurement.model_dump(mode="json"),
+                "samples_ms": {k: samples.milliseconds(k, 400) for k in samples.batches},
             }
             write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
 
@@ -332,11 +342,12 @@ class Pipeline:
 
         with only_one_build(self.runs):
             self.engine()
-            report = write_report(self)
+            report_file, report = write_report(self)
         return Built(
             self.output,
+            report_file,
             report,
-            profile_file(self.folder, self.target.name, self.config.name),
+            profile_file(self.target.name, self.config.name, self.folder / "profiles"),
             tuple(self.stages.done),
         )
 
@@ -372,12 +383,6 @@ def _fingerprint(supernet: Supernet) -> str:
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy())
     return digest.hexdigest()
-
-
-def _runtime_versions(target: Target) -> dict[str, str]:
-    from tipsc.backends import backend
-
-    return dict(backend(target.backend).check())
 
 
 def _publish(made: FilePath, place: FilePath) -> None:

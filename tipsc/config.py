@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.dataclasses import dataclass as validated
+from pydantic import Field, create_model, model_validator
 
 from tipsc.elastic import Supernet, family
 from tipsc.errors import ConfigError, near
@@ -21,10 +21,13 @@ from tipsc.train import Data, TrainConfig
 FILE_NAME = "tipsc.yaml"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
-# The same settings as TrainConfig, with types checked and unknown keys refused.
-StrictTrainConfig: Any = validated(
-    TrainConfig, config=ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
-)
+
+_HINTS = get_type_hints(TrainConfig)
+_TRAIN_FIELDS: Any = {
+    field.name: (_HINTS[field.name], field.default) for field in dataclasses.fields(TrainConfig)
+}
+# The settings of TrainConfig, read as strictly as everything else.
+TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)
 
 
 class Source(Strict):
@@ -87,9 +90,18 @@ class Config(Strict):
     name: Name
     model: Source
     data: DataSource
-    train: StrictTrainConfig = StrictTrainConfig()
+    train: TrainSection = Field(default_factory=TrainSection)
     build: Build = Build()
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def training(self) -> TrainConfig:
+        """How to train.
+
+        Raises:
+            ConfigError: a setting is out of its range.
+        """
+        return TrainConfig(**self.train.model_dump())
 
 
 def load_config(file_or_folder: str | Path) -> tuple[Config, Path]:
@@ -107,7 +119,9 @@ def load_config(file_or_folder: str | Path) -> tuple[Config, Path]:
     file = Path(file_or_folder)
     if file.is_dir():
         file = file / FILE_NAME
-    return read_strict(file, Config, ConfigError, "configuration"), file.resolve().parent
+    config = read_strict(file, Config, ConfigError, "configuration")
+    config.training  # noqa: B018  its ranges are checked now rather than after loading the data
+    return config, file.resolve().parent
 
 
 def make_supernet(config: Config, folder: Path) -> Supernet:

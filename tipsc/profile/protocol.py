@@ -191,17 +191,18 @@ def _rounds(
     order = list(calls)
     samples: dict[str, Batches] = {name: [] for name in calls}
     report = _Reporter(progress, plan.rounds * len(calls), clock)
-    begin = clock()
+    begin = now = clock()
+    longest = 0
     for done in range(plan.rounds):
-        spent_s = (clock() - begin) / 1e9
         # The first estimate may have been too low: stop when another round would not fit.
-        if done >= MIN_ROUNDS and spent_s * (done + 1) / done > left_s:
+        if done >= MIN_ROUNDS and now - begin + longest > left_s * 1e9:
             break
         generator.shuffle(order)
         for name in order:
             _batch(name, calls[name], 1, clock)
             samples[name].append(_batch(name, calls[name], plan.runs[name], clock))
             report.step()
+        longest, now = max(longest, clock() - now), clock()
     report.end()
     return samples
 

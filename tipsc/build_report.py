@@ -1,0 +1,162 @@
+"""The report of a build, filled from its stages."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from tipsc import __version__
+from tipsc.candidates import load_candidates
+from tipsc.dtmc import supergraph, tas
+from tipsc.elastic import CostModel, Supernet
+from tipsc.engine import read_engine
+from tipsc.profile import Profile, System
+from tipsc.report import Curve, FeatureMap, Point, Report, Shipped, Stage, write
+from tipsc.train import History, StepRecord
+
+if TYPE_CHECKING:
+    from tipsc.build import Pipeline
+
+_SUBNETWORKS = 32  # that the scores are accumulated over
+
+
+def write_report(pipeline: Pipeline) -> tuple[FilePath, Report]:
+    """Writes the HTML page beside the engine; gives its file and content."""
+    report = make_report(pipeline)
+    file = pipeline.output.with_suffix(".html")
+    write(report, file)
+    return file, report
+
+
+def make_report(pipeline: Pipeline) -> Report:
+    """The content of a finished build's report."""
+    profile = Profile.load(pipeline.profile().folder / "profile.json")
+    engine_stage = pipeline.engine().folder
+    engine = read_engine(engine_stage / "engine.tipsc")
+    record = json.loads((engine_stage / "verified.json").read_text())
+    history = History.read(pipeline.trained().folder / "history.jsonl")
+    shipped = _shipped(pipeline, engine.manifest.paths, record)
+    commands = (f"tipsc build {pipeline.config_file} --target {pipeline.target.name}",)
+    return Report(
+        title=pipeline.config.name,
+        target=pipeline.target.name,
+        backend=pipeline.target.backend,
+        created_utc=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        machine=_machine(profile.system, profile),
+        noise_floor=profile.noise_floor.p95,
+        points=_points(pipeline, profile, {path.id for path in shipped}),
+        shipped=shipped,
+        feature_maps=feature_maps_of(pipeline.untrained, pipeline.config.seed),
+        curves=_curves(history),
+        stages=tuple(Stage(s.name, s.seconds, s.cached) for s in pipeline.stages.done),
+        engine_file=pipeline.output.name,
+        engine_bytes=pipeline.output.stat().st_size,
+        weights_bytes=max(path.shared_bytes + path.private_bytes for path in shipped),
+        commands=commands,
+        protocol={
+            "rounds": str(profile.rounds),
+            "pinned to cores": ", ".join(map(str, profile.pinned_cores)) or "none",
+            "threads": str(profile.backend.threads),
+            "noise floor (median)": f"{profile.noise_floor.median:.1%}",
+            "drift while measuring": f"{profile.drift:+.1%}",
+        },
+        version=__version__,
+    )
+
+
+def _machine(system: System, profile: Profile) -> dict[str, str]:
+    facts: dict[str, Any] = {
+        "processor": system.cpu,
+        "system": system.system if hasattr(system, "system") else None,
+        "backend": f"{profile.backend.name} {profile.backend.version}",
+        "measured": profile.taken,
+    }
+    return {key: str(value) for key, value in facts.items() if value}
+
+
+def _points(pipeline: Pipeline, profile: Profile, chosen: set[str]) -> tuple[Point, ...]:
+    space = pipeline.untrained.space
+    points = []
+    for candidate in load_candidates(pipeline.candidates().folder, space):
+        latency = profile.latency(candidate.path)
+        points.append(
+            Point(
+                id=candidate.path.id,
+                options=dict(candidate.path.items),
+                accuracy=candidate.accuracy,
+                p10_ms=latency.p10_ms,
+                p50_ms=latency.p50_ms,
+                p95_ms=latency.p95_ms,
+                macs=candidate.macs,
+                parameters=candidate.parameters,
+                chosen=candidate.path.id in chosen,
+            )
+        )
+    return tuple(points)
+
+
+def _shipped(pipeline: Pipeline, paths: Any, record: dict[str, Any]) -> tuple[Shipped, ...]:
+    folder = pipeline.chosen().folder
+    chosen = {c.path.id: c for c in load_candidates(folder, pipeline.untrained.space)}
+    selections = {s["path_id"]: s for s in json.loads((folder / "chosen.json").read_text())}
+    shipped = []
+    for path in paths:
+        difference = record["differences"][path.id]
+        assert path.latency is not None
+        shipped.append(
+            Shipped(
+                id=path.id,
+                accuracy=path.accuracy,
+                p50_ms=path.latency.p50_ms,
+                p95_ms=path.latency.p95_ms,
+                parameters=path.parameters,
+                macs=path.macs,
+                shared_bytes=path.shared_bytes,
+                private_bytes=path.private_bytes,
+                samples_ms=tuple(record["samples_ms"][path.id]),
+                difference=difference["largest"],
+                agreement=difference["agreement"],
+                own_scale=chosen[path.id].statistics.owns_scale,
+                dominated=bool(selections[path.id]["dominated"]),
+                budget_ms=selections[path.id]["budget_ms"],
+            )
+        )
+    return tuple(shipped)
+
+
+def feature_maps_of(supernet: Supernet, seed: int) -> tuple[FeatureMap, ...]:
+    """TAS of each feature map, accumulated over the extremes and random paths."""
+    costs = CostModel(supernet)
+    generator = random.Random(seed)
+    space = supernet.space
+    paths = [space.largest, space.smallest]
+    paths += [space.sample_options(generator) for _ in range(_SUBNETWORKS - len(paths))]
+    union = supergraph([costs.trace(path).steps for path in paths])
+    scores, nodes = tas(union), union.graph.nodes
+    tails: dict[int, list[str]] = {}
+    for tail, head in zip(union.graph.tail.tolist(), union.graph.head.tolist(), strict=True):
+        tails.setdefault(head, []).append(nodes[tail])
+    return tuple(
+        FeatureMap(name, tuple(tails.get(index, ())), float(scores[index]))
+        for index, name in enumerate(nodes)
+    )
+
+
+def _curves(history: History) -> tuple[Curve, ...]:
+    kinds: dict[str, Callable[[StepRecord], float]] = {
+        "largest path": lambda record: record.largest,
+        "smallest path": lambda record: record.smallest,
+        "mean of the step": lambda record: record.loss,
+    }
+    curves = []
+    for name, value in kinds.items():
+        points = [(r.step, value(r)) for r in history if math.isfinite(value(r))]
+        if points:
+            steps, values = zip(*points, strict=True)
+            curves.append(Curve(name, steps, values))
+    return tuple(curves)
