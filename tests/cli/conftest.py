@@ -62,9 +62,7 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, path in enumerate(list(supernet.space.enumerate())[:4]):
         cost = costs.of(path)
         statistics = calibrate(supernet, path, [images])
-        candidates.append(
-            Candidate(path, 0.5 + place / 10, cost.macs, cost.parameters, statistics)
-        )
+        candidates.append(Candidate(path, 0.5 + place / 10, cost.macs, cost.parameters, statistics))
     lowered = lower_candidates(supernet, candidates, lambda done, total, note="": None)
     manifest = make_manifest("tiny", load_target("host"), supernet, candidates, lowered, {})
     by_macs = sorted(manifest.paths, key=lambda path: path.macs)

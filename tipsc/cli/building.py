@@ -12,6 +12,7 @@ import torch
 
 from tipsc.errors import UsageError
 from tipsc.stages import Stage, Stages, key_of
+from tipsc.train.checkpoint import FILE as CHECKPOINT
 from tipsc.train.distributed import Group
 
 Work = Callable[[Path], None]
@@ -43,6 +44,8 @@ class SharedStages(Stages):
         works = self._group.from_first(None, _CPU) == b"work"
         if works:
             with tempfile.TemporaryDirectory(prefix="tipsc-") as unused:
+                # The work ends by removing its checkpoint, which the first process alone wrote.
+                (Path(unused) / CHECKPOINT).touch()
                 work(Path(unused))
         key = key_of({"stage": name, **inputs})
         return Stage(name, key, self._place / f"{name}-{key}", 0.0, cached=not works)

@@ -29,35 +29,21 @@ def report_failure(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.Abort):
-        again = (
-            "; started again, it goes on from here"
-            if arguments[:1] and (arguments[0] in RESUMABLE)
-            else ""
-        )
-        _say(f"stopped{again}", "yellow")
+        resumes = bool(arguments) and arguments[0] in RESUMABLE
+        _say("stopped" + (": started again, it goes on from here" if resumes else ""), "yellow")
         return STOPPED
     if "--debug" in arguments:
         traceback.print_exception(error)
     if isinstance(error, TipscError):
         facts = {
-            name: None if value is None else str(value)
-            for name, value in (
-                ("what", error.what),
-                ("where", error.where),
-                ("expected", error.expected),
-                ("got", error.got),
-                ("fix", error.fix),
-            )
+            name: None if (value := getattr(error, name)) is None else str(value)
+            for name in ("what", "where", "expected", "got", "fix")
         }
         return _fail(type(error).__name__, str(error), facts, error.exit_code, arguments)
     if isinstance(error, click.ClickException):
         return _fail("UsageError", _usage(error), {"what": error.format_message()}, 2, arguments)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "tipsc").startswith("tipsc"):
-        what = f"this needs the package {error.name}, which is not installed"
-        fix = "run: pip install 'tipsc[train]'"
-        return _fail(
-            "MissingExtraError", f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments
-        )
+        return report_failure(MissingExtraError.of(error.name or "", "train", "this"), arguments)
     what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
     fix = "this is a defect: report it with the output of `tipsc doctor`, and of this with --debug"
     return _fail("UnexpectedError", f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments)

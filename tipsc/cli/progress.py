@@ -93,7 +93,7 @@ class LineReporter:
                 return
             said = now
             facts = [f"{_share(done, total):.0%}"]
-            facts += [f"{duration(left)} left"] if left is not None else []
+            facts += [_left(left)] if left is not None else []
             facts += [note] if note else []
             click.echo(f"{stage}: {', '.join(facts)}", err=True)
 
@@ -114,7 +114,7 @@ class BarReporter:
         self._make = lambda: Bars(
             TextColumn("[cyan]•[/] {task.description}"),
             BarColumn(BAR_WIDTH),
-            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[share]}"),
             TextColumn("{task.fields[left]}", style="cyan"),
             TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
@@ -136,17 +136,19 @@ class BarReporter:
     def begin(self, stage: str) -> Progress:
         self._stop()
         bars, estimate = self._make(), TimeLeft()
-        task = bars.add_task(stage.ljust(NAME_WIDTH), total=1.0, left="", note="")
+        # Without a total the bar pulses: at work, but how far is not known yet.
+        task = bars.add_task(stage.ljust(NAME_WIDTH), total=None, share="", left="", note="")
+        bars.start()
+        self._bars = bars
 
         def progress(done: float, total: float, note: str = "") -> None:
-            if self._bars is None:  # not before: a stage from the cache needs no bar
-                self._bars = bars
-                bars.start()
             left = estimate.update(done, total)
             bars.update(
                 task,
                 completed=_share(done, total),
-                left=f"{duration(left)} left" if left is not None else "",
+                total=1.0,
+                share=f"{_share(done, total):4.0%}",
+                left=_left(left) if left is not None else "",
                 note=shortened(note, NOTE_WIDTH),
             )
 
@@ -162,6 +164,11 @@ class BarReporter:
 
 def _share(done: float, total: float) -> float:
     return min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+
+
+def _left(seconds: float) -> str:
+    """An estimate, so without fractions of a second."""
+    return f"{duration(seconds) if seconds >= 59.5 else f'{seconds:.0f} s'} left"
 
 
 def _ending(seconds: float, cached: bool) -> str:

@@ -1,0 +1,122 @@
+"""run, bench, inspect, unpack, targets: what they print, and what is stable of it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tipsc.runtime import Engine
+
+
+def document(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)  # one document and nothing else
+
+
+def test_inspect_has_the_stable_fields(tipsc, built_engine):
+    found = document(tipsc("inspect", built_engine, "--format", "json"))
+    assert len(found["paths"]) == 4
+    for path in found["paths"]:
+        assert path["latency"]["p50_ms"] <= path["latency"]["p95_ms"]
+        assert 0 <= path["accuracy"] <= 1
+        assert path["bytes"]["shared"] + path["bytes"]["private"] > 0
+        assert set(path) >= {"id", "options", "macs", "parameters"}
+    assert found["target"] == "host"
+
+
+def test_inspect_for_people_names_every_path(tipsc, built_engine):
+    done = tipsc("inspect", built_engine)
+    assert done.returncode == 0 and done.stderr == ""
+    with Engine.open(built_engine) as engine:
+        assert all(path.id in done.stdout for path in engine.paths)
+
+
+def test_run_gives_the_engine_s_output(tipsc, built_engine, image_file, tmp_path):
+    output = tmp_path / "out.data"  # no ending is added
+    with Engine.open(built_engine) as engine:
+        path = engine.paths[2].id
+        expected = engine.run(np.load(image_file)[None], path=path)
+    done = tipsc(
+        "run", built_engine, "--input", image_file, "--path", path, "--output", output,
+        "--format", "json",
+    )  # fmt: skip
+    found = document(done)
+    assert np.array_equal(np.load(output), expected)
+    assert found["path"] == path
+    assert found["top"][0]["index"] == int(expected.argmax())
+    assert found["latency"]["p50_ms"] > 0
+
+
+def test_run_reads_named_arrays(tipsc, built_engine, tmp_path):
+    np.savez(tmp_path / "two.npz", input=np.zeros((1, 1, 8, 8), np.float32), other=np.zeros(3))
+    found = document(
+        tipsc("run", built_engine, "--input", tmp_path / "two.npz", "--format", "json")
+    )
+    assert len(found["top"]) == 5
+
+
+def test_run_obeys_the_budget(tipsc, built_engine):
+    # The recorded p95 of the paths are 1.5, 3, 4.5 and 6 ms; the second one is the most accurate.
+    picked = {}
+    for budget in (1.5, 3, 100):
+        found = document(
+            tipsc("run", built_engine, "--random", 0, "--budget-ms", budget, "--format", "json")
+        )
+        picked[budget] = found["path"]
+    with Engine.open(built_engine) as engine:
+        assert picked[1.5] == engine.paths[0].id
+        assert picked[100] == engine.pick(budget_ms=100).id
+
+
+def test_run_without_a_wish_takes_the_most_accurate_path(tipsc, built_engine):
+    found = document(tipsc("run", built_engine, "--random", 0, "--format", "json"))
+    with Engine.open(built_engine) as engine:
+        assert found["path"] == max(engine.paths, key=lambda path: path.accuracy).id
+
+
+def test_bench_measures_the_paths_asked_for(tipsc, built_engine):
+    with Engine.open(built_engine) as engine:
+        ids = [path.id for path in engine.paths][:2]
+    done = tipsc(
+        "bench", built_engine, "--rounds", 4, "--path", ids[0], "--path", ids[1],
+        "--format", "json",
+    )  # fmt: skip
+    found = document(done)
+    assert [path["id"] for path in found["paths"]] == ids
+    for path in found["paths"]:
+        latency = path["latency"]
+        assert 0 < latency["p10_ms"] <= latency["p50_ms"] <= latency["p95_ms"]
+        assert path["ratio"] == pytest.approx(latency["p50_ms"] / path["recorded"]["p50_ms"])
+    assert found["rounds"] == 4
+    assert "\x1b" not in done.stderr  # no control codes where there is no terminal
+
+
+def test_quiet_says_nothing_beside_the_result(tipsc, built_engine):
+    done = tipsc("bench", built_engine, "--rounds", 4, "--quiet")
+    assert done.returncode == 0 and done.stderr == "" and "p50 ms" in done.stdout
+
+
+def test_unpack_gives_models_that_onnxruntime_loads(tipsc, built_engine, tmp_path):
+    import onnxruntime
+
+    found = document(tipsc("unpack", built_engine, tmp_path / "files", "--format", "json"))
+    models = [file for file in found["files"] if file.endswith(".onnx")]
+    assert len(models) == 4
+    onnxruntime.InferenceSession(models[0])
+
+
+def test_targets_lists_and_shows(tipsc):
+    assert "host" in [t["name"] for t in document(tipsc("targets", "--format", "json"))["targets"]]
+    assert document(tipsc("targets", "host", "--format", "json"))["measure"]["rounds"] > 0
+    assert "onnxruntime" in tipsc("targets").stdout
+
+
+def test_a_closed_pipe_is_quiet(built_engine):
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m tipsc inspect {built_engine} --format json | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout == "{\n" and done.stderr == ""

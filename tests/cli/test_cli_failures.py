@@ -1,0 +1,143 @@
+"""Bad input, each with its clear sentence and exit code, through the real command."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import numpy as np
+import pytest
+from conftest import write_project
+
+from tipsc.cli.failures import report_failure
+from tipsc.engine import read_engine
+from tipsc.errors import DeviceError
+
+
+def fails(done, code: int, *parts: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr, done.stderr
+
+
+def test_no_such_verb(tipsc):
+    fails(tipsc("buidl"), 2, "no verb 'buidl'", "did you mean build?")
+
+
+def test_an_unknown_option_and_a_missing_argument(tipsc):
+    fails(tipsc("inspect", "--formt", "json"), 2, "--formt", "tipsc inspect --help")
+    fails(tipsc("inspect"), 2, "missing argument 'ENGINE'")
+
+
+def test_no_configuration(tipsc, tmp_path):
+    fails(tipsc("build", tmp_path), 2, "cannot read the configuration", "tipsc.yaml")
+
+
+def test_an_unknown_key(tipsc, tmp_path):
+    folder = write_project(tmp_path / "p", train={"epoch": 3})
+    fails(tipsc("build", folder), 2, "tipsc.yaml, key train.epoch: unknown key", "epochs")
+
+
+def test_a_missing_callable(tipsc, tmp_path):
+    folder = write_project(tmp_path / "p", data={"callable": "data.py:laod"})
+    fails(tipsc("train", folder), 2, "no callable 'laod'", "data.callable", "did you mean load")
+
+
+def test_data_of_the_wrong_shape(tipsc, tmp_path):
+    data = {"callable": "data.py:load", "arguments": {"channels_last": True}}
+    folder = write_project(tmp_path / "p", data=data)
+    fails(tipsc("build", folder), 2, "do not fit the model's input", "(1, 8, 8)", "(8, 8, 1)")
+
+
+def test_a_target_that_does_not_exist(tipsc, project):
+    fails(tipsc("build", project, "--target", "hots"), 2, "no target 'hots'", "did you mean host?")
+    fails(tipsc("targets", "hots"), 2, "did you mean host?")
+
+
+def test_a_budget_that_no_path_fits(tipsc, built_engine):
+    fastest = read_engine(built_engine).manifest.paths[0].id
+    done = tipsc("run", built_engine, "--random", 0, "--budget-ms", 0.5)
+    fails(done, 2, "no path fits a budget of 0.5 ms", f"the fastest, {fastest}, takes 1.5 ms")
+
+
+@pytest.mark.parametrize("verb", ["run", "bench"])
+def test_an_unknown_path(tipsc, built_engine, verb):
+    known = read_engine(built_engine).manifest.paths[0].id
+    wrong = known[:-1] + ("0" if known[-1] != "0" else "1")
+    arguments = ("--random", 0) if verb == "run" else ()
+    done = tipsc(verb, built_engine, "--path", wrong, *arguments)
+    fails(done, 2, f"no path '{wrong}'", f"did you mean {known}")
+
+
+def test_no_input_or_two(tipsc, built_engine, image_file):
+    fails(tipsc("run", built_engine), 2, "no input", "--random SEED")
+    fails(tipsc("run", built_engine, "--random", 1, "--input", image_file), 2, "two inputs")
+    fails(tipsc("run", built_engine, "--random", 1, "--path", "a", "--budget-ms", 3), 2, "exclude")
+
+
+def test_an_input_that_is_none(tipsc, built_engine, tmp_path):
+    file = tmp_path / "x.npy"
+    fails(tipsc("run", built_engine, "--input", file), 2, str(file), "No such file")
+    np.save(file, np.zeros((1, 8, 8)))
+    fails(tipsc("run", built_engine, "--input", file), 2, "float32[1, 1, 8, 8]", "float64[")
+    np.save(file, np.array([{"a": 1}]), allow_pickle=True)  # must not be unpickled
+    fails(tipsc("run", built_engine, "--input", file), 2, "no .npy or .npz file of numbers")
+
+
+def test_a_damaged_engine(tipsc, built_engine, tmp_path):
+    content = bytearray(built_engine.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.tipsc").write_bytes(content)
+    (tmp_path / "cut.tipsc").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.tipsc").write_text("no engine")
+    for name, verb in (("flipped", "inspect"), ("cut", "run"), ("text", "bench")):
+        arguments = ("--random", 0) if verb == "run" else ()
+        fails(tipsc(verb, tmp_path / f"{name}.tipsc", *arguments), 3, f"{name}.tipsc")
+
+
+def test_an_engine_of_another_version(tipsc, built_engine, tmp_path):
+    content = bytearray(built_engine.read_bytes())
+    content[8:12] = (99).to_bytes(4, "little")
+    file = tmp_path / "newer.tipsc"
+    file.write_bytes(content)
+    fails(tipsc("inspect", file), 3, "another format version", "got 99")
+
+
+def test_no_engine_at_all(tipsc, tmp_path):
+    fails(tipsc("inspect", tmp_path / "none.tipsc"), 2, "No such file")
+
+
+def test_errors_as_json_are_the_last_line_of_stderr(tipsc, built_engine):
+    done = tipsc("run", built_engine, "--random", 0, "--budget-ms", 0.5, "--format", "json")
+    assert done.returncode == 2 and done.stdout == ""
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert error["kind"] == "BudgetError" and error["exit_code"] == 2
+    assert error["expected"] == "budget_ms >= 1.5" and error["got"] == "0.5"
+    usage = json.loads(tipsc("inspect", "--format=json").stderr)["error"]
+    assert usage["kind"] == "UsageError"
+
+
+def test_what_was_not_foreseen_asks_for_the_doctor(tipsc, tmp_path):
+    folder = write_project(tmp_path / "p")
+    (folder / "data.py").write_text("def load():\n    return 1 / 0\n")
+    done = tipsc("train", folder)
+    assert done.returncode == 1 or done.returncode == 2
+    assert "division by zero" in done.stderr and "Traceback" not in done.stderr
+    assert "Traceback" in tipsc("train", folder, "--debug").stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (DeviceError("no answer", where="pi4"), 4, "error: pi4: no answer"),
+        (RuntimeError("x"), 1, "tipsc doctor"),
+        (ModuleNotFoundError("no torch", name="torch"), 1, "pip install 'tipsc[train]'"),
+        (click.Abort(), 130, "started again"),
+    ],
+)
+def test_exit_codes(capsys, error, code, says):
+    assert report_failure(error, ["build"]) == code
+    assert says in capsys.readouterr().err
