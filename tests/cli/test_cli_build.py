@@ -1,0 +1,179 @@
+"""From a configuration to an engine on real images, killed in the middle and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run_tipsc, write_project
+
+from tipsc.runtime import Engine
+
+TRAIN = {
+    "epochs": 3,
+    "frozen_epochs": 1,
+    "paths_per_step": 1,
+    "batch_size": 64,
+    "learning_rate": 0.03,
+}
+STAGES = ["train", "candidates", "profile", "choose", "engine"]
+
+
+def build(folder: Path, *options: str) -> dict:
+    done = run_tipsc("build", folder, "--format", "json", *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose first build got kill -9 just after its training."""
+    folder = write_project(tmp_path_factory.mktemp("build") / "digits", train=TRAIN)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tipsc", "build", str(folder)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("train: done"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, said
+    assert not (folder / "digits-host.tipsc").exists()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def resumed(killed: Path) -> dict:
+    """What the second build says."""
+    return build(killed)
+
+
+def test_the_resumed_build_does_not_train_again(resumed):
+    assert [stage["name"] for stage in resumed["stages"]] == STAGES
+    cached = [stage["cached"] for stage in resumed["stages"]]
+    assert cached[0] and not all(cached)
+
+
+def test_the_engine_has_the_paths_that_were_promised(resumed):
+    with Engine.open(resumed["engine"]) as engine:
+        assert [path.id for path in engine.paths] == [path["id"] for path in resumed["paths"]]
+    assert len(resumed["paths"]) == 4
+    assert all(path["latency"]["p50_ms"] > 0 for path in resumed["paths"])
+    # Ten classes: a net that learnt nothing is right in a tenth.
+    assert max(path["accuracy"] for path in resumed["paths"]) > 0.3
+
+
+def test_report_and_profile_are_where_the_build_says(resumed):
+    assert Path(resumed["report"]).read_text(encoding="utf-8").startswith("<!")
+    assert json.loads(Path(resumed["profile"]).read_text())["target"] == "host"
+
+
+def test_a_third_build_does_nothing_but_say_so(resumed, killed):
+    done = run_tipsc("build", killed)
+    assert done.returncode == 0, done.stderr
+    assert all("from cache" in line for line in done.stderr.splitlines()), done.stderr
+    assert all(path["id"] in done.stdout for path in resumed["paths"])
+    assert resumed["engine"] in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_the_engine_verifies_against_its_configuration_only(resumed, killed, built_engine):
+    done = run_tipsc("verify", resumed["engine"], killed, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["paths"]) == 4
+    assert all(path["difference"] <= found["tolerance"] for path in found["paths"])
+    other = run_tipsc("verify", built_engine, killed)
+    assert other.returncode == 1
+    assert "not made from this configuration's weights" in other.stderr
+
+
+def test_verify_never_begins_to_train(built_engine, tmp_path):
+    folder = write_project(tmp_path / "digits")
+    done = run_tipsc("verify", built_engine, folder)
+    assert done.returncode == 2
+    assert "stage train has not been done" in done.stderr and "tipsc build" in done.stderr
+    assert not list((folder / "runs").rglob("*.pt"))
+
+
+def test_train_and_profile_give_the_stages_of_the_build(resumed, killed):
+    trained = run_tipsc("train", killed, "--format", "json")
+    found = json.loads(trained.stdout)
+    assert found["stage"]["cached"] and Path(found["weights"]).is_file()
+    assert found["loss"]["last"] < found["loss"]["first"]
+    measured = json.loads(run_tipsc("profile", killed, "--format", "json").stdout)
+    assert {path["id"] for path in resumed["paths"]} <= {path["id"] for path in measured["paths"]}
+
+
+def test_another_build_at_the_same_time_is_refused(killed):
+    from tipsc.stages import only_one_build
+
+    with only_one_build(killed / "runs" / "digits"):
+        done = run_tipsc("build", killed)
+    assert done.returncode == 2 and "another build is at work" in done.stderr
+
+
+def test_two_processes_train_under_torchrun(tmp_path):
+    folder = write_project(tmp_path / "digits", train={**TRAIN, "epochs": 1})
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["-m", "tipsc", "train", str(folder), "--format", "json"]
+    for cached in (False, True):
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            timeout=170,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)  # one process prints
+        assert found["stage"]["cached"] is cached
+        assert found["steps"] == 1200 // 128
+
+
+@pytest.mark.parametrize("family", ["mobilenet", "transformer", "temporal"])
+def test_init_gives_a_project_that_is_valid_and_scores(tmp_path, family):
+    folder = tmp_path / "new"
+    made = run_tipsc("init", folder, "--family", family, "--format", "json")
+    assert made.returncode == 0 and len(json.loads(made.stdout)["files"]) == 2
+    again = run_tipsc("init", folder)
+    assert again.returncode == 2 and "--force" in again.stderr
+    scored = run_tipsc("score", folder, "--subnetworks", 8, "--top", 5, "--format", "json")
+    assert scored.returncode == 0, scored.stderr
+    found = json.loads(scored.stdout)
+    scores = [entry["tas"] for entry in found["feature_maps"]]
+    assert len(scores) == 5 and scores == sorted(scores, reverse=True)
+    assert found["paths"]["largest"]["tps"] > found["paths"]["smallest"]["tps"]
+
+
+def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(tmp_path):
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path / "new"
+    run_tipsc("init", folder)
+    none = run_tipsc("train", folder)
+    assert none.returncode == 2 and "there are no data yet" in none.stderr
+    digits = load_digits()
+    images = np.kron(digits.images[:500], np.ones((3, 3)))  # 24 x 24
+    images = np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None]
+    np.savez(folder / "data.npz", inputs=images.astype(np.uint8), targets=digits.target[:500])
+    settings = folder / "tipsc.yaml"
+    text = settings.read_text().replace("epochs: 12", "epochs: 1")
+    text = text.replace("frozen_epochs: 2 ", "frozen_epochs: 0 ")
+    settings.write_text(text.replace("paths_per_step: 3", "paths_per_step: 1"))
+    done = run_tipsc("train", folder)
+    assert done.returncode == 0, done.stderr
