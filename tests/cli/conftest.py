@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tipsc.cli import main
+
 TipscProcess = Callable[..., "subprocess.CompletedProcess[str]"]
 MODEL = {
     "classes": 10,
@@ -41,6 +43,20 @@ def run_tipsc(*arguments: object, **options: Any) -> subprocess.CompletedProcess
 @pytest.fixture(scope="session")
 def tipsc() -> TipscProcess:
     return run_tipsc
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> TipscProcess:
+    """The command in this process: where torch is needed, importing it again takes seconds."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([*map(str, arguments)])
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, int(end.value.code or 0), said.out, said.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -89,39 +89,39 @@ def test_a_third_build_does_nothing_but_say_so(resumed, killed):
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_the_engine_verifies_against_its_configuration_only(resumed, killed, built_engine):
-    done = run_tipsc("verify", resumed["engine"], killed, "--format", "json")
+def test_the_engine_verifies_against_its_configuration_only(call, resumed, killed, built_engine):
+    done = call("verify", resumed["engine"], killed, "--format", "json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert len(found["paths"]) == 4
     assert all(path["difference"] <= found["tolerance"] for path in found["paths"])
-    other = run_tipsc("verify", built_engine, killed)
+    other = call("verify", built_engine, killed)
     assert other.returncode == 1
     assert "not made from this configuration's weights" in other.stderr
 
 
-def test_verify_never_begins_to_train(built_engine, tmp_path):
+def test_verify_never_begins_to_train(call, built_engine, tmp_path):
     folder = write_project(tmp_path / "digits")
-    done = run_tipsc("verify", built_engine, folder)
+    done = call("verify", built_engine, folder)
     assert done.returncode == 2
     assert "stage train has not been done" in done.stderr and "tipsc build" in done.stderr
     assert not list((folder / "runs").rglob("*.pt"))
 
 
-def test_train_and_profile_give_the_stages_of_the_build(resumed, killed):
-    trained = run_tipsc("train", killed, "--format", "json")
+def test_train_and_profile_give_the_stages_of_the_build(call, resumed, killed):
+    trained = call("train", killed, "--format", "json")
     found = json.loads(trained.stdout)
     assert found["stage"]["cached"] and Path(found["weights"]).is_file()
     assert found["loss"]["last"] < found["loss"]["first"]
-    measured = json.loads(run_tipsc("profile", killed, "--format", "json").stdout)
+    measured = json.loads(call("profile", killed, "--format", "json").stdout)
     assert {path["id"] for path in resumed["paths"]} <= {path["id"] for path in measured["paths"]}
 
 
-def test_another_build_at_the_same_time_is_refused(killed):
+def test_another_build_at_the_same_time_is_refused(call, killed):
     from tipsc.stages import only_one_build
 
     with only_one_build(killed / "runs" / "digits"):
-        done = run_tipsc("build", killed)
+        done = call("build", killed)
     assert done.returncode == 2 and "another build is at work" in done.stderr
 
 
@@ -145,13 +145,13 @@ def test_two_processes_train_under_torchrun(tmp_path):
 
 
 @pytest.mark.parametrize("family", ["mobilenet", "transformer", "temporal"])
-def test_init_gives_a_project_that_is_valid_and_scores(tmp_path, family):
+def test_init_gives_a_project_that_is_valid_and_scores(call, tmp_path, family):
     folder = tmp_path / "new"
-    made = run_tipsc("init", folder, "--family", family, "--format", "json")
+    made = call("init", folder, "--family", family, "--format", "json")
     assert made.returncode == 0 and len(json.loads(made.stdout)["files"]) == 2
-    again = run_tipsc("init", folder)
+    again = call("init", folder)
     assert again.returncode == 2 and "--force" in again.stderr
-    scored = run_tipsc("score", folder, "--subnetworks", 8, "--top", 5, "--format", "json")
+    scored = call("score", folder, "--subnetworks", 8, "--top", 5, "--format", "json")
     assert scored.returncode == 0, scored.stderr
     found = json.loads(scored.stdout)
     scores = [entry["tas"] for entry in found["feature_maps"]]
@@ -159,13 +159,13 @@ def test_init_gives_a_project_that_is_valid_and_scores(tmp_path, family):
     assert found["paths"]["largest"]["tps"] > found["paths"]["smallest"]["tps"]
 
 
-def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(tmp_path):
+def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(call, tmp_path):
     import numpy as np
     from sklearn.datasets import load_digits
 
     folder = tmp_path / "new"
-    run_tipsc("init", folder)
-    none = run_tipsc("train", folder)
+    call("init", folder)
+    none = call("train", folder)
     assert none.returncode == 2 and "there are no data yet" in none.stderr
     digits = load_digits()
     images = np.kron(digits.images[:500], np.ones((3, 3)))  # 24 x 24
@@ -175,5 +175,5 @@ def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(tmp_path)
     text = settings.read_text().replace("epochs: 12", "epochs: 1")
     text = text.replace("frozen_epochs: 2 ", "frozen_epochs: 0 ")
     settings.write_text(text.replace("paths_per_step: 3", "paths_per_step: 1"))
-    done = run_tipsc("train", folder)
+    done = call("train", folder)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -113,10 +115,13 @@ def test_targets_lists_and_shows(tipsc):
     assert "onnxruntime" in tipsc("targets").stdout
 
 
-def test_a_closed_pipe_is_quiet(built_engine):
-    import subprocess
-    import sys
+def test_the_doctor_reports_this_installation(tipsc):
+    found = document(tipsc("doctor", "--format", "json"))
+    assert found["healthy"] is True
+    assert {"tipsc", "onnxruntime"} <= {finding["name"] for finding in found["findings"]}
 
+
+def test_a_closed_pipe_is_quiet(built_engine):
     command = f"{sys.executable} -m tipsc inspect {built_engine} --format json | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "{\n" and done.stderr == ""

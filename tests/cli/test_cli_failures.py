@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import click
 import numpy as np
@@ -120,13 +124,28 @@ def test_errors_as_json_are_the_last_line_of_stderr(tipsc, built_engine):
     assert usage["kind"] == "UsageError"
 
 
-def test_what_was_not_foreseen_asks_for_the_doctor(tipsc, tmp_path):
+def test_an_error_in_the_user_s_code_names_the_place(call, tmp_path):
     folder = write_project(tmp_path / "p")
     (folder / "data.py").write_text("def load():\n    return 1 / 0\n")
-    done = tipsc("train", folder)
-    assert done.returncode == 1 or done.returncode == 2
-    assert "division by zero" in done.stderr and "Traceback" not in done.stderr
-    assert "Traceback" in tipsc("train", folder, "--debug").stderr
+    done = call("train", folder)
+    assert done.returncode in (1, 2)
+    assert "division by zero" in done.stderr and "data.py" in done.stderr
+    assert "defect" not in done.stderr and "Traceback" not in done.stderr
+    assert "Traceback" in call("train", folder, "--debug").stderr
+
+
+def test_ctrl_c_is_one_line(built_engine, tmp_path):
+    engine = tmp_path / built_engine.name
+    engine.write_bytes(built_engine.read_bytes())
+    command = [sys.executable, "-m", "tipsc", "bench", str(engine), "--rounds", "10000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("*-cache/**/*.onnx")):  # then it has begun
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == ""
+    assert err.strip() == "stopped"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -70,7 +71,8 @@ class FinishedStages(Stages):
 
     def run(self, name: str, *arguments: Any, **options: Any) -> Stage:
         def refuse(folder: Path) -> None:
-            folder.rmdir()  # which was made for it
+            with contextlib.suppress(OSError):  # what a stopped training left stays there
+                folder.rmdir()
             raise UsageError(
                 f"stage {name} has not been done for this configuration as it is now",
                 fix="run tipsc build first",
