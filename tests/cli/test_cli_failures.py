@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import write_project
 
+from tipsc.cli.app import VERBS
 from tipsc.cli.failures import report_failure
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceError
@@ -25,6 +26,12 @@ def fails(done, code: int, *parts: str) -> None:
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     for part in parts:
         assert part in done.stderr, done.stderr
+
+
+def test_nothing_asked_for_shows_the_verbs(tipsc):
+    done = tipsc()
+    assert done.returncode == 0 and done.stderr == ""
+    assert all(verb in done.stdout for verb in VERBS)
 
 
 def test_no_such_verb(tipsc):

@@ -59,12 +59,16 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 incompatible engine, 4 device unreachable.",
 )
 @click.version_option(__version__, prog_name="tipsc")
-def tipsc() -> None:
+@click.pass_context
+def tipsc(context: click.Context) -> None:
     """Make a PyTorch model anytime, and compile one path-switchable engine per edge device."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

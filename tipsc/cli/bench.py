@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @verb
 @engine_argument
-@click.option("--rounds", type=click.IntRange(4, 10_000), help="How often each path is visited.")
+@click.option(
+    "--rounds", type=click.IntRange(4, 10_000), metavar="N", help="How often each path is visited."
+)
 @click.option("--path", "path_ids", multiple=True, metavar="ID", help="Only this one; repeatable.")
 @threads_option
 def command(

@@ -13,8 +13,12 @@ from tipsc.cli.output import Output, verb
 @verb
 @config_argument
 @target_option
-@click.option("--output", "output_file", type=ANY_PATH, help="Where the engine goes.")
-@click.option("--report", "report_file", type=ANY_PATH, help="Write the report here as well.")
+@click.option(
+    "--output", "output_file", type=ANY_PATH, metavar="FILE", help="Where the engine goes."
+)
+@click.option(
+    "--report", "report_file", type=ANY_PATH, metavar="FILE", help="Write the report here as well."
+)
 def command(
     output: Output,
     config: Path,

@@ -40,5 +40,6 @@ def threads_option(function: Function) -> Function:
     return click.option(
         "--threads",
         type=click.IntRange(1, 1024),
+        metavar="N",
         help="Threads of one call; by default as the engine's target says.",
     )(function)

@@ -24,12 +24,28 @@ TIMED_CALLS = 20
 
 @verb
 @engine_argument
-@click.option("--input", "input_file", type=ANY_PATH, help="The input: a .npy or .npz file.")
+@click.option(
+    "--input", "input_file", type=ANY_PATH, metavar="FILE", help="The input: a .npy or .npz file."
+)
 @click.option("--random", "seed", type=int, metavar="SEED", help="A random input instead.")
 @click.option("--path", "path_id", metavar="ID", help="The path to run.")
-@click.option("--budget-ms", type=click.FloatRange(min=0, min_open=True), help="Time for a call.")
-@click.option("--output", "output_file", type=ANY_PATH, help="Write the output here, as .npy.")
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Shown.")
+@click.option(
+    "--budget-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MS",
+    help="Time for a call.",
+)
+@click.option(
+    "--output", "output_file", type=ANY_PATH, metavar="FILE", help="Write the output here, as .npy."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Highest outputs shown.",
+)
 @threads_option
 def command(
     output: Output,

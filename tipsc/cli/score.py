@@ -26,15 +26,28 @@ HONESTY = (
 
 @verb
 @config_argument
-@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Shown.")
 @click.option(
-    "--coupling", type=float, default=1.0, show_default=True, help="Between copies; lambda."
+    "--top",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Feature maps shown.",
+)
+@click.option(
+    "--coupling",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="L",
+    help="Weight between copies of a feature map: lambda of the paper.",
 )
 @click.option(
     "--subnetworks",
     type=click.IntRange(2, 4096),
     default=64,
     show_default=True,
+    metavar="T",
     help="Largest, smallest and sampled ones.",
 )
 def command(output: Output, config: Path, top: int, coupling: float, subnetworks: int) -> None:
