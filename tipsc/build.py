@@ -165,7 +165,8 @@ class Pipeline:
                 ),
             )
             torch.save(self.untrained.state_dict(), folder / WEIGHTS)
-            (folder / checkpoint.FILE).unlink()  # what it had beyond the weights is of no more use
+            # What it had beyond the weights is of no more use; only rank 0 has one.
+            (folder / checkpoint.FILE).unlink(missing_ok=True)
 
         return self._stage("train", inputs, work, resumable=True)
 

@@ -35,7 +35,14 @@ def load(*, full: bool = False, validation: int = 2000) -> Data:
         validation=split(train[0][held], train[1][held]),
         test=split(*test),
         classes=CLASSES,
+        augment=flip,
     )
+
+
+def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Mirrors half of the images."""
+    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+    return torch.where(mirrored, images.flip(-1), images)
 
 
 def split(images: np.ndarray, labels: np.ndarray) -> Split:
