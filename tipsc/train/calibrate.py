@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tipsc.elastic import Statistics, Supernet, extract
 from tipsc.errors import DataError
 from tipsc.paths import Path
+from tipsc.train.data import placed
 
 _NO_SCALE = 1e-6
 
@@ -56,9 +57,10 @@ def measure(
     meters = {name: _Meter(norm, own_scale) for name, norm in norms.items()}
     for name, meter in meters.items():
         module.set_submodule(name, meter)
+    device = next(iter(norms.values())).weight.device
     with torch.inference_mode():
         for inputs in batches:
-            module(inputs)
+            module(placed(inputs, device))
     for name, norm in norms.items():
         module.set_submodule(name, norm)
     mean, variance = {}, {}

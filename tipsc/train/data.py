@@ -173,5 +173,11 @@ class Shuffled:
             yield inputs, self.split.targets[index]
 
 
+def placed(inputs: Tensor, device: torch.device) -> Tensor:
+    """On the device; images with channels last, with which a CPU trains up to twice as fast."""
+    inputs = inputs.to(device)
+    return inputs.contiguous(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
+
+
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

@@ -10,15 +10,17 @@ from torch import nn
 from tipsc.elastic import Supernet, extract
 from tipsc.paths import Path
 from tipsc.train.calibrate import measure
-from tipsc.train.data import Data, Split
+from tipsc.train.data import Data, Split, placed
 
 
 def accuracy(module: nn.Module, split: Split, batch_size: int = 500) -> float:
     """Share of examples whose largest logit is the target's, from 0 to 1."""
     right = 0
+    device = next((p.device for p in module.parameters()), split.inputs.device)
     with torch.inference_mode():
         for inputs, targets in split.batches(batch_size):
-            right += int((module(inputs).argmax(-1) == targets).sum())
+            guesses = module(placed(inputs, device)).argmax(-1)
+            right += int((guesses == targets.to(device)).sum())
     return right / len(split)
 
 
