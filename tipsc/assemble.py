@@ -116,23 +116,33 @@ def verify_engine(
     target: Target,
     supernet: Supernet,
     candidates: Sequence[Candidate],
-    examples: Split,
+    split: Split,
     limit: int,
     tolerance: float,
     progress: Progress,
 ) -> dict[str, Difference]:
     """Compares each path of an engine with the extracted torch subnetwork.
 
+    Args:
+        split: with known targets, so that the engine's accuracy is measured as well.
+        limit: how many examples of it to use.
+
     Raises:
         VerificationError: one differs by more than `tolerance`.
     """
-    inputs = examples.inputs[:limit].split(1)
+    inputs, targets = split.inputs[:limit], split.targets[:limit]
+    total = len(candidates) * len(inputs)
     found = {}
     with Engine.open(file, threads=target.threads) as engine:
-        for done, candidate in enumerate(candidates, 1):
-            path_id = candidate.path.id
+        for index, candidate in enumerate(candidates):
+            path_id, before = candidate.path.id, index * len(inputs)
             module = extract(supernet, candidate.path, candidate.statistics)
-            found[path_id] = compare(partial(engine.run, path=path_id), module, inputs)
+            found[path_id] = compare(
+                partial(engine.run, path=path_id),
+                module,
+                inputs,
+                targets,
+                lambda done, _, before=before: progress(before + done, total, "verifying"),  # type: ignore[misc]
+            )
             found[path_id].check(f"path {path_id} of {file.name}", tolerance)
-            progress(done, len(candidates), f"path {path_id} equals torch")
     return found

@@ -304,20 +304,20 @@ class Pipeline:
             manifest = make_manifest(
                 self.config.name, self.target, supernet, candidates, lowered, provenance
             )
-            manifest = with_accuracies(manifest, self._test_accuracies(candidates))
             write(file, manifest, lowered)
             differences = verify_engine(
                 file,
                 self.target,
                 supernet,
                 candidates,
-                self.data.validation,
+                self.data.test,
                 build.verify_examples,
                 build.tolerance,
                 progress,
             )
             example = self.data.validation.inputs[:1]
             _, samples = measure_engine(file, self.target, example, self.config.seed, progress)
+            manifest = with_accuracies(manifest, {k: d.accuracy for k, d in differences.items()})
             write(file, with_latencies(manifest, samples.summarise()), lowered)
             record = {
                 "differences": {k: asdict(d) for k, d in differences.items()},
@@ -328,14 +328,6 @@ class Pipeline:
         stage = self._stage("engine", inputs, work)
         _publish(stage.folder / ENGINE, self.output)
         return stage
-
-    def _test_accuracies(self, candidates: list[Candidate]) -> dict[str, float]:
-        found = {}
-        for done, candidate in enumerate(candidates, 1):
-            module = extract(self.supernet, candidate.path, candidate.statistics)
-            found[candidate.path.id] = accuracy(module, self.data.test)
-            self._progress(done, len(candidates), "test accuracy")
-        return found
 
     def run(self) -> Built:
         """Everything."""

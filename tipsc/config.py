@@ -64,7 +64,8 @@ class Build(Strict):
         paths: how many paths the engine holds.
         candidates: how many paths are calibrated, evaluated and measured to choose them from.
         calibration_images: training examples that each path's statistics come from.
-        verify_examples: validation examples on which each compiled path is compared with torch.
+        verify_examples: how many test examples each compiled path runs, to be compared with torch
+            and to measure its accuracy.
         tolerance: largest difference from torch, relative to the largest output.
         own_scale_above: a path that loses more validation accuracy than this with the shared
             batch-norm scale gets a scale, and thus weights, of its own; null for never.
@@ -73,7 +74,7 @@ class Build(Strict):
     paths: Annotated[int, Field(ge=1, le=256)] = 8
     candidates: Annotated[int, Field(ge=1, le=2000)] = 48
     calibration_images: Annotated[int, Field(ge=1)] = 2000
-    verify_examples: Annotated[int, Field(ge=1)] = 256
+    verify_examples: Annotated[int, Field(ge=1)] = 2000
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     own_scale_above: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
 

@@ -80,9 +80,9 @@ def largest_difference(
     lowered: Lowered, supernet: Supernet, path: Path, statistics: Statistics | None, tmp: FilePath
 ) -> float:
     run = session(lowered, path.id, tmp)
-    examples = torch.randn(4, *supernet.input_shape).split(1)
+    inputs, targets = torch.randn(4, *supernet.input_shape), torch.zeros(4, dtype=torch.int64)
     module = extract(supernet, path, statistics)
-    return compare(lambda x: run.run(None, {"input": x})[0], module, examples).largest
+    return compare(lambda x: run.run(None, {"input": x})[0], module, inputs, targets).largest
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -224,6 +224,6 @@ def test_nothing_to_lower_is_an_error() -> None:
 
 def test_a_wrong_output_is_seen() -> None:
     module = nn.Linear(3, 2)
-    wrong = compare(lambda x: np.full((1, 2), np.nan), module, torch.randn(2, 3).split(1))
+    wrong = compare(lambda x: np.full((1, 2), np.nan), module, torch.randn(2, 3), torch.zeros(2))
     with pytest.raises(Exception, match="something else than torch"):
         wrong.check("path 1")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @engine_argument
 @config_argument
 def command(output: Output, engine: Path, config: Path) -> None:
-    """Compare every path of ENGINE with torch, on the validation data of CONFIG.
+    """Compare every path of ENGINE with torch, on the test data of CONFIG.
 
     CONFIG is the configuration that the engine was built from, with its finished stages.
     """
@@ -43,7 +43,7 @@ def command(output: Output, engine: Path, config: Path) -> None:
             pipeline.target,
             pipeline.supernet,
             candidates,
-            pipeline.data.validation,
+            pipeline.data.test,
             build.verify_examples,
             build.tolerance,
             reporter.begin("verifying"),
@@ -55,7 +55,12 @@ def command(output: Output, engine: Path, config: Path) -> None:
             "tolerance": build.tolerance,
             "examples": examples,
             "paths": [
-                {"id": name, "difference": d.largest, "agreement": d.agreement}
+                {
+                    "id": name,
+                    "difference": d.largest,
+                    "agreement": d.agreement,
+                    "accuracy": d.accuracy,
+                }
                 for name, d in differences.items()
             ],
         },
@@ -103,8 +108,13 @@ def _table(differences: Mapping[str, Difference]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("difference", "same class %"):
+    for heading in ("difference", "same class %", "acc %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, difference in differences.items():
-        table.add_row(name, tiny(difference.largest), percent(difference.agreement))
+        table.add_row(
+            name,
+            tiny(difference.largest),
+            percent(difference.agreement),
+            percent(difference.accuracy),
+        )
     return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tipsc.errors import VerificationError
 
+_BATCH = 256
 TOLERANCE = 1e-4
 """Largest difference allowed, relative to the largest output: float32 sums in another order."""
 
@@ -22,11 +23,13 @@ class Difference:
     Attributes:
         largest: largest absolute difference divided by the largest absolute output of torch.
         agreement: share of inputs with the same highest output.
+        accuracy: share of inputs on which the compiled path names the right class.
         inputs: how many were compared.
     """
 
     largest: float
     agreement: float
+    accuracy: float
     inputs: int
 
     def check(self, where: str, tolerance: float = TOLERANCE) -> None:
@@ -43,22 +46,32 @@ class Difference:
 
 
 def compare(
-    run: Callable[[np.ndarray], np.ndarray], module: nn.Module, examples: Iterable[Tensor]
+    run: Callable[[np.ndarray], np.ndarray],
+    module: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Difference:
-    """Runs both on the same inputs.
+    """Runs both on the same inputs: torch in batches, the compiled path one by one.
 
     Args:
-        run: the compiled path, for a batch of one.
+        run: the compiled path, for a batch of one; gives (1, classes).
         module: the extracted subnetwork in eval mode.
-        examples: inputs with a batch axis of one.
+        inputs: (N, *shape), at least one.
+        targets: (N,) class numbers.
+        progress: called with (done, all) now and then.
     """
-    worst, scale, same, count = 0.0, 0.0, 0, 0
-    with torch.no_grad():
-        for example in examples:
-            expected = module(example).numpy()
-            got = np.asarray(run(example.numpy()))
-            worst = float(np.maximum(worst, np.abs(expected - got).max()))  # keeps a NaN
-            scale = max(scale, float(np.abs(expected).max()))
-            same += int((expected.argmax(-1) == got.argmax(-1)).all())
-            count += 1
-    return Difference(worst / max(scale, 1e-12), same / max(count, 1), count)
+    with torch.inference_mode():
+        expected = torch.cat([module(batch) for batch in inputs.split(_BATCH)]).numpy()
+    got = np.empty_like(expected)
+    for index, example in enumerate(inputs.split(1)):
+        got[index] = run(example.numpy())[0]
+        if progress and index % _BATCH == 0:
+            progress(index, len(inputs))
+    guesses = got.argmax(-1)
+    return Difference(
+        largest=float(np.abs(expected - got).max() / max(np.abs(expected).max(), 1e-12)),
+        agreement=float((expected.argmax(-1) == guesses).mean()),
+        accuracy=float((guesses == targets.numpy()).mean()),
+        inputs=len(inputs),
+    )
