@@ -1,0 +1,100 @@
+"""tipsc.yaml: every mistake gets a sentence that names its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tipsc.config import load_config, load_data, make_supernet
+from tipsc.errors import ConfigError, DataError
+
+GOOD = """
+name: toy
+model:
+  family: temporal
+  arguments: {classes: 2, input_shape: [1, 16], channels: [4]}
+data: {callable: "data.py:load"}
+train: {epochs: 2, frozen_epochs: 1}
+build: {paths: 2, candidates: 4}
+"""
+DATA = """
+import torch
+from tipsc.train import Data, Split
+
+def load(size=8, dtype=torch.float32):
+    split = Split(torch.zeros(size, 1, 16).to(dtype), torch.arange(size) % 2)
+    return Data(split, split, split, ("no", "yes"))
+
+def nothing():
+    return None
+
+def broken():
+    raise RuntimeError("the disk is gone")
+"""
+
+
+def write(folder: Path, text: str = GOOD, data: str = DATA) -> Path:
+    (folder / "data.py").write_text(data)
+    file = folder / "tipsc.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_good_file_is_read_from_file_or_folder(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    config, folder = load_config(file)
+    assert load_config(tmp_path) == (config, folder)
+    assert config.training.epochs == 2
+    assert make_supernet(config, folder).space.size > 1
+    assert load_data(config, folder).classes == ("no", "yes")
+
+
+def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
+    config, folder = load_config(write(tmp_path))
+    one, two = (make_supernet(config, folder).state_dict() for _ in range(2))
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 2", "epohcs: 2", r"key train\.epohcs: unknown key; did you mean epochs"),
+        ("paths: 2", "pahts: 2", r"key build\.pahts: unknown key; did you mean paths"),
+        ("name: toy", "nmae: toy", r"name.*this key is missing|nmae: unknown key"),
+        ("epochs: 2", "epochs: two", r"train\.epochs: .*integer"),
+        ("epochs: 2", "epochs: 0", r"train\.epochs is out of range"),
+        ("candidates: 4", "candidates: 1", r"candidates must be at least paths \(2\)"),
+        ("name: toy", "name: ../toy", "key name"),
+        ("family: temporal", "family: temporla", "did you mean temporal"),
+        ("family: temporal", "callable: 'a:b'\n  family: temporal", "either family or callable"),
+        ("classes: 2,", "clases: 2,", "does not take these arguments"),
+        ("data.py:load", "data.py:laod", r"has no callable 'laod'; did you mean load"),
+        ("data.py:load", "dta.py:load", "there is no such file"),
+        ("data.py:load", "load", "names no callable"),
+        ("data.py:load", "no_such_package.x:load", "cannot import"),
+        ("data.py:load", "data.py:nothing", r"expected a tipsc\.Data, got NoneType"),
+        ('"data.py:load"', '"data.py:load", arguments: {sise: 3}', "cannot be called with these"),
+        ("name: toy", "name: toy\nname: toy", "stands twice"),
+        ("name: toy", "name: [", "not valid YAML"),
+        ("name: toy", "name: !!python/object/apply:os.getcwd []", "not valid YAML"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError, match=message):
+        config, folder = load_config(write(tmp_path, GOOD.replace(old, new)))
+        make_supernet(config, folder)
+        load_data(config, folder)
+
+
+def test_data_that_cannot_be_are_named(tmp_path: Path) -> None:
+    data = DATA.replace("% 2)", "% 3)")
+    config, folder = load_config(write(tmp_path, data=data))
+    with pytest.raises(DataError, match="a target has no class"):
+        load_data(config, folder)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(tmp_path / "tipsc.yaml")
