@@ -142,12 +142,12 @@ def run(data: Path, n: int, draws: int, first_seed: int) -> dict[str, dict[str, 
 
 def table_of(results: dict[str, dict[str, float]], title: str) -> Table:
     table = Table(title=title)
-    table.add_column("device")
-    for head in ("within 5/10 %", "ridge", "constant", "coverage of 95 %", "width", "fit, ms"):
-        table.add_column(head, justify="right")
+    table.add_column("device", no_wrap=True)
+    for head in ("within 5/10 %", "ridge", "constant", "coverage", "width", "fit ms"):
+        table.add_column(head, justify="right", no_wrap=True)
     for device, f in results.items():
         pairs = [
-            f"{100 * f[p + 'within_5_pct']:.1f} / {100 * f[p + 'within_10_pct']:.1f}"
+            f"{100 * f[p + 'within_5_pct']:.1f}/{100 * f[p + 'within_10_pct']:.1f}"
             for p in ("", "ridge_", "constant_")
         ]
         table.add_row(

@@ -1,0 +1,164 @@
+"""Batch-norm statistics of a path, against torch's own and against the definition."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from digits import load, make
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tipsc.elastic import Supernet, extract, freeze_scales
+from tipsc.errors import DataError
+from tipsc.train import calibrate, share_scales
+from tipsc.train.calibrate import Moments
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(0, 1000))
+@settings(max_examples=50, deadline=None)
+def test_moments_do_not_depend_on_how_the_stream_is_cut(sizes: list[int], seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    values = 100 + torch.randn(sum(sizes) + 1, 3, generator=generator, dtype=torch.float64)
+    moments = Moments()
+    for batch in values.split([*sizes, 1]):
+        variance, mean = torch.var_mean(batch, 0, correction=0)
+        moments.add(len(batch), mean, variance)
+    torch.testing.assert_close(moments.mean, values.mean(0))
+    torch.testing.assert_close(moments.variance, values.var(0))
+
+
+def in_use() -> Supernet:
+    supernet = make().train()
+    for path in (supernet.space.largest, supernet.space.smallest):
+        supernet(load().train.inputs[:256], path)
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return supernet
+
+
+def test_own_statistics_of_one_batch_are_those_that_torch_keeps() -> None:
+    supernet = in_use()
+    path = supernet.space.largest
+    inputs = load().train.inputs[:300]
+    found = calibrate(supernet, path, [inputs], own_scale=True)
+    plain = extract(supernet, path)
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train().momentum = 1.0
+    plain(inputs)
+    assert found.owns_scale
+    for name, mean in found.mean.items():
+        norm = plain.get_submodule(name)
+        torch.testing.assert_close(mean, norm.running_mean, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found.variance[name], norm.running_var, atol=1e-5, rtol=1e-4)
+
+
+def _note_mean(
+    means: dict[str, torch.Tensor], name: str, _: nn.Module, __: object, output: torch.Tensor
+) -> None:
+    means[name] = output.mean((0, 2, 3))
+
+
+def test_after_calibration_each_norm_puts_out_its_beta_on_average() -> None:
+    """With a shared scale the variance may be wrong, the mean may not."""
+    supernet = in_use()
+    freeze_scales(supernet)
+    inputs = load().train.inputs[:512]
+    for path in (supernet.space.largest, supernet.space.smallest):
+        module = extract(supernet, path, calibrate(supernet, path, [inputs]))
+        means: dict[str, torch.Tensor] = {}
+        for name, norm in module.named_modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.register_forward_hook(partial(_note_mean, means, name))
+        with torch.no_grad():
+            module(inputs)
+        assert means
+        for name, mean in means.items():
+            # float16 offsets: half a unit in the last place, 2**-11 relative, a layer
+            torch.testing.assert_close(
+                mean, module.get_submodule(name).bias, atol=5e-3, rtol=5e-3, msg=name
+            )
+
+
+def test_unequal_batches_are_weighed_by_their_size() -> None:
+    """The first layer's input does not depend on other norms: exact for any split."""
+    supernet = in_use()
+    path = supernet.space.largest
+    inputs = load().train.inputs[:300]
+    whole = calibrate(supernet, path, [inputs], own_scale=True)
+    parts = calibrate(supernet, path, inputs.split([7, 200, 93]), own_scale=True)
+    for field in ("mean", "variance"):
+        torch.testing.assert_close(
+            getattr(parts, field)["stem_norm"], getattr(whole, field)["stem_norm"]
+        )
+
+
+def offsets(supernet: Supernet, name: str, mean: torch.Tensor) -> torch.Tensor:
+    norm = supernet.get_submodule(name)
+    size = len(mean)
+    gamma, beta = norm.weight[:size].detach().double(), norm.bias[:size].detach().double()
+    return beta - mean.double() * gamma / (norm.running_var[:size].double() + norm.eps).sqrt()
+
+
+def test_shared_scale_offsets_are_float16_numbers() -> None:
+    supernet = in_use()
+    with torch.no_grad():
+        supernet.stem_norm.weight[0] = 0.0  # the offset is beta whatever the mean
+        supernet.stem_norm.weight[1] = 1e-30
+    path = supernet.space.largest
+    found = calibrate(supernet, path, [load().train.inputs[:300]])
+    assert not found.owns_scale
+    for name, mean in found.mean.items():
+        assert mean.isfinite().all()
+        exact = offsets(supernet, name, mean)
+        start = 2 if name == "stem_norm" else 0
+        # The mean is stored in float32, which moves the offset by some of its last places.
+        torch.testing.assert_close(
+            exact[start:], exact[start:].half().double(), atol=1e-6, rtol=1e-6
+        )
+
+
+def test_own_scale_keeps_full_precision() -> None:
+    supernet = in_use()
+    path = supernet.space.largest
+    found = calibrate(supernet, path, [load().train.inputs[:300]], own_scale=True)
+    exact = offsets(supernet, "head_norm", found.mean["head_norm"])
+    assert (exact - exact.half().double()).abs().max() > 1e-6
+
+
+def test_calibration_changes_nothing_in_the_supernet() -> None:
+    supernet = in_use()
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    calibrate(supernet, supernet.space.smallest, [load().train.inputs[:64]], own_scale=True)
+    for name, value in supernet.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_calibration_without_batches_is_refused() -> None:
+    supernet = make()
+    with pytest.raises(DataError, match="at least one batch"):
+        calibrate(supernet, supernet.space.smallest, [])
+
+
+def test_shared_variance_is_the_mean_over_the_paths_that_use_the_channel() -> None:
+    import random
+
+    supernet = in_use()
+    inputs = [load().train.inputs[:256]]
+    space = supernet.space
+    ends = [
+        calibrate(supernet, path, inputs, own_scale=True).variance
+        for path in (space.largest, space.smallest)
+    ]
+    share_scales(supernet, inputs, random.Random(0), paths=2)
+    name = "stages.0.0.depthwise_norm"
+    large, small = (variance[name] for variance in ends)
+    found = supernet.get_submodule(name)
+    assert found.scale_frozen
+    assert len(small) < len(large)
+    torch.testing.assert_close(found.running_var[: len(small)], (large[: len(small)] + small) / 2)
+    torch.testing.assert_close(found.running_var[len(small) :], large[len(small) :])

@@ -1,0 +1,97 @@
+"""Data is checked when it is made, and its batches cover it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tipsc.errors import DataError
+from tipsc.train import Data, Shuffled, Split
+
+X, Y = torch.randn(10, 2, 3), torch.arange(10) % 4
+NAMES = ("a", "b", "c", "d")
+
+
+def with_nan() -> torch.Tensor:
+    bad = X.clone()
+    bad[6, 1, 1] = float("nan")
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "message"),
+    [
+        (X[0, 0], Y[:3], r"expected \(N, \*shape\)"),
+        (X[:0], Y[:0], "at least one example"),
+        (X, Y[:9], r"got int64 of shape \(9,\)"),
+        (X, Y.float(), "got float32 of shape"),
+        (X.double(), Y, r"got float64\); convert them"),
+        (X.byte(), Y, r"got uint8\); convert them"),
+        (with_nan(), Y, "example 6: 1 of 10 examples hold NaN"),
+        (X, Y - 1, "example 0: a target is negative"),
+    ],
+)
+def test_bad_splits_are_refused(inputs: torch.Tensor, targets: torch.Tensor, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Split(inputs, targets)
+
+
+def test_a_target_without_class_is_refused() -> None:
+    good = Split(X[:3], Y[:3])
+    with pytest.raises(DataError, match=r"test, example 3: .*expected less than 3.*got 3"):
+        Data(good, good, Split(X, Y), NAMES[:3])
+
+
+def test_splits_of_different_shapes_are_refused() -> None:
+    good = Split(X, Y)
+    with pytest.raises(DataError, match=r"validation: .*got \(2, 2\)"):
+        Data(good, Split(X[..., :2], Y), good, NAMES)
+
+
+def test_ranks_share_an_epoch_without_overlap() -> None:
+    split = Split(torch.arange(103.0).reshape(-1, 1), torch.zeros(103, dtype=torch.int64))
+    seen = [
+        [x.flatten().tolist() for x, _ in Shuffled(split, 10, seed=1, rank=r, ranks=3).epoch(2)]
+        for r in range(3)
+    ]
+    assert [len(batches) for batches in seen] == [3, 3, 3]
+    flat = [value for batches in seen for batch in batches for value in batch]
+    assert len(flat) == len(set(flat)) == 90
+
+
+def test_epochs_differ_and_repeat_and_resume() -> None:
+    split = Split(torch.arange(50.0).reshape(-1, 1), torch.zeros(50, dtype=torch.int64))
+
+    def noise(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return x + torch.rand(x.shape, generator=generator)
+
+    def epoch(number: int, first: int = 0) -> list[list[float]]:
+        batches = Shuffled(split, 10, seed=1, augment=noise).epoch(number, first)
+        return [x.flatten().tolist() for x, _ in batches]
+
+    assert epoch(0) == epoch(0)
+    assert epoch(0) != epoch(1)
+    assert epoch(0, 3) == epoch(0)[3:]
+
+
+def test_too_few_examples_for_a_step_are_refused() -> None:
+    with pytest.raises(DataError, match=r"expected at least 12, got 10\); lower batch_size"):
+        Shuffled(Split(X, Y), 4, ranks=3)
+
+
+def test_calibration_takes_a_fixed_mixture_of_the_classes() -> None:
+    by_class = Split(torch.arange(100.0).reshape(-1, 1), torch.arange(100) // 25)
+    data = Data(by_class, by_class, by_class, NAMES)
+    taken = torch.cat(data.calibration(40, 16)).flatten()
+    assert [len(part) for part in data.calibration(40, 16)] == [16, 16, 8]
+    assert len(set(taken.tolist())) == 40
+    assert {int(value) // 25 for value in taken.tolist()} == {0, 1, 2, 3}
+    assert torch.cat(data.calibration(40, 16)).flatten().tolist() == taken.tolist()
+
+
+def test_fingerprint_is_of_the_content() -> None:
+    assert Split(X, Y).fingerprint == Split(X.clone(), Y.clone()).fingerprint
+    changed = X.clone()
+    changed[3, 0, 0] += 1
+    assert Split(changed, Y).fingerprint != Split(X, Y).fingerprint
+    assert Split(X, (Y + 1) % 4).fingerprint != Split(X, Y).fingerprint
