@@ -1,6 +1,7 @@
 """How to measure, what a profile is, and predicting what was not measured."""
 
 from tipsc.profile.design import choose_measured
+from tipsc.profile.forecast import Forecast, PredictedPath, Remeasured, Shares
 from tipsc.profile.latency import Latency, Measurement, NoiseFloor, Samples, rank
 from tipsc.profile.pinning import pinned, select_cores
 from tipsc.profile.predictor import Additive, Prediction, Predictor, fit, predict_latency
@@ -11,15 +12,19 @@ from tipsc.profile.system import System, read_system
 __all__ = [
     "Additive",
     "Backend",
+    "Forecast",
     "Latency",
     "Measurement",
     "NoiseFloor",
     "PathProfile",
+    "PredictedPath",
     "Prediction",
     "Predictor",
     "Profile",
     "Protocol",
+    "Remeasured",
     "Samples",
+    "Shares",
     "System",
     "choose_measured",
     "collect",

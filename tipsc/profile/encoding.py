@@ -50,10 +50,7 @@ class Encoding:
         """
         options = tuple(np.unique(column) for column in values.T)
         every = options if known is None else tuple(np.unique(column) for column in known.T)
-        counted = []
-        for choices in _alike(every):
-            if len(choices) > 1:
-                counted.append((choices, np.unique(values[:, choices])))
+        counted = [(c, np.unique(values[:, c])) for c in _alike(every) if len(c) > 1]
         mean, deviation = features.mean(axis=0), features.std(axis=0)
         varies = deviation > CONSTANT * np.abs(features).max(axis=0, initial=0.0)
         return cls(options, tuple(counted), mean, np.where(varies, deviation, np.inf))
