@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from tipsc import profiling
 from tipsc.candidates import Candidate
 from tipsc.elastic import CostModel, Supernet, family
+from tipsc.errors import DataError
 from tipsc.profile import Profile
 from tipsc.profile.features import FEATURES, path_features
 from tipsc.profiling import Bench, check_profile, profile_candidates
@@ -109,6 +111,21 @@ def test_a_check_measures_paths_that_were_not_fitted(
     assert check.paths == 6
     assert 0 <= check.predicted.within_5_pct <= check.predicted.within_10_pct <= 1
     assert 0 <= check.covered <= 1
+
+
+def test_a_check_draws_what_was_not_measured_until_nothing_is_left(profile: Profile) -> None:
+    known = {path.id for path in profile.paths}
+    size = profile.search_space.size
+    drawn = draw_unmeasured(profile, 2, seed=0)
+    assert len({path.id for path in drawn} - known) == 2
+    assert drawn == draw_unmeasured(profile, 2, seed=0) != draw_unmeasured(profile, 2, seed=1)
+    everything = draw_unmeasured(profile, 10**6, seed=0)
+    every = {path.id for path in profile.search_space.enumerate()}
+    assert {path.id for path in everything} | known == every
+    assert len(everything) == size - len(known)
+    full = profile.model_copy(update={"paths": tuple(SimpleNamespace(id=id_) for id_ in every)})
+    with pytest.raises(DataError, match="every path of the space was measured"):
+        draw_unmeasured(full, 1, seed=0)
 
 
 def test_a_path_that_does_not_fit_is_measured_again(

@@ -41,10 +41,15 @@ from tipsc.config import Config, load_config, load_data, make_supernet
 from tipsc.elastic import Supernet, extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
-from tipsc.paths import Path
 from tipsc.profile import Profile, profile_file, read_system
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
-from tipsc.profiling import FEWEST_FITTED, Bench, check_profile, profile_candidates
+from tipsc.profiling import (
+    FEWEST_FITTED,
+    Bench,
+    check_profile,
+    draw_unmeasured,
+    profile_candidates,
+)
 from tipsc.progress import Reporter, Silent
 from tipsc.report import Report
 from tipsc.stages import Stage, Stages, only_one_build
@@ -54,7 +59,6 @@ from tipsc.train import Data, accuracy, calibrate, checkpoint, train
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
 CHOSEN, CHECK = "chosen.json", "check.json"
-_FEW_DRAWS = 20  # a space this many times larger than a check is drawn from, not listed
 
 
 @dataclass(frozen=True)
@@ -243,7 +247,7 @@ class Pipeline:
                 got=len(profile.paths),
                 fix="raise build.candidates",
             )
-        paths = self._unmeasured(profile, count)
+        paths = draw_unmeasured(profile, count, self.config.seed)
 
         def work(folder: FilePath) -> None:
             build, progress = self.config.build, self._progress
@@ -252,24 +256,6 @@ class Pipeline:
             write_atomically(folder / CHECK, [check.model_dump_json(indent=1).encode()])
 
         return self._stage("check", inputs, work)
-
-    def _unmeasured(self, profile: Profile, count: int) -> list[Path]:
-        """`count` random paths that the profile did not measure; all if there are fewer."""
-        space, known = self.untrained.space, {path.id for path in profile.paths}
-        generator = random.Random(self.config.seed + 1)
-        if space.size <= len(known) + _FEW_DRAWS * count:
-            rest = [path for path in space.enumerate() if path.id not in known]
-            if not rest:
-                raise DataError(
-                    "every path of the space was measured", fix="there is nothing left to check"
-                )
-            return generator.sample(rest, min(count, len(rest)))
-        found: dict[str, Path] = {}
-        while len(found) < count:
-            path = space.sample(generator)
-            if path.id not in known:
-                found[path.id] = path
-        return list(found.values())
 
     def _bench(self) -> Bench:
         return Bench(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -12,6 +13,7 @@ import torch
 from tipsc.assemble import lower_candidates, make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
 from tipsc.elastic import Supernet
+from tipsc.errors import DataError
 from tipsc.paths import Path
 from tipsc.profile import (
     Measurement,
@@ -33,6 +35,7 @@ from tipsc.progress import Progress
 from tipsc.target import Target
 
 FEWEST_FITTED = 10  # measured paths; from fewer no error could be told honestly
+_LISTED = 20  # a space up to this many times a check is listed; a larger one is drawn from
 
 
 class Check(Record):
@@ -130,6 +133,29 @@ def profile_candidates(
         system,
         forecast,
     )
+
+
+def draw_unmeasured(profile: Profile, count: int, seed: int) -> list[Path]:
+    """`count` random paths that the profile did not measure; all if there are fewer.
+
+    Raises:
+        DataError: there is none.
+    """
+    space, known = profile.search_space, {path.id for path in profile.paths}
+    generator = random.Random(f"check {seed}")  # not the draw that the candidates came from
+    if space.size <= len(known) + _LISTED * count:
+        rest = [path for path in space.enumerate() if path.id not in known]
+        if not rest:
+            raise DataError(
+                "every path of the space was measured", fix="there is nothing left to check"
+            )
+        return generator.sample(rest, min(count, len(rest)))
+    found: dict[str, Path] = {}
+    while len(found) < count:
+        path = space.sample(generator)
+        if path.id not in known:
+            found[path.id] = path
+    return list(found.values())
 
 
 def check_profile(

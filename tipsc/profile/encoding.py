@@ -88,9 +88,11 @@ class Encoding:
         missing = np.zeros((len(values), len(self.groups)))
         for choices, known in self.counted:
             new = ~np.isin(values[:, choices], known)
+            rows = np.flatnonzero(new.any(axis=1))  # few, as a rule
+            taken = values[np.ix_(rows, choices)]
             # k times the same unknown weight has k^2 times its variance.
-            same = values[:, choices][:, :, None] == values[:, choices][:, None, :]
-            missing[:, 2] += (same & new[:, :, None]).sum(axis=(1, 2))
+            same = taken[:, :, None] == taken[:, None, :]
+            missing[rows, 2] += (same & new[rows][:, :, None]).sum(axis=(1, 2))
         for column, known in zip(values.T, self.options, strict=True):
             missing[:, 3] += ~np.isin(column, known)
         return missing

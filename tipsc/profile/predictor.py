@@ -243,14 +243,22 @@ def _conformal_scores(posterior: Posterior, target: Array, level: Array, weight:
 def _conformal_quantile(scores: Array, coverage: float) -> float:
     """The ceil(coverage * (n + 1))-th smallest score.
 
-    With too few scores for that rank the largest proves too little: then at least the quantile
-    that a Gaussian would have.
+    With too few scores for that rank even the largest is too small; then at least the quantile
+    of Student's t, because the variance comes from these few as well.
     """
     n = len(scores)
     rank = int(np.ceil(coverage * (n + 1)))
     if rank <= n:
         return float(np.sort(scores)[rank - 1])
-    return max(float(scores.max()), NormalDist().inv_cdf(0.5 + coverage / 2.0))
+    return max(float(scores.max()), _student_quantile(0.5 + coverage / 2.0, n - 2))
+
+
+def _student_quantile(probability: float, freedom: int) -> float:
+    """By the expansion in 1 / freedom (Abramowitz and Stegun, 1964, 26.7.5), to second order."""
+    z = NormalDist().inv_cdf(probability)
+    first = (z**3 + z) / 4.0
+    second = (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0
+    return z + first / freedom + second / freedom**2
 
 
 def _robust_sd(residuals: Array) -> float:
