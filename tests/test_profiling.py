@@ -16,7 +16,7 @@ from tipsc.elastic import CostModel, Supernet, family
 from tipsc.errors import DataError
 from tipsc.profile import Profile
 from tipsc.profile.features import FEATURES, path_features
-from tipsc.profiling import Bench, check_profile, profile_candidates
+from tipsc.profiling import Bench, check_profile, draw_unmeasured, profile_candidates
 from tipsc.target import load_target
 from tipsc.train import calibrate
 

@@ -89,7 +89,7 @@ class Encoding:
         for choices, known in self.counted:
             new = ~np.isin(values[:, choices], known)
             rows = np.flatnonzero(new.any(axis=1))  # few, as a rule
-            taken = values[np.ix_(rows, choices)]
+            taken = values[rows][:, choices]
             # k times the same unknown weight has k^2 times its variance.
             same = taken[:, :, None] == taken[:, None, :]
             missing[rows, 2] += (same & new[rows][:, :, None]).sum(axis=(1, 2))
