@@ -7,17 +7,20 @@ from tipsc.train.data import Augment, Batch, Batches, Data, Shuffled, Split
 from tipsc.train.evaluate import accuracy, evaluate
 from tipsc.train.history import History, StepRecord
 from tipsc.train.loop import Progress, train
-from tipsc.train.samplers import SAMPLERS, sampler
+from tipsc.train.phases import Phase
+from tipsc.train.samplers import SAMPLERS, Adaptive, sampler
 from tipsc.train.scales import share_scales
 
 __all__ = [
     "SAMPLERS",
+    "Adaptive",
     "Augment",
     "Batch",
     "Batches",
     "Checkpoint",
     "Data",
     "History",
+    "Phase",
     "Progress",
     "Shuffled",
     "Split",
