@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 
 from tipsc.elastic import CostModel, Supernet
-from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.paths import Path
 
 _CHECKED = 4
 
@@ -22,10 +22,10 @@ def mac_counter(supernet: Supernet) -> Callable[[Path], float]:
     trace = cache(lambda path: float(model.of(path).macs))
     base = trace(space.smallest)
     effects = {
-        (choice.name, option): trace(path) - trace(paths[0])
+        (choice.name, option): trace(space.smallest_with({choice.name: option}))
+        - trace(space.smallest_with({choice.name: choice.smallest}))
         for choice in space.choices
-        for paths in [_paths(space, choice)]
-        for option, path in zip(choice.options, paths, strict=True)
+        for option in choice.options
     }
 
     def fast(path: Path) -> float:
@@ -34,14 +34,3 @@ def mac_counter(supernet: Supernet) -> Callable[[Path], float]:
     generator = random.Random(0)
     checked = [space.largest, *(space.sample_options(generator) for _ in range(_CHECKED))]
     return fast if all(fast(path) == trace(path) for path in checked) else trace
-
-
-def _paths(space: SearchSpace, choice: Choice) -> list[Path]:
-    """A path for each option of a choice, everything else as small as its gates allow."""
-    gates: dict[str, int] = {}
-    gated = choice
-    while gated.gate is not None:
-        gate = space[gated.gate]
-        gates[gate.name] = min(option for option in gate.options if option >= gated.gate_from)
-        gated = gate
-    return [space.path({**gates, choice.name: option}) for option in choice.options]

@@ -16,6 +16,10 @@ from tipsc.errors import ConfigError, near
 from tipsc.train.samplers.interface import Adaptive, Losses, Probe, adaptive
 
 SAMPLERS: Mapping[str, str] = {
+    "attentive": "tipsc.train.samplers.attentive",
+    "budget-uniform": "tipsc.train.samplers.budget_uniform",
+    "degree": "tipsc.train.samplers.degree",
+    "joslim": "tipsc.train.samplers.joslim",
     "sandwich": "tipsc.train.samplers.sandwich",
     "tips": "tipsc.train.samplers.tips",
     "uniform": "tipsc.train.samplers.uniform",
