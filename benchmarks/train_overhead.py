@@ -1,7 +1,7 @@
 """What drawing paths and keeping books cost in training: ``python benchmarks/train_overhead.py``.
 
-Each sampler trains the demo's supernet for some real steps of one path without a teacher, in one
-thread; that is the cheapest step there is, so that the shares are the largest there are. The time
+Each sampler trains the demo's supernet for some epochs, one path a step without a teacher, in one
+thread: that is the cheapest step there is, so that the shares are the largest there are. The time
 of a step includes fetching the batch. Samplers that only draw must stay under 2 %; those that also
 run paths forward to choose among them (attentive, joslim) pay for it, and show how much.
 
@@ -21,7 +21,6 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path as File
 
@@ -31,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tipsc.config import load_config, load_data, make_supernet
-from tipsc.train import SAMPLERS, Batch, Data, Shuffled, TrainConfig, train
+from tipsc.train import SAMPLERS, TrainConfig, train
 from tipsc.train.samplers import sampler as make_sampler
 from tipsc.train.utility import Utility
 
@@ -39,7 +38,7 @@ ROOT = File(__file__).resolve().parent.parent
 DEMO = ROOT / "examples" / "fashion_mnist"
 BAR = 0.02
 TRYING = ("attentive", "joslim")
-# So that most of its selections are made by the Gaussian process within the benchmark's steps.
+# So that most of its selections are made by the Gaussian process within two epochs.
 OPTIONS: dict[str, dict[str, int]] = {"joslim": {"prior": 2}}
 
 
@@ -69,26 +68,12 @@ class Row:
         return self.bar is not None and self.overhead > self.bar
 
 
-class Some:
-    """The first batches of an epoch."""
-
-    def __init__(self, data: Data, batch_size: int, steps: int) -> None:
-        self._all = Shuffled(data.train, batch_size, 0, data.augment)
-        self.steps_per_epoch = steps
-
-    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        batches = self._all.epoch(number, first)
-        return (
-            batch for _, batch in zip(range(first, self.steps_per_epoch), batches, strict=False)
-        )
-
-
-def measure(name: str, steps: int) -> Row:
+def measure(name: str, epochs: int) -> Row:
     config, folder = load_config(DEMO)
     supernet, data = make_supernet(config, folder), load_data(config, folder)
     options = OPTIONS.get(name, {})
     settings = TrainConfig(
-        epochs=1,
+        epochs=epochs,
         frozen_epochs=0,
         batch_size=config.training.batch_size,
         learning_rate=config.training.learning_rate,
@@ -102,9 +87,8 @@ def measure(name: str, steps: int) -> Row:
     start = time.perf_counter()
     sampler = make_sampler(name, supernet, 0, options)
     made = time.perf_counter() - start
-    batches = Some(data, settings.batch_size, steps)
     with tempfile.TemporaryDirectory() as folder_:
-        history = train(supernet, batches, settings, sampler, folder=File(folder_))
+        history = train(supernet, data, settings, sampler, folder=File(folder_))
     kept = history.steps[3:]  # the first steps fill caches
     seconds = sum(record.seconds for record in kept)
     tried = sum(record.trial_seconds for record in kept)
@@ -152,10 +136,10 @@ def machine() -> dict[str, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=File, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--steps", type=int, default=200, help="of each sampler (200)")
+    parser.add_argument("--epochs", type=int, default=2, help="of each sampler (2)")
     parser.add_argument("--samplers", nargs="+", default=sorted(SAMPLERS), choices=SAMPLERS)
     arguments = parser.parse_args()
-    rows = [measure(name, arguments.steps) for name in arguments.samplers]
+    rows = [measure(name, arguments.epochs) for name in arguments.samplers]
     utility = utility_ms()
     about = machine()
     table = Table(title=", ".join(f"{name} {value}" for name, value in about.items()))

@@ -15,7 +15,17 @@ from torch.nn import functional
 from tipsc.elastic import CostModel, Supernet
 from tipsc.errors import ConfigError, TrainingError
 from tipsc.paths import Path
-from tipsc.train import SAMPLERS, History, Phase, TrainConfig, train
+from tipsc.train import (
+    SAMPLERS,
+    History,
+    Learning,
+    Phase,
+    TrainConfig,
+    Utility,
+    adaptive,
+    sampler,
+    train,
+)
 
 STEPS = 18  # of one epoch
 # Short rounds, so that a selection by the Gaussian process falls into them.
@@ -123,20 +133,20 @@ def test_an_adaptive_sampler_sees_every_loss_against_the_labels(tmp_path: FilePa
 
         def load_state(self, state: Mapping[str, torch.Tensor]) -> None: ...
 
-    supernet, sampler = make(), Watching()
+    supernet, watching = make(), Watching()
     space = supernet.space
     settings = one_epoch(
         paths_per_step=1,
         label_smoothing=0.2,
         phases=(Phase(share=0.5), Phase(share=0.5, sampler="uniform", distill=False)),
     )
-    history = train(supernet, load(), settings, sampler, folder=tmp_path)
-    assert [step for step, _ in sampler.seen] == list(range(STEPS))  # also where uniform drew
-    for (_, losses), record in zip(sampler.seen[:9], history, strict=False):
+    history = train(supernet, load(), settings, watching, folder=tmp_path)
+    assert [step for step, _ in watching.seen] == list(range(STEPS))  # also where uniform drew
+    for (_, losses), record in zip(watching.seen[:9], history, strict=False):
         assert [path for path, _ in losses] == [space.largest, space.smallest]
         assert losses[1][1] != record.smallest  # which is against the teacher
     # The last trial saw the same weights and batch; only dropout differs.
-    assert sampler.tried == pytest.approx(sampler.seen[8][1][1][1], rel=0.15)
+    assert watching.tried == pytest.approx(watching.seen[8][1][1][1], rel=0.15)
 
 
 def test_a_trial_drops_nothing_out_and_leaves_no_gradient() -> None:
@@ -192,6 +202,36 @@ def test_every_sampler_trains_and_resumes_to_the_same_bits(tmp_path: FilePath, n
     assert history.losses == expected.losses
     assert [r.macs for r in history] == [r.macs for r in expected]
     assert same_bits(resumed, whole)
+
+
+def test_a_utility_is_learned_beside_any_sampler_and_resumes(tmp_path: FilePath) -> None:
+    def interrupt(done: int, total: int, fields: Mapping[str, float]) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    def learning(supernet: Supernet, name: str) -> Learning:
+        named = sampler(name, supernet, 0, OPTIONS.get(name, {}))
+        return Learning(adaptive(named), Utility(supernet.space))
+
+    for name in ("uniform", "joslim"):
+        settings = config(epochs=2, frozen_epochs=0, paths_per_step=1)
+        whole, plain, cut = make(), make(), make()
+        one, other = learning(whole, name), learning(cut, name)
+        expected = train(whole, load(), settings, one, folder=tmp_path / f"{name} whole")
+        with pytest.raises(KeyboardInterrupt):
+            first = make()
+            folder = tmp_path / f"{name} cut"
+            train(first, load(), settings, learning(first, name), folder=folder, progress=interrupt)
+        train(cut, load(), settings, other, folder=tmp_path / f"{name} cut")
+        assert same_bits(cut, whole)
+        for mine, theirs in zip(
+            other.utility.effects().mean, one.utility.effects().mean, strict=True
+        ):
+            assert (mine == theirs).all()
+        assert any(abs(row).max() > 0 for row in one.utility.effects().mean)
+        drawn = sampler(name, plain, 0, OPTIONS.get(name, {}))
+        alone = train(plain, load(), settings, drawn, folder=tmp_path / f"{name} alone")
+        assert alone.losses == expected.losses  # learning changes nothing
 
 
 def test_a_checkpoint_of_another_sampler_is_refused(tmp_path: FilePath) -> None:

@@ -8,8 +8,9 @@ from tipsc.train.evaluate import accuracy, evaluate
 from tipsc.train.history import History, StepRecord
 from tipsc.train.loop import Progress, train
 from tipsc.train.phases import Phase
-from tipsc.train.samplers import SAMPLERS, Adaptive, sampler
+from tipsc.train.samplers import SAMPLERS, Adaptive, Learning, adaptive, sampler
 from tipsc.train.scales import share_scales
+from tipsc.train.utility import Effects, Utility
 
 __all__ = [
     "SAMPLERS",
@@ -19,14 +20,18 @@ __all__ = [
     "Batches",
     "Checkpoint",
     "Data",
+    "Effects",
     "History",
+    "Learning",
     "Phase",
     "Progress",
     "Shuffled",
     "Split",
     "StepRecord",
     "TrainConfig",
+    "Utility",
     "accuracy",
+    "adaptive",
     "calibrate",
     "evaluate",
     "restore",

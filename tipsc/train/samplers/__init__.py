@@ -14,6 +14,7 @@ from tipsc.dtmc.samplers import Sampler
 from tipsc.elastic import Supernet
 from tipsc.errors import ConfigError, near
 from tipsc.train.samplers.interface import Adaptive, Losses, Probe, adaptive
+from tipsc.train.samplers.learning import Learning
 
 SAMPLERS: Mapping[str, str] = {
     "attentive": "tipsc.train.samplers.attentive",
@@ -53,4 +54,4 @@ def sampler(
     return made
 
 
-__all__ = ["SAMPLERS", "Adaptive", "Losses", "Probe", "adaptive", "sampler"]
+__all__ = ["SAMPLERS", "Adaptive", "Learning", "Losses", "Probe", "adaptive", "sampler"]
