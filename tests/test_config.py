@@ -50,6 +50,30 @@ def test_a_good_file_is_read_from_file_or_folder(tmp_path: Path) -> None:
     assert load_data(config, folder).classes == ("no", "yes")
 
 
+def test_phases_of_training_are_read_strictly(tmp_path: Path) -> None:
+    phases = """train:
+  sampler: attentive
+  sampler_options: {pick: worst, candidates: 2}
+  phases:
+    - {share: 0.75, paths_per_step: 1, distill: false}
+    - {share: 0.25, sampler: uniform, with_smallest: true}
+"""
+    config, _ = load_config(write(tmp_path, GOOD.replace("train: {", phases + "  #{")))
+    first, second = (recipe for _, recipe in config.training.recipes(100))
+    assert (first.sampler, first.sampler_options["pick"], first.distill) == (
+        "attentive", "worst", False,
+    )  # fmt: skip
+    assert (second.sampler, second.with_smallest, second.paths_per_step) == ("uniform", True, 4)
+    for wrong, message in (
+        ("share: 0.25, shares: 1", r"phases\.1\.shares: unknown key; .*share"),
+        ("share: 0.5", "not a whole"),
+        ("share: half", r"phases\.1\.share"),
+    ):
+        text = phases.replace("share: 0.25", wrong)
+        with pytest.raises(ConfigError, match=message):
+            load_config(write(tmp_path, GOOD.replace("train: {", text + "  #{")))
+
+
 def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
     config, folder = load_config(write(tmp_path))
     one, two = (make_supernet(config, folder).state_dict() for _ in range(2))

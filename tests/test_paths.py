@@ -116,3 +116,21 @@ def test_a_path_cannot_be_changed() -> None:
         path.items = ()  # type: ignore[misc]
     with pytest.raises(TypeError):
         path.options["a"] = 2  # type: ignore[index]
+
+
+def test_smallest_with_opens_gates_as_little_as_needed() -> None:
+    space = SearchSpace(
+        (
+            Choice("depth", (1, 2, 3)),
+            Choice("width", (8, 16), "depth", 2),
+            Choice("kernel", (3, 5), "width", 16),
+            Choice("other", (1, 2)),
+        )
+    )
+    assert space.smallest_with({}) == space.smallest
+    assert space.smallest_with({"kernel": 5}).values == (2, 16, 5, 1)
+    assert space.smallest_with({"width": 8}).values == (2, 8, 3, 1)
+    assert space.smallest_with({"depth": 3, "width": 16}).values == (3, 16, 3, 1)
+    assert space.smallest_with({"depth": 1, "width": 16}) == space.smallest  # it is off there
+    with pytest.raises(PathError):
+        space.smallest_with({"width": 9})

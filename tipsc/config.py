@@ -16,7 +16,7 @@ from pydantic import Field, create_model, model_validator
 from tipsc.elastic import Supernet, family
 from tipsc.errors import ConfigError, near
 from tipsc.strict_yaml import Strict, read_strict
-from tipsc.train import Data, TrainConfig
+from tipsc.train import Data, Phase, TrainConfig
 
 FILE_NAME = "tipsc.yaml"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
@@ -24,8 +24,24 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=6
 
 _HINTS = get_type_hints(TrainConfig)
 _TRAIN_FIELDS: Any = {
-    field.name: (_HINTS[field.name], field.default) for field in dataclasses.fields(TrainConfig)
+    field.name: (
+        _HINTS[field.name],
+        Field(default_factory=field.default_factory)
+        if callable(field.default_factory)
+        else field.default,
+    )
+    for field in dataclasses.fields(TrainConfig)
 }
+_PHASE_HINTS = get_type_hints(Phase)
+_PHASE_FIELDS: Any = {
+    field.name: (
+        _PHASE_HINTS[field.name],
+        ... if field.default is dataclasses.MISSING else field.default,
+    )
+    for field in dataclasses.fields(Phase)
+}
+PhaseSection: Any = create_model("PhaseSection", __base__=Strict, **_PHASE_FIELDS)
+_TRAIN_FIELDS["phases"] = (tuple[PhaseSection, ...], ())
 # The settings of TrainConfig, read as strictly as everything else.
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)
 
@@ -62,7 +78,9 @@ class Build(Strict):
 
     Attributes:
         paths: how many paths the engine holds.
-        candidates: how many paths are calibrated, evaluated and measured to choose them from.
+        candidates: how many paths are calibrated and evaluated to choose them from.
+        measured: how many of the candidates are measured before the choice; the latency of the
+            others is predicted from them. All are measured if they are no more than this.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
             and to measure its accuracy.
@@ -73,6 +91,7 @@ class Build(Strict):
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
     candidates: Annotated[int, Field(ge=1, le=2000)] = 48
+    measured: Annotated[int, Field(ge=10, le=2000)] = 50
     calibration_images: Annotated[int, Field(ge=1)] = 2000
     verify_examples: Annotated[int, Field(ge=1)] = 2000
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
@@ -102,7 +121,9 @@ class Config(Strict):
         Raises:
             ConfigError: a setting is out of its range.
         """
-        return TrainConfig(**self.train.model_dump())
+        settings = self.train.model_dump()
+        settings["phases"] = tuple(Phase(**phase) for phase in settings["phases"])
+        return TrainConfig(**settings)
 
 
 def load_config(file_or_folder: str | Path) -> tuple[Config, Path]:

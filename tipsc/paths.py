@@ -214,6 +214,21 @@ class SearchSpace:
     def largest(self) -> Path:
         return self.path({choice.name: choice.largest for choice in self.choices})
 
+    def smallest_with(self, options: Mapping[str, int]) -> Path:
+        """The smallest path with these options: gates that they need open as little as possible.
+
+        Raises:
+            PathError: a name or an option that the space does not have.
+        """
+        full = dict(options)
+        for name in options:
+            choice = self[name]
+            while choice.gate is not None:
+                gate = self[choice.gate]
+                full.setdefault(gate.name, min(o for o in gate.options if o >= choice.gate_from))
+                choice = gate
+        return self.path(full)
+
     def path_at(self, index: int) -> Path:
         """The path with this number: a bijection from range(size) to the distinct paths."""
         if not 0 <= index < self.size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -102,6 +102,9 @@ def _first_problem(
 def _keys_at(model: Any, keys: Iterable[object]) -> Iterable[str]:
     """The keys that are known at a place inside a model."""
     for key in keys:
+        if isinstance(key, int):  # a place in a tuple of like items
+            model = next(iter(get_args(model)), None)
+            continue
         field = getattr(model, "model_fields", {}).get(key)
         model = field.annotation if field is not None else None
     return getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})

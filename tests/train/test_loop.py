@@ -108,14 +108,14 @@ class Recorder:
 
 
 def watched_paths(supernet: Supernet) -> list[Path]:
+    """Fills while the supernet, and no copy of it, runs."""
     ran: list[Path] = []
-    forward = supernet.forward
 
-    def watch(x: torch.Tensor, path: Path) -> torch.Tensor:
-        ran.append(path)
-        return forward(x, path)
+    def watch(module: torch.nn.Module, arguments: tuple[torch.Tensor, Path]) -> None:
+        if module is supernet:
+            ran.append(arguments[1])
 
-    supernet.forward = watch  # type: ignore[method-assign]
+    supernet.register_forward_pre_hook(watch)
     return ran
 
 

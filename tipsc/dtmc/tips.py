@@ -123,23 +123,58 @@ def tips_sampler(
     Raises:
         DataError: an argument out of its range.
     """
+    _check(subnetworks, temperature)
+    uniform = [space.sample_options(generator) for _ in range(subnetworks - 2)]
+    traces = {path: steps_of(path) for path in (space.largest, space.smallest, *uniform)}
+    union = supergraph([traces[path] for path in (space.largest, space.smallest, *uniform)])
+    scores = dict(zip(union.graph.nodes, tas(union, coupling).tolist(), strict=True))
+
+    def score(path: Path) -> float:
+        steps = traces[path] if path in traces else steps_of(path)
+        return math.fsum(scores.get(name, 0.0) for name in feature_maps(steps))
+
+    return _tilted(space, score, uniform, temperature)
+
+
+def score_sampler(
+    space: SearchSpace,
+    score: Callable[[Path], float],
+    generator: random.Random,
+    *,
+    subnetworks: int = 64,
+    temperature: float = 1.0,
+) -> Tips:
+    """The same sampler for any score of paths that adds up over choices.
+
+    Args:
+        score: called at most `subnetworks` + number of options times.
+        generator: draws the subnetworks whose scores give sigma.
+        subnetworks: at least 4.
+        temperature: in standard deviations of the score; above 0.
+
+    Raises:
+        DataError: an argument out of its range.
+    """
+    _check(subnetworks, temperature)
+    uniform = [space.sample_options(generator) for _ in range(subnetworks - 2)]
+    return _tilted(space, score, uniform, temperature)
+
+
+def _check(subnetworks: int, temperature: float) -> None:
     if subnetworks < 4 or not temperature > 0:
         raise DataError(
             "these are no settings of the TIPS sampler",
             expected="subnetworks >= 4 and temperature > 0",
             got=f"subnetworks {subnetworks}, temperature {temperature}",
         )
-    uniform = [space.sample_options(generator) for _ in range(subnetworks - 2)]
-    traces = [steps_of(path) for path in (space.largest, space.smallest, *uniform)]
-    union = supergraph(traces)
-    scores = dict(zip(union.graph.nodes, tas(union, coupling).tolist(), strict=True))
 
-    @cache  # many choices start from the same path
-    def score(path: Path) -> float:
-        return _score(scores, steps_of(path))
 
+def _tilted(
+    space: SearchSpace, score: Callable[[Path], float], uniform: list[Path], temperature: float
+) -> Tips:
+    score = cache(score)  # many choices start from the same path
     effects = tuple(_effects(space, choice, score) for choice in space.choices)
-    measured = np.array([_score(scores, trace) for trace in traces[2:]])
+    measured = np.array([score(path) for path in uniform])
     predicted = np.array([_predict(space, effects, path) for path in uniform])
     sigma = float(measured.std())
     # Rounding alone must not pass for a difference between paths.
@@ -153,21 +188,11 @@ def tips_sampler(
     )
 
 
-def _score(scores: Mapping[str, float], steps: Sequence[Step]) -> float:
-    return math.fsum(scores.get(name, 0.0) for name in feature_maps(steps))
-
-
 def _effects(
     space: SearchSpace, choice: Choice, score: Callable[[Path], float]
 ) -> tuple[float, ...]:
     """TPS of each option over the smallest, everything else as small as its gates allow."""
-    gates: dict[str, int] = {}
-    gated = choice
-    while gated.gate is not None:
-        gate = space[gated.gate]
-        gates[gate.name] = min(option for option in gate.options if option >= gated.gate_from)
-        gated = gate
-    values = [score(space.path({**gates, choice.name: option})) for option in choice.options]
+    values = [score(space.smallest_with({choice.name: o})) for o in choice.options]
     return tuple(value - values[0] for value in values)
 
 

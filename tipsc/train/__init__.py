@@ -7,23 +7,31 @@ from tipsc.train.data import Augment, Batch, Batches, Data, Shuffled, Split
 from tipsc.train.evaluate import accuracy, evaluate
 from tipsc.train.history import History, StepRecord
 from tipsc.train.loop import Progress, train
-from tipsc.train.samplers import SAMPLERS, sampler
+from tipsc.train.phases import Phase
+from tipsc.train.samplers import SAMPLERS, Adaptive, Learning, adaptive, sampler
 from tipsc.train.scales import share_scales
+from tipsc.train.utility import Effects, Utility
 
 __all__ = [
     "SAMPLERS",
+    "Adaptive",
     "Augment",
     "Batch",
     "Batches",
     "Checkpoint",
     "Data",
+    "Effects",
     "History",
+    "Learning",
+    "Phase",
     "Progress",
     "Shuffled",
     "Split",
     "StepRecord",
     "TrainConfig",
+    "Utility",
     "accuracy",
+    "adaptive",
     "calibrate",
     "evaluate",
     "restore",

@@ -16,8 +16,8 @@ from tipsc.elastic import Supernet
 from tipsc.errors import TrainingError
 
 FILE = "checkpoint.pt"
-FORMAT = 1
-_KEYS = {"format", "identity", "step", "model", "optimizer", "history"}
+FORMAT = 2
+_KEYS = {"format", "identity", "step", "model", "optimizer", "history", "samplers"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Checkpoint:
         step: how many steps are done. All chance depends on this number alone.
         model, optimizer: their state dicts.
         history: (steps, columns) float64, see :class:`History`.
+        samplers: what adaptive samplers of the first process have learned.
     """
 
     identity: Mapping[str, Mapping[str, str]]
@@ -37,6 +38,7 @@ class Checkpoint:
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     history: torch.Tensor
+    samplers: Mapping[str, Mapping[str, torch.Tensor]]
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tipsc.errors import ConfigError, near
+from tipsc.train.phases import Phase, Recipe
 from tipsc.train.samplers import SAMPLERS
 
 SCHEDULES = ("one-cycle", "cosine")
@@ -25,10 +27,14 @@ class TrainConfig:
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
             (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero.
         label_smoothing: of the hard labels (arXiv 1512.00567), at least 0, less than 1.
-        paths_per_step: paths of a step of one process; their gradients are averaged.
+        paths_per_step: paths that the sampler draws for a step of one process. The gradients of
+            all paths of a step are averaged.
         distill: the largest path learns the labels and teaches the others of its step (in-place
             distillation, arXiv 1903.05134); it is added if the sampler did not draw it.
-        sampler: "sandwich", "tips" or "uniform", if no sampler is given to ``train``.
+        with_largest, with_smallest: this path runs in every step, added if it was not drawn.
+        sampler: a name in :data:`tipsc.train.SAMPLERS`, if no sampler is given to ``train``.
+        sampler_options: of that sampler; see the function ``make`` of its file.
+        phases: what changes over the training, in order; empty for one recipe throughout.
         frozen_epochs: the last epochs, trained with scales that all paths share (see
             :mod:`tipsc.train.scales`); no effect without batch norm.
         seed: of everything random; the weights' initial values are the caller's.
@@ -44,7 +50,11 @@ class TrainConfig:
     label_smoothing: float = 0.0
     paths_per_step: int = 4
     distill: bool = True
+    with_largest: bool = False
+    with_smallest: bool = False
     sampler: str = "sandwich"
+    sampler_options: dict[str, Any] = field(default_factory=dict)
+    phases: tuple[Phase, ...] = ()
     frozen_epochs: int = 2
     seed: int = 0
     threads: int | None = None
@@ -69,6 +79,51 @@ class TrainConfig:
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(f"train.{name} is not known", got=value, fix=near(value, known))
+
+        shares = [phase.share for phase in self.phases]
+        if shares and not (min(shares) > 0 and abs(math.fsum(shares) - 1) < 1e-6):
+            raise ConfigError(
+                "the shares of train.phases are not a whole",
+                expected="each above 0, together 1",
+                got=shares,
+            )
+        for recipe in self._recipes():
+            if recipe.paths_per_step < 1:
+                raise ConfigError(
+                    "train.phases: paths_per_step is out of range", got=recipe.paths_per_step
+                )
+            if recipe.sampler not in SAMPLERS:
+                raise ConfigError(
+                    "train.phases: sampler is not known",
+                    got=recipe.sampler,
+                    fix=near(recipe.sampler, tuple(SAMPLERS)),
+                )
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the steps do, where no phase says otherwise."""
+        return self._recipe(Phase(share=1.0))
+
+    def recipes(self, steps: int) -> list[tuple[int, Recipe]]:
+        """First step and recipe of each phase of a training of `steps` steps."""
+        ends = [
+            round(steps * math.fsum(p.share for p in self.phases[: i + 1]))
+            for i in range(len(self.phases))
+        ]
+        return list(zip([0, *ends], self._recipes(), strict=False))
+
+    def _recipes(self) -> list[Recipe]:
+        return [self._recipe(phase) for phase in self.phases or (Phase(share=1.0),)]
+
+    def _recipe(self, phase: Phase) -> Recipe:
+        names = ("paths_per_step", "distill", "with_largest", "with_smallest", "sampler")
+        settings: dict[str, Any] = {
+            name: getattr(self if getattr(phase, name) is None else phase, name) for name in names
+        }
+        options = phase.sampler_options
+        if options is None:  # those of the whole training belong to its own sampler
+            options = self.sampler_options if settings["sampler"] == self.sampler else {}
+        return Recipe(**settings, sampler_options=options)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, from 0, of `steps`."""

@@ -25,7 +25,12 @@ class StepRecord:
         largest, smallest: loss of that path on the first process, NaN where it was not drawn.
         learning_rate: of this step.
         seconds: the whole step.
-        overhead_seconds: of it, drawing paths and keeping books.
+        overhead_seconds: of it, drawing paths and keeping books, trials included.
+        trial_seconds: of that, forward passes that only tried paths (adaptive samplers).
+        macs: multiply-accumulates of one forward pass of all paths that were trained, for one
+            example, on the first process; forward and backward together take about three times
+            as many.
+        trial_macs: likewise of the paths that were only tried: forward passes alone.
     """
 
     step: int
@@ -35,6 +40,9 @@ class StepRecord:
     learning_rate: float
     seconds: float
     overhead_seconds: float
+    trial_seconds: float
+    macs: float
+    trial_macs: float
 
 
 @dataclass
@@ -64,8 +72,16 @@ class History:
         spent = math.fsum(record.overhead_seconds for record in self.steps)
         return spent / self.seconds if self.steps else 0.0
 
+    @property
+    def macs(self) -> float:
+        """Compute so far, in multiply-accumulates for one example of each step's batch.
+
+        A backward pass counts as two forward passes: three times ``macs`` plus ``trial_macs``.
+        """
+        return math.fsum(3 * record.macs + record.trial_macs for record in self.steps)
+
     def to_tensor(self) -> Tensor:
-        """(steps, 7) float64: a checkpoint holds tensors, not objects."""
+        """(steps, 10) float64: a checkpoint holds tensors, not objects."""
         rows = [astuple(record) for record in self.steps]
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1)
 

@@ -12,12 +12,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tipsc.dtmc.samplers import Sampler
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError, TrainingError
-from tipsc.paths import Path
 from tipsc.train import checkpoint as checkpoints
 from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import Checkpoint
@@ -25,7 +23,10 @@ from tipsc.train.config import TrainConfig
 from tipsc.train.data import Batch, Batches, Data, Shuffled, placed
 from tipsc.train.distributed import Group, group
 from tipsc.train.history import History, StepRecord
-from tipsc.train.samplers import sampler as named_sampler
+from tipsc.train.macs import mac_counter
+from tipsc.train.passes import Trial, train_paths
+from tipsc.train.phases import Plan
+from tipsc.train.samplers import Adaptive
 from tipsc.train.scales import share_scales
 
 HISTORY_FILE = "history.jsonl"
@@ -42,7 +43,7 @@ def train(
     supernet: Supernet,
     data: Data | Batches,
     config: TrainConfig,
-    sampler: Sampler | None = None,
+    sampler: Sampler | Adaptive | None = None,
     *,
     folder: FilePath,
     progress: Progress | None = None,
@@ -53,10 +54,12 @@ def train(
     the largest path learns the labels and the others learn its outputs. Each step's chance
     depends on the seed and its number alone, so that a training that was killed at any time and
     started again ends with the same weights (the same bits, with the same number of threads).
-    Under ``torchrun`` each process draws its own paths and has its own part of the data.
+    Under ``torchrun`` each process draws its own paths and has its own part of the data. An
+    adaptive sampler then learns in each process from that process's losses alone, and only the
+    first one's state is kept: after a resumption all processes go on from it.
 
     Args:
-        sampler: which paths a step runs; by default the one that the configuration names.
+        sampler: stands in for the one that the configuration names.
         folder: for checkpoint and history; made if it is missing.
 
     Returns:
@@ -74,7 +77,7 @@ def train(
             supernet,
             batches,
             config,
-            sampler or named_sampler(config.sampler, supernet, config.seed),
+            sampler,
             FilePath(folder),
             ranks,
             {"train": data.train.fingerprint} if isinstance(data, Data) else {},
@@ -93,13 +96,13 @@ class _Run:
         supernet: Supernet,
         batches: Batches,
         config: TrainConfig,
-        sampler: Sampler,
+        sampler: Sampler | Adaptive | None,
         folder: FilePath,
         ranks: Group,
         data_identity: Mapping[str, str],
     ) -> None:
         self.supernet, self.batches, self.config = supernet, batches, config
-        self.sampler, self.folder, self.ranks = sampler, folder, ranks
+        self.folder, self.ranks = folder, ranks
         self.device = next(supernet.parameters()).device
         self.parameters = [p for p in supernet.parameters() if p.requires_grad]
         self.optimizer = _optimizer(self.parameters, config)
@@ -108,6 +111,9 @@ class _Run:
         self.history = History()
         self.epoch_steps = batches.steps_per_epoch
         self.total = config.epochs * self.epoch_steps
+        recipes = config.recipes(self.total)
+        self.plan = Plan(recipes, supernet, config.seed, sampler, config.recipe.key)
+        self.macs = mac_counter(supernet)
         self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps
 
     def to_end(self, progress: Progress | None) -> History:
@@ -149,18 +155,27 @@ class _Run:
                 )
 
     def _step(self, step: int, batch: Batch, fetched: float) -> None:
+        inputs, targets = placed(batch[0], self.device), batch[1].to(self.device)
         drawing = time.perf_counter()
         rank, seed = self.ranks.rank, self.config.seed
         torch.manual_seed(seed_of("torch", seed, step, rank))  # for dropout
-        paths = self._draw(random.Random(seed_of("paths", seed, step, rank)))
+        trial = Trial(self.supernet, inputs, targets)
+        generator = random.Random(seed_of("paths", seed, step, rank))
+        paths = self.plan.draw(step, generator, trial)
         rate = self.config.rate(step, self.total)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         computing = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        inputs, targets = placed(batch[0], self.device), batch[1].to(self.device)
-        losses = self._losses(inputs, targets, paths)
-        mean = math.fsum(loss for _, loss in losses) / len(losses)
+        losses = train_paths(
+            self.supernet,
+            inputs,
+            targets,
+            paths,
+            distill=self.plan.recipe(step).distill,
+            label_smoothing=self.config.label_smoothing,
+        )
+        mean = math.fsum(loss.trained for loss in losses) / len(losses)
         mean = self.ranks.average(self.parameters, mean)
         if not math.isfinite(mean):
             raise TrainingError(
@@ -170,8 +185,11 @@ class _Run:
             )
         self.optimizer.step()
         booking = time.perf_counter()
-        by_path = dict(losses)
+        self.plan.observe(step, [(loss.path, loss.labels) for loss in losses])
+        by_path = {loss.path: loss.trained for loss in losses}
         space = self.supernet.space
+        macs = math.fsum(self.macs(path) for path in paths)
+        trial_macs = math.fsum(self.macs(path) for path in trial.ran)
         end = time.perf_counter()
         self.history.steps.append(
             StepRecord(
@@ -182,35 +200,11 @@ class _Run:
                 learning_rate=rate,
                 seconds=end - fetched,
                 overhead_seconds=computing - drawing + end - booking,
+                trial_seconds=trial.seconds,
+                macs=macs,
+                trial_macs=trial_macs,
             )
         )
-
-    def _draw(self, generator: random.Random) -> list[Path]:
-        """The step's paths; the teacher first."""
-        paths = self.sampler.draw(generator, self.config.paths_per_step)
-        if not self.config.distill:
-            return paths
-        largest = self.supernet.space.largest
-        return [largest, *(path for path in paths if path != largest)]
-
-    def _losses(
-        self, inputs: Tensor, targets: Tensor, paths: list[Path]
-    ) -> list[tuple[Path, float]]:
-        """Runs each path forward and backward; its loss."""
-        teacher: Tensor | None = None
-        losses = []
-        for path in paths:
-            output = self.supernet(inputs, path)
-            if teacher is None:
-                smoothing = self.config.label_smoothing
-                loss = F.cross_entropy(output, targets, label_smoothing=smoothing)
-                if self.config.distill:
-                    teacher = output.detach().softmax(-1)
-            else:
-                loss = F.cross_entropy(output, teacher)
-            (loss / len(paths)).backward()
-            losses.append((path, loss.item()))
-        return losses
 
     def _share_scales(self) -> None:
         if self.ranks.rank == 0:
@@ -238,6 +232,7 @@ class _Run:
         self.supernet.load_state_dict(dict(found.model))
         self.optimizer.load_state_dict(dict(found.optimizer))
         self.history = History.from_tensor(found.history)
+        self.plan.load_state(found.samplers, where)
 
     def _save(self) -> None:
         if self.ranks.rank == 0:
@@ -247,6 +242,7 @@ class _Run:
                 self.supernet.state_dict(),
                 self.optimizer.state_dict(),
                 self.history.to_tensor(),
+                self.plan.state(),
             )
             checkpoints.write_whole(self.folder / checkpoints.FILE, state.to_bytes())
             checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())
