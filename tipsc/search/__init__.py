@@ -1,0 +1,1 @@
+from tipsc.search.choose import Candidate, Selection, area, choose, pareto_front
