@@ -27,7 +27,7 @@ from tipsc.search.limits import ROUNDING, Limit, excess
 ENUMERATED = 10_000
 """A space with at most so many paths is enumerated."""
 
-MOST_LISTED = 2000
+MOST_LISTED = 300
 """Paths that are listed at the best prices before the search for still better ones is given up."""
 
 _CUTS = 60
