@@ -264,7 +264,9 @@ class _Search:
         expected = dict(zip(paths, self._expected(paths, surrogate), strict=True))
         costs = dict(zip(paths, self.cost.of_many(paths).tolist(), strict=True))
         ordered = sorted(paths, key=lambda path: (-expected[path], path.id))
-        for left, budget in zip(range(len(self.budgets), 0, -1), reversed(self.budgets), strict=True):
+        for left, budget in zip(
+            range(len(self.budgets), 0, -1), reversed(self.budgets), strict=True
+        ):
             fitting = [path for path in ordered if costs[path] <= budget * (1.0 + ROUNDING)]
             fitting = fitting or self.space.best(utility, self._under(budget), 2)
             new = [path for path in fitting if path not in chosen][: math.ceil(rest / left)]
@@ -284,16 +286,20 @@ class _Search:
             return None
         accuracies, used = zip(*self.known.values(), strict=True)
         images = [rung.validation for rung in used]
-        return Surrogate.fit(self.cost.space, list(self.known), accuracies, images, prior=self.prior)
+        return Surrogate.fit(
+            self.cost.space, list(self.known), accuracies, images, prior=self.prior
+        )
 
     def _found(self, paths: Sequence[Path]) -> Found:
         surrogate = self._surrogate()
         finalists = [
             Finalist(path, cost, self.known[path][0], expected)
             for path, cost, expected in zip(
-                paths, self.cost.of_many(paths).tolist(), self._expected(paths, surrogate), strict=True
+                paths,
+                self.cost.of_many(paths).tolist(),
+                self._expected(paths, surrogate),
+                strict=True,
             )
         ]
         finalists.sort(key=lambda f: (f.cost, f.path.id))
         return Found(tuple(finalists), len(self.known), self.images, surrogate)
-
