@@ -74,7 +74,9 @@ class Unrolled:
     def best(self, utility: Additive, limits: Sequence[Limit], k: int) -> list[Path]:
         """The `k` best paths within the limits, best first, as far as the listing finds them."""
         dag, worth = self.graph.dag, self.graph.edge_values(utility)
-        costs = np.array([self._relative(limit) for limit in limits]).reshape(len(limits), -1)
+        costs = np.array([self._relative(limit) for limit in limits]).reshape(
+            len(limits), len(worth)
+        )
         prices = self._prices(worth, costs)
         bound = float(prices.sum())  # what keeping every limit exactly would give back
         found: list[tuple[float, int, tuple[int, ...]]] = []

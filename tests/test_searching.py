@@ -1,0 +1,134 @@
+"""The search on a small real supernet, profiled on this machine."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tipsc.candidates import draw_spread
+from tipsc.config import Build, Limits
+from tipsc.elastic import CostModel, Supernet, additive_totals, family
+from tipsc.errors import BudgetError
+from tipsc.profile import Profile
+from tipsc.profile.features import path_features
+from tipsc.profiling import Bench, latency_cost, predictor_of, profile_paths
+from tipsc.searching import check_engine, load_records, save_records, search_paths
+from tipsc.target import load_target
+from tipsc.train import Data, Split
+
+
+def silent(done: float, total: float, note: str = "") -> None:
+    """A progress that nobody sees."""
+
+
+@pytest.fixture(scope="module")
+def supernet() -> Supernet:
+    torch.manual_seed(0)
+    stages = [{"channels": 8, "depths": [1, 2], "expansions": [1, 2, 4]}] * 2
+    return family(
+        "mobilenet", classes=4, input_shape=[1, 8, 8], stem=8, stages=stages, head=8
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    images, labels = torch.randn(240, 1, 8, 8), torch.arange(240) % 4
+    parts = [Split(images[i : i + 80], labels[i : i + 80]) for i in (0, 80, 160)]
+    return Data(*parts, classes=tuple("abcd"))
+
+
+@pytest.fixture(scope="module")
+def profile(supernet: Supernet, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    target = load_target("host")
+    quick = target.measure.model_copy(
+        update={"warm_up_ms": 0.0, "rounds": 4, "batch_ms": 0.5, "pin": "none"}
+    )
+    target = target.model_copy(update={"measure": quick})
+    bench = Bench("tiny", target, "1.0", supernet, data.train.inputs[:8], seed=0)
+    macs = additive_totals(supernet)["macs"]
+    pool = draw_spread(supernet.space, macs, 40, random.Random(0))
+    file = tmp_path_factory.mktemp("profile") / "engine.tipsc"
+    return profile_paths(bench, pool, 20, file, silent)
+
+
+def found(supernet: Supernet, data: Data, profile: Profile, **settings: Any):
+    sizes = {"paths": 3, "evaluations": 10, "calibration_images": 64, **settings}
+    totals = additive_totals(supernet)
+    return search_paths(supernet, data, profile, totals, Build(**sizes), 0, silent)
+
+
+def test_paths_are_drawn_evenly_over_their_macs_with_the_extremes(supernet: Supernet) -> None:
+    space, macs = supernet.space, additive_totals(supernet)["macs"]
+    drawn = draw_spread(space, macs, 12, random.Random(0))
+    assert len(set(drawn)) == 12 and {space.smallest, space.largest} <= set(drawn)
+    assert drawn == draw_spread(space, macs, 12, random.Random(0))
+    everything = draw_spread(space, macs, space.size, random.Random(0))
+    assert set(everything) == set(space.enumerate())
+
+
+def test_the_chain_is_folded_with_what_the_predictor_says(
+    supernet: Supernet, profile: Profile
+) -> None:
+    predictor, space = predictor_of(profile, supernet), supernet.space
+    cost = latency_cost(predictor, space, additive_totals(supernet))
+    paths = [space.sample(random.Random(seed)) for seed in range(20)]
+    predicted = predictor.predict([p.values for p in paths], path_features(supernet, paths))
+    assert cost.of_many(paths) == pytest.approx(predicted.mean, rel=1e-9)
+
+
+def test_candidates_are_evaluated_in_full_and_have_a_latency(
+    supernet: Supernet, data: Data, profile: Profile, tmp_path: Path
+) -> None:
+    candidates, records = found(supernet, data, profile)
+    assert len(candidates) >= 3
+    assert [c.path.id for c in candidates] == [r.id for r in records]
+    measured = {path.id: path.latency.p50_ms for path in profile.paths}
+    for candidate, record in zip(candidates, records, strict=True):
+        assert candidate.statistics.mean and 0 <= candidate.accuracy <= 1
+        assert record.measured == (record.id in measured)
+        assert record.latency_ms == measured.get(record.id, record.latency_ms) > 0
+    again, _ = found(supernet, data, profile)
+    assert [c.path for c in again] == [c.path for c in candidates]
+    save_records(tmp_path, records)
+    assert list(load_records(tmp_path).values()) == records
+
+
+def test_limits_of_bytes_hold_for_every_candidate(
+    supernet: Supernet, data: Data, profile: Profile
+) -> None:
+    costs, space = CostModel(supernet), supernet.space
+    small, large = (4 * costs.of(path).parameters for path in (space.smallest, space.largest))
+    most = (small + large) / 2
+    candidates, _ = found(supernet, data, profile, limits={"file_bytes": most})
+    assert candidates and all(4 * c.parameters <= most for c in candidates)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"memory_bytes": 100.0}, "memory_bytes at most 100.*comes nearest.*memory_bytes"),
+        ({"latency_ms": 1e-6}, "latency_ms at most .*comes nearest.*latency_ms"),
+        ({"accuracy": 1.0}, r"accuracy at least 100\.00%.*comes nearest.*accuracy"),
+    ],
+)
+def test_what_no_path_keeps_is_refused_with_the_nearest_miss(
+    supernet: Supernet, data: Data, profile: Profile, limits: dict[str, float], says: str
+) -> None:
+    with pytest.raises(BudgetError, match=says) as raised:
+        found(supernet, data, profile, limits=limits)
+    assert str(raised.value).count("no path keeps all limits") == 1
+
+
+def test_a_finished_engine_is_held_against_its_limits(tmp_path: Path) -> None:
+    file = tmp_path / "a.tipsc"
+    file.write_bytes(bytes(1000))
+    latencies = {"fast": 1.0, "slow": 3.0}
+    check_engine(Limits(file_bytes=1000, latency_ms=3.0), file, latencies)
+    with pytest.raises(BudgetError, match=r"at most 999 bytes, got 1,000"):
+        check_engine(Limits(file_bytes=999), file, latencies)
+    with pytest.raises(BudgetError, match="path slow is slower"):
+        check_engine(Limits(latency_ms=2.9), file, latencies)
