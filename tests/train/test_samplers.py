@@ -12,8 +12,9 @@ from digits import make as make_supernet
 from scipy.stats import chisquare, kstest
 from spaces import blocks, cost, loss
 
+from tipsc.dtmc.mixture import FoldedMixture
 from tipsc.dtmc.tips import Tips
-from tipsc.elastic import CostModel
+from tipsc.elastic import CostModel, family
 from tipsc.errors import ConfigError
 from tipsc.paths import Path, SearchSpace
 from tipsc.train import SAMPLERS, Adaptive, sampler
@@ -160,13 +161,17 @@ def test_folded_draws_more_of_what_lowers_the_loss_at_equal_cost() -> None:
     assert drawn(again) == after
 
 
-def test_macs_as_a_sum_are_exact() -> None:
-    from tipsc.train.macs import mac_sum
-
-    supernet = make_supernet()
-    paths = list(supernet.space.enumerate())
+def test_folded_takes_supernets_whose_choices_cost_together() -> None:
+    """A kernel runs over a width: their MACs are a product, no sum over choices."""
+    stages = [{"channels": 8, "depths": (1, 2), "expansions": (2, 3), "kernels": (3, 5)}]
+    supernet = family("mobilenet", classes=3, input_shape=(1, 8, 8), stem=4, stages=stages, head=8)
+    mixture = sampler("folded", supernet)
+    assert isinstance(mixture, FoldedMixture)
     count = mac_counter(supernet)
-    assert mac_sum(supernet).of_many(paths).tolist() == [count(path) for path in paths]
+    assert mixture.chains[0].cost_range == (
+        count(supernet.space.smallest),
+        count(supernet.space.largest),
+    )
 
 
 def test_degree_draws_by_the_exponential_of_plain_degree() -> None:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from functools import cache
 
 from tipsc.elastic import CostModel, Supernet
-from tipsc.errors import DataError
-from tipsc.factors import Additive, unary
 from tipsc.paths import Path
 
 _CHECKED = 4
@@ -28,25 +26,6 @@ def mac_counter(supernet: Supernet) -> Count:
         return base + sum(effects[item] for item in path.items)
 
     return fast if _agree(supernet, fast, trace) else trace
-
-
-def mac_sum(supernet: Supernet) -> Additive:
-    """MACs for one example as a sum over the options of a path, as the cost-folded chain needs it.
-
-    Raises:
-        DataError: in this supernet they are no such sum.
-    """
-    trace, space = _tracer(supernet), supernet.space
-    effects = _effects(supernet, trace)
-    tables = {c.name: [effects[c.name, option] for option in c.options] for c in space.choices}
-    result = unary(space, tables) + trace(space.smallest)
-    if not _agree(supernet, result.of, trace):
-        raise DataError(
-            "the MACs of this supernet are no sum over its choices",
-            where=type(supernet).__name__,
-            fix="give costs as a tipsc.factors.Additive whose factors couple choices",
-        )
-    return result
 
 
 def _tracer(supernet: Supernet) -> Count:

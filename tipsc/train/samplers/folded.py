@@ -16,12 +16,11 @@ import numpy as np
 from torch import Tensor
 
 from tipsc.dtmc.mixture import FoldedMixture, Spread
-from tipsc.elastic import CostModel, Supernet
+from tipsc.elastic import CostModel, Supernet, additive_totals
 from tipsc.errors import ConfigError
 from tipsc.factors import Additive
 from tipsc.paths import Path
 from tipsc.train.chance import seed_of
-from tipsc.train.macs import mac_sum
 from tipsc.train.samplers.interface import Adaptive, Losses, Probe
 from tipsc.train.utility import Utility
 
@@ -96,7 +95,7 @@ def make(
         tas: the published scores are the utility's prior.
         every: steps between foldings of the utility.
     """
-    costs = (mac_sum(supernet),)
+    costs = (additive_totals(supernet)["macs"],)
     mixture = FoldedMixture.of(costs, spread=Spread(budgets, spacing), eta=eta)
     if eta == 0:
         return mixture
