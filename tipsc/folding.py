@@ -1,9 +1,9 @@
 """What a path costs, as the sum of factors that the cost-folded chain carries.
 
 A profile gives it through its predictor, whose additive part is exact in the chain; MACs stand in
-where nothing was measured. The totals of a supernet (:func:`~tipsc.elastic.factors.additive_totals`)
-are traced once; after that folding another profile is a fit to about fifty numbers, far below a
-second, so that a device that was measured again needs no new training.
+where nothing was measured. The totals of a supernet are traced once
+(:func:`~tipsc.elastic.factors.additive_totals`). Folding another profile after that is a fit to
+about fifty numbers, so that a device that was measured again needs no new training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tipsc.elastic import Supernet
 from tipsc.elastic.factors import additive_totals
 from tipsc.errors import ProfileError
 from tipsc.factors import Additive, linear_cost
-from tipsc.paths import SearchSpace
+from tipsc.paths import Choice, SearchSpace
 from tipsc.profile import Predictor, Profile, fit
 from tipsc.profile.features import FEATURES
 
@@ -44,16 +44,17 @@ def cost_of_profile(
     check_space(profile, supernet.space)
     totals = additive_totals(supernet) if totals is None else totals
     model = predictor_of_profile(profile, totals).additive()
-    names = [choice.name for choice in supernet.space.choices]
+    choices = supernet.space.choices
     return linear_cost(
         supernet.space,
         constant=model.constant,
         totals=[totals[name] for name in FEATURES],
         weights=model.weights.tolist(),
         effects={
-            (name, option): effect
-            for name, options in zip(names, model.effects, strict=True)
-            for option, effect in options.items()
+            (choice.name, option): effect
+            for choice, effects in zip(choices, model.effects, strict=True)
+            for option, effect in effects.items()
+            if option in choice.options  # choices that are counted together share more of them
         },
     )
 
@@ -81,8 +82,11 @@ def predictor_of_profile(profile: Profile, totals: Totals) -> Predictor:
     )
 
 
-def check_space(profile: Profile, space: SearchSpace) -> None:
+def check_space(profile: Profile, space: SearchSpace, *, where: str | None = None) -> None:
     """Refuse a profile of another search space.
+
+    Args:
+        where: its file, for the message.
 
     Raises:
         ProfileError: it names the first choice that differs.
@@ -92,13 +96,18 @@ def check_space(profile: Profile, space: SearchSpace) -> None:
         return
     pairs = zip(space.choices, measured, strict=False)
     expected, got = next(
-        ((str(wanted), str(found)) for wanted, found in pairs if wanted != found),
+        ((_text(wanted), _text(found)) for wanted, found in pairs if wanted != found),
         (f"{len(space.choices)} choices", f"{len(measured)} choices"),
     )
     raise ProfileError(
         "this profile was measured for another search space",
-        where=f"profile of {profile.target}",
+        where=where or f"profile of {profile.target}",
         expected=expected,
         got=got,
         fix="give a profile of this model, or measure it with tipsc profile",
     )
+
+
+def _text(choice: Choice) -> str:
+    gate = "" if choice.gate is None else f" while {choice.gate} >= {choice.gate_from}"
+    return f"choice {choice.name} of {list(choice.options)}{gate}"

@@ -12,6 +12,8 @@ from functools import cached_property
 
 from tipsc.paths import Path
 
+SAME = 1e-6  # probabilities that differ by less do so by rounding
+
 
 @dataclass(frozen=True)
 class FeatureMapScore:
@@ -151,6 +153,19 @@ class TopPaths:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A feature map that costs move, and how many others come and go with it.
+
+    Attributes:
+        difference: of the probability that a drawn path computes it.
+    """
+
+    feature_map: FeatureMapScore
+    alike: int
+    difference: float
+
+
+@dataclass(frozen=True)
 class Scores:
     """Everything.
 
@@ -186,12 +201,18 @@ class Scores:
         return tuple(sorted(self.feature_maps, key=lambda entry: -entry.tas))
 
     @cached_property
-    def moved(self) -> tuple[FeatureMapScore, ...]:
-        """Feature maps by falling difference of cost-folded TAS, between the devices or from price
-        0; those that do not differ are left out."""
-        gaps = {entry.name: abs(self._gap(entry)) for entry in self.feature_maps}
-        ordered = sorted(self.feature_maps, key=lambda entry: -gaps[entry.name])
-        return tuple(entry for entry in ordered if gaps[entry.name] > 1e-9)
+    def moved(self) -> tuple[Moved, ...]:
+        """Feature maps by falling difference, between the devices or from price 0, of the
+        probability that a path computes them; those that do not differ are left out."""
+        found: dict[tuple[float, ...], list[FeatureMapScore]] = {}
+        for entry in self.feature_maps:
+            found.setdefault(tuple(round(p, 9) for p in self._visits(entry)), []).append(entry)
+        moved = [
+            Moved(alike[0], len(alike) - 1, difference)
+            for visits, alike in found.items()
+            if (difference := abs(visits[0] - visits[1])) > SAME
+        ]
+        return tuple(sorted(moved, key=lambda entry: -entry.difference))
 
     @cached_property
     def kinds(self) -> dict[str, float]:
@@ -214,6 +235,17 @@ class Scores:
         """The budgets of :attr:`top`, as shares of the range."""
         return tuple(dict.fromkeys(top.share for top in self.top))
 
-    def _gap(self, entry: FeatureMapScore) -> float:
-        values = list(entry.folded.values())
-        return values[0] - values[1] if len(values) == 2 else values[0] - entry.unpriced
+    @cached_property
+    def _highest(self) -> tuple[float, ...]:
+        """Of each column of :func:`_columns`; that of the input, which every path computes."""
+        columns = zip(*map(_columns, self.feature_maps), strict=True)
+        return tuple(max(column) for column in columns)
+
+    def _visits(self, entry: FeatureMapScore) -> tuple[float, ...]:
+        pairs = zip(_columns(entry), self._highest, strict=True)
+        return tuple(score / highest for score, highest in pairs)
+
+
+def _columns(entry: FeatureMapScore) -> tuple[float, ...]:
+    """What is compared: both devices, or the only one and price 0."""
+    return (*entry.folded.values(), entry.unpriced)[:2]

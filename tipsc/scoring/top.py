@@ -8,6 +8,8 @@ from tipsc.paths import Path
 
 HALVINGS = 40
 POOL = 64
+STEPS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.8, 3.0, 10.0)
+"""Above the price that just fits, where most of the best paths there are still too dear."""
 
 
 def top_paths(
@@ -39,7 +41,9 @@ def top_paths(
             middle = (low + high) / 2.0
             low, high = (low, middle) if fits(middle) else (middle, high)
     pool: dict[str, Path] = {}
-    for price in dict.fromkeys((low, high)):
+    for price in dict.fromkeys((low, *(high * step for step in STEPS))):
+        if price > high and len(pool) >= count:
+            break
         for _, walk in best_walks(graph.dag, values - price * costs, POOL):
             if float(costs[list(walk)].sum()) <= budget + slack:
                 path = graph.path(walk)
