@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from tipsc.scoring.data import ChoiceScore
 
 WIDTH = 320.0
-BAR = 9.0
+BAR, GAP = 9.0, 4.0
 _LEFT, _RIGHT, _TOP = 40.0, 40.0, 30.0
 
 
 def marginals(choice: ChoiceScore) -> Html:
     """Shares of the options where the choice is active; a line across marks price 0."""
-    group = BAR * len(choice.devices) + 3.0 * (len(choice.devices) - 1)
+    group = BAR * len(choice.devices) + GAP * (len(choice.devices) - 1)
     full = WIDTH - _LEFT - _RIGHT
     parts: list[Html] = []
     y = _TOP
     for option, flat in choice.unpriced.shares.items():
         parts.append(text(_LEFT - 7, y + group / 2 + 4, str(option), anchor="end", kind="tick"))
         for number, (name, shares) in enumerate(choice.devices.items()):
-            top, share = y + number * (BAR + 3.0), shares.shares[option]
+            top, share = y + number * (BAR + GAP), shares.shares[option]
             parts.append(
                 shape(
                     "rect",
@@ -36,7 +36,7 @@ def marginals(choice: ChoiceScore) -> Html:
                 )
             )  # fmt: skip
             label = f"{100 * share:.0f} %"
-            parts.append(text(_LEFT + full * share + 6, top + BAR, label, kind="tick"))
+            parts.append(text(WIDTH, top + BAR, label, anchor="end", kind="tick"))
         parts.append(line(_LEFT + full * flat, y - 2, _LEFT + full * flat, y + group + 2, "flat"))
         y += group + 11.0
     title = text(0.0, 13.0, shortened(choice.name, int((WIDTH - 60) / LETTER)), kind="name")

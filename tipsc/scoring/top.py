@@ -8,8 +8,8 @@ from tipsc.paths import Path
 
 HALVINGS = 40
 POOL = 64
-STEPS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.8, 3.0, 10.0)
-"""Above the price that just fits, where most of the best paths there are still too dear."""
+STEPS = 24
+SMALL = 1e-3
 
 
 def top_paths(
@@ -32,20 +32,30 @@ def top_paths(
         _, walk = best_walk(graph.dag, values - price * costs)
         return float(costs[list(walk)].sum()) <= budget + slack
 
+    scale = float(abs(values).sum() / max(abs(costs).sum(), 1e-300)) or 1.0
     low, high = 0.0, 0.0
     if not fits(0.0):
-        high = float(abs(values).sum() / max(abs(costs).sum(), 1e-300)) or 1.0
+        high = scale
         while not fits(high) and high < 1e300:
             low, high = high, high * 8.0
         for _ in range(HALVINGS):
             middle = (low + high) / 2.0
             low, high = (low, middle) if fits(middle) else (middle, high)
     pool: dict[str, Path] = {}
-    for price in dict.fromkeys((low, *(high * step for step in STEPS))):
-        if price > high and len(pool) >= count:
-            break
+
+    def gather(price: float) -> None:
         for _, walk in best_walks(graph.dag, values - price * costs, POOL):
             if float(costs[list(walk)].sum()) <= budget + slack:
                 path = graph.path(walk)
                 pool[path.id] = path
+
+    gather(low)
+    # Most of the best paths at the price that just fits may still be too dear, all of them where
+    # many have the same value; at a high enough price they are the cheapest ones.
+    price, step = high or SMALL * scale, 1.02
+    for _ in range(STEPS):
+        gather(price)
+        if len(pool) >= count:
+            break
+        price, step = price * step, min(step**2, 64.0)
     return sorted(pool.values(), key=lambda path: (-value.of(path), cost.of(path)))[:count]
