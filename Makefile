@@ -19,7 +19,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
-	$(BIN)/pip install --quiet 'seglearn==1.2.5'
+	$(BIN)/pip install --quiet 'seglearn==1.2.5' pandas
 	$(BIN)/tipsc build examples/watch_motion --target host
 
 benchmarks: $(INSTALLED)  ## the figures in the README; takes about ten minutes

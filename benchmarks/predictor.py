@@ -6,19 +6,27 @@ each of the cell's six edges (0 none, 1 skip, 2 conv 1x1, 3 conv 3x3, 4 pool 3x3
 array (15625,) a device. Dropped: cells that do not connect input and output, and values below a
 tenth of a device's median, which are faults of the measurement.
 
-For each device and draw, n cells are measured (60 % D-optimal, 40 % random) and all others are
-predicted. Beside the model stand a constant (the median of the measured cells) and ridge
-regression on the one-hot operations alone, its strength by leave-one-out.
+For each device and draw, n cells are measured (60 % D-optimal, 40 % random; with ``--random`` all
+at random) and all others are predicted: from the operations alone, and with totals of the cell as
+features. Beside both stand a constant (the median of the measured cells) and ridge regression on
+the one-hot operations, its strength by leave-one-out.
 
     python benchmarks/predictor.py --data nasbench201-latency.npz [--json FILE]
+    python benchmarks/predictor.py --host [--json FILE]
+
+``--host`` measures paths of a real engine on this machine instead: see predictor_host.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +34,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from tipsc.profile import choose_measured, fit
+from tipsc.profile import choose_measured, fit, read_system
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -94,32 +102,37 @@ def shares(predicted: Array, measured: Array) -> dict[str, float]:
     return {f"within_{p}_pct": float((error <= p / 100).mean()) for p in (5, 10)}
 
 
-def one_draw(cells: Ints, features: Array, latencies: Array, n: int, seed: int) -> dict[str, float]:
+def one_draw(
+    cells: Ints, features: Array, latencies: Array, n: int, seed: int, optimal: bool
+) -> dict[str, float]:
     """Figures of one device and draw, as shares of the cells that were not measured."""
-    chosen = list(choose_measured(cells, n, features=features, seed=seed))
+    chosen = list(choose_measured(cells, n, seed=seed, n_optimal=None if optimal else 0))
     rest = np.setdiff1d(np.arange(len(cells)), chosen)
     measured, truth = latencies[chosen], latencies[rest]
-    begin = time.perf_counter()
-    predictor = fit(cells[chosen], measured, features=features[chosen])
-    seconds = time.perf_counter() - begin
-    mean, low, high = predictor.predict(cells[rest], features[rest])
-    constant = np.full(len(rest), np.median(measured))
-    result = {
-        **shares(mean, truth),
-        "coverage_95": float(((truth >= low) & (truth <= high)).mean()),
-        "interval_width": float(np.median((high - low) / truth)),
-        "outliers": float(len(predictor.outliers)),
-        "fit_s": seconds,
-    }
+    result: dict[str, float] = {}
+    for name, totals in (("", None), ("features_", features)):
+        known, wanted = (None, None) if totals is None else (totals[chosen], totals[rest])
+        begin = time.perf_counter()
+        predictor = fit(cells[chosen], measured, features=known)
+        seconds = time.perf_counter() - begin
+        mean, low, high = predictor.predict(cells[rest], wanted)
+        figures = {
+            **shares(mean, truth),
+            "coverage_95": float(((truth >= low) & (truth <= high)).mean()),
+            "interval_width": float(np.median((high - low) / truth)),
+            "outliers": float(len(predictor.outliers)),
+            "fit_s": seconds,
+        }
+        result |= {name + key: value for key, value in figures.items()}
     for name, predicted in (
         ("ridge", ridge(cells[chosen], measured)(cells[rest])),
-        ("constant", constant),
+        ("constant", np.full(len(rest), np.median(measured))),
     ):
         result |= {f"{name}_{key}": value for key, value in shares(predicted, truth).items()}
     return result
 
 
-def run(data: Path, n: int, draws: int, first_seed: int) -> dict[str, dict[str, float]]:
+def run(data: Path, n: int, seeds: Sequence[int], optimal: bool) -> dict[str, dict[str, float]]:
     """Means over the draws, by device."""
     with np.load(data, allow_pickle=False) as arrays:
         cells = arrays["architectures"].astype(np.int64)
@@ -130,8 +143,7 @@ def run(data: Path, n: int, draws: int, first_seed: int) -> dict[str, dict[str, 
     for device, table in tables.items():
         keep = np.flatnonzero(connected & (table > FAULTY_BELOW * np.median(table)))
         figures = [
-            one_draw(cells[keep], features[keep], table[keep], n, seed)
-            for seed in range(first_seed, first_seed + draws)
+            one_draw(cells[keep], features[keep], table[keep], n, seed, optimal) for seed in seeds
         ]
         results[device] = {
             "cells": float(len(keep)),
@@ -143,12 +155,12 @@ def run(data: Path, n: int, draws: int, first_seed: int) -> dict[str, dict[str, 
 def table_of(results: dict[str, dict[str, float]], title: str) -> Table:
     table = Table(title=title)
     table.add_column("device", no_wrap=True)
-    for head in ("within 5/10 %", "ridge", "constant", "coverage", "width", "fit ms"):
+    for head in ("within 5/10 %", "features", "ridge", "constant", "coverage", "width", "ms"):
         table.add_column(head, justify="right", no_wrap=True)
     for device, f in results.items():
         pairs = [
             f"{100 * f[p + 'within_5_pct']:.1f}/{100 * f[p + 'within_10_pct']:.1f}"
-            for p in ("", "ridge_", "constant_")
+            for p in ("", "features_", "ridge_", "constant_")
         ]
         table.add_row(
             device,
@@ -157,26 +169,59 @@ def table_of(results: dict[str, dict[str, float]], title: str) -> Table:
             f"{100 * f['interval_width']:.0f} %",
             f"{1e3 * f['fit_s']:.0f}",
         )
-    mean_coverage = np.mean([f["coverage_95"] for f in results.values()])
-    table.caption = f"mean coverage of the 95 % intervals: {100 * mean_coverage:.1f} %"
+    coverage, other = (
+        100 * np.mean([f[prefix + "coverage_95"] for f in results.values()])
+        for prefix in ("", "features_")
+    )
+    table.caption = (
+        f"mean coverage of the 95 % intervals: {coverage:.1f} %, with features {other:.1f} %"
+    )
     return table
+
+
+def machine() -> dict[str, str | None]:
+    return {
+        "cpu": read_system().cpu,
+        "cpus": str(os.cpu_count()),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "onnxruntime", "torch")},
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="the .npz file")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="the .npz file")
+    what.add_argument("--host", action="store_true", help="measure on this machine")
     parser.add_argument("--measured", type=int, default=50, help="cells measured a draw")
+    parser.add_argument("--random", action="store_true", help="draw all measured cells at random")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=20, help="of the measurement with --host")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
-    results = run(options.data, options.measured, options.draws, options.first_seed)
-    title = f"{options.measured} measured, the rest predicted; mean of {options.draws} draws, in %"
-    Console().print(table_of(results, title))
+    if options.host:
+        import predictor_host  # torch, and all that compiles
+
+        content = predictor_host.run(options.first_seed, options.rounds)
+        table = predictor_host.table_of(content)
+    else:
+        seeds = range(options.first_seed, options.first_seed + options.draws)
+        content = {"devices": run(options.data, options.measured, seeds, not options.random)}
+        title = (
+            f"{options.measured} measured, the rest predicted; mean of {options.draws} draws, in %"
+        )
+        table = table_of(content["devices"], title)
+    Console().print(table)
     if options.json:
-        settings = {key: getattr(options, key) for key in ("measured", "draws", "first_seed")}
-        text = json.dumps({"settings": settings, "devices": results}, indent=2)
+        command = " ".join(["python benchmarks/predictor.py", *map(_plain, sys.argv[1:])])
+        text = json.dumps({"command": command, "machine": machine(), **content}, indent=1)
         options.json.write_text(text + "\n")
+
+
+def _plain(argument: str) -> str:
+    """An argument without the folders of this machine."""
+    return Path(argument).name if "/" in argument else argument
 
 
 if __name__ == "__main__":

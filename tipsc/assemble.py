@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path as FilePath
@@ -95,13 +95,23 @@ def write(file: FilePath, manifest: Manifest, lowered: Lowered) -> None:
 
 
 def measure_engine(
-    file: FilePath, target: Target, example: torch.Tensor, seed: int, progress: Progress
+    file: FilePath,
+    target: Target,
+    example: torch.Tensor,
+    seed: int,
+    progress: Progress,
+    only: Collection[str] | None = None,
 ) -> tuple[Protocol, Samples]:
-    """Times of each path of an engine on this machine, and the target's protocol for it."""
+    """Times of each path of an engine on this machine, and the target's protocol for it.
+
+    Args:
+        only: ids of the paths to measure; all if not given.
+    """
     x = example.numpy()
     with Engine.open(file, threads=target.threads) as engine:
         context = engine.context()
         calls = {path.id: partial(context.run, x, path=path.id) for path in engine.paths}
+        calls = {name: call for name, call in calls.items() if only is None or name in only}
         protocol = Protocol.for_target(target, seed=seed)
         samples = collect(
             calls,

@@ -3,7 +3,8 @@
 train -> candidates -> profile -> choose -> engine -> report. Each stage is cached by everything
 that it depends on, so that a build that was killed resumes, and a build for another device
 trains nothing again. Candidates are measured inside a real engine, opened as an application opens
-it; what ships was therefore measured, not estimated.
+it; of many candidates some, and the others are predicted from them. What ships is measured again
+in the engine that ships: nothing in it is estimated.
 """
 
 from __future__ import annotations
@@ -40,7 +41,15 @@ from tipsc.config import Config, load_config, load_data, make_supernet
 from tipsc.elastic import Supernet, extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
-from tipsc.profile import Profile, make_profile, profile_file, read_system
+from tipsc.profile import Profile, profile_file, read_system
+from tipsc.profile.profile import VERSION as PROFILE_VERSION
+from tipsc.profiling import (
+    FEWEST_FITTED,
+    Bench,
+    check_profile,
+    draw_unmeasured,
+    profile_candidates,
+)
 from tipsc.progress import Reporter, Silent
 from tipsc.report import Report
 from tipsc.stages import Stage, Stages, only_one_build
@@ -49,7 +58,7 @@ from tipsc.train import Data, accuracy, calibrate, checkpoint, train
 
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
-CHOSEN = "chosen.json"
+CHOSEN, CHECK = "chosen.json", "check.json"
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Built:
         engine: the engine file.
         page: the HTML page.
         report: what is on it.
-        profile: latencies of all candidates.
+        profile: latencies of all candidates, measured or predicted.
         stages: in order, with their seconds.
     """
 
@@ -198,42 +207,65 @@ class Pipeline:
         return self._stage("candidates", inputs, work)
 
     def profile(self) -> Stage:
-        """The stage with the latency of each candidate on this machine."""
-        system, versions = read_system(), dict(backend(self.target.backend).check())
+        """The stage with the latency of each candidate on this machine: measured or predicted."""
+        versions = dict(backend(self.target.backend).check())
         inputs = {
             "candidates": self.candidates().key,
+            "measured": self.config.build.measured,
             "target": self.target.model_dump(mode="json"),
-            "cpu": system.cpu,
+            "cpu": read_system().cpu,
             "runtime": versions,
+            "format": PROFILE_VERSION,
         }
 
         def work(folder: FilePath) -> None:
-            supernet, progress = self.supernet, self._progress
-            candidates = self._load_candidates()
-            lowered = lower_candidates(supernet, candidates, progress)
-            manifest = make_manifest(
-                self.config.name, self.target, supernet, candidates, lowered, {}
-            )
-            file = folder / ENGINE
-            write(file, manifest, lowered)
-            example = self.data.validation.inputs[:1]
-            protocol, samples = measure_engine(
-                file, self.target, example, self.config.seed, progress
-            )
-            make_profile(
-                self.target,
-                versions[self.target.backend],
-                supernet.space,
-                {c.path.id: c.path for c in candidates},
-                samples.summarise(),
-                protocol,
-                system,
+            profile_candidates(
+                self._bench(),
+                self._load_candidates(),
+                self.config.build.measured,
+                folder / ENGINE,
+                self._progress,
             ).save(folder / PROFILE)
 
         stage = self._stage("profile", inputs, work)
         published = profile_file(self.target.name, self.config.name, self.folder / "profiles")
         _publish(stage.folder / PROFILE, published)
         return stage
+
+    def check(self, count: int) -> Stage:
+        """The stage with a check of the profile: random paths measured, but not fitted.
+
+        Raises:
+            DataError: the profile has too few paths, or the space has no others.
+        """
+        inputs = {"profile": self.profile().key, "count": count, "seed": self.config.seed}
+        profile = self._load_profile()
+        if profile.forecast is None:
+            raise DataError(
+                "too few paths were measured to predict others",
+                expected=f"at least {FEWEST_FITTED}",
+                got=len(profile.paths),
+                fix="raise build.candidates",
+            )
+        paths = draw_unmeasured(profile, count, self.config.seed)
+
+        def work(folder: FilePath) -> None:
+            build, progress = self.config.build, self._progress
+            extra = assess(self.supernet, paths, self.data, build.calibration_images, progress)
+            check = check_profile(self._bench(), profile, extra, folder / ENGINE, progress)
+            write_atomically(folder / CHECK, [check.model_dump_json(indent=1).encode()])
+
+        return self._stage("check", inputs, work)
+
+    def _bench(self) -> Bench:
+        return Bench(
+            name=self.config.name,
+            target=self.target,
+            version=dict(backend(self.target.backend).check())[self.target.backend],
+            supernet=self.supernet,
+            example=self.data.validation.inputs[:1],
+            seed=self.config.seed,
+        )
 
     def chosen(self) -> Stage:
         """The stage with the paths to ship, with a scale of their own where they need it."""
@@ -262,7 +294,7 @@ class Pipeline:
         profile = self._load_profile()
         return search.choose(
             [
-                search.Candidate(c.path.id, c.accuracy, profile.latency(c.path).p50_ms)
+                search.Candidate(c.path.id, c.accuracy, profile.expected_ms(c.path))
                 for c in self._load_candidates()
             ],
             self.config.build.paths,

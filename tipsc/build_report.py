@@ -81,20 +81,21 @@ def _machine(system: System, profile: Profile) -> dict[str, str]:
 
 def _points(pipeline: Pipeline, profile: Profile, chosen: set[str]) -> tuple[Point, ...]:
     space = pipeline.untrained.space
-    points = []
+    points, measured = [], {path.id: path.latency for path in profile.paths}
     for candidate in load_candidates(pipeline.candidates().folder, space):
-        latency = profile.latency(candidate.path)
+        latency, expected = measured.get(candidate.path.id), profile.expected_ms(candidate.path)
         points.append(
             Point(
                 id=candidate.path.id,
                 options=dict(candidate.path.items),
                 accuracy=candidate.accuracy,
-                p10_ms=latency.p10_ms,
-                p50_ms=latency.p50_ms,
-                p95_ms=latency.p95_ms,
+                p10_ms=latency.p10_ms if latency else expected,
+                p50_ms=latency.p50_ms if latency else expected,
+                p95_ms=latency.p95_ms if latency else expected,
                 macs=candidate.macs,
                 parameters=candidate.parameters,
                 chosen=candidate.path.id in chosen,
+                measured=latency is not None,
             )
         )
     return tuple(points)

@@ -78,7 +78,9 @@ class Build(Strict):
 
     Attributes:
         paths: how many paths the engine holds.
-        candidates: how many paths are calibrated, evaluated and measured to choose them from.
+        candidates: how many paths are calibrated and evaluated to choose them from.
+        measured: how many of the candidates are measured before the choice; the latency of the
+            others is predicted from them. All are measured if they are no more than this.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
             and to measure its accuracy.
@@ -89,6 +91,7 @@ class Build(Strict):
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
     candidates: Annotated[int, Field(ge=1, le=2000)] = 48
+    measured: Annotated[int, Field(ge=10, le=2000)] = 50
     calibration_images: Annotated[int, Field(ge=1)] = 2000
     verify_examples: Annotated[int, Field(ge=1)] = 2000
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4

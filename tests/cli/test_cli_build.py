@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import run_tipsc, write_project
+from conftest import MODEL, run_tipsc, write_project
 
 from tipsc.runtime import Engine
 
@@ -115,6 +115,36 @@ def test_train_and_profile_give_the_stages_of_the_build(call, resumed, killed):
     assert found["loss"]["last"] < found["loss"]["first"]
     measured = json.loads(call("profile", killed, "--format", "json").stdout)
     assert {path["id"] for path in resumed["paths"]} <= {path["id"] for path in measured["paths"]}
+
+
+def test_profile_predicts_what_it_does_not_measure_and_checks_itself(call, tmp_path):
+    stage = {"channels": 8, "depths": [1, 2, 3], "expansions": [1, 2, 4]}
+    model = {"family": "mobilenet", "arguments": {**MODEL, "stages": [stage]}}
+    sizes = {"paths": 3, "candidates": 14, "measured": 10}
+    folder = write_project(
+        tmp_path / "digits",
+        model=model,
+        train={"epochs": 1, "frozen_epochs": 0, "paths_per_step": 1, "batch_size": 64},
+        build={**sizes, "calibration_images": 64, "verify_examples": 16},
+    )
+    done = call("profile", folder, "--check", 5, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["paths"]) == 10 and len(found["forecast"]["paths"]) == 4
+    assert found["check"]["paths"] == 5
+    said = call("profile", folder, "--check", 5).stdout
+    assert "predicted 4 more paths" in said and "a constant:" in said
+    assert "5 paths cannot show that 95 % fit" in said
+    # The search takes predictions; what ships was measured all the same.
+    built = json.loads(call("build", folder, "--format", "json").stdout)
+    assert len(built["paths"]) == 3
+    assert all(path["latency"]["p50_ms"] > 0 for path in built["paths"])
+
+
+def test_a_check_needs_enough_measured_paths(call, killed, resumed):
+    done = call("profile", killed, "--check", 5)
+    assert done.returncode != 0
+    assert "too few paths were measured to predict others" in done.stderr
 
 
 def test_another_build_at_the_same_time_is_refused(call, killed):

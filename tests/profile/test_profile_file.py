@@ -10,7 +10,18 @@ import pytest
 
 from tipsc.errors import ProfileError
 from tipsc.paths import Choice, SearchSpace
-from tipsc.profile import Profile, Protocol, make_profile, measure, profile_file, read_system
+from tipsc.profile import (
+    Forecast,
+    PredictedPath,
+    Profile,
+    Protocol,
+    Remeasured,
+    Shares,
+    make_profile,
+    measure,
+    profile_file,
+    read_system,
+)
 from tipsc.target import load_target
 
 SPACE = SearchSpace(
@@ -73,13 +84,63 @@ def test_it_can_be_read_by_people(saved: Path) -> None:
     assert '"p10_ms"' in text
 
 
-def test_another_version_is_refused_even_when_all_else_differs_too(saved: Path) -> None:
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_version_is_refused_even_when_all_else_differs_too(
+    saved: Path, version: int
+) -> None:
     def change(content: dict[str, Any]) -> None:
         content.clear()
-        content.update(version=2, something="new")
+        content.update(version=version, something="new")
 
-    with pytest.raises(ProfileError, match=r"format that this tipsc does not read.*got 2"):
+    with pytest.raises(ProfileError, match=rf"format that this tipsc does not read.*got {version}"):
         Profile.load(spoiled(saved, change))
+
+
+def forecast(*paths: PredictedPath) -> Forecast:
+    shares = Shares(within_5_pct=0.5, within_10_pct=1.0)
+    again = Remeasured(id=SPACE.largest.id, before_ms=9.0, after_ms=1.0)
+    return Forecast(
+        leave_one_out=shares, constant=shares, coverage=0.95, remeasured=(again,), paths=paths
+    )
+
+
+def test_a_forecast_is_saved_and_answers_for_what_was_not_measured(
+    profile: Profile, tmp_path: Path
+) -> None:
+    unmeasured = profile.paths[0]
+    predicted = PredictedPath(
+        id=unmeasured.id, options=unmeasured.options, p50_ms=1.5, low_ms=1.0, high_ms=2.0
+    )
+    made = profile.model_copy(update={"paths": profile.paths[1:], "forecast": forecast(predicted)})
+    made.save(tmp_path / "net.json")
+    loaded = Profile.load(tmp_path / "net.json")
+    assert loaded == made
+    assert loaded.expected_ms(unmeasured.id) == 1.5
+    measured = profile.paths[1]
+    assert loaded.expected_ms(measured.id) == measured.latency.p50_ms
+    with pytest.raises(ProfileError, match="was not measured"):
+        loaded.latency(unmeasured.id)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_version_of_the_forecast_is_refused(
+    profile: Profile, tmp_path: Path, version: int
+) -> None:
+    profile.model_copy(update={"forecast": forecast()}).save(tmp_path / "net.json")
+
+    def change(content: dict[str, Any]) -> None:
+        content["forecast"].update(version=version, colour="red")
+
+    with pytest.raises(ProfileError, match=rf"forecast has a format .*got {version}"):
+        Profile.load(spoiled(tmp_path / "net.json", change))
+
+
+def test_a_predicted_path_cannot_have_been_measured_too(profile: Profile, tmp_path: Path) -> None:
+    twice = profile.paths[0]
+    path = PredictedPath(id=twice.id, options=twice.options, p50_ms=1.0, low_ms=1.0, high_ms=1.0)
+    profile.model_copy(update={"forecast": forecast(path)}).save(tmp_path / "net.json")
+    with pytest.raises(ProfileError, match="stands twice"):
+        Profile.load(tmp_path / "net.json")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
-"""tipsc profile: what candidate paths take on the target."""
+"""tipsc profile: what candidate paths take on the target, and how well that is predicted."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from tipsc.cli.options import config_argument, target_option
 from tipsc.cli.output import Output, verb
@@ -11,25 +13,40 @@ from tipsc.cli.output import Output, verb
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tipsc.profile import Profile
+    from tipsc.profile import Profile, Shares
+    from tipsc.profiling import Check
+
+_PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
 
 
 @verb
 @config_argument
 @target_option
-def command(output: Output, config: Path, target: str) -> None:
-    """Measure candidate paths of CONFIG on the target, and train first if that is missing."""
-    from tipsc.build import PROFILE, Pipeline
+@click.option(
+    "--check",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure N random paths more and compare them with their prediction.",
+)
+def command(output: Output, config: Path, target: str, check: int | None) -> None:
+    """Measure candidate paths of CONFIG on the target, and train first if that is missing.
+
+    At most build.measured candidates are measured; the others are predicted from them.
+    """
+    from tipsc.build import CHECK, PROFILE, Pipeline
     from tipsc.candidates import load_candidates
     from tipsc.cli.building import stage_document
     from tipsc.profile import Profile, profile_file
+    from tipsc.profiling import Check
     from tipsc.stages import only_one_build
 
     with output.reporter() as reporter:
         pipeline = Pipeline(config, target, reporter=reporter)
         with only_one_build(pipeline.runs):
             stage = pipeline.profile()
+            checked = pipeline.check(check) if check else None
     profile = Profile.load(stage.folder / PROFILE)
+    result = Check.model_validate_json((checked.folder / CHECK).read_bytes()) if checked else None
     found = load_candidates(pipeline.candidates().folder, profile.search_space)
     accuracies = {candidate.path.id: candidate.accuracy for candidate in found}
     file = profile_file(pipeline.target.name, pipeline.config.name, pipeline.folder / "profiles")
@@ -49,12 +66,47 @@ def command(output: Output, config: Path, target: str) -> None:
                 }
                 for path in profile.paths
             ],
+            "forecast": profile.forecast.model_dump(mode="json") if profile.forecast else None,
+            "check": result.model_dump(mode="json") if result else None,
         },
         _table(profile, accuracies),
         f"repeating a measurement moves p10 by {profile.noise_floor.median:.1%}; "
         f"drift {profile.drift:+.1%}",
+        *_trust(profile, result),
         f"profile  {file}",
     )
+
+
+def _trust(profile: Profile, check: Check | None) -> list[str]:
+    """How well unmeasured paths are predicted, always beside what bounds it from both sides."""
+    lines = []
+    if (forecast := profile.forecast) is not None:
+        lines.append(
+            f"predicted {len(forecast.paths)} more paths; each of the {len(profile.paths)} "
+            f"measured from the others: {_shares(forecast.leave_one_out)} "
+            f"(a constant: {_shares(forecast.constant)})"
+        )
+        lines += [
+            f"path {path.id} did not fit and was measured again: "
+            f"{path.before_ms:.3g} -> {path.after_ms:.3g} ms"
+            for path in forecast.remeasured
+        ]
+    if check is not None:
+        lines.append(
+            f"check on {check.paths} random paths that were not fitted: {_shares(check.predicted)} "
+            f"(a constant: {_shares(check.constant)}); repeating moves p10 by "
+            f"{check.noise_floor.median:.1%}"
+        )
+        if check.paths < _PROOF_OF_95:
+            lines.append(
+                f"{check.paths} paths cannot show that 95 % fit: that takes {_PROOF_OF_95} "
+                "without a miss"
+            )
+    return lines
+
+
+def _shares(shares: Shares) -> str:
+    return f"{shares.within_5_pct:.0%} within 5 %, {shares.within_10_pct:.0%} within 10 %"
 
 
 def _table(profile: Profile, accuracies: dict[str, float]) -> Table:

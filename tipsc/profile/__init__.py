@@ -1,24 +1,30 @@
 """How to measure, what a profile is, and predicting what was not measured."""
 
 from tipsc.profile.design import choose_measured
+from tipsc.profile.forecast import Forecast, PredictedPath, Remeasured, Shares
 from tipsc.profile.latency import Latency, Measurement, NoiseFloor, Samples, rank
 from tipsc.profile.pinning import pinned, select_cores
-from tipsc.profile.predictor import Prediction, Predictor, fit
+from tipsc.profile.predictor import Additive, Prediction, Predictor, fit, predict_latency
 from tipsc.profile.profile import Backend, PathProfile, Profile, make_profile, profile_file
 from tipsc.profile.protocol import Protocol, collect, measure
 from tipsc.profile.system import System, read_system
 
 __all__ = [
+    "Additive",
     "Backend",
+    "Forecast",
     "Latency",
     "Measurement",
     "NoiseFloor",
     "PathProfile",
+    "PredictedPath",
     "Prediction",
     "Predictor",
     "Profile",
     "Protocol",
+    "Remeasured",
     "Samples",
+    "Shares",
     "System",
     "choose_measured",
     "collect",
@@ -26,6 +32,7 @@ __all__ = [
     "make_profile",
     "measure",
     "pinned",
+    "predict_latency",
     "profile_file",
     "rank",
     "read_system",

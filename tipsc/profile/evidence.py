@@ -3,8 +3,8 @@
 Model: target = design @ w + noise, w ~ N(0, diag(v)) with one v per group of columns, and noise
 ~ N(0, (sigma * level_i)^2). With K = design diag(v) design' + sigma^2 diag(level^2), the log
 evidence is -(y' K^-1 y + log|K| + n log 2 pi) / 2, its gradient is in closed form, and so are the
-leave-one-out predictions (Rasmussen and Williams, 2006, sections 5.4.1 and 5.4.2). Everything is
-O(n^3) for n measurements.
+leave-one-out predictions (Rasmussen and Williams, 2006, sections 5.4.1 and 5.4.2). An evaluation
+is O(min(n, p)^3) for n measurements and p weights.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Objective = Callable[[Array], tuple[float, Array]]
 
 LOG_LIMITS = (-18.0, 4.0)  # of log variances: from 1e-8 to 50, relative to the median latency
 MAX_STEPS = 100
+NOISE_SHARES = (0.5, 0.05, 0.003)  # of the spread: where the ascent starts
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,14 @@ class Posterior:
     evidence: float
 
 
-def fit_posterior(design: Array, target: Array, level: Array, groups: Groups) -> Posterior:
+def fit_posterior(
+    design: Array,
+    target: Array,
+    level: Array,
+    groups: Groups,
+    *,
+    near: Posterior | None = None,
+) -> Posterior:
     """Fit the free variances and the noise, then condition on the data.
 
     Args:
@@ -56,11 +64,19 @@ def fit_posterior(design: Array, target: Array, level: Array, groups: Groups) ->
         target: shape (n,).
         level: of the noise, positive, shape (n,).
         groups: (columns, variance), in the order of the columns; a variance of None is fitted.
+            A group may be empty.
+        near: start from this one's variances, not from several scales: for data that changed
+            little.
     """
+    white, y = design / level[:, None], target / level
+    turn, rows = _turned(white)
+    seen = turn.T @ y
+    rest = y - turn @ seen
+    beyond = len(y) - len(seen)
     edges = np.cumsum([0] + [size for size, _ in groups])
-    parts = [design[:, a:b] for a, b in pairwise(edges)]
-    kernels = [part @ part.T for part in parts] + [np.diag(level**2)]
-    fixed = [variance for _, variance in groups] + [None]
+    parts = [rows[:, a:b] for a, b in pairwise(edges)]
+    kernels = [part @ part.T for part in parts] + [np.eye(len(seen))]
+    fixed = [variance if size else 0.0 for size, variance in groups] + [None]
     free = [i for i, variance in enumerate(fixed) if variance is None]
 
     def variances(logs: Array) -> list[float]:
@@ -70,43 +86,65 @@ def fit_posterior(design: Array, target: Array, level: Array, groups: Groups) ->
     def evidence(logs: Array) -> tuple[float, Array]:
         value = variances(logs)
         inverse, log_determinant = _inverse(_mix(kernels, value))
-        alpha = inverse @ target
+        alpha = inverse @ seen
+        outside = float(rest @ rest) / value[-1]
         gradient = np.array(
             [
                 0.5 * value[i] * (alpha @ kernels[i] @ alpha - np.sum(inverse * kernels[i]))
                 for i in free
             ]
         )
-        n = len(target)
-        fit = target @ alpha
-        return -0.5 * (fit + log_determinant + n * np.log(2 * np.pi)), gradient
+        gradient[-1] += 0.5 * (outside - beyond)
+        fit = seen @ alpha + outside
+        size = log_determinant + beyond * np.log(value[-1]) + 2.0 * np.log(level).sum()
+        return -0.5 * (fit + size + len(y) * np.log(2 * np.pi)), gradient
 
-    # Traces of the kernels put every group on the scale on which it explains one unit of variance.
-    spread = max(float(target.var()), 1e-6)
-    starts = []
-    for noise_share in (0.5, 0.05, 0.003):
-        shares = [noise_share if i == len(groups) else 1.0 for i in free]
-        traces = [_mean_trace(kernels[i]) for i in free]
-        start = np.log(spread * np.array(shares) / np.array(traces))
-        starts.append(_ascend(evidence, np.clip(start, *LOG_LIMITS)))
-    logs, best = max(starts, key=lambda found: found[1])
+    if near is None:
+        starts = _starts(float(y.var()), [_mean_trace(kernels[i]) for i in free])
+    else:
+        earlier = (*near.variances, near.noise**2)
+        starts = [np.log([earlier[i] for i in free])]
+    found = [_ascend(evidence, np.clip(start, *LOG_LIMITS)) for start in starts]
+    logs, best = max(found, key=lambda end: end[1])
+
     value = variances(logs)
     inverse, _ = _inverse(_mix(kernels, value))
-    alpha = inverse @ target
     prior = np.concatenate(
         [np.full(size, v) for (size, _), v in zip(groups, value[:-1], strict=True)]
     )
-    back = prior[:, None] * design.T  # (p, n): turns alpha into weights
-    precision = np.diag(inverse)
+    back = prior[:, None] * rows.T  # turns alpha into weights
+    # Along the turned axes the inverse of K is `inverse`; beyond them it is 1 / sigma^2.
+    alpha = turn @ (inverse @ seen) + rest / value[-1]
+    outside = np.maximum(1.0 - np.einsum("ij,ij->i", turn, turn), 0.0) if beyond else 0.0
+    precision = np.einsum("ij,ij->i", turn @ inverse, turn) + outside / value[-1]
     return Posterior(
-        mean=back @ alpha,
+        mean=back @ (inverse @ seen),
         covariance=np.diag(prior) - back @ inverse @ back.T,
-        leave_one_out_mean=target - alpha / precision,
-        leave_one_out_sd=1.0 / np.sqrt(precision),
+        leave_one_out_mean=target - level * alpha / precision,
+        leave_one_out_sd=level / np.sqrt(precision),
         variances=tuple(value[:-1]),
         noise=float(np.sqrt(value[-1])),
         evidence=float(best),
     )
+
+
+def _turned(white: Array) -> tuple[Array, Array]:
+    """Orthonormal axes (n, m) and the rows along them (m, p), m = min(n, p).
+
+    With more measurements than weights, what the weights can reach has only p dimensions; all
+    others hold noise alone, and everything below costs O(p^3) instead of O(n^3).
+    """
+    n, p = white.shape
+    if n <= p:
+        return np.eye(n), white
+    axes, rows = np.linalg.qr(white)
+    return axes, rows
+
+
+def _starts(spread: float, traces: list[float]) -> list[Array]:
+    """Log variances at which every group explains all of the spread, and the noise a share."""
+    scale = max(spread, 1e-6) / np.array(traces)
+    return [np.log(scale * ([1.0] * (len(traces) - 1) + [noise])) for noise in NOISE_SHARES]
 
 
 def _mean_trace(kernel: Array) -> float:

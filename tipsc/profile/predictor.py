@@ -2,14 +2,15 @@
 
 The structural additive model::
 
-    latency(x) = s * [1 + c + g(x)'a + sum_j beta(j, x_j)]
+    latency(x) = s * [1 + c + g(x)'a + sum_o k(o, x) gamma(o) + sum_j beta(j, x_j)]
 
 with s the median measured latency, g whole-path totals (MACs, parameters, launches, ...; z-scored)
-and beta(j, o) the deviation of option o of choice j. Each group has a Gaussian prior whose variance
-comes from the marginal likelihood (type-II maximum likelihood), in closed form but for a few
-scalars. Noise grows in proportion to the latency and has heavy tails: measurements are weighted
-as under Student's t with four degrees of freedom (Lange, Little and Taylor, 1989), by their
-leave-one-out residuals. Beyond five robust standard deviations they are flagged, too.
+where there are any, k(o, x) how often option o occurs among choices with the same options, and
+beta(j, o) what option o of choice j deviates from that. Each group has a Gaussian prior whose
+variance comes from the marginal likelihood (type-II maximum likelihood), in closed form but for a
+few scalars. Noise grows in proportion to the latency and has heavy tails: measurements are
+weighted as under Student's t with four degrees of freedom (Lange, Little and Taylor, 1989), by
+their leave-one-out residuals. Beyond five robust standard deviations they are flagged, too.
 
 Intervals are conformal: the quantile of the leave-one-out residuals, each in units of its own
 predictive standard deviation, times that of the path that is predicted.
@@ -17,14 +18,17 @@ predictive standard deviation, times that of the path that is predicted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tipsc.errors import DataError
-from tipsc.profile.evidence import Groups, Posterior, fit_posterior
+from tipsc.profile.encoding import Encoding, checked
+from tipsc.profile.evidence import Posterior, fit_posterior
 
 Array = NDArray[np.float64]
 
@@ -32,7 +36,6 @@ OUTLIER_SDS = 5.0
 TAIL = 4.0  # degrees of freedom of the noise
 REWEIGHTINGS = 8
 SMALLEST_LEVEL = 0.1  # of the median latency: no path is predicted to be faster than that
-INTERCEPT_VARIANCE = 1.0  # s * (1 + c): c is of the order of one at most
 
 
 class Prediction(NamedTuple):
@@ -41,6 +44,24 @@ class Prediction(NamedTuple):
     mean: Array
     low: Array
     high: Array
+
+
+@dataclass(frozen=True)
+class Additive:
+    """The model as plain numbers in the unit of the latencies.
+
+    Apart from the floor of a tenth of the median, the prediction of a path is ``constant +
+    features @ weights + sum of effects[position][option]``; an option that is missing has 0.
+
+    Attributes:
+        constant: shared by all paths.
+        weights: latency per unit of each feature, shape (f,).
+        effects: for each position, latency of each known option.
+    """
+
+    constant: float
+    weights: Array
+    effects: tuple[Mapping[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class Predictor:
     leave_one_out: Array
     outliers: tuple[int, ...]
     coverage: float
-    _encoding: _Encoding
+    _encoding: Encoding
     _scale: float
     _quantile: float
     _posterior: Posterior
@@ -67,21 +88,63 @@ class Predictor:
 
         Args:
             values: options, integers of shape (m, positions). An option that was never measured
-                counts as an average one.
+                counts as an average one, and widens the interval.
             features: whole-path totals, shape (m, f); needed exactly if the fit had them.
 
         Raises:
             DataError: shapes do not agree with what was fitted.
         """
-        design = self._encoding.matrix(*_checked(values, features))
+        options, totals = checked(values, features)
+        design = self._encoding.matrix(options, totals)
         level = _level(design, self._posterior)
         variance = np.einsum("ij,ij->i", design @ self._posterior.covariance, design)
+        variance += self._encoding.unseen(options) @ np.array(self._posterior.variances)
         sd = np.sqrt(np.maximum(variance, 0.0) + (self._posterior.noise * level) ** 2)
         return Prediction(
             mean=self._scale * level,
             low=self._scale * np.maximum(level - self._quantile * sd, 0.0),
             high=self._scale * (level + self._quantile * sd),
         )
+
+    def additive(self) -> Additive:
+        """The model as plain numbers, for example for the edges of a Markov chain."""
+        constant, weights, effects = self._encoding.tables(self._posterior.mean)
+        return Additive(
+            constant=self._scale * (1.0 + constant),
+            weights=self._scale * weights,
+            effects=tuple({o: self._scale * value for o, value in e.items()} for e in effects),
+        )
+
+
+def predict_latency(
+    values: ArrayLike,
+    latencies: ArrayLike,
+    wanted: ArrayLike,
+    *,
+    features: ArrayLike | None = None,
+    wanted_features: ArrayLike | None = None,
+    coverage: float = 0.95,
+) -> Prediction:
+    """Predict the latencies of `wanted` paths from measured ones; nothing else is needed.
+
+    Args:
+        values: the options of each measured path's choices, integers of shape (n, positions),
+            taken as names. Where several choices have the same options, give an option the same
+            number in all of them.
+        latencies: of these paths, positive, shape (n,), in any unit; n is at least 3.
+        wanted: options of the paths to predict, shape (m, positions).
+        features: whole-path totals of the measured paths, shape (n, f), in any units; optional.
+        wanted_features: those of the wanted paths, shape (m, f); given exactly if `features` is.
+        coverage: share of the wanted paths whose latency should lie in its interval.
+
+    Returns:
+        Mean, low and high, each of shape (m,), in the unit of `latencies`.
+
+    Raises:
+        DataError: shapes do not agree, fewer than 3 paths, or values that are not possible.
+    """
+    predictor = fit(values, latencies, features=features, coverage=coverage, known=wanted)
+    return predictor.predict(wanted, wanted_features)
 
 
 def fit(
@@ -90,6 +153,7 @@ def fit(
     *,
     features: ArrayLike | None = None,
     coverage: float = 0.95,
+    known: ArrayLike | None = None,
 ) -> Predictor:
     """Fit the model to measured paths.
 
@@ -99,38 +163,44 @@ def fit(
         latencies: positive, shape (n,), in any unit.
         features: whole-path totals, shape (n, f), such as MACs or parameters, in any units.
         coverage: of the prediction intervals.
+        known: options of more paths, shape (m, positions), that need not be measured; they help
+            to see which choices have the same options.
 
     Raises:
         DataError: shapes do not agree, fewer than 3 paths, or values that are not possible.
     """
-    options, totals = _checked(values, features)
-    measured = np.asarray(latencies, dtype=np.float64)
-    if measured.shape != (len(options),) or len(options) < 3:
-        raise DataError(
-            "latencies do not fit the paths",
-            expected=f"shape ({len(options)},) and at least 3",
-            got=f"shape {measured.shape}",
-        )
-    if not (np.isfinite(measured).all() and (measured > 0).all()):
-        raise DataError("latencies must be finite and positive", got=f"minimum {measured.min()}")
+    options, totals = checked(values, features)
+    measured = _measured(latencies, len(options))
     if not 0.0 < coverage < 1.0:
         raise DataError("no such coverage", expected="between 0 and 1", got=coverage)
+    every = options
+    if known is not None:
+        more, _ = checked(known, None)
+        if more.shape[1] != options.shape[1]:
+            raise DataError(
+                "the wanted paths do not fit the measured ones",
+                expected=f"{options.shape[1]} positions",
+                got=more.shape[1],
+            )
+        every = np.concatenate([options, more])
 
-    encoding = _Encoding.of(options, totals)
+    encoding = Encoding.of(options, totals, every)
     design, groups = encoding.matrix(options, totals), encoding.groups
     scale = float(np.median(measured))
     target = measured / scale - 1.0
 
+    posterior = None
     weight = np.ones(len(measured))
     level = np.maximum(measured / scale, SMALLEST_LEVEL)
     for _ in range(REWEIGHTINGS):
-        posterior = fit_posterior(design, target, level / np.sqrt(weight), groups)
+        posterior = fit_posterior(design, target, level / np.sqrt(weight), groups, near=posterior)
         scores = _conformal_scores(posterior, target, level, weight)
         relative = (target - posterior.leave_one_out_mean) / level
         distance = np.abs(relative) / _robust_sd(relative)
         weight = (TAIL + 1.0) / (TAIL + distance**2)
         # The noise follows the true latency; the measured one would favour lucky low values.
         level = _level(design, posterior)
+    assert posterior is not None
 
     predicted = scale * np.maximum(1.0 + posterior.leave_one_out_mean, SMALLEST_LEVEL)
     return Predictor(
@@ -142,6 +212,19 @@ def fit(
         _quantile=_conformal_quantile(scores, coverage),
         _posterior=posterior,
     )
+
+
+def _measured(latencies: ArrayLike, n: int) -> Array:
+    measured = np.asarray(latencies, dtype=np.float64)
+    if measured.shape != (n,) or n < 3:
+        raise DataError(
+            "latencies do not fit the paths",
+            expected=f"shape ({n},) and at least 3",
+            got=f"shape {measured.shape}",
+        )
+    if not (np.isfinite(measured).all() and (measured > 0).all()):
+        raise DataError("latencies must be finite and positive", got=f"minimum {measured.min()}")
+    return measured
 
 
 def _level(design: Array, posterior: Posterior) -> Array:
@@ -158,85 +241,27 @@ def _conformal_scores(posterior: Posterior, target: Array, level: Array, weight:
 
 
 def _conformal_quantile(scores: Array, coverage: float) -> float:
-    """The ceil(coverage * (n + 1))-th smallest score, or the largest when there are too few."""
+    """The ceil(coverage * (n + 1))-th smallest score.
+
+    With too few scores for that rank even the largest is too small; then at least the quantile
+    of Student's t, because the variance comes from these few as well.
+    """
     n = len(scores)
-    rank = min(int(np.ceil(coverage * (n + 1))), n)
-    return float(np.sort(scores)[rank - 1])
+    rank = int(np.ceil(coverage * (n + 1)))
+    if rank <= n:
+        return float(np.sort(scores)[rank - 1])
+    return max(float(scores.max()), _student_quantile(0.5 + coverage / 2.0, n - 2))
+
+
+def _student_quantile(probability: float, freedom: int) -> float:
+    """By the expansion in 1 / freedom (Abramowitz and Stegun, 1964, 26.7.5), to second order."""
+    z = NormalDist().inv_cdf(probability)
+    first = (z**3 + z) / 4.0
+    second = (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0
+    return z + first / freedom + second / freedom**2
 
 
 def _robust_sd(residuals: Array) -> float:
     """1.4826 median absolute deviations: the standard deviation of the well-behaved part."""
     deviations = np.abs(residuals - np.median(residuals))
     return max(1.4826 * float(np.median(deviations)), 1e-9)
-
-
-def _checked(
-    values: ArrayLike, features: ArrayLike | None
-) -> tuple[NDArray[np.int64], Array | None]:
-    options = np.asarray(values)
-    if options.ndim != 2 or options.dtype.kind not in "iu":
-        raise DataError(
-            "values must be integers of shape (paths, positions)",
-            got=f"{options.dtype} of shape {options.shape}",
-        )
-    if features is None:
-        return options.astype(np.int64), None
-    totals = np.asarray(features, dtype=np.float64)
-    if totals.ndim != 2 or len(totals) != len(options):
-        raise DataError(
-            "features do not fit the paths",
-            expected=f"shape ({len(options)}, features)",
-            got=f"shape {totals.shape}",
-        )
-    if not np.isfinite(totals).all():
-        raise DataError("features must be finite")
-    return options.astype(np.int64), totals
-
-
-@dataclass(frozen=True)
-class _Encoding:
-    """Turns paths into rows: intercept, z-scored totals, one-hot options of each choice."""
-
-    options: tuple[NDArray[np.int64], ...]
-    mean: Array | None
-    deviation: Array | None
-
-    @classmethod
-    def of(cls, values: NDArray[np.int64], totals: Array | None) -> _Encoding:
-        options = tuple(np.unique(column) for column in values.T)
-        if totals is None:
-            return cls(options, None, None)
-        deviation = totals.std(axis=0)
-        return cls(options, totals.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
-
-    @property
-    def groups(self) -> Groups:
-        """Columns that share a prior variance: (size, fixed variance or None to fit it)."""
-        groups: list[tuple[int, float | None]] = [(1, INTERCEPT_VARIANCE)]
-        if self.mean is not None:
-            groups.append((len(self.mean), None))
-        groups.append((sum(len(known) for known in self.options), None))
-        return tuple(group for group in groups if group[0])
-
-    def matrix(self, values: NDArray[np.int64], totals: Array | None) -> Array:
-        if values.shape[1] != len(self.options):
-            raise DataError(
-                "values do not fit the model",
-                expected=f"{len(self.options)} positions",
-                got=values.shape[1],
-            )
-        expected = None if self.mean is None else len(self.mean)
-        if (got := None if totals is None else totals.shape[1]) != expected:
-            raise DataError(
-                "features do not fit the model",
-                expected=f"{expected or 'no'} features",
-                got=got or "none",
-            )
-        blocks: list[Array] = [np.ones((len(values), 1))]
-        if totals is not None and self.mean is not None and self.deviation is not None:
-            blocks.append((totals - self.mean) / self.deviation)
-        blocks += [
-            (column[:, None] == known[None, :]).astype(np.float64)
-            for column, known in zip(values.T, self.options, strict=True)
-        ]
-        return np.concatenate(blocks, axis=1)

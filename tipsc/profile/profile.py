@@ -18,13 +18,14 @@ from pydantic import Field, ValidationError, model_validator
 from tipsc.errors import PathError, ProfileError
 from tipsc.paths import Path as NetPath
 from tipsc.paths import SearchSpace
+from tipsc.profile.forecast import FORECAST_VERSION, Forecast, PredictedPath
 from tipsc.profile.latency import Latency, Measurement, NoiseFloor, rank
 from tipsc.profile.protocol import Protocol
 from tipsc.profile.record import Ratio, Record
 from tipsc.profile.system import System, read_system
 from tipsc.target import Target
 
-VERSION = 1  # what `version` must be
+VERSION = 2  # what `version` must be
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -69,10 +70,11 @@ class Profile(Record):
         rounds, seconds, pinned_cores: what was done.
         noise_floor, drift, anchors: how far to trust it; see :class:`tipsc.profile.Measurement`.
         space: the choices; the paths belong to it.
-        paths: in the order in which they were given.
+        paths: the measured ones, in the order in which they were given.
+        forecast: what was predicted from them; None where they were too few for that.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     target: Name
     backend: Backend
     system: System
@@ -87,12 +89,15 @@ class Profile(Record):
     anchors: tuple[str, ...]
     space: tuple[ChoiceRecord, ...]
     paths: Annotated[tuple[PathProfile, ...], Field(min_length=1)]
+    forecast: Forecast | None
 
     @model_validator(mode="after")
     def _paths_belong_to_the_space(self) -> Profile:
         space = self.search_space
         ids = set()
-        for path in self.paths:
+        predicted = self.forecast.paths if self.forecast else ()
+        every: tuple[PathProfile | PredictedPath, ...] = (*self.paths, *predicted)
+        for path in every:
             if space.path(path.options).id != path.id:
                 raise PathError(f"the options of path {path.id} belong to another path or space")
             if path.id in ids:
@@ -117,6 +122,18 @@ class Profile(Record):
         raise ProfileError(
             f"path {wanted} was not measured", expected=f"one of {len(self.paths)} measured paths"
         )
+
+    def expected_ms(self, path: NetPath | str) -> float:
+        """p50 of a path or path id: measured, or predicted if it was not measured.
+
+        Raises:
+            ProfileError: it is neither.
+        """
+        wanted = path if isinstance(path, str) else path.id
+        for predicted in self.forecast.paths if self.forecast else ():
+            if predicted.id == wanted:
+                return predicted.p50_ms
+        return self.latency(wanted).p50_ms
 
     def ranked(self) -> tuple[tuple[str, ...], ...]:
         """Path ids from fast to slow, in groups of ties."""
@@ -156,11 +173,13 @@ def make_profile(
     measurement: Measurement,
     protocol: Protocol,
     before: System,
+    forecast: Forecast | None = None,
 ) -> Profile:
     """Put a measurement, whose names are path ids, together with what is needed to judge it.
 
     Args:
         before: :func:`tipsc.profile.read_system` from before the measurement.
+        forecast: what was predicted from it.
     """
     return Profile(
         target=target.name,
@@ -183,6 +202,7 @@ def make_profile(
             PathProfile(id=name, options=dict(paths[name].options), latency=latency)
             for name, latency in measurement.latencies.items()
         ),
+        forecast=forecast,
     )
 
 
@@ -220,7 +240,8 @@ def _parse(raw: bytes, file: Path) -> Profile:
 def _explain(error: ValidationError, file: Path) -> ProfileError:
     problems: list[Any] = list(error.errors(include_url=False))
     # Another version explains all other problems, wherever it stands among them.
-    problem = next((p for p in problems if p["loc"] == ("version",)), problems[0])
+    versions = (("version",), ("forecast", "version"))
+    problem = next((p for loc in versions for p in problems if p["loc"] == loc), problems[0])
     field = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "json_invalid":
         return ProfileError(
@@ -231,6 +252,14 @@ def _explain(error: ValidationError, file: Path) -> ProfileError:
             "this profile has a format that this tipsc does not read",
             where=str(file),
             expected=f"version {VERSION}",
+            got=repr(problem["input"])[:80],
+            fix="measure again with tipsc profile",
+        )
+    if field == "forecast.version":
+        return ProfileError(
+            "this profile's forecast has a format that this tipsc does not read",
+            where=str(file),
+            expected=f"version {FORECAST_VERSION}",
             got=repr(problem["input"])[:80],
             fix="measure again with tipsc profile",
         )

@@ -112,9 +112,9 @@ class _Meter(nn.Module):
         self.moments = Moments()
 
     def forward(self, x: Tensor) -> Tensor:
-        axes = [axis for axis in range(x.dim()) if axis != 1]
         norm = self.norm
-        variance, mean = torch.var_mean(x, axes, correction=0)
+        # Batch norm's own kernel: var_mean over a channels-last batch takes 10 to 30 times longer.
+        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
         self.moments.add(x.numel() // x.shape[1], mean, variance)
         if not self.own_scale:
             variance = norm.get_buffer("running_var")

@@ -111,7 +111,7 @@ class Data:
                     got=int(split.targets.max()),
                 )
 
-    def calibration(self, images: int = 1024, batch_size: int = 512) -> list[Tensor]:
+    def calibration(self, images: int = 1024, batch_size: int = 128) -> list[Tensor]:
         """Inputs for batch-norm calibration: a fixed random part of train, not augmented."""
         order = torch.randperm(len(self.train), generator=torch_generator("calibration"))
         return list(self.train.inputs[order[:images]].split(batch_size))

@@ -13,7 +13,7 @@ from tipsc.train.calibrate import measure
 from tipsc.train.data import Data, Split, placed
 
 
-def accuracy(module: nn.Module, split: Split, batch_size: int = 500) -> float:
+def accuracy(module: nn.Module, split: Split, batch_size: int = 100) -> float:
     """Share of examples whose largest logit is the target's, from 0 to 1."""
     right = 0
     device = next((p.device for p in module.parameters()), split.inputs.device)
@@ -32,7 +32,7 @@ def evaluate(
     split: str = "validation",
     own_scale: bool = False,
     images: int = 1024,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> dict[str, float]:
     """Accuracy of each path after calibration, by path id.
 

@@ -1,0 +1,97 @@
+"""The price for a budget: found, exact, and in at most ten evaluations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_chains import random_dag
+
+from tipsc.dtmc.budget import price_for
+from tipsc.dtmc.dag import Dag
+from tipsc.dtmc.walk_chain import EdgeWeights, WalkChain
+from tipsc.errors import BudgetError
+
+EVALUATIONS = 10
+
+
+def costed(seed: int) -> EdgeWeights:
+    """Costs of one scale, of several, with ties, or nearly all fixed; rows of blocks and graphs."""
+    generator = np.random.default_rng(seed)
+    if generator.random() < 0.5:
+        dag = random_dag(generator, int(generator.integers(2, 12)))
+    else:
+        options = generator.integers(1, 5, size=int(generator.integers(1, 40)))
+        tail = np.repeat(np.arange(len(options)), options)
+        dag = Dag(len(options) + 1, tail, tail + 1)
+    edges = len(dag.tail)
+    kind = generator.integers(5)
+    if kind == 0:
+        cost = generator.random(edges)
+    elif kind == 1:
+        cost = np.exp(generator.normal(0, generator.choice([0.5, 1, 2]), edges))
+    elif kind == 2:
+        cost = generator.integers(0, 4, edges).astype(float)
+    elif kind == 3:
+        cost = 100 + generator.random(edges)
+    else:
+        cost = np.where(generator.random(edges) < 0.3, 1000.0, 1.0) * generator.random(edges)
+    scale = 10.0 ** generator.integers(-6, 7)
+    return EdgeWeights(dag, cost * scale, generator.normal(0, 1, edges))
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.integers(0, 2**32),
+    st.floats(1e-4, 1 - 1e-4),
+    st.sampled_from([0.0, 0.0, 1.0]),
+)
+def test_ten_evaluations_are_enough(seed: int, share: float, eta: float) -> None:
+    weights = costed(seed)
+    low, high = weights.range
+    budget = low + share * (high - low)
+    price = price_for(weights, budget, eta=eta)
+    assert abs(price.chain.expected_cost - budget) <= 1e-6 * abs(budget)
+    assert price.evaluations <= EVALUATIONS
+    again = WalkChain(weights, price.mu, eta)
+    assert again.expected_cost == price.chain.expected_cost
+
+
+def test_ten_evaluations_are_enough_for_thousands_of_budgets() -> None:
+    shares = (0.001, 0.02, 0.3, 0.7, 0.999)
+    used = []
+    for seed in range(400):
+        weights = costed(seed)
+        low, high = weights.range
+        for share in shares:
+            budget = low + share * (high - low)
+            price = price_for(weights, budget)
+            assert abs(price.chain.expected_cost - budget) <= 1e-6 * abs(budget)
+            used.append(price.evaluations)
+    assert len(used) == 2000
+    assert max(used) <= EVALUATIONS
+
+
+def test_a_price_is_negative_above_the_mean_and_infinite_at_the_ends() -> None:
+    weights = EdgeWeights(Dag(2, [0, 0], [1, 1]), [1.0, 3.0])
+    assert price_for(weights, 1.5).mu == pytest.approx(math.log(3) / 2, rel=1e-5)
+    assert price_for(weights, 2.5).mu == pytest.approx(-math.log(3) / 2, rel=1e-5)
+    assert price_for(weights, 2.0).mu == 0.0
+    assert price_for(weights, 1.0).mu == math.inf
+    assert price_for(weights, 3.0).mu == -math.inf
+
+
+def test_where_all_paths_cost_the_same_any_price_does() -> None:
+    weights = EdgeWeights(Dag(2, [0, 0], [1, 1]), [2.0, 2.0])
+    price = price_for(weights, 2.0)
+    assert (price.mu, price.evaluations) == (0.0, 1)
+
+
+@pytest.mark.parametrize("budget", [0.9, 3.1, math.inf, math.nan])
+def test_an_impossible_budget_is_refused_with_the_range(budget: float) -> None:
+    weights = EdgeWeights(Dag(2, [0, 0], [1, 1]), [1.0, 3.0])
+    with pytest.raises(BudgetError, match="between 1 and 3"):
+        price_for(weights, budget)
