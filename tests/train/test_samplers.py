@@ -134,6 +134,41 @@ def test_attentive_costs_follow_those_of_uniform_paths() -> None:
     assert ks_2samp(drawn, uniform).statistic < 0.06
 
 
+def test_folded_draws_more_of_what_lowers_the_loss_at_equal_cost() -> None:
+    """All widths of the supernet cost something; one depth is made to help beyond its cost."""
+    supernet = make_supernet()
+    macs = mac_counter(supernet)
+    plain = adaptive(sampler("folded", supernet))
+    learning = adaptive(sampler("folded", supernet, 0, {"eta": 2.0, "tas": False, "every": 10}))
+    generator = random.Random(0)
+    name = "stage1.depth"
+
+    def drawn(one: Adaptive) -> list[Path]:
+        return one.draw_with(random.Random(1), 1500, loss)
+
+    before = [path[name] for path in drawn(learning)]
+    for step in range(200):
+        paths = learning.draw_with(generator, 1, loss)
+        learning.observe(step, [(p, 1 - 0.3 * (p[name] == 2)) for p in paths])
+    assert drawn(plain) == drawn(adaptive(sampler("folded", supernet)))
+    after = drawn(learning)
+    assert np.mean([p[name] for p in after]) > np.mean(before) + 0.1
+    cost = [np.mean([macs(path) for path in drawn(one)]) for one in (plain, learning)]
+    assert cost[1] == pytest.approx(cost[0], rel=0.05)  # the budgets are kept
+    again = adaptive(sampler("folded", supernet, 0, {"eta": 2.0, "tas": False, "every": 10}))
+    again.load_state(learning.state())
+    assert drawn(again) == after
+
+
+def test_macs_as_a_sum_are_exact() -> None:
+    from tipsc.train.macs import mac_sum
+
+    supernet = make_supernet()
+    paths = list(supernet.space.enumerate())
+    count = mac_counter(supernet)
+    assert mac_sum(supernet).of_many(paths).tolist() == [count(path) for path in paths]
+
+
 def test_degree_draws_by_the_exponential_of_plain_degree() -> None:
     supernet = make_supernet()
     one = sampler("degree", supernet)
