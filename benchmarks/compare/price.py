@@ -23,6 +23,7 @@ from tipsc.elastic import CostModel, Supernet
 from tipsc.paths import Path
 from tipsc.profile import fit
 from tipsc.train.data import placed
+from tipsc.train.macs import mac_counter
 
 ROUNDS = 12
 EXTRA = 20  # random paths that are priced beside the evaluation's candidates
@@ -49,18 +50,19 @@ class Prices:
 
     def attach(self, supernet: Supernet) -> Prices:
         """Ready to price paths of this supernet."""
-        self._costs = CostModel(supernet)
         features = np.array(self.totals)[:, None]
-        self._model = fit(np.array(self.values), np.array(self.seconds), features=features)
-        self.error = float(np.median(np.abs(self._model.leave_one_out)))
+        model = fit(np.array(self.values), np.array(self.seconds), features=features)
+        self.error = float(np.median(np.abs(model.leave_one_out)))
+        self._macs, self._model = mac_counter(supernet), model.additive()
         return self
 
     def of(self, path: Path) -> float:
         """Forward plus backward of `path`."""
         if path.id not in self._known:
-            features = np.array([[float(self._costs.of(path).macs)]])
-            predicted = self._model.predict(np.array([path.values]), features)
-            self._known[path.id] = float(predicted.mean[0])
+            model = self._model
+            own = (e.get(o, 0.0) for e, o in zip(model.effects, path.values, strict=True))
+            price = model.constant + float(model.weights[0]) * self._macs(path) + sum(own)
+            self._known[path.id] = price
         return self._known[path.id]
 
 

@@ -38,7 +38,7 @@ class Study:
     data: Callable[[], Data]
     model: tuple[str, dict[str, Any]]
     seconds: float
-    batch_size: int = 64
+    batch_size: int = 32
     validation: int = 1000
     test: int = 2000
     calibration: int = 512
@@ -110,9 +110,9 @@ _SERIES = {"classes": 7, "input_shape": (6, 128), "channels": [16, 24]}
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
-        Study("fashion-short", fashion, ("mobilenet", _GREY | _NARROW), 12.0),
-        Study("fashion-long", fashion, ("mobilenet", _GREY | _NARROW), 120.0),
-        Study("fashion-rich", fashion, ("mobilenet", _GREY | _RICH), 15.0),
+        Study("fashion-short", fashion, ("mobilenet", _GREY | _NARROW), 20.0),
+        Study("fashion-long", fashion, ("mobilenet", _GREY | _NARROW), 200.0),
+        Study("fashion-rich", fashion, ("mobilenet", _GREY | _RICH), 20.0),
         Study("cifar10", cifar10, ("mobilenet", _COLOUR | _NARROW), 40.0),
         Study("watch", watch, ("temporal", _SERIES), 10.0, candidates=24),
     )
