@@ -57,7 +57,7 @@ def one(study: str, arm: str, seed: int, rate: float, seconds: float) -> Row:
 
     chosen = STUDIES[study]
     price = prices(chosen, RESULTS / f"{study}-prices.json")
-    return run(chosen, ARMS[arm], price, seed, rate, seconds, chosen.data())
+    return run(chosen, ARMS[arm], seed, rate, seconds, price, grid_of(study).latency)
 
 
 def run_all(study: str, jobs: list[tuple[str, int, float, float]], processes: int) -> None:

@@ -82,4 +82,4 @@ ARMS: dict[str, Arm] = {
     )
 }
 
-LEARNING_RATES = (0.003, 0.006, 0.012, 0.024)
+LEARNING_RATES = (0.01, 0.02, 0.04)

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path as FilePath
 
 import torch
-from compare.studies import Study, candidates
 
+from compare.studies import Study, candidates
 from tipsc.assemble import make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
 from tipsc.elastic import CostModel

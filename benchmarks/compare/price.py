@@ -16,9 +16,9 @@ from pathlib import Path as FilePath
 
 import numpy as np
 import torch
-from compare.studies import Study, candidates
 from torch.nn import functional as F
 
+from compare.studies import Study, candidates
 from tipsc.elastic import CostModel, Supernet
 from tipsc.paths import Path
 from tipsc.profile import fit

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any
 
 import torch
 
-from tipsc.elastic import CostModel, Supernet, family
+from tipsc.elastic import Supernet, family
 from tipsc.paths import Path
 from tipsc.train import Data, Split
+from tipsc.train.macs import mac_counter
 
 ROOT = FilePath(__file__).resolve().parents[2]
 _POOL = 3000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """A comparison.
 
@@ -36,13 +38,13 @@ class Study:
 
     name: str
     data: Callable[[], Data]
-    model: tuple[str, dict[str, Any]]
+    model: tuple[str, Mapping[str, Any]]
     seconds: float
     batch_size: int = 32
     validation: int = 1000
     test: int = 2000
     calibration: int = 512
-    candidates: int = 30
+    candidates: int = 24
 
     def supernet(self, seed: int) -> Supernet:
         """With initial weights that depend on `seed` alone."""
@@ -114,11 +116,12 @@ STUDIES: dict[str, Study] = {
         Study("fashion-long", fashion, ("mobilenet", _GREY | _NARROW), 200.0),
         Study("fashion-rich", fashion, ("mobilenet", _GREY | _RICH), 20.0),
         Study("cifar10", cifar10, ("mobilenet", _COLOUR | _NARROW), 40.0),
-        Study("watch", watch, ("temporal", _SERIES), 10.0, candidates=24),
+        Study("watch", watch, ("temporal", _SERIES), 10.0),
     )
 }
 
 
+@cache
 def candidates(study: Study, seed: int = 12345) -> list[Path]:
     """Paths that no sampler has a say in: the extremes, and others spread over cost.
 
@@ -127,8 +130,8 @@ def candidates(study: Study, seed: int = 12345) -> list[Path]:
     """
     generator = random.Random(seed)
     supernet = study.supernet(0)
-    space, costs = supernet.space, CostModel(supernet)
-    pool: dict[Path, int] = {}
+    space, macs = supernet.space, mac_counter(supernet)
+    pool: dict[Path, float] = {}
     while len(pool) < min(_POOL // 10, space.size):
         tilt = generator.uniform(0, 1)
         options = {
@@ -140,9 +143,9 @@ def candidates(study: Study, seed: int = 12345) -> list[Path]:
         }  # fmt: skip
         path = space.path(options)
         if path not in pool:
-            pool[path] = costs.of(path).macs
+            pool[path] = macs(path)
     chosen = [space.smallest, space.largest]
-    low, high = (float(costs.of(path).macs) for path in chosen)
+    low, high = (macs(path) for path in chosen)
     half = (study.candidates - 2) // 2
     steps = [i / (half + 1) for i in range(1, half + 1)]
     aims = [low + (high - low) * s for s in steps] + [low * (high / low) ** s for s in steps]

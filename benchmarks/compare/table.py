@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -72,7 +73,7 @@ class Grid:
         """Mean accuracy in % over log latency: area under the staircase over its width."""
         paths = sorted(self.latency, key=lambda path: self.latency[path])
         total, best = 0.0, paths[0]
-        for now, following in zip(paths, paths[1:], strict=False):
+        for now, following in pairwise(paths):
             if row["validation"][now] > row["validation"][best]:
                 best = now
             total += row[split][best] * math.log(self.latency[following] / self.latency[now])
