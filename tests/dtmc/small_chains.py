@@ -10,18 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import chisquare
 
 from tipsc.dtmc.dag import Dag
+from tipsc.dtmc.synthetic import random_dag
 from tipsc.dtmc.walk_chain import EdgeWeights
-
-
-def random_dag(generator: np.random.Generator, nodes: int = 7) -> Dag:
-    """A random graph with parallel edges and nodes that may be out of reach."""
-    tail, head = [], []
-    for node in range(nodes - 1):
-        for _ in range(int(generator.integers(1, 4))):
-            tail.append(node)
-            head.append(int(generator.integers(node + 1, min(nodes, node + 4))))
-    shuffled = generator.permutation(len(tail))
-    return Dag(nodes, np.array(tail)[shuffled], np.array(head)[shuffled])
 
 
 def random_weights(generator: np.random.Generator, nodes: int = 7) -> EdgeWeights:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_chains import Enumerated, all_walks, random_dag, random_weights
+from small_chains import Enumerated, all_walks, random_weights
 
 from tipsc.dtmc.best import best_walk, best_walks
 from tipsc.dtmc.dag import Dag
 from tipsc.dtmc.hyper import stationary_by_eigen
+from tipsc.dtmc.synthetic import random_dag
 from tipsc.dtmc.walk_chain import EdgeWeights, WalkChain
 from tipsc.errors import DataError
 
@@ -124,7 +125,7 @@ def test_the_expected_cost_falls_with_the_price(seed: int) -> None:
 
 @given(seeds)
 def test_without_weights_every_walk_is_equally_likely(seed: int) -> None:
-    dag = random_dag(np.random.default_rng(seed))
+    dag = random_dag(np.random.default_rng(seed), 7)
     chain = WalkChain(EdgeWeights(dag, np.ones(len(dag.tail))))
     walks = all_walks(dag)
     assert dag.walks == len(walks)
@@ -136,7 +137,7 @@ def test_without_weights_every_walk_is_equally_likely(seed: int) -> None:
 @given(seeds, st.sampled_from([1e6, 1e18, 1e300, math.inf]), st.sampled_from([1, -1]))
 def test_an_extreme_price_leaves_the_cheapest_walks(seed: int, mu: float, sign: int) -> None:
     generator = np.random.default_rng(seed)
-    dag = random_dag(generator)
+    dag = random_dag(generator, 7)
     # Sums of tenths: equal costs that floating point does not give as equal.
     cost = generator.integers(0, 4, len(dag.tail)) * 0.1
     utility = generator.normal(0, 1, len(dag.tail))

@@ -1,8 +1,9 @@
 """Making a model elastic: layers, families, and a path as a plain module."""
 
-from tipsc.elastic.cost import Cost, CostModel
+from tipsc.elastic.cost import Cost, CostModel, StepCost
 from tipsc.elastic.dims import Dim, Units
 from tipsc.elastic.extract import extract
+from tipsc.elastic.factors import TOTALS, additive_parts, additive_totals
 from tipsc.elastic.families import FAMILIES, family
 from tipsc.elastic.layers import (
     ElasticBatchNorm1d,
@@ -23,6 +24,7 @@ from tipsc.elastic.trace import Step, Trace, skeleton, trace
 
 __all__ = [
     "FAMILIES",
+    "TOTALS",
     "Cost",
     "CostModel",
     "Dim",
@@ -37,9 +39,12 @@ __all__ = [
     "ElasticLinear",
     "Statistics",
     "Step",
+    "StepCost",
     "Supernet",
     "Trace",
     "Units",
+    "additive_parts",
+    "additive_totals",
     "extract",
     "family",
     "freeze_scales",

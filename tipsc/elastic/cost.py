@@ -30,6 +30,15 @@ class Cost:
     steps: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True)
+class StepCost:
+    """Of one step of a path: multiply-accumulates, and parameters that were not counted before."""
+
+    step: Step
+    macs: int
+    parameters: int
+
+
 class CostModel:
     """Counts for many paths of one supernet; keeps a copy of it without values."""
 
@@ -42,17 +51,28 @@ class CostModel:
 
     def of(self, path: Path) -> Cost:
         """The cost of `path`."""
+        counts = self.by_step(path)
+        macs = tuple((count.step.label, count.macs) for count in counts if count.macs)
+        return Cost(
+            sum(count for _, count in macs), sum(count.parameters for count in counts), macs
+        )
+
+    def by_step(self, path: Path) -> tuple[StepCost, ...]:
+        """The cost of each step of `path`; a module's parameters stand at its last use."""
         traced = self.trace(path)
         shapes = {step.label: step.shape for step in traced.steps}
         shapes["input"] = tuple(self._supernet.example(device="meta").shape)
-        macs: list[tuple[str, int]] = []
-        parameters: dict[str, int] = {}
-        for step in traced.steps:
-            count = self._macs(step, shapes, path)
-            if count:
-                macs.append((step.label, count))
-            parameters[step.module or step.label] = self._parameters(step, path)
-        return Cost(sum(count for _, count in macs), sum(parameters.values()), tuple(macs))
+        last = {step.module or step.label: step.label for step in traced.steps}
+        return tuple(
+            StepCost(
+                step,
+                self._macs(step, shapes, path),
+                self._parameters(step, path)
+                if last[step.module or step.label] == step.label
+                else 0,
+            )
+            for step in traced.steps
+        )
 
     def _sizes(self, name: str, path: Path) -> dict[str, tuple[int, ...]]:
         layer = self._supernet.get_submodule(name)
