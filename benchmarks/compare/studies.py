@@ -108,6 +108,16 @@ _RICH = {
 _GREY = {"classes": 10, "input_shape": (1, 28, 28)}
 _COLOUR = {"classes": 10, "input_shape": (3, 32, 32)}
 _SERIES = {"classes": 7, "input_shape": (6, 128), "channels": [16, 24]}
+_LETTERS = {
+    "classes": 8,
+    "vocabulary": 27,
+    "length": 16,
+    "width": 48,
+    "head_size": 12,
+    "heads": (1, 2, 4),
+    "ffn": (24, 96, 192),
+    "depths": (1, 2, 4),
+}
 
 STUDIES: dict[str, Study] = {
     study.name: study
@@ -117,6 +127,7 @@ STUDIES: dict[str, Study] = {
         Study("fashion-rich", fashion, ("mobilenet", _GREY | _RICH), 20.0),
         Study("cifar10", cifar10, ("mobilenet", _COLOUR | _NARROW), 40.0),
         Study("watch", watch, ("temporal", _SERIES), 10.0),
+        Study("words", words, ("transformer-tokens", _LETTERS), 30.0),
     )
 }
 
