@@ -118,22 +118,19 @@ def show(study: str, seconds: float | None = None) -> None:
         for head in ("arm", "area", "log", "- smallest", "linear", "smallest", "largest"):
             table.add_column(head, justify="left" if head == "arm" else "right", no_wrap=True)
         table.add_column("area - uniform", justify="right", no_wrap=True)
-        table.add_column("log - uniform", justify="right", no_wrap=True)
         keys = ("area", "log", "log-without-smallest", "linear", "smallest", "largest")
         order = sorted(by_arm, key=lambda a: -mean(by_arm[a], "area"))
         for arm in order:
             cells = [f"{mean(by_arm[arm], key):.2f}" for key in keys]
-            gaps = []
-            for key in ("area", "log"):
-                ours = {s: f[key] for s, f in by_arm[arm].items()}
-                theirs = {s: f[key] for s, f in by_arm.get(BASELINE, {}).items()}
-                gap = paired(ours, theirs)
-                gaps.append(f"{gap.mean:+.2f} ± {gap.half:.2f}" if arm != BASELINE else "")
-            table.add_row(arm, *cells, *gaps)
+            ours = {s: f["area"] for s, f in by_arm[arm].items()}
+            theirs = {s: f["area"] for s, f in by_arm.get(BASELINE, {}).items()}
+            gap = paired(ours, theirs)
+            cells.append("" if arm == BASELINE else f"{gap.mean:+.2f} ± {gap.half:.2f}")
+            table.add_row(arm, *cells)
         table.caption = (
             f"{BUDGETS} budgets; {len({r['seed'] for r in at})} paired seeds; ± 95 % interval"
         )
-        Console(width=110).print(table)
+        Console(width=100).print(table)
 
 
 def mean(rows: dict[float, dict[str, float]], key: str) -> float:
