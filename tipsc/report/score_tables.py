@@ -33,7 +33,7 @@ def budget_line(device: DeviceScore, unit: str) -> str:
     low, high = device.cost_range
     return (
         f"{device.name}: paths cost {with_unit(low, unit)} to {with_unit(high, unit)}; drawn at "
-        f"{with_unit(device.budget, unit)} on average (price {device.mu:.3g} per {unit})"
+        f"{with_unit(device.budget, unit)} on average (price {device.mu:.3g} per {'MAC' if unit == 'MACs' else unit})"
     )
 
 
