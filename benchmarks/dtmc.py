@@ -1,4 +1,4 @@
-"""Speed and exactness of the published chain: ``python benchmarks/dtmc.py [--json FILE]``.
+"""Speed and exactness of the chains: ``python benchmarks/dtmc.py [--json FILE]``.
 
 Times are the best of several rounds in one thread; the machine is printed with them.
 """
@@ -12,16 +12,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
-import platform
 import random
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path as File
 from typing import Any
 
+import folded_chain
 import numpy as np
-import scipy
+from figures import Figure, best_of, machine
 
 from tipsc.dtmc.graph import Supergraph, supergraph
 from tipsc.dtmc.hyper import (
@@ -40,26 +39,6 @@ from tipsc.dtmc.tips import tips_sampler
 from tipsc.paths import Choice, Path, SearchSpace
 
 COUPLINGS = (0.01, 0.1, 1.0, 10.0)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number, and the most it may be (None: no bar)."""
-
-    name: str
-    value: float
-    unit: str
-    bar: float | None = None
-
-
-def best_of(rounds: int, call: Callable[[], Any]) -> float:
-    """Seconds of the fastest of `rounds` calls."""
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
 
 
 def scoring(nodes: int, subnetworks: int) -> list[Figure]:
@@ -191,22 +170,6 @@ def families(subnetworks: int) -> list[Figure]:
     return figures
 
 
-def machine() -> dict[str, str]:
-    model = platform.processor() or platform.machine()
-    information = File("/proc/cpuinfo")
-    if information.exists():
-        names = [line for line in information.read_text().splitlines() if "model name" in line]
-        model = names[0].partition(":")[2].strip() if names else model
-    return {
-        "cpu": model,
-        "cpus": str(os.cpu_count()),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=File, metavar="FILE", help="write the figures there too")
@@ -219,6 +182,11 @@ def main() -> int:
         *scoring(arguments.nodes, arguments.subnetworks),
         *exactness(arguments.supernets),
         *drawing(1000),
+        *folded_chain.large_graph(),
+        *folded_chain.evaluations(),
+        *folded_chain.exactness(),
+        *folded_chain.drawing(_space(stages=5, blocks=4)),
+        *folded_chain.mobilenet(),
         *(families(100) if arguments.families else []),
     ]
     about = machine()

@@ -38,8 +38,8 @@ ROOT = File(__file__).resolve().parent.parent
 DEMO = ROOT / "examples" / "fashion_mnist"
 BAR = 0.02
 TRYING = ("attentive", "joslim")
-# So that most of its selections are made by the Gaussian process within two epochs.
-OPTIONS: dict[str, dict[str, int]] = {"joslim": {"prior": 2}}
+# Folded with a learned utility; joslim so that its Gaussian process selects within two epochs.
+OPTIONS: dict[str, dict[str, float]] = {"folded": {"eta": 1.0}, "joslim": {"prior": 2}}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Row:
     """
 
     sampler: str
-    options: dict[str, int]
+    options: dict[str, float]
     step_ms: float
     overhead: float
     trials: float

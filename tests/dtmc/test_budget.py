@@ -22,7 +22,8 @@ def costed(seed: int) -> EdgeWeights:
     return random_edge_weights(np.random.default_rng(seed))
 
 
-@settings(deadline=None, max_examples=400)
+# Always the same examples: that ten are enough is measured (docs/chain.md), not a theorem.
+@settings(deadline=None, max_examples=400, derandomize=True)
 @given(
     st.integers(0, 2**32),
     st.floats(1e-4, 1 - 1e-4),

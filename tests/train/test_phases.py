@@ -28,8 +28,11 @@ from tipsc.train import (
 )
 
 STEPS = 18  # of one epoch
-# Short rounds, so that a selection by the Gaussian process falls into them.
-OPTIONS: Mapping[str, dict[str, object]] = {"joslim": {"interval": 2, "prior": 6}}
+# Short rounds, so that selections by the Gaussian process and foldings fall into them.
+OPTIONS: Mapping[str, dict[str, object]] = {
+    "joslim": {"interval": 2, "prior": 6},
+    "folded": {"eta": 1.0, "every": 5, "interactions": True},
+}
 
 
 def one_epoch(**changes: object) -> TrainConfig:
@@ -55,7 +58,7 @@ def run(folder: FilePath, settings: TrainConfig) -> tuple[list[tuple[Path, bool]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-@pytest.mark.parametrize("name", ["uniform", "budget-uniform", "tips", "degree"])
+@pytest.mark.parametrize("name", ["uniform", "budget-uniform", "folded", "tips", "degree"])
 def test_without_a_teacher_a_step_runs_its_paths_and_no_more(
     tmp_path: FilePath, name: str, count: int
 ) -> None:

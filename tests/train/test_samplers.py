@@ -12,8 +12,9 @@ from digits import make as make_supernet
 from scipy.stats import chisquare, kstest
 from spaces import blocks, cost, loss
 
+from tipsc.dtmc.mixture import FoldedMixture
 from tipsc.dtmc.tips import Tips
-from tipsc.elastic import CostModel
+from tipsc.elastic import CostModel, family
 from tipsc.errors import ConfigError
 from tipsc.paths import Path, SearchSpace
 from tipsc.train import SAMPLERS, Adaptive, sampler
@@ -132,6 +133,45 @@ def test_attentive_costs_follow_those_of_uniform_paths() -> None:
     from scipy.stats import ks_2samp
 
     assert ks_2samp(drawn, uniform).statistic < 0.06
+
+
+def test_folded_draws_more_of_what_lowers_the_loss_at_equal_cost() -> None:
+    """All widths of the supernet cost something; one depth is made to help beyond its cost."""
+    supernet = make_supernet()
+    macs = mac_counter(supernet)
+    plain = adaptive(sampler("folded", supernet))
+    learning = adaptive(sampler("folded", supernet, 0, {"eta": 2.0, "tas": False, "every": 10}))
+    generator = random.Random(0)
+    name = "stage1.depth"
+
+    def drawn(one: Adaptive) -> list[Path]:
+        return one.draw_with(random.Random(1), 1500, loss)
+
+    before = [path[name] for path in drawn(learning)]
+    for step in range(200):
+        paths = learning.draw_with(generator, 1, loss)
+        learning.observe(step, [(p, 1 - 0.3 * (p[name] == 2)) for p in paths])
+    assert drawn(plain) == drawn(adaptive(sampler("folded", supernet)))
+    after = drawn(learning)
+    assert np.mean([p[name] for p in after]) > np.mean(before) + 0.1
+    cost = [np.mean([macs(path) for path in drawn(one)]) for one in (plain, learning)]
+    assert cost[1] == pytest.approx(cost[0], rel=0.05)  # the budgets are kept
+    again = adaptive(sampler("folded", supernet, 0, {"eta": 2.0, "tas": False, "every": 10}))
+    again.load_state(learning.state())
+    assert drawn(again) == after
+
+
+def test_folded_takes_supernets_whose_choices_cost_together() -> None:
+    """A kernel runs over a width: their MACs are a product, no sum over choices."""
+    stages = [{"channels": 8, "depths": (1, 2), "expansions": (2, 3), "kernels": (3, 5)}]
+    supernet = family("mobilenet", classes=3, input_shape=(1, 8, 8), stem=4, stages=stages, head=8)
+    mixture = sampler("folded", supernet)
+    assert isinstance(mixture, FoldedMixture)
+    count = mac_counter(supernet)
+    assert mixture.chains[0].cost_range == (
+        count(supernet.space.smallest),
+        count(supernet.space.largest),
+    )
 
 
 def test_degree_draws_by_the_exponential_of_plain_degree() -> None:

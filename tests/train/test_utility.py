@@ -205,6 +205,8 @@ def test_effects_add_up_to_what_is_predicted(interactions: bool) -> None:
             if active[i] and active[j]
         )
         assert total == pytest.approx(expected, abs=1e-9)
+    expected = utility.predict(paths)[0]
+    np.testing.assert_allclose(utility.additive().of_many(paths), expected, atol=1e-9)
 
 
 def test_state_resumes_exactly() -> None:

@@ -14,23 +14,37 @@ from tipsc.elastic import CostModel, Supernet
 from tipsc.paths import Path
 
 _CHECKED = 4
+Count = Callable[[Path], float]
 
 
-def mac_counter(supernet: Supernet) -> Callable[[Path], float]:
+def mac_counter(supernet: Supernet) -> Count:
     """A function that gives a path's MACs for one example, exactly."""
-    model, space = CostModel(supernet), supernet.space
-    trace = cache(lambda path: float(model.of(path).macs))
-    base = trace(space.smallest)
-    effects = {
+    trace = _tracer(supernet)
+    base, effects = trace(supernet.space.smallest), _effects(supernet, trace)
+
+    def fast(path: Path) -> float:
+        return base + sum(effects[item] for item in path.items)
+
+    return fast if _agree(supernet, fast, trace) else trace
+
+
+def _tracer(supernet: Supernet) -> Count:
+    model = CostModel(supernet)
+    return cache(lambda path: float(model.of(path).macs))
+
+
+def _effects(supernet: Supernet, trace: Count) -> dict[tuple[str, int], float]:
+    """Of each option over its choice's smallest, everything else as small as it can be."""
+    space = supernet.space
+    return {
         (choice.name, option): trace(space.smallest_with({choice.name: option}))
         - trace(space.smallest_with({choice.name: choice.smallest}))
         for choice in space.choices
         for option in choice.options
     }
 
-    def fast(path: Path) -> float:
-        return base + sum(effects[item] for item in path.items)
 
-    generator = random.Random(0)
-    checked = [space.largest, *(space.sample_options(generator) for _ in range(_CHECKED))]
-    return fast if all(fast(path) == trace(path) for path in checked) else trace
+def _agree(supernet: Supernet, fast: Count, trace: Count) -> bool:
+    generator, space = random.Random(0), supernet.space
+    paths = [space.largest, *(space.sample_options(generator) for _ in range(_CHECKED))]
+    return all(fast(path) == trace(path) for path in paths)

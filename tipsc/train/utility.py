@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tipsc.errors import DataError
+from tipsc.factors import Additive, Factor
 from tipsc.paths import Choice, Path, SearchSpace
 
 Floats = NDArray[np.float64]
@@ -153,6 +154,19 @@ class Utility:
             table = mean[first : first + shape[0] * shape[1]].reshape(shape)
             pairs[i, j] = table - table[0, 0] * zero[first]
         return Effects(tuple(means), tuple(deviations), pairs)
+
+    def additive(self) -> Additive:
+        """The utility as the cost-folded chain takes it; 0 for the smallest path."""
+        found, choices = self.effects(), self.space.choices
+        names = [choice.name for choice in choices]
+        own = (Factor((name,), row) for name, row in zip(names, found.mean, strict=True))
+        pairs = (Factor((names[i], names[j]), table) for (i, j), table in found.pairs.items())
+        return Additive(self.space, 0.0, (*own, *pairs))
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether there was any observation."""
+        return self._count > 0
 
     def predict(self, paths: Sequence[Path]) -> tuple[Floats, Floats]:
         """(n,) utility of paths over the smallest path's, and its standard deviation.

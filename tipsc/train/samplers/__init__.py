@@ -20,6 +20,7 @@ SAMPLERS: Mapping[str, str] = {
     "attentive": "tipsc.train.samplers.attentive",
     "budget-uniform": "tipsc.train.samplers.budget_uniform",
     "degree": "tipsc.train.samplers.degree",
+    "folded": "tipsc.train.samplers.folded",
     "joslim": "tipsc.train.samplers.joslim",
     "sandwich": "tipsc.train.samplers.sandwich",
     "tips": "tipsc.train.samplers.tips",
