@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,7 @@ def _parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> li
         f"{name}: {len(scores.feature_maps)} feature maps in {scores.subnetworks} of "
         f"{_size(scores.paths_in_space)} paths, coupling {scores.coupling:g}",
         *_wrapped(f"{device.name}: {device.source}." for device in devices),
-        *(tables.budget_line(found, units[found.name]) for found in scores.devices),
+        *_wrapped(tables.budget_line(found, units[found.name]) for found in scores.devices),
         "",
         *_wrapped(differences(scores)),
         tables.choices_table(scores, top),
@@ -254,8 +255,6 @@ def _size(paths: int) -> str:
     return f"{paths:,}" if paths < 10**9 else f"{paths:.2e}"
 
 
-def _wrapped(texts: Any) -> list[str]:
+def _wrapped(texts: Iterable[str]) -> list[str]:
     """Prose within 100 columns."""
-    import textwrap
-
     return [line for text in texts for line in textwrap.wrap(text, 98, subsequent_indent="  ")]

@@ -20,7 +20,7 @@ from tipsc.report.svg import NARROW, WIDE
 from tipsc.scoring.story import LIMITS, beyond_degree, differences
 
 if TYPE_CHECKING:
-    from tipsc.scoring.data import FeatureMapScore, Scores
+    from tipsc.scoring.data import DeviceScore, FeatureMapScore, Scores
     from tipsc.scoring.devices import Device
 
 HALF = 500
@@ -61,9 +61,8 @@ def render_scores(title: str, devices: Sequence[Device], scores: Scores) -> str:
 
 def _header(title: str, scores: Scores, units: Mapping[str, str]) -> Html:
     names = [part for d in scores.devices for part in (" and ", tag("b", d.name))][1:]
-    size = f"{scores.paths_in_space:,}" if scores.paths_in_space < 1e9 else "very many"
-    if scores.paths_in_space >= 1e9:
-        size = f"{scores.paths_in_space:.2e}"
+    many = scores.paths_in_space
+    size = f"{many:,}" if many < 10**9 else f"{many:.2e}"
     lead = tag(
         "p",
         f"Scores of a supernet of {plural(len(scores.feature_maps), 'feature map')} and {size} "
@@ -71,23 +70,7 @@ def _header(title: str, scores: Scores, units: Mapping[str, str]) -> Html:
         *names,
         class_="lead",
     )
-    tiles = [
-        tile(
-            f"Budget, {d.name}",
-            *in_unit(d.budget, units[d.name]).partition(" ")[::2],
-            note=f"of {in_unit(d.cost_range[0], units[d.name])} to "
-            f"{with_unit(d.cost_range[1], units[d.name])}; expected cost of a drawn path",
-        )
-        if units[d.name] == "MACs"
-        else tile(
-            f"Budget, {d.name}",
-            in_unit(d.budget, units[d.name]),
-            units[d.name],
-            f"of {in_unit(d.cost_range[0], units[d.name])} to "
-            f"{with_unit(d.cost_range[1], units[d.name])}; expected cost of a drawn path",
-        )
-        for d in scores.devices
-    ]
+    tiles = [_budget(device, units[device.name]) for device in scores.devices]
     first = scores.choices[0] if scores.choices else None
     if first is not None:
         against = "between the devices" if len(scores.devices) > 1 else "from price 0"
@@ -108,6 +91,13 @@ def _header(title: str, scores: Scores, units: Mapping[str, str]) -> Html:
         "header", tag("h1", title), tag("button", "Light / dark", id="theme"), lead,
         tag("div", *tiles, class_="tiles"),
     )  # fmt: skip
+
+
+def _budget(device: DeviceScore, unit: str) -> Html:
+    low, high = device.cost_range
+    figure, _, rest = with_unit(device.budget, unit).partition(" ")
+    note = f"of {in_unit(low, unit)} to {with_unit(high, unit)}; expected cost of a drawn path"
+    return tile(f"Budget, {device.name}", figure, rest, note)
 
 
 def _story(scores: Scores) -> Html:

@@ -31,9 +31,10 @@ def with_unit(cost: float | None, unit: str) -> str:
 def budget_line(device: DeviceScore, unit: str) -> str:
     """The range of a device, and where its chain stands."""
     low, high = device.cost_range
+    one = "MAC" if unit == "MACs" else unit
     return (
         f"{device.name}: paths cost {with_unit(low, unit)} to {with_unit(high, unit)}; drawn at "
-        f"{with_unit(device.budget, unit)} on average (price {device.mu:.3g} per {unit})"
+        f"{with_unit(device.budget, unit)} on average (price {device.mu:.3g} per {one})"
     )
 
 

@@ -10,7 +10,7 @@ CLOSE = 0.01
 LIMITS = (
     "Published TAS is degree and nothing more, and TPS is close to size; neither has seen weights, "
     "data or the device. Cost-folded TAS of a feature map is how often a drawn path computes it: "
-    "it has seen costs, and still neither weights nor data (docs/chain.md)."
+    "it has seen costs, and still neither weights nor data (docs/chain.md, docs/cli.md)."
 )
 
 

@@ -6,10 +6,10 @@ from tipsc.dtmc import ChoiceGraph, best_walk, best_walks
 from tipsc.factors import Additive
 from tipsc.paths import Path
 
-HALVINGS = 40
-POOL = 64
-STEPS = 24
-SMALL = 1e-3
+HALVINGS = 40  # of the bracket of the price
+POOL = 64  # paths that are looked at for each price
+STEPS = 24  # prices above the one that just fits, at most
+SMALL = 1e-3  # where they start if everything fits at price 0, in values per cost
 
 
 def top_paths(
