@@ -23,15 +23,12 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from tipsc.assemble import measure_engine
-from tipsc.candidates import Candidate
 from tipsc.config import load_config, make_supernet
 from tipsc.paths import Path
 from tipsc.profile import Samples, Shares, choose_measured, predict_latency
 from tipsc.profile.features import path_features
 from tipsc.profiling import Bench
 from tipsc.target import load_target
-from tipsc.train import calibrate
 
 Array = NDArray[np.float64]
 Batches = Mapping[str, list[Array]]  # for each round, milliseconds
@@ -63,7 +60,7 @@ def run(seed: int, rounds: int) -> dict[str, Any]:
         target=target.model_copy(update={"measure": measure}),
         version="",
         supernet=supernet,
-        example=supernet.example(),
+        images=torch.randn(64, *supernet.input_shape),
         seed=seed,
     )
     samples = _measure(bench, paths)
@@ -106,13 +103,9 @@ def _measure(bench: Bench, paths: list[Path]) -> Samples:
     def silent(done: float, total: float, note: str = "") -> None:
         pass
 
-    images = torch.randn(64, *bench.supernet.input_shape)
-    candidates = [
-        Candidate(path, 0.0, 0, 0, calibrate(bench.supernet, path, [images])) for path in paths
-    ]
     with tempfile.TemporaryDirectory() as folder:
-        file = bench.engine(FilePath(folder) / "predictor.tipsc", candidates, silent)
-        _, samples = measure_engine(file, bench.target, bench.example, bench.seed, silent)
+        file = bench.engine(FilePath(folder) / "predictor.tipsc", paths, silent)
+        _, samples = bench.measure(file, bench.seed, silent)
     return samples
 
 

@@ -16,7 +16,7 @@ model:
   arguments: {classes: 2, input_shape: [1, 16], channels: [4]}
 data: {callable: "data.py:load"}
 train: {epochs: 2, frozen_epochs: 1}
-build: {paths: 2, candidates: 4}
+build: {paths: 2, evaluations: 4}
 """
 DATA = """
 import torch
@@ -88,7 +88,7 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("name: toy", "nmae: toy", r"name.*this key is missing|nmae: unknown key"),
         ("epochs: 2", "epochs: two", r"train\.epochs: .*integer"),
         ("epochs: 2", "epochs: 0", r"train\.epochs is out of range"),
-        ("candidates: 4", "candidates: 1", r"candidates must be at least paths \(2\)"),
+        ("evaluations: 4", "evaluations: 1", r"evaluations must be at least paths \(2\)"),
         ("name: toy", "name: ../toy", "key name"),
         ("family: temporal", "family: temporla", "did you mean temporal"),
         ("family: temporal", "callable: 'a:b'\n  family: temporal", "either family or callable"),

@@ -1,4 +1,4 @@
-"""Profiling a real supernet of which fewer paths are measured than there are candidates."""
+"""Profiling a real supernet of which some paths are measured and others predicted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import pytest
 import torch
 
 from tipsc import profiling
-from tipsc.candidates import Candidate
 from tipsc.elastic import CostModel, Supernet, family
 from tipsc.errors import DataError
+from tipsc.paths import Path as NetPath
 from tipsc.profile import Profile
 from tipsc.profile.features import FEATURES, path_features
-from tipsc.profiling import Bench, check_profile, draw_unmeasured, profile_candidates
+from tipsc.profiling import Bench, check_profile, draw_unmeasured, profile_paths
 from tipsc.target import load_target
-from tipsc.train import calibrate
 
 MEASURED = 12
 
@@ -43,29 +42,24 @@ def bench() -> Bench:
         target=target.model_copy(update={"measure": quick}),
         version="1.0",
         supernet=supernet,
-        example=supernet.example(),
+        images=torch.randn(8, *supernet.input_shape),
         seed=0,
     )
 
 
 @pytest.fixture(scope="module")
-def candidates(bench: Bench) -> list[Candidate]:
-    paths = list(bench.supernet.space.enumerate())
-    random.Random(0).shuffle(paths)
-    costs, images = CostModel(bench.supernet), torch.randn(8, 1, 8, 8)
-    made = []
-    for path in paths[:30]:
-        cost, statistics = costs.of(path), calibrate(bench.supernet, path, [images])
-        made.append(Candidate(path, 0.5, cost.macs, cost.parameters, statistics))
-    return made
+def paths(bench: Bench) -> list[NetPath]:
+    found = list(bench.supernet.space.enumerate())
+    random.Random(0).shuffle(found)
+    return found[:30]
 
 
 @pytest.fixture(scope="module")
 def profile(
-    bench: Bench, candidates: list[Candidate], tmp_path_factory: pytest.TempPathFactory
+    bench: Bench, paths: list[NetPath], tmp_path_factory: pytest.TempPathFactory
 ) -> Profile:
     file = tmp_path_factory.mktemp("profile") / "engine.tipsc"
-    return profile_candidates(bench, candidates[:24], MEASURED, file, silent)
+    return profile_paths(bench, paths[:24], MEASURED, file, silent)
 
 
 def test_features_count_what_a_path_uses(bench: Bench) -> None:
@@ -84,30 +78,28 @@ def test_features_count_what_a_path_uses(bench: Bench) -> None:
 
 
 def test_as_many_are_measured_as_were_asked_for_and_the_rest_is_predicted(
-    profile: Profile, candidates: list[Candidate], tmp_path: Path
+    profile: Profile, paths: list[NetPath], tmp_path: Path
 ) -> None:
     assert len(profile.paths) == MEASURED
     assert profile.forecast is not None and len(profile.forecast.paths) == 24 - MEASURED
-    for candidate in candidates[:24]:
-        assert profile.expected_ms(candidate.path) > 0
-    for path in profile.forecast.paths:
-        assert path.low_ms <= path.p50_ms <= path.high_ms
+    for path in paths[:24]:
+        assert profile.expected_ms(path) > 0
+    for predicted in profile.forecast.paths:
+        assert predicted.low_ms <= predicted.p50_ms <= predicted.high_ms
     profile.save(tmp_path / "profile.json")
     assert Profile.load(tmp_path / "profile.json") == profile
 
 
-def test_few_candidates_are_all_measured(
-    bench: Bench, candidates: list[Candidate], tmp_path: Path
-) -> None:
-    found = profile_candidates(bench, candidates[:4], MEASURED, tmp_path / "e.tipsc", silent)
-    assert {path.id for path in found.paths} == {c.path.id for c in candidates[:4]}
+def test_few_paths_are_all_measured(bench: Bench, paths: list[NetPath], tmp_path: Path) -> None:
+    found = profile_paths(bench, paths[:4], MEASURED, tmp_path / "e.tipsc", silent)
+    assert {path.id for path in found.paths} == {p.id for p in paths[:4]}
     assert found.forecast is None
 
 
 def test_a_check_measures_paths_that_were_not_fitted(
-    bench: Bench, profile: Profile, candidates: list[Candidate], tmp_path: Path
+    bench: Bench, profile: Profile, paths: list[NetPath], tmp_path: Path
 ) -> None:
-    check = check_profile(bench, profile, candidates[24:], tmp_path / "e.tipsc", silent)
+    check = check_profile(bench, profile, paths[24:], tmp_path / "e.tipsc", silent)
     assert check.paths == 6
     assert 0 <= check.predicted.within_5_pct <= check.predicted.within_10_pct <= 1
     assert 0 <= check.covered <= 1
@@ -129,17 +121,18 @@ def test_a_check_draws_what_was_not_measured_until_nothing_is_left(profile: Prof
 
 
 def test_a_path_that_does_not_fit_is_measured_again(
-    bench: Bench, candidates: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, paths: list[NetPath], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device whose latency is the path's MACs, but for one slow moment at the first visit."""
-    macs = {c.path.id: c.macs / 1e5 for c in candidates}
-    slow = candidates[5].path.id
+    costs = CostModel(bench.supernet)
+    macs = {p.id: costs.of(p).macs / 1e5 for p in paths}
+    slow = paths[5].id
     visits: list[set[str]] = []
 
     def device(file, target, example, seed, progress, only=None):
         from tipsc.profile import Protocol, Samples
 
-        names = only or {c.path.id for c in candidates[:24]}
+        names = only or {p.id for p in paths[:24]}
         visits.append(set(names))
         generator = np.random.default_rng(seed)
         batches = {
@@ -152,7 +145,7 @@ def test_a_path_that_does_not_fit_is_measured_again(
         return Protocol(), Samples(batches, (), 1.0)
 
     monkeypatch.setattr(profiling, "measure_engine", device)
-    found = profile_candidates(bench, candidates[:24], 50, tmp_path / "e.tipsc", silent)
+    found = profile_paths(bench, paths[:24], 50, tmp_path / "e.tipsc", silent)
     assert len(visits) == 2 and slow in visits[1] and len(visits[1]) <= 5
     assert found.forecast is not None
     (again,) = (path for path in found.forecast.remeasured if path.id == slow)

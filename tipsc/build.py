@@ -1,10 +1,10 @@
 """The pipeline behind ``tipsc build``: every stage that is still missing, in order.
 
-train -> candidates -> profile -> choose -> engine -> report. Each stage is cached by everything
-that it depends on, so that a build that was killed resumes, and a build for another device
-trains nothing again. Candidates are measured inside a real engine, opened as an application opens
-it; of many candidates some, and the others are predicted from them. What ships is measured again
-in the engine that ships: nothing in it is estimated.
+train -> profile -> search -> choose -> engine -> report. Each stage is cached by everything that it
+depends on, so that a build that was killed resumes, and a build for another device trains nothing
+again. Some paths are measured inside a real engine, opened as an application opens it, and tell
+the latency of all; the search folds it into the chain and evaluates few paths. What ships is
+measured in the engine that ships: nothing in it is estimated.
 """
 
 from __future__ import annotations
@@ -30,17 +30,12 @@ from tipsc.assemble import (
     write,
 )
 from tipsc.backends import backend
-from tipsc.candidates import (
-    Candidate,
-    assess,
-    draw_candidates,
-    load_candidates,
-    save_candidates,
-)
+from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
 from tipsc.config import Config, load_config, load_data, make_supernet
-from tipsc.elastic import Supernet, extract
+from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
+from tipsc.factors import Additive
 from tipsc.profile import Profile, profile_file, read_system
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
@@ -48,10 +43,11 @@ from tipsc.profiling import (
     Bench,
     check_profile,
     draw_unmeasured,
-    profile_candidates,
+    profile_paths,
 )
 from tipsc.progress import Reporter, Silent
 from tipsc.report import Report
+from tipsc.searching import check_engine, load_records, save_records, search_paths
 from tipsc.stages import Stage, Stages, only_one_build
 from tipsc.target import Target, load_target
 from tipsc.train import Data, accuracy, calibrate, checkpoint, train
@@ -59,6 +55,9 @@ from tipsc.train import Data, accuracy, calibrate, checkpoint, train
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
 CHOSEN, CHECK = "chosen.json", "check.json"
+
+POOL = 4  # times the paths that are measured: what they are chosen from
+PROFILED_IMAGES = 64  # that a path is calibrated on before it is measured
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Built:
         engine: the engine file.
         page: the HTML page.
         report: what is on it.
-        profile: latencies of all candidates, measured or predicted.
+        profile: latencies of the measured paths, and how well others are predicted.
         stages: in order, with their seconds.
     """
 
@@ -187,30 +186,17 @@ class Pipeline:
         self.untrained.load_state_dict(weights)
         return self.untrained.eval()
 
-    def candidates(self) -> Stage:
-        """The stage with the candidates, calibrated and assessed."""
-        build = self.config.build
-        inputs = {
-            "trained": self.trained().key,
-            "candidates": build.candidates,
-            "calibration_images": build.calibration_images,
-            "seed": self.config.seed,
-        }
-
-        def work(folder: FilePath) -> None:
-            supernet, progress = self.supernet, self._progress
-            generator = random.Random(self.config.seed)
-            paths = draw_candidates(supernet, build.candidates, generator, progress)
-            found = assess(supernet, paths, self.data, build.calibration_images, progress)
-            save_candidates(folder, found)
-
-        return self._stage("candidates", inputs, work)
+    @cached_property
+    def totals(self) -> dict[str, Additive]:
+        """MACs, parameters and other totals of any path; see :func:`additive_totals`."""
+        return additive_totals(self.untrained)
 
     def profile(self) -> Stage:
-        """The stage with the latency of each candidate on this machine: measured or predicted."""
+        """The stage with the latency of paths on this machine: measured or predicted."""
         versions = dict(backend(self.target.backend).check())
         inputs = {
-            "candidates": self.candidates().key,
+            "trained": self.trained().key,
+            "seed": self.config.seed,
             "measured": self.config.build.measured,
             "target": self.target.model_dump(mode="json"),
             "cpu": read_system().cpu,
@@ -219,13 +205,11 @@ class Pipeline:
         }
 
         def work(folder: FilePath) -> None:
-            profile_candidates(
-                self._bench(),
-                self._load_candidates(),
-                self.config.build.measured,
-                folder / ENGINE,
-                self._progress,
-            ).save(folder / PROFILE)
+            bench, count = self._bench(), self.config.build.measured
+            generator = random.Random(self.config.seed)
+            pool = draw_spread(bench.supernet.space, self.totals["macs"], POOL * count, generator)
+            profile = profile_paths(bench, pool, count, folder / ENGINE, self._progress)
+            profile.save(folder / PROFILE)
 
         stage = self._stage("profile", inputs, work)
         published = profile_file(self.target.name, self.config.name, self.folder / "profiles")
@@ -244,15 +228,12 @@ class Pipeline:
             raise DataError(
                 "too few paths were measured to predict others",
                 expected=f"at least {FEWEST_FITTED}",
-                got=len(profile.paths),
-                fix="raise build.candidates",
+                got=f"{len(profile.paths)}, all that the space has",
             )
         paths = draw_unmeasured(profile, count, self.config.seed)
 
         def work(folder: FilePath) -> None:
-            build, progress = self.config.build, self._progress
-            extra = assess(self.supernet, paths, self.data, build.calibration_images, progress)
-            check = check_profile(self._bench(), profile, extra, folder / ENGINE, progress)
+            check = check_profile(self._bench(), profile, paths, folder / ENGINE, self._progress)
             write_atomically(folder / CHECK, [check.model_dump_json(indent=1).encode()])
 
         return self._stage("check", inputs, work)
@@ -263,15 +244,43 @@ class Pipeline:
             target=self.target,
             version=dict(backend(self.target.backend).check())[self.target.backend],
             supernet=self.supernet,
-            example=self.data.validation.inputs[:1],
+            images=self.data.validation.inputs[:PROFILED_IMAGES],
             seed=self.config.seed,
         )
+
+    def searched(self) -> Stage:
+        """The stage with the candidates: found by the search, calibrated and evaluated."""
+        build = self.config.build
+        inputs = {
+            "profile": self.profile().key,
+            "paths": build.paths,
+            "evaluations": build.evaluations,
+            "budgets_ms": build.budgets_ms,
+            "limits": build.limits.model_dump(),
+            "calibration_images": build.calibration_images,
+            "seed": self.config.seed,
+        }
+
+        def work(folder: FilePath) -> None:
+            candidates, records = search_paths(
+                self.supernet,
+                self.data,
+                self._load_profile(),
+                self.totals,
+                build,
+                self.config.seed,
+                self._progress,
+            )
+            save_candidates(folder, candidates)
+            save_records(folder, records)
+
+        return self._stage("search", inputs, work)
 
     def chosen(self) -> Stage:
         """The stage with the paths to ship, with a scale of their own where they need it."""
         build = self.config.build
         inputs = {
-            "profile": self.profile().key,
+            "search": self.searched().key,
             "paths": build.paths,
             "own_scale_above": build.own_scale_above,
         }
@@ -291,14 +300,11 @@ class Pipeline:
         return self._stage("choose", inputs, work)
 
     def _select(self) -> tuple[search.Selection, ...]:
-        profile = self._load_profile()
+        records = load_records(self.searched().folder)
         return search.choose(
-            [
-                search.Candidate(c.path.id, c.accuracy, profile.expected_ms(c.path))
-                for c in self._load_candidates()
-            ],
+            [search.Candidate(r.id, r.expected, r.latency_ms) for r in records.values()],
             self.config.build.paths,
-            spread=profile.noise_floor.p95,
+            spread=self._load_profile().noise_floor.p95,
         )
 
     def _with_best_scale(self, candidate: Candidate) -> Candidate:
@@ -322,6 +328,7 @@ class Pipeline:
             "name": self.config.name,
             "tolerance": build.tolerance,
             "verify_examples": build.verify_examples,
+            "limits": build.limits.model_dump(),
         }
 
         def work(folder: FilePath) -> None:
@@ -350,7 +357,10 @@ class Pipeline:
             example = self.data.validation.inputs[:1]
             _, samples = measure_engine(file, self.target, example, self.config.seed, progress)
             manifest = with_accuracies(manifest, {k: d.accuracy for k, d in differences.items()})
-            write(file, with_latencies(manifest, samples.summarise()), lowered)
+            measurement = samples.summarise()
+            write(file, with_latencies(manifest, measurement), lowered)
+            medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
+            check_engine(build.limits, file, medians)
             record = {
                 "differences": {k: asdict(d) for k, d in differences.items()},
                 "samples_ms": {k: samples.milliseconds(k, 400) for k in samples.batches},
@@ -385,7 +395,7 @@ class Pipeline:
         return self._done[name]
 
     def _load_candidates(self) -> list[Candidate]:
-        return load_candidates(self.candidates().folder, self.untrained.space)
+        return load_candidates(self.searched().folder, self.untrained.space)
 
     def _load_profile(self) -> Profile:
         return Profile.load(self.profile().folder / PROFILE)

@@ -17,6 +17,7 @@ from tipsc.elastic import CostModel, Supernet
 from tipsc.engine import read_engine
 from tipsc.profile import Profile, System
 from tipsc.report import Curve, FeatureMap, Point, Report, Shipped, Stage, write
+from tipsc.searching import load_records
 from tipsc.train import History, StepRecord
 
 if TYPE_CHECKING:
@@ -80,21 +81,27 @@ def _machine(system: System, profile: Profile) -> dict[str, str]:
 
 
 def _points(pipeline: Pipeline, profile: Profile, chosen: set[str]) -> tuple[Point, ...]:
-    space = pipeline.untrained.space
-    points, measured = [], {path.id: path.latency for path in profile.paths}
-    for candidate in load_candidates(pipeline.candidates().folder, space):
-        latency, expected = measured.get(candidate.path.id), profile.expected_ms(candidate.path)
+    """The candidates, with their accuracy, and what was measured beside them."""
+    space, totals = pipeline.untrained.space, pipeline.totals
+    folder = pipeline.searched().folder
+    records = load_records(folder)
+    accuracies = {c.path: c.accuracy for c in load_candidates(folder, space)}
+    measured = {space.path(path.options): path.latency for path in profile.paths}
+    points = []
+    for path in [*accuracies, *(path for path in measured if path not in accuracies)]:
+        latency = measured.get(path)
+        predicted = 0.0 if latency else records[path.id].latency_ms
         points.append(
             Point(
-                id=candidate.path.id,
-                options=dict(candidate.path.items),
-                accuracy=candidate.accuracy,
-                p10_ms=latency.p10_ms if latency else expected,
-                p50_ms=latency.p50_ms if latency else expected,
-                p95_ms=latency.p95_ms if latency else expected,
-                macs=candidate.macs,
-                parameters=candidate.parameters,
-                chosen=candidate.path.id in chosen,
+                id=path.id,
+                options=dict(path.items),
+                accuracy=accuracies.get(path),
+                p10_ms=latency.p10_ms if latency else predicted,
+                p50_ms=latency.p50_ms if latency else predicted,
+                p95_ms=latency.p95_ms if latency else predicted,
+                macs=round(totals["macs"].of(path)),
+                parameters=round(totals["parameters"].of(path)),
+                chosen=path.id in chosen,
                 measured=latency is not None,
             )
         )

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+import numpy as np
 import torch
 
 from tipsc.elastic import CostModel, Statistics, Supernet, extract
 from tipsc.engine.atomic import write_atomically
+from tipsc.factors import Additive
 from tipsc.paths import Path, SearchSpace
 from tipsc.progress import Progress
-from tipsc.train import Data, accuracy, calibrate
+from tipsc.train import Data, Split, accuracy, calibrate
 
-_DRAWS_PER_CANDIDATE = 8
+_DRAWS_PER_PATH = 8
 _RECORDS, _STATISTICS = "candidates.json", "statistics.pt"
 
 
@@ -40,37 +41,28 @@ class Candidate:
     statistics: Statistics
 
 
-def draw_candidates(
-    supernet: Supernet, count: int, generator: random.Random, progress: Progress
+def draw_spread(
+    space: SearchSpace, macs: Additive, count: int, generator: random.Random
 ) -> list[Path]:
     """Paths spread evenly over the logarithm of their MACs, the extremes among them.
 
     All paths of a space that has no more than `count`; otherwise, from a larger uniform draw, the
     one nearest to each of `count` rungs of a ladder from the smallest to the largest.
     """
-    space = supernet.space
     if space.size <= count:
         return list(space.enumerate())
-    costs = CostModel(supernet)
-    wanted = count * _DRAWS_PER_CANDIDATE
-    drawn = {
-        space.smallest: costs.of(space.smallest).macs,
-        space.largest: costs.of(space.largest).macs,
-    }
-    for done in range(wanted):
-        path = space.sample_options(generator)
-        if path not in drawn:
-            drawn[path] = costs.of(path).macs
-        progress(done + 1, wanted, "drawing paths")
-    low, high = (math.log(drawn[path]) for path in (space.smallest, space.largest))
-    chosen = [space.smallest, space.largest]
-    rest = {path: math.log(macs) for path, macs in drawn.items() if path not in chosen}
+    ends = [space.smallest, space.largest]
+    drawn = {space.sample_options(generator) for _ in range(count * _DRAWS_PER_PATH)}
+    paths = [*ends, *sorted(drawn - set(ends), key=lambda path: path.id)]
+    logs = dict(zip(paths, np.log(macs.of_many(paths)).tolist(), strict=True))
+    low, high = (logs.pop(path) for path in ends)
+    chosen = ends
     for rung in range(1, count - 1):
         aim = low + (high - low) * rung / (count - 1)
-        if rest:
-            path = min(rest, key=lambda p: (abs(rest[p] - aim), p.id))
+        if logs:
+            path = min(logs, key=lambda p: (abs(logs[p] - aim), p.id))
             chosen.append(path)
-            del rest[path]
+            del logs[path]
     return chosen[:count]
 
 
@@ -80,14 +72,21 @@ def assess(
     data: Data,
     calibration_images: int,
     progress: Progress,
+    validation_images: int | None = None,
 ) -> list[Candidate]:
-    """Calibrates each path and measures its accuracy on validation data."""
+    """Calibrates each path and measures its accuracy on validation data.
+
+    Args:
+        validation_images: how many; the same ones for all paths. All if not given.
+    """
     costs = CostModel(supernet)
     batches = data.calibration(calibration_images)
+    split = data.validation
+    split = Split(split.inputs[:validation_images], split.targets[:validation_images])
     candidates = []
     for done, path in enumerate(paths, 1):
         statistics = calibrate(supernet, path, batches)
-        right = accuracy(extract(supernet, path, statistics), data.validation)
+        right = accuracy(extract(supernet, path, statistics), split)
         cost = costs.of(path)
         candidates.append(Candidate(path, right, cost.macs, cost.parameters, statistics))
         progress(done, len(paths), f"path {path.id}: {right:.1%}")

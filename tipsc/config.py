@@ -73,14 +73,38 @@ class DataSource(Strict):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Limits(Strict):
+    """What every path of the engine keeps; null for no limit.
+
+    Attributes:
+        latency_ms: p50 on the device.
+        file_bytes: of the whole engine file. A path whose weights alone need more is not looked
+            at; the file is checked when it is written.
+        memory_bytes: of one path: its weights and all values that its steps write, in float32.
+            That is more than a runtime needs that reuses buffers.
+        accuracy: the smallest, on validation data, 0..1.
+    """
+
+    latency_ms: Positive | None = None
+    file_bytes: Positive | None = None
+    memory_bytes: Positive | None = None
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
 class Build(Strict):
     """What to build.
 
     Attributes:
         paths: how many paths the engine holds.
-        candidates: how many paths are calibrated and evaluated to choose them from.
-        measured: how many of the candidates are measured before the choice; the latency of the
-            others is predicted from them. All are measured if they are no more than this.
+        measured: how many paths are measured to predict the latency of all; all paths of a space
+            that has no more.
+        evaluations: what the search may spend on accuracies, in evaluations of one path in full.
+        budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
+            over the logarithm of the device's range.
+        limits: that every path of the engine keeps.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
             and to measure its accuracy.
@@ -90,17 +114,19 @@ class Build(Strict):
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
-    candidates: Annotated[int, Field(ge=1, le=2000)] = 48
     measured: Annotated[int, Field(ge=10, le=2000)] = 50
+    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 32
+    budgets_ms: Annotated[tuple[Positive, ...], Field(max_length=256)] = ()
+    limits: Limits = Limits()
     calibration_images: Annotated[int, Field(ge=1)] = 2000
     verify_examples: Annotated[int, Field(ge=1)] = 2000
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     own_scale_above: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
 
     @model_validator(mode="after")
-    def _enough_candidates(self) -> Build:
-        if self.candidates < self.paths:
-            raise ValueError(f"candidates must be at least paths ({self.paths})")
+    def _enough_evaluations(self) -> Build:
+        if self.evaluations < self.paths:
+            raise ValueError(f"evaluations must be at least paths ({self.paths})")
         return self
 
 

@@ -1,9 +1,9 @@
-"""Measuring candidates: which of them, again where one does not fit, and predicting the rest."""
+"""Measuring paths: which of them, again where one does not fit, and predicting the rest."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -14,25 +14,30 @@ from tipsc.assemble import lower_candidates, make_manifest, measure_engine, writ
 from tipsc.candidates import Candidate
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
-from tipsc.paths import Path
+from tipsc.factors import Additive as Factors
+from tipsc.factors import linear_cost
+from tipsc.paths import Path, SearchSpace
 from tipsc.profile import (
     Measurement,
     NoiseFloor,
     PredictedPath,
     Predictor,
     Profile,
+    Protocol,
     Remeasured,
+    Samples,
     Shares,
     choose_measured,
     fit,
     make_profile,
     read_system,
 )
-from tipsc.profile.features import path_features
+from tipsc.profile.features import FEATURES, path_features
 from tipsc.profile.forecast import make_forecast
 from tipsc.profile.record import Record
 from tipsc.progress import Progress
 from tipsc.target import Target
+from tipsc.train import calibrate
 
 FEWEST_FITTED = 10  # measured paths; from fewer no error could be told honestly
 _LISTED = 20  # a space up to this many times a check is listed; a larger one is drawn from
@@ -63,7 +68,8 @@ class Bench:
     Attributes:
         name: of the engines that are made for it.
         version: of the target's backend.
-        example: an input, batch of one.
+        images: inputs (N, *input_shape): the first is run, and paths are calibrated on all; a few
+            do, because weights and biases do not change a latency.
         seed: of what is drawn.
     """
 
@@ -71,23 +77,35 @@ class Bench:
     target: Target
     version: str
     supernet: Supernet
-    example: torch.Tensor
+    images: torch.Tensor
     seed: int
 
-    def engine(
-        self, file: FilePath, candidates: Sequence[Candidate], progress: Progress
-    ) -> FilePath:
+    def measure(
+        self,
+        file: FilePath,
+        seed: int,
+        progress: Progress,
+        only: Collection[str] | None = None,
+    ) -> tuple[Protocol, Samples]:
+        """Times of the paths of an engine; see :func:`tipsc.assemble.measure_engine`."""
+        return measure_engine(file, self.target, self.images[:1], seed, progress, only)
+
+    def engine(self, file: FilePath, paths: Sequence[Path], progress: Progress) -> FilePath:
         """Writes an engine with these paths, to measure them in it."""
+        candidates = [
+            Candidate(path, 0.0, 0, 0, calibrate(self.supernet, path, [self.images]))
+            for path in paths
+        ]
         lowered = lower_candidates(self.supernet, candidates, progress)
         manifest = make_manifest(self.name, self.target, self.supernet, candidates, lowered, {})
         write(file, manifest, lowered)
         return file
 
 
-def profile_candidates(
-    bench: Bench, candidates: Sequence[Candidate], measured: int, file: FilePath, progress: Progress
+def profile_paths(
+    bench: Bench, paths: Sequence[Path], measured: int, file: FilePath, progress: Progress
 ) -> Profile:
-    """Measures at most `measured` of the candidates and predicts the others.
+    """Measures at most `measured` of the paths and predicts the others.
 
     A measured path that does not fit the others is measured once more, beside the anchors, and
     the second measurement counts.
@@ -96,14 +114,13 @@ def profile_candidates(
         file: for the engine that is measured.
     """
     system = read_system()
-    paths = [candidate.path for candidate in candidates]
     features = path_features(bench.supernet, paths)
     chosen = tuple(range(len(paths)))
     if len(paths) > measured:
         values = [path.values for path in paths]
         chosen = choose_measured(values, measured, features=features, seed=bench.seed)
-    bench.engine(file, [candidates[i] for i in chosen], progress)
-    protocol, samples = measure_engine(file, bench.target, bench.example, bench.seed, progress)
+    bench.engine(file, [paths[i] for i in chosen], progress)
+    protocol, samples = bench.measure(file, bench.seed, progress)
     measurement, forecast = samples.summarise(), None
     if len(chosen) >= FEWEST_FITTED:
         known, totals = [paths[i] for i in chosen], features[list(chosen)]
@@ -111,9 +128,7 @@ def profile_candidates(
         remeasured: tuple[Remeasured, ...] = ()
         if suspects:
             again = {*suspects, *measurement.anchors}
-            _, repeat = measure_engine(
-                file, bench.target, bench.example, bench.seed + 1, progress, only=again
-            )
+            _, repeat = bench.measure(file, bench.seed + 1, progress, only=again)
             measurement, remeasured = _replaced(measurement, repeat.summarise(), suspects)
         predictor = _fit(known, totals, measurement)
         rest = [i for i in range(len(paths)) if i not in set(chosen)]
@@ -159,7 +174,7 @@ def draw_unmeasured(profile: Profile, count: int, seed: int) -> list[Path]:
 
 
 def check_profile(
-    bench: Bench, profile: Profile, extra: Sequence[Candidate], file: FilePath, progress: Progress
+    bench: Bench, profile: Profile, extra: Sequence[Path], file: FilePath, progress: Progress
 ) -> Check:
     """Measures paths that the profile does not know and compares its predictions with them.
 
@@ -167,25 +182,55 @@ def check_profile(
         extra: paths that were not measured for the profile, drawn at random; at least one.
         file: for the engine that is measured.
     """
-    space = profile.search_space
-    known = [space.path(path.options) for path in profile.paths]
-    before = np.array([profile.latency(path).p50_ms for path in known])
-    values = [path.values for path in known]
-    predictor = fit(values, before, features=path_features(bench.supernet, known))
-    paths = [candidate.path for candidate in extra]
+    predictor = predictor_of(profile, bench.supernet)
     bench.engine(file, extra, progress)
-    _, samples = measure_engine(file, bench.target, bench.example, bench.seed, progress)
+    _, samples = bench.measure(file, bench.seed, progress)
     measurement = samples.summarise()
-    found = _p50(paths, measurement)
+    found = _p50(extra, measurement)
+    before = [path.latency.p50_ms for path in profile.paths]
     mean, low, high = predictor.predict(
-        [path.values for path in paths], path_features(bench.supernet, paths)
+        [path.values for path in extra], path_features(bench.supernet, extra)
     )
     return Check(
-        paths=len(paths),
+        paths=len(extra),
         predicted=Shares.of(mean / found - 1.0),
         constant=Shares.of(np.median(before) / found - 1.0),
         covered=float(((found >= low) & (found <= high)).mean()),
         noise_floor=measurement.noise_floor,
+    )
+
+
+def predictor_of(profile: Profile, supernet: Supernet) -> Predictor:
+    """The latency predictor, fitted to what a profile measured.
+
+    Raises:
+        DataError: fewer than three paths.
+    """
+    paths = [profile.search_space.path(path.options) for path in profile.paths]
+    latencies = [profile.latency(path).p50_ms for path in paths]
+    values = [path.values for path in paths]
+    return fit(values, latencies, features=path_features(supernet, paths))
+
+
+def latency_cost(
+    predictor: Predictor, space: SearchSpace, totals: Mapping[str, Factors]
+) -> Factors:
+    """The predicted latency in ms as the chain takes it, apart from the predictor's floor.
+
+    Args:
+        totals: of :func:`tipsc.elastic.additive_totals`.
+    """
+    model = predictor.additive()
+    return linear_cost(
+        space,
+        constant=model.constant,
+        totals=[totals[name] for name in FEATURES],
+        weights=model.weights.tolist(),
+        effects={
+            (choice.name, option): value
+            for choice, effects in zip(space.choices, model.effects, strict=True)
+            for option, value in effects.items()
+        },
     )
 
 

@@ -109,7 +109,7 @@ def write_project(folder: Path, **changes: Any) -> Path:
         "model": {"family": "mobilenet", "arguments": MODEL},
         "data": {"callable": "data.py:load"},
         "train": {"epochs": 2, "frozen_epochs": 1, "paths_per_step": 2, "batch_size": 64},
-        "build": {"paths": 4, "candidates": 6, "calibration_images": 256, "verify_examples": 16},
+        "build": {"paths": 4, "evaluations": 6, "calibration_images": 256, "verify_examples": 16},
     }
     (folder / "tipsc.yaml").write_text(json.dumps({**config, **changes}))  # JSON is YAML
     (folder / "data.py").write_text(DATA)

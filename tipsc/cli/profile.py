@@ -1,4 +1,4 @@
-"""tipsc profile: what candidate paths take on the target, and how well that is predicted."""
+"""tipsc profile: what paths take on the target, and how well that is predicted."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
     help="Measure N random paths more and compare them with their prediction.",
 )
 def command(output: Output, config: Path, target: str, check: int | None) -> None:
-    """Measure candidate paths of CONFIG on the target, and train first if that is missing.
+    """Measure paths of CONFIG on the target, and train first if that is missing.
 
-    At most build.measured candidates are measured; the others are predicted from them.
+    build.measured paths are measured; all others are predicted from them.
     """
     from tipsc.build import CHECK, PROFILE, Pipeline
-    from tipsc.candidates import load_candidates
     from tipsc.cli.building import stage_document
     from tipsc.profile import Profile, profile_file
     from tipsc.profiling import Check
@@ -47,8 +46,6 @@ def command(output: Output, config: Path, target: str, check: int | None) -> Non
             checked = pipeline.check(check) if check else None
     profile = Profile.load(stage.folder / PROFILE)
     result = Check.model_validate_json((checked.folder / CHECK).read_bytes()) if checked else None
-    found = load_candidates(pipeline.candidates().folder, profile.search_space)
-    accuracies = {candidate.path.id: candidate.accuracy for candidate in found}
     file = profile_file(pipeline.target.name, pipeline.config.name, pipeline.folder / "profiles")
     output.result(
         {
@@ -61,7 +58,6 @@ def command(output: Output, config: Path, target: str, check: int | None) -> Non
                 {
                     "id": path.id,
                     "options": path.options,
-                    "accuracy": accuracies[path.id],
                     "latency": path.latency.model_dump(mode="json"),
                 }
                 for path in profile.paths
@@ -69,7 +65,7 @@ def command(output: Output, config: Path, target: str, check: int | None) -> Non
             "forecast": profile.forecast.model_dump(mode="json") if profile.forecast else None,
             "check": result.model_dump(mode="json") if result else None,
         },
-        _table(profile, accuracies),
+        _table(profile),
         f"repeating a measurement moves p10 by {profile.noise_floor.median:.1%}; "
         f"drift {profile.drift:+.1%}",
         *_trust(profile, result),
@@ -109,19 +105,18 @@ def _shares(shares: Shares) -> str:
     return f"{shares.within_5_pct:.0%} within 5 %, {shares.within_10_pct:.0%} within 10 %"
 
 
-def _table(profile: Profile, accuracies: dict[str, float]) -> Table:
+def _table(profile: Profile) -> Table:
     from rich import box
     from rich.table import Table
 
-    from tipsc.report.format import milliseconds, percent
+    from tipsc.report.format import milliseconds
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("acc %", "p10 ms", "p50 ms", "p95 ms", "cv %"):
+    for heading in ("p10 ms", "p50 ms", "p95 ms", "cv %"):
         table.add_column(heading, justify="right", no_wrap=True)
     paths = sorted(profile.paths, key=lambda path: path.latency.p10_ms)
     columns = [
-        [percent(accuracies[path.id]) for path in paths],
         milliseconds([path.latency.p10_ms for path in paths]),
         milliseconds([path.latency.p50_ms for path in paths]),
         milliseconds([path.latency.p95_ms for path in paths]),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,14 +34,17 @@ def best_walks(dag: Dag, value: ArrayLike, k: int) -> list[tuple[float, tuple[in
     """
     if k < 1:
         raise DataError("cannot give so few walks", expected="at least 1", got=k)
+    return list(islice(ordered_walks(dag, value), k))
+
+
+def ordered_walks(dag: Dag, value: ArrayLike) -> Iterator[tuple[float, tuple[int, ...]]]:
+    """All walks, best first, each found when it is asked for; see :func:`best_walks`."""
     values = dag.edge_array("value", value)
     search = _Enumeration(dag, values, dag.best(values))
-    walks = []
-    for rank in range(k):
-        if not search.has(dag.input, rank):
-            break
-        walks.append(search.walk(rank))
-    return walks
+    rank = 0
+    while search.has(dag.input, rank):
+        yield search.walk(rank)
+        rank += 1
 
 
 class _Enumeration:

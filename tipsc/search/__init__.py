@@ -1,0 +1,41 @@
+"""Which paths to look at, how closely, and which K of them to ship.
+
+=====================  ==========================================================================
+:func:`search`         proposes candidates from the cost-folded chain, evaluates few of them in full
+:func:`choose`         the K of them whose staircase of accuracy over latency has the largest area
+:class:`Limit`         what a path may cost at most: latency, bytes, memory, energy
+:class:`Surrogate`     accuracy of every path, estimated from those that were evaluated
+=====================  ==========================================================================
+"""
+
+from tipsc.search.choose import Candidate, Selection, area, choose, pareto_front
+from tipsc.search.halving import (
+    Evaluate,
+    Finalist,
+    Found,
+    Rung,
+    rungs,
+    search,
+    spaced_budgets,
+)
+from tipsc.search.limits import Limit, refusal, within
+from tipsc.search.surrogate import Surrogate
+
+__all__ = [
+    "Candidate",
+    "Evaluate",
+    "Finalist",
+    "Found",
+    "Limit",
+    "Rung",
+    "Selection",
+    "Surrogate",
+    "area",
+    "choose",
+    "pareto_front",
+    "refusal",
+    "rungs",
+    "search",
+    "spaced_budgets",
+    "within",
+]
