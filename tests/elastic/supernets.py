@@ -32,8 +32,10 @@ ARGUMENTS = {
         "dropout": 0.2,
     },
     "transformer": {"classes": 5, "input_shape": (2, 8, 8), "patch": 4, "width": 24},
+    "transformer-tokens": {"classes": 5, "vocabulary": 11, "length": 7, "width": 24},
     "temporal": {"classes": 5, "input_shape": (3, 32), "channels": (8, 12)},
 }
+_TOKENS = 11
 
 
 class HandWritten(Supernet):
@@ -61,14 +63,21 @@ class HandWritten(Supernet):
         return self.out(self.layer_norm(self.mix(y, path), path), path) + self.shift
 
 
+def inputs(supernet: Supernet, count: int) -> Tensor:
+    """Random signals or tokens."""
+    shape = (count, *supernet.input_shape)
+    if supernet.input_dtype == torch.int64:
+        return torch.randint(0, _TOKENS, shape)
+    return 0.5 + 2 * torch.randn(shape)
+
+
 def make(name: str) -> Supernet:
     """In eval mode; no weight, statistic or scale has its initial value."""
     torch.manual_seed(0)
     supernet = HandWritten() if name == "by hand" else family(name, **ARGUMENTS[name])
     generator = random.Random(0)
     for _ in range(5):
-        x = 0.5 + 2 * torch.randn(16, *supernet.input_shape)
-        supernet.train()(x, supernet.space.sample(generator))
+        supernet.train()(inputs(supernet, 16), supernet.space.sample(generator))
     with torch.no_grad():
         for parameter in supernet.parameters():
             parameter += 0.1 * torch.randn_like(parameter)

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 
 import pytest
 import torch
-from supernets import ALL, make
+from supernets import ALL, inputs, make
 
 from tipsc.elastic import Statistics, extract
 from tipsc.errors import LoweringError, PathError
@@ -24,7 +24,7 @@ def test_extracted_path_computes_what_the_supernet_does(name: str) -> None:
     generator = random.Random(1)
     space = supernet.space
     paths = [space.largest, space.smallest, *(space.sample(generator) for _ in range(PATHS))]
-    x = torch.randn(3, *supernet.input_shape)
+    x = inputs(supernet, 3)
     outputs = set()
     for path in paths:
         with torch.no_grad():
@@ -53,7 +53,7 @@ def test_extracted_module_is_torch_alone(name: str) -> None:
 def test_exported_file_runs_where_tipsc_cannot_be_imported(tmp_path: FilePath) -> None:
     supernet = make("mobilenet")
     module = extract(supernet, supernet.space.smallest)
-    x = torch.randn(2, *supernet.input_shape)
+    x = inputs(supernet, 2)
     torch.export.save(torch.export.export(module, (x,)), tmp_path / "path.pt2")
     with torch.no_grad():
         torch.save((x, module(x)), tmp_path / "expected.pt")

@@ -39,8 +39,16 @@ FAMILIES = {
         "head": 16,
     },
     "transformer": {"classes": 5, "input_shape": (2, 8, 8), "patch": 4, "width": 24},
+    "transformer-tokens": {"classes": 5, "vocabulary": 11, "length": 7, "width": 24},
     "temporal": {"classes": 5, "input_shape": (3, 32), "channels": (8, 12)},
 }
+
+
+def inputs_for(supernet: Supernet, count: int) -> Tensor:
+    """Random signals or tokens."""
+    shape = (count, *supernet.input_shape)
+    tokens = supernet.input_dtype == torch.int64
+    return torch.randint(0, 11, shape) if tokens else torch.randn(shape)
 
 
 def make(name: str) -> Supernet:
@@ -49,7 +57,7 @@ def make(name: str) -> Supernet:
     supernet = family(name, **FAMILIES[name])
     generator = random.Random(0)
     for _ in range(3):
-        supernet.train()(torch.randn(8, *supernet.input_shape), supernet.space.sample(generator))
+        supernet.train()(inputs_for(supernet, 8), supernet.space.sample(generator))
     return supernet.eval()
 
 
@@ -80,7 +88,7 @@ def largest_difference(
     lowered: Lowered, supernet: Supernet, path: Path, statistics: Statistics | None, tmp: FilePath
 ) -> float:
     run = session(lowered, path.id, tmp)
-    inputs, targets = torch.randn(4, *supernet.input_shape), torch.zeros(4, dtype=torch.int64)
+    inputs, targets = inputs_for(supernet, 4), torch.zeros(4, dtype=torch.int64)
     module = extract(supernet, path, statistics)
     return compare(lambda x: run.run(None, {"input": x})[0], module, inputs, targets).largest
 

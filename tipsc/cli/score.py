@@ -1,38 +1,57 @@
-"""tipsc score: the published topological scores, before any training."""
+"""tipsc score: what topology says of a supernet, and what the costs of a device change in it."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tipsc.cli.options import config_argument
+from tipsc.cli.options import ANY_PATH, config_argument, target_option
 from tipsc.cli.output import Output, verb
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tipsc.elastic import Supernet
-
-HONESTY = (
-    "TAS is degree and nothing more: how many operations touch a feature map, and in how many of "
-    "the\nsubnetworks it is. TPS is close to size. Neither has seen weights, data or the device "
-    "(docs/chain.md)."
-)
+    from tipsc.scoring import Agreement, OptionShares, PathScore, Scores
+    from tipsc.scoring.devices import Device
 
 
 @verb
 @config_argument
+@click.option(
+    "--profile",
+    "profiles",
+    type=ANY_PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A device's profile of this model; twice to compare two devices.",
+)
+@target_option
+@click.option("--macs", is_flag=True, help="Compare with MACs as if they were a device's costs.")
+@click.option("--budget", type=float, metavar="MS", help="Expected latency of a drawn path.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.5,
+    show_default=True,
+    help="Instead: where in the range of costs, by logarithm.",
+)
+@click.option(
+    "--budgets",
+    type=click.IntRange(0, 32),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="For how many budgets top paths are shown.",
+)
 @click.option(
     "--top",
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
     metavar="N",
-    help="Feature maps shown.",
+    help="Feature maps and choices shown.",
 )
 @click.option(
     "--coupling",
@@ -50,140 +69,192 @@ HONESTY = (
     metavar="T",
     help="Largest, smallest and sampled ones.",
 )
-def command(output: Output, config: Path, top: int, coupling: float, subnetworks: int) -> None:
-    """Score the supernet of CONFIG by its topology alone (TIPS, arXiv 2305.08021).
+@click.option("--html", "page", type=ANY_PATH, metavar="FILE", help="Draw the story as a page.")
+def command(
+    output: Output,
+    config: Path,
+    profiles: tuple[Path, ...],
+    target: str,
+    macs: bool,
+    budget: float | None,
+    share: float,
+    budgets: int,
+    top: int,
+    coupling: float,
+    subnetworks: int,
+    page: Path | None,
+) -> None:
+    """Score the supernet of CONFIG: by topology (TIPS, arXiv 2305.08021) and by measured costs.
 
-    TAS of its feature maps, TPS of its smallest, largest and sampled paths. Nothing is trained,
-    and no data are read.
+    Costs are those of the profiles that are given, else of the target's profile if one lies beside
+    CONFIG, else MACs. Nothing is trained, and no data are read.
     """
     from tipsc.config import load_config, make_supernet
+    from tipsc.elastic.factors import additive_totals
+    from tipsc.errors import DataError
+    from tipsc.report.score_page import write_scores
+    from tipsc.scoring import score
+    from tipsc.scoring.devices import MS, devices_of
 
     settings, folder = load_config(config)
     supernet = make_supernet(settings, folder)
-    scores = _score(supernet, coupling, subnetworks, settings.seed)
-    maps = scores.feature_maps[:top]
-    output.result(
-        {
-            "name": settings.name,
-            "coupling": coupling,
-            "subnetworks": subnetworks,
-            "paths_in_space": supernet.space.size,
-            "feature_maps": [vars(entry) for entry in maps],
-            "paths": {name: vars(entry) for name, entry in scores.paths.items()},
-        },
-        f"{settings.name}: {len(scores.feature_maps)} feature maps in {subnetworks} of "
-        f"{_size(supernet.space.size)} paths, coupling {coupling:g}",
-        _maps_table(maps, subnetworks),
-        _paths_table(scores.paths),
-        HONESTY,
-    )
-
-
-@dataclass(frozen=True)
-class FeatureMapScore:
-    """A feature map: its TAS, the best route through it (1: on the heaviest), its subnetworks."""
-
-    name: str
-    tas: float
-    importance: float
-    on_heaviest_route: bool
-    subnetworks: int
-
-
-@dataclass(frozen=True)
-class PathScore:
-    """A path and its TPS; MACs beside it, because TPS is close to size."""
-
-    id: str
-    tps: float
-    macs: int
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Feature maps by falling TAS, and the paths that stand for the range."""
-
-    feature_maps: list[FeatureMapScore]
-    paths: dict[str, PathScore]
-
-
-def _score(supernet: Supernet, coupling: float, subnetworks: int, seed: int) -> Scores:
-    from tipsc import dtmc
-    from tipsc.elastic import CostModel
-
-    costs, space, generator = CostModel(supernet), supernet.space, random.Random(seed)
-    paths = [space.smallest, space.largest]
-    paths += [space.sample_options(generator) for _ in range(subnetworks - 2)]
-    union = dtmc.supergraph([costs.trace(path).steps for path in paths])
-    tas = dtmc.tas(union, coupling)
-    tps = dtmc.tps(union, tas).tolist()
-    importance = dtmc.operation_importance(union.graph, tas)
-    route = set(dtmc.heaviest_route(union.graph, tas))
-    copies = union.present.sum(axis=0).tolist()
-    # An operation writes the feature map that is called after it, or a width group of that.
-    by_map = {
-        union.graph.nodes[head]: importance[operation]
-        for head, operation in zip(union.graph.head.tolist(), union.graph.operations, strict=True)
-    }
-    maps = [
-        FeatureMapScore(
-            name, float(tas[index]), by_map.get(name, 1.0), index in route, int(copies[index])
+    files = profiles or _published(settings.name, target, folder)
+    totals = additive_totals(supernet)
+    devices = devices_of(supernet, totals, files, macs=macs)
+    if budget is not None and any(device.unit != MS for device in devices):
+        raise DataError(
+            "a budget in milliseconds needs costs in milliseconds",
+            got="MACs",
+            fix="give --profile, or --share instead of --budget",
         )
-        for index, name in enumerate(union.graph.nodes)
-    ]
-    sampled = sorted(range(2, subnetworks), key=lambda index: tps[index])
-    shown = {"smallest": 0, "largest": 1}
-    if sampled:
-        shown = {
-            "smallest": 0,
-            "sampled, lowest": sampled[0],
-            "sampled, middle": sampled[len(sampled) // 2],
-            "sampled, highest": sampled[-1],
-            "largest": 1,
-        }
-    return Scores(
-        sorted(maps, key=lambda entry: -entry.tas),
-        {
-            name: PathScore(paths[index].id, tps[index], costs.of(paths[index]).macs)
-            for name, index in shown.items()
-        },
+    scores = score(
+        supernet,
+        {device.name: device.cost for device in devices},
+        macs=totals["macs"],
+        budget=budget,
+        share=share,
+        budgets=budgets,
+        coupling=coupling,
+        subnetworks=subnetworks,
+        seed=settings.seed,
     )
+    if page is not None:
+        write_scores(settings.name, devices, scores, page)
+    document = _document(settings.name, devices, scores, top)
+    output.result(
+        {**document, "html": None if page is None else str(page)},
+        *_parts(settings.name, devices, scores, top),
+        *([] if page is None else [f"page  {page}"]),
+    )
+
+
+def _published(name: str, target: str, folder: Path) -> tuple[Path, ...]:
+    """The target's profile beside the configuration, if there is one."""
+    from tipsc.profile import profile_file
+    from tipsc.target import load_target
+
+    file = profile_file(load_target(target).name, name, folder / "profiles")
+    return (file,) if file.exists() else ()
+
+
+def _parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
+    from tipsc.report import score_tables as tables
+    from tipsc.scoring.story import LIMITS, beyond_degree, differences
+
+    units = {device.name: device.unit for device in devices}
+    moved = scores.moved[:top]
+    return [
+        f"{name}: {len(scores.feature_maps)} feature maps in {scores.subnetworks} of "
+        f"{_size(scores.paths_in_space)} paths, coupling {scores.coupling:g}",
+        *_wrapped(f"{device.name}: {device.source}." for device in devices),
+        *_wrapped(tables.budget_line(found, units[found.name]) for found in scores.devices),
+        "",
+        *_wrapped(differences(scores)),
+        tables.choices_table(scores, top),
+        *_wrapped([beyond_degree(scores)]),
+        tables.degree_table(scores),
+        "Highest published TAS (* on the heaviest route):",
+        tables.maps_table(scores.by_tas[:top], scores),
+        "Feature maps that costs move most (+n: so many others come and go with it):",
+        tables.maps_table([m.feature_map for m in moved], scores, [m.alike for m in moved]),
+        *_wrapped([tables.top_line(scores)] if scores.top else []),
+        *([tables.top_table(scores, units), *tables.overlap_lines(scores)] if scores.top else []),
+        tables.range_table(scores),
+        *_wrapped([LIMITS]),
+    ]
+
+
+def _document(name: str, devices: Sequence[Device], scores: Scores, top: int) -> dict[str, Any]:
+    units = {device.name: device for device in devices}
+    return {
+        "name": name,
+        "coupling": scores.coupling,
+        "subnetworks": scores.subnetworks,
+        "paths_in_space": scores.paths_in_space,
+        "eta": scores.eta,
+        "devices": [
+            {
+                "name": found.name,
+                "unit": units[found.name].unit,
+                "source": units[found.name].source,
+                "cost_range": list(found.cost_range),
+                "budget": found.budget,
+                "mu": found.mu,
+                "agreement": {
+                    "degree": vars(found.degree),
+                    "price_0": vars(found.unpriced),
+                },
+            }
+            for found in scores.devices
+        ],
+        "agreement": {
+            "published_with_degree": vars(scores.published),
+            "price_0_with_degree": vars(scores.unpriced),
+            "between_devices": _agreement(scores.between),
+        },
+        "feature_maps": [_map(entry) for entry in scores.by_tas[:top]],
+        "moved": [
+            {"name": m.feature_map.name, "difference": m.difference, "alike": m.alike}
+            for m in scores.moved
+        ],
+        "kinds": scores.kinds,
+        "choices": [
+            {
+                "name": choice.name,
+                "difference": choice.difference,
+                "price_0": _shares(choice.unpriced),
+                "devices": {key: _shares(found) for key, found in choice.devices.items()},
+            }
+            for choice in scores.choices
+        ],
+        "top": [
+            {
+                "device": found.device,
+                "share": found.share,
+                "budget": found.budget,
+                "paths": [_path(path) for path in found.paths],
+            }
+            for found in scores.top
+        ],
+        "overlap": [
+            {"share": share, "common": common[0], "of": common[1]}
+            for share in scores.shares
+            if (common := scores.overlap(share)) is not None
+        ],
+        "paths": {key: _path(path) for key, path in scores.paths.items()},
+    }
+
+
+def _map(entry: Any) -> dict[str, Any]:
+    fields = {**vars(entry), "folded": dict(entry.folded), "folded_rank": dict(entry.folded_rank)}
+    fields["price_0"] = fields.pop("unpriced")
+    del fields["inputs"]
+    return fields
+
+
+def _agreement(found: Agreement | None) -> dict[str, float] | None:
+    return None if found is None else vars(found)
+
+
+def _shares(found: OptionShares) -> dict[str, Any]:
+    return {"active": found.active, "shares": {str(o): s for o, s in found.shares.items()}}
+
+
+def _path(found: PathScore) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "options": dict(found.path.options),
+        "tps": found.tps,
+        "macs": found.macs,
+        "costs": dict(found.costs),
+        "utility": found.utility,
+    }
 
 
 def _size(paths: int) -> str:
     return f"{paths:,}" if paths < 10**9 else f"{paths:.2e}"
 
 
-def _plain_table(*headings: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column(headings[0], no_wrap=True)
-    for heading in headings[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
-def _maps_table(maps: list[FeatureMapScore], subnetworks: int) -> Table:
-    from rich.text import Text
-
-    table = _plain_table("feature map", "TAS %", f"in of {subnetworks}", "importance", "heaviest")
-    for entry in maps:
-        table.add_row(
-            Text(entry.name),  # a width group has brackets, which rich would take for markup
-            f"{entry.tas * 100:.3f}",
-            str(entry.subnetworks),
-            f"{entry.importance:.3f}",
-            "yes" if entry.on_heaviest_route else "",
-        )
-    return table
-
-
-def _paths_table(paths: dict[str, Any]) -> Table:
-    from tipsc.report.format import count
-
-    table = _plain_table("path", "id", "TPS", "MACs")
-    for name, entry in paths.items():
-        table.add_row(name, entry.id, f"{entry.tps:.4f}", count(entry.macs))
-    return table
+def _wrapped(texts: Iterable[str]) -> list[str]:
+    """Prose within 100 columns."""
+    return [line for text in texts for line in textwrap.wrap(text, 98, subsequent_indent="  ")]

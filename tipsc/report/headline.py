@@ -42,18 +42,18 @@ def _tiles(report: Report) -> Html:
 def _accuracy(report: Report) -> Html:
     values = [path.accuracy for path in report.shipped if is_number(path.accuracy)]
     low, high = percent(min(values, default=None)), percent(max(values, default=None))
-    return _tile("Test accuracy", _range(low, high), "%", "lowest and highest of the shipped paths")
+    return tile("Test accuracy", _range(low, high), "%", "lowest and highest of the shipped paths")
 
 
 def _latency(report: Report) -> Html:
     values = [p.p50_ms for p in report.shipped if is_number(p.p50_ms) and p.p50_ms > 0]
     if not values:
-        return _tile("Latency p50", milliseconds([None])[0], "ms", "not measured")
+        return tile("Latency p50", milliseconds([None])[0], "ms", "not measured")
     low, high = milliseconds([min(values), max(values)])
     note = "of its only path"
     if len(values) > 1:
         note = f"the slowest path takes {ratio(max(values) / min(values))} the fastest"
-    return _tile("Latency p50", _range(low, high), "ms", note)
+    return tile("Latency p50", _range(low, high), "ms", note)
 
 
 def _size(report: Report) -> Html:
@@ -63,21 +63,22 @@ def _size(report: Report) -> Html:
         times = ratio(report.engine_bytes / report.weights_bytes)
         note += f"; {times} the weights of the largest path"
     figure, _, unit = byte_size(report.engine_bytes).partition(" ")
-    return _tile("Engine file", figure, unit, note)
+    return tile("Engine file", figure, unit, note)
 
 
 def _difference(report: Report) -> Html:
     differences = [path.difference for path in report.shipped if is_number(path.difference)]
     agreements = [path.agreement for path in report.shipped if is_number(path.agreement)]
     note = f"at least {percent(min(agreements, default=None))} % of examples get the same class"
-    return _tile("Largest difference from torch", tiny(max(differences, default=None)), "", note)
+    return tile("Largest difference from torch", tiny(max(differences, default=None)), "", note)
 
 
 def _range(low: str, high: str) -> str:
     return low if low == high else f"{low} – {high}"
 
 
-def _tile(what: str, figure: str, unit: str, note: str) -> Html:
+def tile(what: str, figure: str, unit: str, note: str) -> Html:
+    """A headline figure with its heading and a note."""
     return tag(
         "div",
         tag("span", what, class_="what"),

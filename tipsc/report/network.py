@@ -72,8 +72,15 @@ class _Row:
         )
 
 
-def network(feature_maps: Sequence[FeatureMap], width: int) -> Html | None:
-    """The drawing, or None where there is nothing to draw."""
+TAS = "TAS"
+
+
+def network(feature_maps: Sequence[FeatureMap], width: int, *, measure: str = TAS) -> Html | None:
+    """The drawing, or None where there is nothing to draw.
+
+    Args:
+        measure: what the scores are called.
+    """
     columns = _columns(feature_maps)
     if not columns:
         return None
@@ -94,14 +101,14 @@ def network(feature_maps: Sequence[FeatureMap], width: int) -> Html | None:
             parts += _frame(title, left, right, y, _HEAD + above + below)
         parts += _edges(row, skips, line_y)
         for column, x in row.columns:
-            parts += _discs(column, x, line_y, pitch, top_score, brief=compact)
+            parts += _discs(column, x, line_y, pitch, top_score, measure, brief=compact)
         if not compact:
             parts.append(_names(row, line_y, pitch))
         y += _HEAD + above + below + 12
-    return drawing(width, y, "Topological Accumulated Score of each feature map", parts)
+    return drawing(width, y, f"{measure} of each feature map", parts)
 
 
-def legend(feature_maps: Sequence[FeatureMap]) -> Html | None:
+def legend(feature_maps: Sequence[FeatureMap], measure: str = TAS) -> Html | None:
     """Shades with the scores that they stand for."""
     scores = [f.tas for f in feature_maps if is_number(f.tas) and f.tas > 0]
     if not scores:
@@ -109,7 +116,7 @@ def legend(feature_maps: Sequence[FeatureMap]) -> Html | None:
     swatches = [tag("i", class_=f"t{k}") for k in range(SHADES)]
     return tag(
         "p",
-        tag("span", "TAS 0"),
+        tag("span", f"{measure} 0"),
         tag("span", *swatches, class_="ramp"),
         tag("span", f"{significant(max(scores))}, the highest"),
         class_="legend",
@@ -239,13 +246,13 @@ def _frame(title: str, left: float, right: float, y: float, height: float) -> li
 
 
 def _discs(
-    column: _Column, x: float, y: float, pitch: float, top_score: float, brief: bool
+    column: _Column, x: float, y: float, pitch: float, top_score: float, measure: str, brief: bool
 ) -> list[Html]:
     discs = []
     for k, feature_map in enumerate(column.groups):
         known = is_number(feature_map.tas) and feature_map.tas > 0
         share = feature_map.tas / top_score if known else 0.0
-        title = f"{feature_map.label}\nTAS {significant(feature_map.tas, 4)}"
+        title = f"{feature_map.label}\n{measure} {significant(feature_map.tas, 4)}"
         if k == 0 and column.inputs and not brief:
             title += f"\nreads {', '.join(column.inputs[:6])}"
         discs.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tipsc.report.data import Report
@@ -17,6 +18,17 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 def render(report: Report) -> str:
     """The page, as a whole HTML document."""
+    return document(
+        f"{report.title} for {report.target}",
+        header(report),
+        [section(report) for section in SECTIONS],
+        f"Written by {f'tipsc {report.version}'.strip()}, {moment(report.created_utc)}. "
+        "Sizes are decimal: 1 MB = 10⁶ bytes.",
+    )
+
+
+def document(title: str, top: Html, sections: Sequence[Html | None], footer: str) -> str:
+    """A page in this style that needs nothing but itself."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -24,14 +36,14 @@ def render(report: Report) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("link", rel="icon", href="data:,"),
-        tag("title", f"{report.title} for {report.target}"),
+        tag("title", title),
         tag("style", verbatim(CSS)),
     )
     body = tag(
         "body",
-        header(report),
-        tag("main", *(section(report) for section in SECTIONS)),
-        _footer(report),
+        top,
+        tag("main", *sections),
+        tag("footer", footer),
         tag("script", verbatim(SCRIPT)),
     )
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
@@ -46,9 +58,3 @@ def write(report: Report, file: Path) -> None:
     from tipsc.engine.atomic import write_atomically
 
     write_atomically(file, [render(report).encode()])
-
-
-def _footer(report: Report) -> Html:
-    made = f"tipsc {report.version}".strip()
-    when = moment(report.created_utc)
-    return tag("footer", f"Written by {made}, {when}. Sizes are decimal: 1 MB = 10⁶ bytes.")

@@ -115,6 +115,17 @@ circle[class^=t]{stroke:var(--soft);stroke-opacity:.45;stroke-width:.7}
 .key{display:flex;flex-wrap:wrap;gap:4px 20px;font-size:12.5px;color:var(--soft);margin:4px 0 0}
 .key span{display:inline-flex;align-items:center;gap:7px}
 .key svg{width:22px;height:14px;margin:0}
+.cards{display:grid;grid-template-columns:repeat(3,1fr);gap:12px;margin:14px 0}
+.card{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:10px 14px 4px;
+min-width:0}
+.card svg{margin:2px 0}
+.d0{fill:var(--c0);background:var(--c0)}.d1{fill:var(--c1);background:var(--c1)}
+.flat{stroke:var(--ink);stroke-width:1.4;opacity:.55}
+.swatch{width:18px;height:9px;border-radius:2px}
+.swatch.flat{width:0;height:13px;border-left:1.5px solid var(--ink);border-radius:0}
+.maps>div{min-width:0}
+ul{margin:6px 0 14px;padding-left:20px}li{max-width:84ch;overflow-wrap:anywhere;margin:3px 0}
+tr.first td{border-top:1px solid var(--rule)}
 g.on .chosen{stroke:var(--ink);stroke-width:2.5}
 g.on text.name{font-weight:700}
 g.on .density{fill:var(--band);stroke:var(--chosen)}
@@ -126,7 +137,7 @@ main,header,footer{padding-left:16px;padding-right:16px}
 header{padding-top:26px}button{right:16px;top:26px}h1{font-size:24px}h2{margin-top:42px}
 .tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:11px 12px}
 .tile b{font-size:17px;white-space:nowrap}.tile b small{font-size:12.5px}
-.two{grid-template-columns:1fr}.wide{display:none}.narrow{display:block}
+.two,.cards{grid-template-columns:1fr}.wide{display:none}.narrow{display:block}
 dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 7px}
 }
 @media print{button{display:none}}

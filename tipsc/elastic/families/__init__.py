@@ -13,7 +13,8 @@ __all__ = ["FAMILIES", "family"]
 FAMILIES = {
     "mobilenet": "tipsc.elastic.families.mobilenet:MobileNet",
     "mobilenet-v2": "tipsc.elastic.families.mobilenet:mobilenet_v2",
-    "transformer": "tipsc.elastic.families.transformer:Transformer",
+    "transformer": "tipsc.elastic.families.transformer:patch_transformer",
+    "transformer-tokens": "tipsc.elastic.families.transformer:token_transformer",
     "temporal": "tipsc.elastic.families.temporal:TemporalNet",
 }
 

@@ -1,4 +1,4 @@
-"""Images or series: a transformer encoder over patches (ViT, arXiv 2010.11929).
+"""Images, series or tokens: a transformer encoder (ViT, arXiv 2010.11929).
 
 Elastic are the heads and the FFN width of each block, and the depth. The residual stream keeps
 its width. Layer norms have no batch statistics, so that paths need no calibration.
@@ -6,7 +6,8 @@ its width. Layer norms have no batch statistics, so that paths need no calibrati
 
 from __future__ import annotations
 
-from typing import cast
+import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,21 +59,38 @@ class Block(nn.Module):
         return x + self.narrow(F.gelu(self.widen(self.ffn_norm(x), path)), path)
 
 
-class Transformer(Supernet):
-    """Patch embedding, blocks, mean over tokens, classifier.
+class Patches(nn.Module):
+    """A linear map of each patch of an image or a series, all patches in a row."""
+
+    def __init__(self, input_shape: tuple[int, ...], patch: int, width: int) -> None:
+        super().__init__()
+        kind = nn.Conv2d if len(input_shape) == 3 else nn.Conv1d
+        self.project = cast(nn.Module, kind(input_shape[0], width, patch, stride=patch))
+        self.count = math.prod(size // patch for size in input_shape[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *sizes) -> (N, count, width)."""
+        return self.project(x).flatten(2).transpose(1, 2)
+
+
+class Encoder(Supernet):
+    """Embedding, blocks, mean over positions, classifier.
 
     Args:
-        input_shape: (C, H, W) images or (C, L) series; each axis a multiple of `patch`.
+        embed: from inputs to (N, positions, width).
+        positions: how many.
         heads, ffn: options for the number of heads and for the FFN's inner width.
         depths: options for the number of blocks.
     """
 
     def __init__(
         self,
+        embed: nn.Module,
+        positions: int,
         *,
         classes: int,
         input_shape: tuple[int, ...],
-        patch: int,
+        input_dtype: torch.dtype = torch.float32,
         width: int = 96,
         head_size: int = 24,
         heads: tuple[int, ...] = (1, 2, 4),
@@ -90,21 +108,44 @@ class Transformer(Supernet):
             )
             per_block.append(pair)
             choices += pair
-        super().__init__(SearchSpace(tuple(choices)), input_shape)
+        super().__init__(SearchSpace(tuple(choices)), input_shape, input_dtype)
 
-        embed = nn.Conv2d if len(input_shape) == 3 else nn.Conv1d
-        self.embed = cast(nn.Module, embed(input_shape[0], width, patch, stride=patch))
-        tokens = 1
-        for size in input_shape[1:]:
-            tokens *= size // patch
-        self.position = nn.Parameter(torch.randn(1, tokens, width) * 0.02)
+        self.embed = embed
+        self.position = nn.Parameter(torch.randn(1, positions, width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, h, head_size, f) for h, f in per_block)
         self.norm = nn.LayerNorm(width)
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
-        """Images (N, C, H, W) or series (N, C, L) -> logits (N, classes)."""
-        x = self.embed(x).flatten(2).transpose(1, 2) + self.position
+        """Inputs (N, *input_shape) -> logits (N, classes)."""
+        x = self.embed(x) + self.position
         for block in list(self.blocks)[: path["depth"]]:
             x = block(x, path)
         return self.classifier(self.norm(x).mean(1))
+
+
+def patch_transformer(
+    *, classes: int, input_shape: tuple[int, ...], patch: int, width: int = 96, **sizes: Any
+) -> Encoder:
+    """For (C, H, W) images or (C, L) series; each axis but the first a multiple of `patch`."""
+    embed = Patches(input_shape, patch, width)
+    return Encoder(
+        embed, embed.count, classes=classes, input_shape=input_shape, width=width, **sizes
+    )
+
+
+def token_transformer(
+    *, classes: int, vocabulary: int, length: int, width: int = 96, **sizes: Any
+) -> Encoder:
+    """For int64 tokens (length,), each below `vocabulary`."""
+    embed = nn.Embedding(vocabulary, width)
+    nn.init.normal_(embed.weight, 0.0, 0.02)
+    return Encoder(
+        embed,
+        length,
+        classes=classes,
+        input_shape=(length,),
+        input_dtype=torch.int64,
+        width=width,
+        **sizes,
+    )

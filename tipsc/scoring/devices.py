@@ -1,0 +1,81 @@
+"""The one or two devices that are scored: from profiles, or MACs where nothing was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+from tipsc.elastic import Supernet
+from tipsc.errors import DataError
+from tipsc.factors import Additive
+from tipsc.folding import check_space, cost_of_profile, predictor_of_profile
+from tipsc.profile import Profile, Shares
+
+MACS, MS = "MACs", "ms"
+
+
+@dataclass(frozen=True, eq=False)
+class Device:
+    """A name with a cost.
+
+    Attributes:
+        unit: ``ms`` or ``MACs``.
+        source: where the costs come from, and how far to trust them.
+    """
+
+    name: str
+    cost: Additive
+    unit: str
+    source: str
+
+
+def devices_of(
+    supernet: Supernet,
+    totals: Mapping[str, Additive],
+    files: Sequence[FilePath],
+    *,
+    macs: bool = False,
+) -> tuple[Device, ...]:
+    """The devices of these profiles; MACs beside them if asked for, or if there is no profile.
+
+    Args:
+        totals: of the supernet, by :func:`tipsc.elastic.factors.additive_totals`.
+
+    Raises:
+        ProfileError: a profile cannot be read, is of another search space, or too small.
+        DataError: more than two devices.
+    """
+    if len(files) + macs > 2:
+        raise DataError(
+            "score compares one or two devices",
+            got=f"{len(files)} profiles{' and MACs' if macs else ''}",
+        )
+    found: list[Device] = []
+    profiles = [Profile.load(file) for file in files]
+    for profile, file, name in zip(profiles, files, _names(profiles, files), strict=True):
+        check_space(profile, supernet.space, where=str(file))
+        cost = cost_of_profile(supernet, profile, totals=totals)
+        errors = Shares.of(predictor_of_profile(profile, totals).leave_one_out)
+        found.append(
+            Device(
+                name,
+                cost,
+                MS,
+                f"{len(profile.paths)} paths measured on {profile.target} ({file}); each predicted "
+                f"from the others: {errors.within_10_pct:.0%} within 10 %",
+            )
+        )
+    if macs or not found:
+        measured = "counted, not measured" if found else "nothing was measured yet"
+        found.append(Device(MACS, totals["macs"], MACS, f"{measured}: a path costs its MACs"))
+    return tuple(found)
+
+
+def _names(profiles: Sequence[Profile], files: Sequence[FilePath]) -> list[str]:
+    """Their targets, or what else tells them apart."""
+    stems = [f"{profile.target}/{file.stem}" for profile, file in zip(profiles, files, strict=True)]
+    for names in ([profile.target for profile in profiles], stems):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{place}: {name}" for place, name in enumerate(stems, 1)]
