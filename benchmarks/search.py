@@ -35,9 +35,10 @@ from tipsc.config import load_config, load_data, make_supernet
 from tipsc.dtmc.folded import FoldedChain
 from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.factors import Additive, unary
+from tipsc.folding import cost_of_profile
 from tipsc.paths import Choice, Path, SearchSpace
 from tipsc.profile import Profile
-from tipsc.profiling import Bench, latency_cost, predictor_of, profile_paths
+from tipsc.profiling import Bench, profile_paths
 from tipsc.search import Rung, Surrogate, rungs, search, spaced_budgets
 from tipsc.target import load_target
 from tipsc.train import Data, Split, accuracy, calibrate, train
@@ -126,8 +127,7 @@ def latency(supernet: Supernet, data: Data, folder: File) -> Additive:
         bench = Bench("search", load_target("host"), "", supernet, images, seed=0)
         pool = draw_spread(supernet.space, totals["macs"], 4 * MEASURED, random.Random(0))
         profile_paths(bench, pool, MEASURED, folder / "profile.tipsc", silent).save(file)
-    predictor = predictor_of(Profile.load(file), supernet)
-    return latency_cost(predictor, supernet.space, totals)
+    return cost_of_profile(supernet, Profile.load(file), totals=totals)
 
 
 def random_paths(space: SearchSpace, cost: Additive, budget: float, count: int) -> list[Path]:
@@ -288,7 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=File, required=True, help="keeps what is slow")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=6, help="of training")
+    parser.add_argument("--epochs", type=int, default=12, help="of training")
     parser.add_argument("--json", type=File)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)

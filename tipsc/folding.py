@@ -8,15 +8,15 @@ about fifty numbers, so that a device that was measured again needs no new train
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tipsc.elastic import Supernet
 from tipsc.elastic.factors import additive_totals
 from tipsc.errors import ProfileError
-from tipsc.factors import Additive, linear_cost
-from tipsc.paths import Choice, SearchSpace
+from tipsc.factors import Additive, Floats, linear_cost
+from tipsc.paths import Choice, Path, SearchSpace
 from tipsc.profile import Predictor, Profile, fit
 from tipsc.profile.features import FEATURES
 
@@ -78,8 +78,13 @@ def predictor_of_profile(profile: Profile, totals: Totals) -> Predictor:
     return fit(
         [path.values for path in paths],
         [path.latency.p50_ms for path in profile.paths],
-        features=np.stack([totals[name].of_many(paths) for name in FEATURES], axis=1),
+        features=features_of(totals, paths),
     )
+
+
+def features_of(totals: Totals, paths: Sequence[Path]) -> Floats:
+    """(paths, features) the same as ``path_features``, without a trace of each path."""
+    return np.stack([totals[name].of_many(paths) for name in FEATURES], axis=1)
 
 
 def check_space(profile: Profile, space: SearchSpace, *, where: str | None = None) -> None:

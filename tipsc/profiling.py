@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -12,11 +12,10 @@ import torch
 
 from tipsc.assemble import lower_candidates, make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
-from tipsc.elastic import Supernet
+from tipsc.elastic import Supernet, additive_totals
 from tipsc.errors import DataError
-from tipsc.factors import Additive as Factors
-from tipsc.factors import linear_cost
-from tipsc.paths import Path, SearchSpace
+from tipsc.folding import predictor_of_profile
+from tipsc.paths import Path
 from tipsc.profile import (
     Measurement,
     NoiseFloor,
@@ -32,7 +31,7 @@ from tipsc.profile import (
     make_profile,
     read_system,
 )
-from tipsc.profile.features import FEATURES, path_features
+from tipsc.profile.features import path_features
 from tipsc.profile.forecast import make_forecast
 from tipsc.profile.record import Record
 from tipsc.progress import Progress
@@ -182,7 +181,7 @@ def check_profile(
         extra: paths that were not measured for the profile, drawn at random; at least one.
         file: for the engine that is measured.
     """
-    predictor = predictor_of(profile, bench.supernet)
+    predictor = predictor_of_profile(profile, additive_totals(bench.supernet))
     bench.engine(file, extra, progress)
     _, samples = bench.measure(file, bench.seed, progress)
     measurement = samples.summarise()
@@ -197,40 +196,6 @@ def check_profile(
         constant=Shares.of(np.median(before) / found - 1.0),
         covered=float(((found >= low) & (found <= high)).mean()),
         noise_floor=measurement.noise_floor,
-    )
-
-
-def predictor_of(profile: Profile, supernet: Supernet) -> Predictor:
-    """The latency predictor, fitted to what a profile measured.
-
-    Raises:
-        DataError: fewer than three paths.
-    """
-    paths = [profile.search_space.path(path.options) for path in profile.paths]
-    latencies = [profile.latency(path).p50_ms for path in paths]
-    values = [path.values for path in paths]
-    return fit(values, latencies, features=path_features(supernet, paths))
-
-
-def latency_cost(
-    predictor: Predictor, space: SearchSpace, totals: Mapping[str, Factors]
-) -> Factors:
-    """The predicted latency in ms as the chain takes it, apart from the predictor's floor.
-
-    Args:
-        totals: of :func:`tipsc.elastic.additive_totals`.
-    """
-    model = predictor.additive()
-    return linear_cost(
-        space,
-        constant=model.constant,
-        totals=[totals[name] for name in FEATURES],
-        weights=model.weights.tolist(),
-        effects={
-            (choice.name, option): value
-            for choice, effects in zip(space.choices, model.effects, strict=True)
-            for option, value in effects.items()
-        },
     )
 
 

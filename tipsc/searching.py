@@ -17,16 +17,14 @@ from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import BudgetError, ProfileError
 from tipsc.factors import Additive
+from tipsc.folding import FEWEST, cost_of_profile, features_of, predictor_of_profile
 from tipsc.paths import Path
 from tipsc.profile import Predictor, Profile
-from tipsc.profile.features import path_features
-from tipsc.profiling import latency_cost, predictor_of
 from tipsc.progress import Progress
 from tipsc.search import Limit, Rung, refusal, rungs, search, spaced_budgets
 from tipsc.train import Data
 
 FLOAT_BYTES = 4
-_FEWEST_FITTED = 3  # measured paths; in a space with fewer, MACs order the paths
 _RECORDS = "search.json"
 
 
@@ -64,13 +62,12 @@ def search_paths(
     Raises:
         BudgetError: no path keeps the limits.
     """
-    space = supernet.space
     predictor = None
     cost = totals["macs"] * 1e-6  # orders the paths of a space that has one or two
-    if len(profile.paths) >= _FEWEST_FITTED:
-        predictor = predictor_of(profile, supernet)
-        cost = latency_cost(predictor, space, totals)
-    bounds = additive_limits(build.limits, totals, cost, _safety(predictor, profile, supernet))
+    if len(profile.paths) >= FEWEST:
+        predictor = predictor_of_profile(profile, totals)
+        cost = cost_of_profile(supernet, profile, totals=totals)
+    bounds = additive_limits(build.limits, totals, cost, _safety(predictor, profile, totals))
     low, high = FoldedChain.of(cost).cost_range
     high = min([high, *(bound.most for bound in bounds if bound.name == "latency_ms")])
     found: dict[Path, Candidate] = {}
@@ -92,7 +89,7 @@ def search_paths(
         seed=seed,
     )
     candidates = [found[finalist.path] for finalist in result.finalists]
-    latencies = _latencies(predictor, profile, supernet, [c.path for c in candidates])
+    latencies = _latencies(predictor, profile, totals, [c.path for c in candidates])
     records = [
         Record(finalist.path.id, finalist.expected, *latency)
         for finalist, latency in zip(result.finalists, latencies, strict=True)
@@ -158,17 +155,20 @@ def load_records(folder: FilePath) -> dict[str, Record]:
     return {record.id: record for record in records}
 
 
-def _safety(predictor: Predictor | None, profile: Profile, supernet: Supernet) -> float:
+def _safety(predictor: Predictor | None, profile: Profile, totals: Mapping[str, Additive]) -> float:
     """Predicted latency over the upper end of its interval, for the median measured path."""
     if predictor is None:
         return 1.0
     paths = [profile.search_space.path(path.options) for path in profile.paths]
-    prediction = predictor.predict([p.values for p in paths], path_features(supernet, paths))
+    prediction = predictor.predict([p.values for p in paths], features_of(totals, paths))
     return float(np.median(prediction.mean / prediction.high))
 
 
 def _latencies(
-    predictor: Predictor | None, profile: Profile, supernet: Supernet, paths: Sequence[Path]
+    predictor: Predictor | None,
+    profile: Profile,
+    totals: Mapping[str, Additive],
+    paths: Sequence[Path],
 ) -> list[tuple[float, bool]]:
     """Of each path the p50 in ms, and whether it was measured."""
     measured = {path.id: path.latency.p50_ms for path in profile.paths}
@@ -178,7 +178,7 @@ def _latencies(
         if predictor is None:
             raise ProfileError("too few paths were measured to predict others")
         values = [path.values for path in unknown]
-        mean = predictor.predict(values, path_features(supernet, unknown)).mean
+        mean = predictor.predict(values, features_of(totals, unknown)).mean
         predicted = {path.id: float(ms) for path, ms in zip(unknown, mean, strict=True)}
     return [
         (measured[path.id], True) if path.id in measured else (predicted[path.id], False)
