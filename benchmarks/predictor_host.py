@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from tipsc.config import load_config, make_supernet
+from tipsc.elastic import additive_totals
 from tipsc.paths import Path
 from tipsc.profile import Samples, Shares, choose_measured, predict_latency
 from tipsc.profile.features import path_features
@@ -60,6 +61,7 @@ def run(seed: int, rounds: int) -> dict[str, Any]:
         target=target.model_copy(update={"measure": measure}),
         version="",
         supernet=supernet,
+        totals=additive_totals(supernet),
         images=torch.randn(64, *supernet.input_shape),
         seed=seed,
     )

@@ -124,7 +124,7 @@ def latency(supernet: Supernet, data: Data, folder: File) -> Additive:
     if not file.exists():
         say("measuring")
         images = data.validation.inputs[:64]
-        bench = Bench("search", load_target("host"), "", supernet, images, seed=0)
+        bench = Bench("search", load_target("host"), "", supernet, totals, images, seed=0)
         pool = draw_spread(supernet.space, totals["macs"], 4 * MEASURED, random.Random(0))
         profile_paths(bench, pool, MEASURED, folder / "profile.tipsc", silent).save(file)
     return cost_of_profile(supernet, Profile.load(file), totals=totals)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tipsc import profiling
-from tipsc.elastic import CostModel, Supernet, family
+from tipsc.elastic import CostModel, Supernet, additive_totals, family
 from tipsc.errors import DataError
 from tipsc.paths import Path as NetPath
 from tipsc.profile import Profile
@@ -42,6 +42,7 @@ def bench() -> Bench:
         target=target.model_copy(update={"measure": quick}),
         version="1.0",
         supernet=supernet,
+        totals=additive_totals(supernet),
         images=torch.randn(8, *supernet.input_shape),
         seed=0,
     )

@@ -47,9 +47,9 @@ def profile(supernet: Supernet, data: Data, tmp_path_factory: pytest.TempPathFac
         update={"warm_up_ms": 0.0, "rounds": 4, "batch_ms": 0.5, "pin": "none"}
     )
     target = target.model_copy(update={"measure": quick})
-    bench = Bench("tiny", target, "1.0", supernet, data.train.inputs[:8], seed=0)
-    macs = additive_totals(supernet)["macs"]
-    pool = draw_spread(supernet.space, macs, 40, random.Random(0))
+    totals = additive_totals(supernet)
+    bench = Bench("tiny", target, "1.0", supernet, totals, data.train.inputs[:8], seed=0)
+    pool = draw_spread(supernet.space, totals["macs"], 40, random.Random(0))
     file = tmp_path_factory.mktemp("profile") / "engine.tipsc"
     return profile_paths(bench, pool, 20, file, silent)
 

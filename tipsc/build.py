@@ -244,6 +244,7 @@ class Pipeline:
             target=self.target,
             version=dict(backend(self.target.backend).check())[self.target.backend],
             supernet=self.supernet,
+            totals=self.totals,
             images=self.data.validation.inputs[:PROFILED_IMAGES],
             seed=self.config.seed,
         )

@@ -12,9 +12,9 @@ import torch
 
 from tipsc.assemble import lower_candidates, make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
-from tipsc.elastic import Supernet, additive_totals
+from tipsc.elastic import Supernet
 from tipsc.errors import DataError
-from tipsc.folding import predictor_of_profile
+from tipsc.folding import Totals, features_of, predictor_of_profile
 from tipsc.paths import Path
 from tipsc.profile import (
     Measurement,
@@ -31,7 +31,6 @@ from tipsc.profile import (
     make_profile,
     read_system,
 )
-from tipsc.profile.features import path_features
 from tipsc.profile.forecast import make_forecast
 from tipsc.profile.record import Record
 from tipsc.progress import Progress
@@ -67,6 +66,7 @@ class Bench:
     Attributes:
         name: of the engines that are made for it.
         version: of the target's backend.
+        totals: of the supernet, from :func:`tipsc.elastic.additive_totals`.
         images: inputs (N, *input_shape): the first is run, and paths are calibrated on all; a few
             do, because weights and biases do not change a latency.
         seed: of what is drawn.
@@ -76,6 +76,7 @@ class Bench:
     target: Target
     version: str
     supernet: Supernet
+    totals: Totals
     images: torch.Tensor
     seed: int
 
@@ -113,7 +114,7 @@ def profile_paths(
         file: for the engine that is measured.
     """
     system = read_system()
-    features = path_features(bench.supernet, paths)
+    features = features_of(bench.totals, paths)
     chosen = tuple(range(len(paths)))
     if len(paths) > measured:
         values = [path.values for path in paths]
@@ -181,14 +182,14 @@ def check_profile(
         extra: paths that were not measured for the profile, drawn at random; at least one.
         file: for the engine that is measured.
     """
-    predictor = predictor_of_profile(profile, additive_totals(bench.supernet))
+    predictor = predictor_of_profile(profile, bench.totals)
     bench.engine(file, extra, progress)
     _, samples = bench.measure(file, bench.seed, progress)
     measurement = samples.summarise()
     found = _p50(extra, measurement)
     before = [path.latency.p50_ms for path in profile.paths]
     mean, low, high = predictor.predict(
-        [path.values for path in extra], path_features(bench.supernet, extra)
+        [path.values for path in extra], features_of(bench.totals, extra)
     )
     return Check(
         paths=len(extra),
