@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -182,3 +183,20 @@ def test_impossible_limits_and_no_budgets_are_refused() -> None:
         device.search(limits=(tight,))
     with pytest.raises(DataError, match="at least one budget"):
         search(device.cost, (), device.evaluate, RUNGS, evaluations=10)
+
+
+def test_the_ends_of_the_range_are_always_looked_at() -> None:
+    """An application with the tightest budget needs the cheapest path, however inaccurate."""
+    space = SearchSpace(tuple(Choice(f"c{i}", (1, 2, 3)) for i in range(6)))
+    cost = unary(space, {f"c{i}": [1.0, 2.0, 4.0] for i in range(6)})
+    generator = random.Random(0)
+
+    def evaluate(paths: Sequence[Path], rung: Rung) -> list[float]:
+        return [generator.random() for _ in paths]
+
+    low, high = cost.of(space.smallest), cost.of(space.largest)
+    free = search(cost, spaced_budgets(low, high, 4), evaluate, rungs(100, 100), evaluations=20)
+    assert {space.smallest, space.largest} <= {f.path for f in free.finalists}
+    narrow = search(cost, (low, 10.0), evaluate, rungs(100, 100), evaluations=20)
+    assert space.smallest in {f.path for f in narrow.finalists}
+    assert all(f.cost <= 10.0 + 1e-9 for f in narrow.finalists)

@@ -179,15 +179,23 @@ class _Search:
             every = within(self.limits, list(self.cost.space.enumerate()))
             self._evaluate(every, full)
             return self._found(every)
-        wanted = max(len(self.budgets), round(FULL_SHARE * evaluations))
+        ends = self._ends()
+        wanted = max(len(self.budgets), round(FULL_SHARE * evaluations) - len(ends))
         looks = max(0.0, evaluations - wanted) / per_look
         self._evaluate(self._spread(round(_SPREAD_SHARE * looks)), first)
         for left in range(_PROPOSAL_ROUNDS, 0, -1):
             more = round((looks - len(self.known)) / left)
             self._evaluate(self._proposals(more), first)
-        finalists = self._promising(wanted)
+        promising = [path for path in self._promising(wanted) if path not in ends]
+        finalists = [*ends, *promising]
         self._evaluate(finalists, full)
         return self._found(finalists)
+
+    def _ends(self) -> list[Path]:
+        """The cheapest path, and the largest if it keeps the limits and the widest budget."""
+        limits = self._under(self.budgets[-1])
+        cheapest = self.space.best(-self.cost, limits, 1)
+        return list(dict.fromkeys([*cheapest, *within(limits, [self.cost.space.largest])]))
 
     def _evaluate(self, paths: Sequence[Path], rung: Rung) -> None:
         if paths:
