@@ -266,8 +266,8 @@ def large_space() -> dict[str, float]:
 
 def table_of(result: dict[str, Any]) -> Table:
     table = Table(
-        title=f"test accuracy of the chosen paths and evaluations spent, mean of {len(result['budgets_ms'])} budgets, "
-        f"{result['seeds']} seeds",
+        title="test accuracy of the chosen paths and evaluations spent, mean of "
+        f"{len(result['budgets_ms'])} budgets, {result['seeds']} seeds",
         caption="Spearman of the learned utility with validation accuracy, 60 random paths at a "
         "budget: " + ", ".join(f"{s:.2f}" for s in result["spearman_learned_utility"]),
     )
