@@ -199,7 +199,7 @@ def compare(folder: File, seeds: int, epochs: int) -> dict[str, Any]:
         return {f.path: f.expected for f in found.finalists}, found.images / full.images
 
     arms["random"] = lambda seed: random_arm(seed, False)
-    arms["random, chosen with the surrogate"] = lambda seed: random_arm(seed, True)
+    arms["random, by surrogate"] = lambda seed: random_arm(seed, True)
     for spent in SPENT:
         arms[f"chain, {spent}"] = lambda seed, spent=spent: chain_arm(seed, spent, None)  # type: ignore[misc]
     arms[f"chain, {SPENT[1]}, learned utility"] = lambda seed: chain_arm(seed, SPENT[1], utility)
@@ -266,13 +266,13 @@ def large_space() -> dict[str, float]:
 
 def table_of(result: dict[str, Any]) -> Table:
     table = Table(
-        title=f"test accuracy of the chosen paths, mean of {len(result['budgets_ms'])} budgets, "
-        f"{result['seeds']} seeds",
+        title="test accuracy of the chosen paths and evaluations spent, mean of "
+        f"{len(result['budgets_ms'])} budgets, {result['seeds']} seeds",
         caption="Spearman of the learned utility with validation accuracy, 60 random paths at a "
         "budget: " + ", ".join(f"{s:.2f}" for s in result["spearman_learned_utility"]),
     )
     table.add_column("search", no_wrap=True)
-    for head in ("evaluations", "accuracy %", "against random"):
+    for head in ("spent", "accuracy %", "against random"):
         table.add_column(head, justify="right", no_wrap=True)
     for name, arm in result["arms"].items():
         table.add_row(
