@@ -86,7 +86,6 @@ def make(
     tas: bool = True,
     every: int = 50,
     thrift: float = 1.0,
-    between: tuple[float, float] = (0.05, 0.95),
 ) -> FoldedMixture | Adaptive:
     """Costs are MACs.
 
@@ -98,12 +97,9 @@ def make(
         every: steps between foldings of the utility.
         thrift: 1 trains all budgets with as much compute, 0 with as many steps. Steps on cheap
             paths are cheap, so 1 makes more of them; it trained better (docs/learning.md).
-        between: the ends of the mixture's budgets; see :class:`tipsc.dtmc.mixture.Spread`.
     """
     costs = (additive_totals(supernet)["macs"],)
-    mixture = FoldedMixture.of(
-        costs, spread=Spread(budgets, spacing, tuple(between), thrift), eta=eta
-    )
+    mixture = FoldedMixture.of(costs, spread=Spread(budgets, spacing, thrift=thrift), eta=eta)
     if eta == 0:
         return mixture
     scores = _tas(supernet, seed) if tas else None
