@@ -60,6 +60,20 @@ ARMS: dict[str, Arm] = {
             sampler_options={"spacing": "log", "thrift": 1.0},
         ),
         _arm(
+            "folded-utility",
+            "cost-folded with a learned utility, eta = 1",
+            ONE,
+            sampler="folded",
+            sampler_options={"eta": 1.0},
+        ),
+        _arm(
+            "folded-pairs",
+            "the same, its utility also of pairs of choices",
+            ONE,
+            sampler="folded",
+            sampler_options={"eta": 1.0, "interactions": True},
+        ),
+        _arm(
             "budget-uniform",
             "one path a step, its cost log-uniform",
             ONE,
