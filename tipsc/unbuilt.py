@@ -18,7 +18,7 @@ from typing import Any
 from tipsc import search
 from tipsc.assemble import lower_candidates, make_manifest, verify_engine, with_accuracies, write
 from tipsc.backends.tensorrt import api
-from tipsc.backends.tensorrt.check import PathCheck, check_engine
+from tipsc.backends.tensorrt.examine import PathCheck, check_engine
 from tipsc.build import ENGINE, PROFILE, VERIFIED, Pipeline
 from tipsc.candidates import assess, draw_spread, load_candidates, save_candidates
 from tipsc.engine.atomic import write_atomically

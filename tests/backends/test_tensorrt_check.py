@@ -10,8 +10,9 @@ import pytest
 from onnx import helper
 from synthetic_engine import Net
 
+from tipsc.backends import backend
 from tipsc.backends.tensorrt import api
-from tipsc.backends.tensorrt.check import check_engine
+from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.engine import write_engine
 from tipsc.errors import EngineDeviceError
 from tipsc.runtime import Engine
@@ -76,6 +77,12 @@ def test_an_unbuilt_engine_says_what_to_do(
     with pytest.raises(EngineDeviceError, match=r"is unbuilt.*jetson.*tipsc unpack") as caught:
         Engine.open(file)
     assert caught.value.exit_code == 3
+
+
+def test_no_module_of_the_backend_hides_its_functions() -> None:
+    found = backend("tensorrt")  # whose submodules are imported above
+    assert callable(found.check)
+    assert callable(found.open)
 
 
 def test_capabilities_follow_names_and_not_versions() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
-
-from conftest import TipscProcess
 
 from tipsc.backends.tensorrt import api
 from tipsc.engine import read_engine
 
 
 def test_a_jetson_engine_is_left_unbuilt_and_claims_no_latency(
-    call: TipscProcess, project: Path
+    call: Callable[..., "subprocess.CompletedProcess[str]"], project: Path
 ) -> None:
     done = call("build", project, "--target", "jetson", "--format", "json")
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 An engine for this backend carries portable graphs and weights; plans can be made from them on the
 device only, by its own TensorRT. Here is what can be done without one: every path is parsed and
-built (:mod:`tipsc.backends.tensorrt.check`). Nothing of it is verified on hardware.
+built (:mod:`tipsc.backends.tensorrt.examine`). Nothing of it is verified on hardware.
 """
 
 from __future__ import annotations

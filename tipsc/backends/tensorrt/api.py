@@ -85,7 +85,7 @@ def load() -> Any:
     """The TensorRT module of this machine.
 
     Its libraries print on file descriptor 1 and can end the process: off the device, import it
-    in a process of its own (:mod:`tipsc.backends.tensorrt.check`).
+    in a process of its own (:mod:`tipsc.backends.tensorrt.examine`).
 
     Raises:
         MissingExtraError: there is none.
