@@ -366,10 +366,10 @@ class _Assembly:
             named = fx.node.map_arg(node.kwargs, slot)
         scope = scope_of(node)
         leaf = name.strip("_") or "operation"
-        place = self.place(
+        module = self.place(
             ".".join(filter(None, (scope, leaf))), Function(target, arguments, named)
         )
-        self.call(node, place, inputs, "first")
+        self.call(node, module, inputs, "first")
 
     def _shape(self, node: fx.Node) -> list[Any]:
         return [

@@ -146,7 +146,7 @@ def unify(first: Axis, second: Axis) -> None:
             right = _split_first(right, term_size(a))
         if not left or not right:
             break
-        if left[0] is None or right[0] is None:  # type: ignore[comparison-overlap]
+        if left[0] is None or right[0] is None:
             fix(first, _NO_BORDER)
             fix(second, _NO_BORDER)
             return
@@ -184,10 +184,10 @@ def _refined_product(group: Group, inner: int) -> tuple[Group, Group]:
 def _unify_terms(first: Term, second: Term) -> None:
     left, right = list(first), list(second)
     while left or right:
-        flat = [_flat(left), _flat(right)]
-        if flat[0] is None or flat[1] is None:
+        flat_left, flat_right = _flat(left), _flat(right)
+        if flat_left is None or flat_right is None:
             break
-        left, right = flat  # type: ignore[assignment]
+        left, right = flat_left, flat_right
         if not left or not right:
             break
         a, b = left[-1], right[-1]

@@ -199,7 +199,7 @@ def _draft(
 
 
 def _holders(program: Program, analysis: Analysis, group: Group) -> tuple[list[str], int, bool]:
-    """Tensors with this group, those that produce it first; values of a unit; convolution or not."""
+    """Tensors with this group, producers first; values of a unit; whether it is a convolution."""
     producers: list[str] = []
     others: list[str] = []
     inner, convolution = 1, False

@@ -28,10 +28,13 @@ class Size:
 
 
 class Function(nn.Module):
-    """A function of torch, or by its name a method; slots and sizes in its arguments are filled at each call."""
+    """A function of torch, or a method by its name; slots and sizes are filled at each call."""
 
     def __init__(
-        self, target: Callable[..., Any] | str, arguments: Sequence[Any], named: dict[str, Any]
+        self,
+        target: Callable[..., Any] | str,
+        arguments: Sequence[Any],
+        named: dict[str, Any],
     ) -> None:
         super().__init__()
         self.target = target

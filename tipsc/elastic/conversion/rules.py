@@ -89,7 +89,9 @@ class Analysis:
             if source not in self.axes:
                 continue
             axes = self.axes[source]
-            for axis in axes if isinstance(source.meta["val"], Tensor) else [x for i in axes for x in i]:
+            for axis in (
+                axes if isinstance(source.meta["val"], Tensor) else [x for i in axes for x in i]
+            ):
                 for term in ax.settled(axis):
                     for group in term:
                         touched = touched or group.fixed is None
@@ -531,7 +533,8 @@ def _dropout(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
 
 POINTWISE = {
     "relu6", "to", "_to_copy", "type_as", "hardswish", "hardsigmoid", "silu", "mish", "gelu",
-    "selu", "celu", "elu", "leaky_relu", "softplus", "logsigmoid", "log_sigmoid", "hardtanh", "square",
+    "selu", "celu", "elu", "leaky_relu", "softplus", "logsigmoid", "log_sigmoid", "hardtanh",
+    "square",
     "where", "clamp", "masked_fill", "zeros_like", "ones_like", "full_like", "float", "rsub",
     "fill", "copy", "softshrink", "hardshrink", "tanhshrink", "softsign", "threshold", "relu",
 }  # fmt: skip
