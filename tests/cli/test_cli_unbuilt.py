@@ -12,7 +12,7 @@ from tipsc.engine import read_engine
 
 
 def test_a_jetson_engine_is_left_unbuilt_and_claims_no_latency(
-    call: Callable[..., "subprocess.CompletedProcess[str]"], project: Path
+    call: Callable[..., subprocess.CompletedProcess[str]], project: Path
 ) -> None:
     done = call("build", project, "--target", "jetson", "--format", "json")
     assert done.returncode == 0, done.stderr
