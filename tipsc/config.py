@@ -6,7 +6,8 @@ import dataclasses
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, get_type_hints
@@ -285,7 +286,12 @@ def _call(
 ) -> Any:
     function = _find(reference, folder, key)
     try:
-        result = function(**arguments)
+        with _neighbours(folder):
+            result = function(**arguments)
+    except ImportError as error:
+        raise ConfigError(
+            f"{reference} cannot import what it needs: {error}", where=f"{key}.callable"
+        ) from error
     except TypeError as error:
         raise ConfigError(
             f"{reference} cannot be called with these arguments: {error}",
@@ -334,14 +340,22 @@ def _import_file(file: Path, where: str) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses in it look themselves up
-    sys.path.insert(0, str(file.parent))
     try:
-        spec.loader.exec_module(module)
+        with _neighbours(file.parent):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ConfigError(
             f"{file.name} fails when it is imported: {type(error).__name__}: {error}", where=where
         ) from error
-    finally:
-        sys.path.remove(str(file.parent))
     return module
+
+
+@contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """The modules in the folder can be imported by their names."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
