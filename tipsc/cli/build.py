@@ -50,7 +50,7 @@ def command(
             "profile": str(built.profile),
             "target": manifest.target,
             "stages": [stage_document(stage) for stage in built.stages],
-            "paths": [path_document(path) for path in manifest.paths],
+            "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         shipped_table(built.report),
         f"engine   {built.engine}",

@@ -57,7 +57,7 @@ class PathEntry:
     Args:
         id: short stable id, unique in the engine.
         options: choice name to option.
-        accuracy: 0..1 on validation data, or None when it was not measured.
+        accuracy: 0..1 on test data, or None when it was not measured; by :attr:`Manifest.metric`.
         latency: on the target, or None when it was not measured.
         macs: multiply-accumulates of one call.
         parameters: weights and biases that the path uses.
@@ -99,6 +99,8 @@ class Manifest:
         outputs: at least one.
         paths: at least one.
         space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
+        metric: what the paths' ``accuracy`` is: "accuracy" against labels, or "agreement" with
+            the answers of the original model.
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
     """
 
@@ -110,6 +112,7 @@ class Manifest:
     paths: tuple[PathEntry, ...]
     space: list[object]
     provenance: Mapping[str, str] = field(default_factory=dict)
+    metric: str = "accuracy"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))
