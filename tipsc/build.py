@@ -31,7 +31,7 @@ from tipsc.assemble import (
 )
 from tipsc.backends import backend
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
-from tipsc.config import Config, load_config, load_data, make_supernet
+from tipsc.config import Config, Model, load_config, load_model
 from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
@@ -112,14 +112,19 @@ class Pipeline:
         self.output = output or self.folder / f"{self.config.name}-{self.target.name}.tipsc"
 
     @cached_property
+    def model(self) -> Model:
+        """The supernet as it was made, the data, and the original of a converted model."""
+        return load_model(self.config, self.folder)
+
+    @property
     def data(self) -> Data:
         """The user's data."""
-        return load_data(self.config, self.folder)
+        return self.model.data
 
     @cached_property
     def untrained(self) -> Supernet:
         """The supernet with its initial weights, and data that it can take."""
-        supernet = make_supernet(self.config, self.folder)
+        supernet = self.model.supernet
         expected, got = supernet.input_shape, tuple(self.data.train.inputs.shape[1:])
         if got != expected or self.data.train.inputs.dtype != supernet.input_dtype:
             raise DataError(
@@ -158,6 +163,7 @@ class Pipeline:
             "space": self.untrained.space.to_json(),
             "data": fingerprints,
             "train": self.config.training.essence(),
+            "original": self.model.original is not None,  # its weights are the initial ones
             "tipsc": __version__,
         }
 
@@ -171,6 +177,7 @@ class Pipeline:
                 progress=lambda done, total, fields: progress(
                     done, total, f"loss {fields['loss']:.3f}" if "loss" in fields else ""
                 ),
+                original=self.model.original,
             )
             torch.save(self.untrained.state_dict(), folder / WEIGHTS)
             # What it had beyond the weights is of no more use; only rank 0 has one.
@@ -357,7 +364,8 @@ class Pipeline:
             )
             example = self.data.validation.inputs[:1]
             _, samples = measure_engine(file, self.target, example, self.config.seed, progress)
-            manifest = with_accuracies(manifest, {k: d.accuracy for k, d in differences.items()})
+            right = {name: difference.accuracy for name, difference in differences.items()}
+            manifest = with_accuracies(manifest, right, self.data.metric)
             measurement = samples.summarise()
             write(file, with_latencies(manifest, measurement), lowered)
             medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}

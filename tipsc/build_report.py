@@ -67,6 +67,7 @@ def make_report(pipeline: Pipeline) -> Report:
             "drift while measuring": f"{profile.drift:+.1%}",
         },
         version=__version__,
+        metric=engine.manifest.metric,
     )
 
 

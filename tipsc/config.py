@@ -6,17 +6,19 @@ import dataclasses
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import Field, create_model, model_validator
+from torch import nn
 
 from tipsc.elastic import Supernet, family
 from tipsc.errors import ConfigError, near
 from tipsc.strict_yaml import Strict, read_strict
-from tipsc.train import Data, Phase, TrainConfig
+from tipsc.train import Data, Phase, TrainConfig, Unlabelled
 
 FILE_NAME = "tipsc.yaml"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
@@ -51,7 +53,9 @@ class Source(Strict):
 
     Attributes:
         family: a name in :data:`tipsc.elastic.FAMILIES`.
-        callable: ``file.py:name`` beside the configuration, or ``package.module:name``.
+        callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
+            a :class:`tipsc.elastic.Supernet`, or a plain, trained ``nn.Module``, which is converted
+            and teaches its paths.
         arguments: keyword arguments.
     """
 
@@ -66,8 +70,27 @@ class Source(Strict):
         return self
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Convert(Strict):
+    """How a plain model becomes elastic; see :func:`tipsc.elastic.convert`.
+
+    Attributes:
+        widths: of elastic channel groups, as shares of their full width; 1 is always among them.
+        depth: whether residual branches may be skipped.
+    """
+
+    widths: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] | None = None
+    depth: bool = True
+
+
 class DataSource(Strict):
-    """A callable that returns :class:`tipsc.train.Data`; see :class:`Source`."""
+    """A callable that returns :class:`tipsc.train.Data` or :class:`tipsc.train.Unlabelled`.
+
+    Unlabelled examples are for a plain model: its own answers are the targets. See
+    :class:`Source`.
+    """
 
     callable: str
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -135,6 +158,7 @@ class Config(Strict):
 
     name: Name
     model: Source
+    convert: Convert | None = None
     data: DataSource
     train: TrainSection = Field(default_factory=TrainSection)
     build: Build = Build()
@@ -172,12 +196,63 @@ def load_config(file_or_folder: str | Path) -> tuple[Config, Path]:
     return config, file.resolve().parent
 
 
-def make_supernet(config: Config, folder: Path) -> Supernet:
-    """The supernet of a configuration, with initial weights that depend on its seed.
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What a configuration is about.
+
+    Attributes:
+        supernet: with its initial weights.
+        original: the plain, trained model that it was converted from; None for a supernet.
+        data: what it learns from and is judged by.
+    """
+
+    supernet: Supernet
+    original: nn.Module | None
+    data: Data
+
+
+def load_model(config: Config, folder: Path) -> Model:
+    """The model of a configuration and its data.
 
     Raises:
-        ConfigError: the callable is missing, or does not return a supernet.
+        ConfigError: a callable is missing or returns something else.
+        DataError: the data do not fit together.
+        LoweringError: a plain model that cannot be converted.
     """
+    made, data = _make(config, folder), _load(config, folder)
+    if not isinstance(made, Supernet):
+        return _converted(made, config.convert or Convert(), data)
+    if config.convert is not None:
+        raise ConfigError(
+            "the model is elastic already: there is nothing to convert",
+            where="convert",
+            fix="remove the section, or let model.callable return a plain nn.Module",
+        )
+    if isinstance(data, Unlabelled):
+        raise ConfigError(
+            "only a plain model that is trained can do without labels",
+            where="data.callable",
+            expected="a tipsc.Data",
+            got="a tipsc.Unlabelled",
+            fix="give labels, or let model.callable return a trained nn.Module",
+        )
+    return Model(made, None, data)
+
+
+def make_supernet(config: Config, folder: Path) -> Supernet:
+    """The supernet of :func:`load_model`; its data are loaded only where they are needed."""
+    made = _make(config, folder)
+    return made if isinstance(made, Supernet) else load_model(config, folder).supernet
+
+
+def load_data(config: Config, folder: Path) -> Data:
+    """The data of :func:`load_model`; the model is made only where it is needed."""
+    data = _load(config, folder)
+    return data if isinstance(data, Data) else load_model(config, folder).data
+
+
+def _make(config: Config, folder: Path) -> nn.Module:
+    """Initial weights depend on the configuration's seed alone."""
     import torch
 
     torch.manual_seed(config.seed)
@@ -185,33 +260,48 @@ def make_supernet(config: Config, folder: Path) -> Supernet:
     if source.family is not None:
         return family(source.family, **source.arguments)
     assert source.callable is not None
-    return _call(source.callable, source.arguments, folder, "model", Supernet)
+    made: nn.Module = _call(source.callable, source.arguments, folder, "model", (nn.Module,))
+    return made
 
 
-def load_data(config: Config, folder: Path) -> Data:
-    """The data of a configuration.
-
-    Raises:
-        ConfigError: the callable is missing, or does not return Data.
-        DataError: what it returns does not fit together.
-    """
-    return _call(config.data.callable, config.data.arguments, folder, "data", Data)
+def _load(config: Config, folder: Path) -> Data | Unlabelled:
+    source, kinds = config.data, (Data, Unlabelled)
+    loaded: Data | Unlabelled = _call(source.callable, source.arguments, folder, "data", kinds)
+    return loaded
 
 
-def _call(reference: str, arguments: dict[str, Any], folder: Path, key: str, kind: type) -> Any:
+def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
+    from tipsc.elastic import convert
+
+    original.eval()
+    inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
+    options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
+    supernet = convert(original, inputs[:1], depth=section.depth, **options)
+    labelled = data.answered_by(original) if isinstance(data, Unlabelled) else data
+    return Model(supernet, original, labelled)
+
+
+def _call(
+    reference: str, arguments: dict[str, Any], folder: Path, key: str, kinds: tuple[type, ...]
+) -> Any:
     function = _find(reference, folder, key)
     try:
-        result = function(**arguments)
+        with _neighbours(folder):
+            result = function(**arguments)
+    except ImportError as error:
+        raise ConfigError(
+            f"{reference} cannot import what it needs: {error}", where=f"{key}.callable"
+        ) from error
     except TypeError as error:
         raise ConfigError(
             f"{reference} cannot be called with these arguments: {error}",
             where=f"{key}.arguments",
         ) from error
-    if not isinstance(result, kind):
+    if not isinstance(result, kinds):
         raise ConfigError(
             f"{reference} returns something else",
             where=f"{key}.callable",
-            expected=f"a {kind.__module__.partition('.')[0]}.{kind.__name__}",
+            expected=" or ".join(f"a {k.__module__.partition('.')[0]}.{k.__name__}" for k in kinds),
             got=type(result).__name__,
         )
     return result
@@ -250,14 +340,22 @@ def _import_file(file: Path, where: str) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses in it look themselves up
-    sys.path.insert(0, str(file.parent))
     try:
-        spec.loader.exec_module(module)
+        with _neighbours(file.parent):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ConfigError(
             f"{file.name} fails when it is imported: {type(error).__name__}: {error}", where=where
         ) from error
-    finally:
-        sys.path.remove(str(file.parent))
     return module
+
+
+@contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """The modules in the folder can be imported by their names."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

@@ -168,7 +168,9 @@ class UnbuiltPipeline(Pipeline):
                 build.tolerance,
                 progress,
             )
-            manifest = with_accuracies(manifest, {k: d.accuracy for k, d in differences.items()})
+            manifest = with_accuracies(
+                manifest, {k: d.accuracy for k, d in differences.items()}, self.data.metric
+            )
             recipe = {
                 "precision": "fp32",
                 "plans": "one a path",

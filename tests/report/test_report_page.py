@@ -180,7 +180,7 @@ def test_every_candidate_shipped_path_and_feature_map_is_on_the_page() -> None:
 
 def test_candidates_without_accuracy_are_counted_and_ticked() -> None:
     page = render(with_points(report(candidates=12), accuracy=None))
-    assert "Without an accuracy: 12," in page
+    assert "Not evaluated: 12," in page
     assert page.count('class="rug"') + page.count('class="rug chosen-rug"') == 2 * 12
 
 

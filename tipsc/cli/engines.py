@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tipsc.engine import Latency, Manifest, PathEntry
 from tipsc.errors import TargetError
+from tipsc.report.metric import scores
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def path_document(path: PathEntry) -> dict[str, Any]:
+def path_document(path: PathEntry, manifest: Manifest) -> dict[str, Any]:
     """A path as ``--format json`` gives it, everywhere; these fields are stable."""
     return {
         "id": path.id,
         "options": dict(path.options),
-        "accuracy": path.accuracy,
+        **scores(manifest.metric, path.accuracy),
         "latency": latency_document(path.latency),
         "macs": path.macs,
         "parameters": path.parameters,
@@ -33,12 +33,12 @@ def latency_document(latency: Latency | None) -> dict[str, float] | None:
     return {"p10_ms": latency.p10_ms, "p50_ms": latency.p50_ms, "p95_ms": latency.p95_ms}
 
 
-def paths_table(paths: Iterable[PathEntry]) -> Table:
+def paths_table(manifest: Manifest) -> Table:
     """The table of a build, from what the engine says about itself."""
     from tipsc.report.data import Shipped
     from tipsc.report.tables import shipped_table
 
-    return shipped_table(
+    rows = (
         Shipped(
             id=path.id,
             accuracy=path.accuracy,
@@ -52,8 +52,9 @@ def paths_table(paths: Iterable[PathEntry]) -> Table:
             difference=math.nan,  # is not in an engine, and not in the table
             agreement=math.nan,
         )
-        for path in paths
+        for path in manifest.paths
     )
+    return shipped_table(rows, manifest.metric)
 
 
 def threads_of(manifest: Manifest, asked: int | None) -> int:

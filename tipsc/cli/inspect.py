@@ -31,13 +31,13 @@ def command(output: Output, engine: Path) -> None:
         "backend": manifest.backend,
         "inputs": encode(manifest.inputs),
         "outputs": encode(manifest.outputs),
-        "paths": [path_document(path) for path in manifest.paths],
+        "paths": [path_document(path, manifest) for path in manifest.paths],
         "space": manifest.space,
         "provenance": dict(manifest.provenance),
         "unbuilt": manifest.unbuilt,
         "recipe": dict(manifest.recipe),
     }
-    output.result(document, *_heading(found, engine), paths_table(manifest.paths), *_origin(found))
+    output.result(document, *_heading(found, engine), paths_table(manifest), *_origin(found))
 
 
 def _heading(engine: EngineFile, file: Path) -> list[str]:

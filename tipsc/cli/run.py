@@ -17,6 +17,7 @@ from tipsc.cli.output import Output, verb
 from tipsc.engine import Manifest, PathEntry, TensorSpec, read_engine
 from tipsc.errors import DataError, PathError, UsageError, near
 from tipsc.report.format import significant
+from tipsc.report.metric import metric_of
 from tipsc.runtime import Engine
 
 TIMED_CALLS = 20
@@ -94,7 +95,8 @@ def command(
         "top": [{"index": index, "value": value} for index, value in best],
         "output": str(output_file) if output_file else None,
     }
-    accuracy = f", accuracy {path.accuracy:.2%}" if path.accuracy is not None else ""
+    metric = metric_of(manifest.metric).name
+    accuracy = f", {metric} {path.accuracy:.2%}" if path.accuracy is not None else ""
     recorded = f" (recorded: {significant(path.latency.p50_ms)} ms)" if path.latency else ""
     output.result(
         document,

@@ -32,6 +32,7 @@ def command(output: Output, engine: Path, config: Path) -> None:
     from tipsc.assemble import verify_engine
     from tipsc.build import Pipeline
     from tipsc.cli.building import FinishedStages
+    from tipsc.report.metric import scores
 
     pipeline = Pipeline(config, manifest.target)
     pipeline.stages = FinishedStages(pipeline.runs)
@@ -59,12 +60,12 @@ def command(output: Output, engine: Path, config: Path) -> None:
                     "id": name,
                     "difference": d.largest,
                     "agreement": d.agreement,
-                    "accuracy": d.accuracy,
+                    **scores(pipeline.data.metric, d.accuracy),
                 }
                 for name, d in differences.items()
             ],
         },
-        _table(differences),
+        _table(differences, pipeline.data.metric),
         f"all {len(differences)} paths equal torch on {examples} examples (largest difference "
         f"allowed: {build.tolerance:g} of the largest output)",
     )
@@ -100,15 +101,16 @@ def _candidates(pipeline: Pipeline, manifest: Manifest) -> list[Candidate]:
     return [candidates[path.id] for path in manifest.paths]
 
 
-def _table(differences: Mapping[str, Difference]) -> Table:
+def _table(differences: Mapping[str, Difference], metric: str) -> Table:
     from rich import box
     from rich.table import Table
 
     from tipsc.report.format import percent, tiny
+    from tipsc.report.metric import metric_of
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("difference", "same class %", "acc %"):
+    for heading in ("difference", "same class %", metric_of(metric).heading):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, difference in differences.items():
         table.add_row(

@@ -57,7 +57,7 @@ class PathEntry:
     Args:
         id: short stable id, unique in the engine.
         options: choice name to option.
-        accuracy: 0..1 on validation data, or None when it was not measured.
+        accuracy: 0..1 on test data, or None when it was not measured; by :attr:`Manifest.metric`.
         latency: on the target, or None when it was not measured.
         macs: multiply-accumulates of one call.
         parameters: weights and biases that the path uses.
@@ -101,6 +101,8 @@ class Manifest:
         space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
         recipe: how the device finishes an engine that is not built yet: precision, plans, ... .
             Empty for an engine that is complete.
+        metric: what the paths' ``accuracy`` is: "accuracy" against labels, or "agreement" with
+            the answers of the original model.
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
     """
 
@@ -113,6 +115,7 @@ class Manifest:
     space: list[object]
     provenance: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, str] = field(default_factory=dict)
+    metric: str = "accuracy"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))

@@ -125,6 +125,7 @@ class Report:
         commands: that made this build, one a line.
         protocol: how the latencies were measured, in the order shown.
         version: of tipsc.
+        metric: what every ``accuracy`` is; see :mod:`tipsc.report.metric`.
     """
 
     title: str
@@ -144,6 +145,7 @@ class Report:
     commands: tuple[str, ...]
     protocol: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
+    metric: str = "accuracy"
 
     @property
     def separate_bytes(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tipsc.report.data import Point, Report
 from tipsc.report.format import count, is_number, milliseconds, percent, shortened
 from tipsc.report.html import Html, shape, tag
+from tipsc.report.metric import metric_of
 from tipsc.report.svg import (
     NARROW,
     Box,
@@ -52,7 +53,9 @@ def front(report: Report, width: int) -> Html:
 
     parts = x_axis(x, top, bottom, "latency p50, ms (log)", 5 if compact else 9)
     if scored:
-        parts += y_axis(y, left, right, "validation accuracy, %", 5 if compact else 7)
+        parts += y_axis(
+            y, left, right, f"validation {metric_of(report.metric).name}, %", 5 if compact else 7
+        )
     parts += _budgets(x, budgets, top, bottom)
     chosen = sorted((p for p in scored if p.chosen), key=lambda p: p.p50_ms)
     parts += _staircase(x, y, chosen, right)
@@ -176,7 +179,7 @@ def _about(point: Point) -> str:
     how = "" if point.measured else " (predicted)"
     lines = [
         point.id + (", in the engine" if point.chosen else ""),
-        f"accuracy {percent(point.accuracy)} %",
+        f"validation {percent(point.accuracy)} %",
         f"p50 {p50} ms{how}, p10 {p10}, p95 {p95}",
         f"{count(point.parameters)} parameters, {count(point.macs)} MACs",
     ]

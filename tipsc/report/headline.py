@@ -14,6 +14,7 @@ from tipsc.report.format import (
     tiny,
 )
 from tipsc.report.html import Html, tag
+from tipsc.report.metric import metric_of
 
 
 def header(report: Report) -> Html:
@@ -42,7 +43,8 @@ def _tiles(report: Report) -> Html:
 def _accuracy(report: Report) -> Html:
     values = [path.accuracy for path in report.shipped if is_number(path.accuracy)]
     low, high = percent(min(values, default=None)), percent(max(values, default=None))
-    return tile("Test accuracy", _range(low, high), "%", "lowest and highest of the shipped paths")
+    name = f"Test {metric_of(report.metric).name}"
+    return tile(name, _range(low, high), "%", "lowest and highest of the shipped paths")
 
 
 def _latency(report: Report) -> Html:

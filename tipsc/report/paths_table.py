@@ -5,6 +5,7 @@ from __future__ import annotations
 from tipsc.report.data import Report, Shipped
 from tipsc.report.format import byte_size, count, milliseconds, percent, tiny
 from tipsc.report.html import Html, tag
+from tipsc.report.metric import metric_of
 
 _CELLS = 6000
 """Options shown at most: a table of 32 paths and 60 choices has about 2,000."""
@@ -16,7 +17,7 @@ def shipped_rows(report: Report) -> Html:
     headings = [
         tag("th", "path", class_="left"),
         tag("th", "budget", tag("small", "ms")) if budgets else None,
-        tag("th", "accuracy", tag("small", "%")),
+        tag("th", metric_of(report.metric).name, tag("small", "%")),
         tag("th", "p50", tag("small", "ms")),
         tag("th", "p95", tag("small", "ms")),
         tag("th", "parameters"),

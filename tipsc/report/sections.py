@@ -26,7 +26,7 @@ def _front(report: Report) -> Html | None:
         _key(shape("circle", cx=11, cy=7, r=4, class_="candidate predicted"), "predicted")
         if predicted
         else None,
-        _key(shape("path", d="M1 11H11V3H21", class_="front"), "best accuracy within a budget"),
+        _key(shape("path", d="M1 11H11V3H21", class_="front"), "best within a budget"),
         _key(shape("path", d="M1 7H21", class_="whisker"), "p10 to p95"),
         _key(
             shape("rect", x=5, y=1, width=12, height=12, class_="noise"),
@@ -40,7 +40,7 @@ def _front(report: Report) -> Html | None:
         "Differences in latency below the noise floor mean nothing."
     )
     if missing:
-        note += f" Without an accuracy: {missing}, shown as ticks on the latency axis."
+        note += f" Not evaluated: {missing}, shown as ticks on the latency axis."
     return tag(
         "section",
         tag("h2", "Accuracy against latency"),

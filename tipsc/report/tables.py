@@ -7,20 +7,34 @@ from typing import TYPE_CHECKING
 
 from tipsc.report.data import Report, Shipped, Stage
 from tipsc.report.format import byte_size, count, duration, milliseconds, percent
+from tipsc.report.metric import metric_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def shipped_table(paths: Report | Iterable[Shipped]) -> Table:
-    """One row a path: accuracy, latency, size, and what is particular about it."""
+def shipped_table(paths: Report | Iterable[Shipped], metric: str = "accuracy") -> Table:
+    """One row a path: accuracy, latency, size, and what is particular about it.
+
+    Args:
+        metric: what the accuracies of bare rows are; a report says so itself.
+    """
     from rich.text import Text
 
+    metric = paths.metric if isinstance(paths, Report) else metric
     rows = list(paths.shipped if isinstance(paths, Report) else paths)
     table = _table()
     # Ids are data: as Text they are not read as rich's markup.
     table.add_column("path", no_wrap=True, overflow="fold")
-    for heading in ("acc %", "p50 ms", "p95 ms", "params", "MACs", "shared", "private"):
+    for heading in (
+        metric_of(metric).heading,
+        "p50 ms",
+        "p95 ms",
+        "params",
+        "MACs",
+        "shared",
+        "private",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     flagged = any(path.own_scale or path.dominated for path in rows)
     if flagged:

@@ -10,6 +10,7 @@ from tipsc.train.loop import Progress, train
 from tipsc.train.phases import Phase
 from tipsc.train.samplers import SAMPLERS, Adaptive, Learning, adaptive, sampler
 from tipsc.train.scales import share_scales
+from tipsc.train.unlabelled import Unlabelled
 from tipsc.train.utility import Effects, Utility
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Split",
     "StepRecord",
     "TrainConfig",
+    "Unlabelled",
     "Utility",
     "accuracy",
     "adaptive",

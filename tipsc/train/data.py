@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from tipsc.errors import DataError
 from tipsc.train.chance import torch_generator
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
+Metric: TypeAlias = Literal["accuracy", "agreement"]
 Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 """From a batch of inputs to a changed batch of the same shape; all chance from the generator."""
 
@@ -84,6 +85,8 @@ class Data:
         test: for the figures that are reported; nothing is chosen by it.
         classes: their names, in the order of the targets.
         augment: changes the inputs of each training batch, or None.
+        metric: what the share of right answers is called: "accuracy" against labels, "agreement"
+            against the answers of the original model (see :class:`Unlabelled`).
     """
 
     train: Split
@@ -91,6 +94,7 @@ class Data:
     test: Split
     classes: tuple[str, ...]
     augment: Augment | None = None
+    metric: Metric = "accuracy"
 
     def __post_init__(self) -> None:
         shape, dtype = self.train.inputs.shape[1:], self.train.inputs.dtype

@@ -47,6 +47,7 @@ def train(
     *,
     folder: FilePath,
     progress: Progress | None = None,
+    original: nn.Module | None = None,
 ) -> History:
     """Trains the supernet's weights in place, and resumes from the folder's checkpoint.
 
@@ -61,6 +62,8 @@ def train(
     Args:
         sampler: stands in for the one that the configuration names.
         folder: for checkpoint and history; made if it is missing.
+        original: a model that is trained already, on the same device, and that all paths learn
+            from; it stays as it is. None: they learn the labels.
 
     Returns:
         The whole history, steps from before a resumption included.
@@ -81,9 +84,11 @@ def train(
             FilePath(folder),
             ranks,
             {"train": data.train.fingerprint} if isinstance(data, Data) else {},
+            original,
         )
         try:
-            return run.to_end(progress if ranks.rank == 0 else None)
+            with _at_rest(original):
+                return run.to_end(progress if ranks.rank == 0 else None)
         finally:
             supernet.train(mode)
 
@@ -100,13 +105,17 @@ class _Run:
         folder: FilePath,
         ranks: Group,
         data_identity: Mapping[str, str],
+        original: nn.Module | None,
     ) -> None:
         self.supernet, self.batches, self.config = supernet, batches, config
+        self.original = original
         self.folder, self.ranks = folder, ranks
         self.device = next(supernet.parameters()).device
         self.parameters = [p for p in supernet.parameters() if p.requires_grad]
         self.optimizer = _optimizer(self.parameters, config)
         essence = {**config.essence(), "processes": ranks.ranks}
+        if original is not None:
+            essence["original"] = type(original).__name__
         self.identity = checkpoints.identity_of(supernet, essence, data_identity)
         self.history = History()
         self.epoch_steps = batches.steps_per_epoch
@@ -174,6 +183,7 @@ class _Run:
             paths,
             distill=self.plan.recipe(step).distill,
             label_smoothing=self.config.label_smoothing,
+            original=self.original,
         )
         mean = math.fsum(loss.trained for loss in losses) / len(losses)
         mean = self.ranks.average(self.parameters, mean)
@@ -281,6 +291,20 @@ def _batches(
     return Shuffled(
         data.train, config.batch_size, config.seed, data.augment, ranks.rank, ranks.ranks
     )
+
+
+@contextmanager
+def _at_rest(model: nn.Module | None) -> Iterator[None]:
+    """In eval mode: no dropout, and batch norms that do not learn."""
+    if model is None:
+        yield
+        return
+    mode = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(mode)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,9 @@ from torch.nn import functional as F
 
 from tipsc.elastic import Supernet
 from tipsc.paths import Path
+
+Teacher: TypeAlias = Callable[[Tensor], Tensor]
+"""A model that is trained already: logits (N, classes) of a batch of inputs."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,18 @@ def train_paths(
     *,
     distill: bool,
     label_smoothing: float,
+    original: Teacher | None = None,
 ) -> list[Loss]:
     """Runs each path forward and backward; the gradients are those of the mean loss.
 
     Args:
         distill: the first path learns the labels and the others its output.
+        original: all paths learn its output instead.
     """
     teacher: Tensor | None = None
+    if original is not None:
+        with torch.no_grad():
+            teacher = original(inputs).softmax(-1)
     losses = []
     for path in paths:
         output = supernet(inputs, path)

@@ -1,0 +1,104 @@
+"""tipsc build of somebody's plain, trained module, with images that have no labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_project
+
+MODEL = '''
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width), nn.ReLU(),
+            nn.Conv2d(4 * width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, padding=1)
+        self.blocks = nn.Sequential(Block(8), Block(8))
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x).relu()).mean((2, 3)))
+
+
+def load():
+    """A few steps of ordinary training stand for somebody's long one."""
+    import data
+
+    torch.manual_seed(3)
+    net, labelled = Net(), data.labelled()
+    optimizer = torch.optim.AdamW(net.parameters(), 0.01)
+    for inputs, targets in list(labelled.batches(64)) * 3:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(inputs), targets).backward()
+        optimizer.step()
+    return net
+'''
+UNLABELLED = """
+
+def labelled():
+    return load().train
+
+
+def without_labels():
+    from tipsc.train import Unlabelled
+
+    data = load()
+    return Unlabelled(data.train.inputs, data.validation.inputs, data.test.inputs)
+"""
+
+
+@pytest.fixture
+def plain_project(tmp_path: Path) -> Path:
+    folder = write_project(
+        tmp_path / "plain",
+        model={"callable": "model.py:load"},
+        convert={"widths": [0.5, 1.0]},
+        data={"callable": "data.py:without_labels"},
+        train={
+            "sampler": "folded",
+            "paths_per_step": 1,
+            "epochs": 3,
+            "frozen_epochs": 1,
+            "batch_size": 64,
+            "learning_rate": 0.003,
+        },
+    )
+    (folder / "model.py").write_text(MODEL)
+    with (folder / "data.py").open("a") as stream:
+        stream.write(UNLABELLED)
+    return folder
+
+
+def test_a_plain_module_becomes_an_engine_that_claims_no_accuracy(
+    plain_project: Path, tipsc: Any
+) -> None:
+    built = tipsc("build", plain_project)
+    assert built.returncode == 0, built.stderr
+    assert "agree %" in built.stdout
+    assert "acc %" not in built.stdout
+    engine = next(plain_project.glob("*.tipsc"))
+    paths = json.loads(tipsc("inspect", engine, "--format", "json").stdout)["paths"]
+    assert len(paths) >= 2
+    assert all(path["accuracy"] is None for path in paths)
+    # The paths hold most of what the original knows; chance is 0.1.
+    assert max(path["agreement_with_original"] for path in paths) > 0.8
+    page = engine.with_suffix(".html").read_text()
+    assert "Test agreement with the original" in page
+    assert "Test accuracy" not in page

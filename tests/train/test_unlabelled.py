@@ -1,0 +1,71 @@
+"""Examples without labels: the original model's answers stand in, and teach."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from digits import config, load, make
+from torch import nn
+
+from tipsc.elastic import extract
+from tipsc.errors import DataError
+from tipsc.train import Data, Unlabelled, calibrate, evaluate, train
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+    """The largest path of a net that learned the digits, as a plain module."""
+    supernet, data = make(), load()
+    settings = config(epochs=5, frozen_epochs=0, paths_per_step=1, sampler="uniform", distill=False)
+    train(supernet, data, settings, folder=tmp_path_factory.mktemp("original"))
+    path = supernet.space.largest
+    return extract(supernet, path, calibrate(supernet, path, data.calibration())).eval()
+
+
+def without_labels(data: Data) -> Unlabelled:
+    return Unlabelled(data.train.inputs, data.validation.inputs, data.test.inputs)
+
+
+def test_the_original_answers(original: nn.Module) -> None:
+    data = without_labels(load()).answered_by(original.train())
+    assert original.training  # it is left as it was
+    assert data.metric == "agreement"
+    assert data.classes == tuple("0123456789")
+    with torch.inference_mode():
+        expected = original.eval()(data.test.inputs).argmax(-1)
+    assert torch.equal(data.test.targets, expected)
+    right = (data.test.targets == load().test.targets).float().mean()
+    assert 0.5 < right < 1.0  # the answers are not the labels
+
+
+def test_paths_learn_the_original_and_not_the_targets(original: nn.Module, tmp_path: Path) -> None:
+    data = without_labels(load()).answered_by(original)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 10, data.train.targets.shape, generator=generator)
+    misled = dataclasses.replace(data, train=dataclasses.replace(data.train, targets=noise))
+    weights = {name: value.clone() for name, value in original.state_dict().items()}
+    supernet = make()
+    settings = config(epochs=5, frozen_epochs=0, paths_per_step=2, distill=False)
+    train(supernet, misled, settings, folder=tmp_path, original=original)
+    paths = [supernet.space.smallest, supernet.space.largest]
+    found = evaluate(supernet, paths, data, split="test")
+    assert min(found.values()) > 0.4  # the targets, which are noise, would teach 0.1
+    assert all(torch.equal(value, weights[n]) for n, value in original.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("module", "classes", "message"),
+    [
+        (nn.Flatten(0), (), "no classifier.*give labelled data"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), ("a", "b"), "not as many.*expected 3"),
+    ],
+)
+def test_what_cannot_answer_is_refused(
+    module: nn.Module, classes: tuple[str, ...], message: str
+) -> None:
+    data = dataclasses.replace(without_labels(load()), classes=classes)
+    with pytest.raises(DataError, match=message):
+        data.answered_by(module)
