@@ -5,6 +5,7 @@
     TipscError                     exit code 1: something failed
     ├── MissingExtraError          a package of an optional extra is not installed
     ├── TrainingError              training cannot go on (diverged, checkpoint does not fit)
+    ├── ConversionError            a model cannot be made elastic
     ├── LoweringError              a path cannot be turned into a portable graph
     ├── VerificationError          a compiled path does not compute what torch computes
     ├── ProfileError               a measurement or a profile is not usable
@@ -102,6 +103,10 @@ class MissingExtraError(TipscError):
 
 class TrainingError(TipscError):
     """Training cannot go on."""
+
+
+class ConversionError(TipscError):
+    """A model cannot be made elastic; nothing was guessed."""
 
 
 class LoweringError(TipscError):

@@ -1,5 +1,13 @@
 """Making a model elastic: layers, families, and a path as a plain module."""
 
+from tipsc.elastic.conversion import (
+    ConvertedSupernet,
+    Importance,
+    Report,
+    convert,
+    norms,
+    taylor,
+)
 from tipsc.elastic.cost import Cost, CostModel, StepCost
 from tipsc.elastic.dims import Dim, Units
 from tipsc.elastic.extract import extract
@@ -8,6 +16,7 @@ from tipsc.elastic.families import FAMILIES, family
 from tipsc.elastic.layers import (
     ElasticBatchNorm1d,
     ElasticBatchNorm2d,
+    ElasticBatchNorm3d,
     ElasticConv1d,
     ElasticConv2d,
     ElasticDepthwiseConv1d,
@@ -26,10 +35,12 @@ __all__ = [
     "FAMILIES",
     "TOTALS",
     "Cost",
+    "ConvertedSupernet",
     "CostModel",
     "Dim",
     "ElasticBatchNorm1d",
     "ElasticBatchNorm2d",
+    "ElasticBatchNorm3d",
     "ElasticConv1d",
     "ElasticConv2d",
     "ElasticDepthwiseConv1d",
@@ -37,6 +48,8 @@ __all__ = [
     "ElasticLayer",
     "ElasticLayerNorm",
     "ElasticLinear",
+    "Importance",
+    "Report",
     "Statistics",
     "Step",
     "StepCost",
@@ -45,10 +58,13 @@ __all__ = [
     "Units",
     "additive_parts",
     "additive_totals",
+    "convert",
     "extract",
     "family",
     "freeze_scales",
     "has_batch_norm",
+    "norms",
     "skeleton",
+    "taylor",
     "trace",
 ]

@@ -6,13 +6,16 @@ import math
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
-from tipsc.elastic.layers import ElasticLayer
+from tipsc.elastic.fitted import FittedConv, FittedEmbedding, FittedLayerNorm
+from tipsc.elastic.layers import ElasticLayer, cut_out
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Step, Trace, skeleton, trace
 from tipsc.paths import Path
 
-_MATRIX_PRODUCTS = ("matmul", "bmm")
+_MATRIX_PRODUCTS = ("matmul", "bmm", "mm")
+_LOOKUPS = (nn.LayerNorm, nn.RMSNorm, nn.Embedding, FittedLayerNorm, FittedEmbedding)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class CostModel:
         layer = self._supernet.get_submodule(name)
         cuts = layer.cuts(path) if isinstance(layer, ElasticLayer) else {}
         return {
-            key: tuple((value[cuts[key]] if key in cuts else value).shape)
+            key: tuple((cut_out(value, cuts[key]) if key in cuts else value).shape)
             for key, value in layer.named_parameters()
         }
 
@@ -92,12 +95,15 @@ class CostModel:
     def _macs(self, step: Step, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
         if step.operation in _MATRIX_PRODUCTS:
             return math.prod(step.shape) * shapes[step.inputs[0]][-1]
-        if not step.module or isinstance(
-            self._supernet.get_submodule(step.module), nn.LayerNorm | nn.Embedding
-        ):
+        if not step.module or isinstance(self._supernet.get_submodule(step.module), _LOOKUPS):
             return 0
+        layer = self._supernet.get_submodule(step.module)
         weight = self._sizes(step.module, path).get("weight", ())
         if len(weight) < 2:
             return 0
+        if isinstance(layer, _ConvTransposeNd) or (
+            isinstance(layer, FittedConv) and issubclass(layer.torch_layer, _ConvTransposeNd)
+        ):  # each input value is multiplied by all that it spreads to
+            return math.prod(shapes[step.inputs[0]]) * math.prod(weight[1:])
         # Each output value of a convolution or linear layer is one dot product with a filter.
         return math.prod(step.shape) * math.prod(weight[1:])

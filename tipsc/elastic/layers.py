@@ -15,10 +15,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tipsc.elastic.dims import Dim, at, largest
+from tipsc.elastic.dims import Dim, Part, at, largest, part
 from tipsc.paths import Path
 
-Cut: TypeAlias = tuple[slice, ...]
+Cut: TypeAlias = tuple[Part, ...]
+"""For each axis of a tensor, the part that a path uses."""
+
+
+def cut_out(value: Tensor, cut: Cut) -> Tensor:
+    """The part of a tensor; a view of it, unless an axis is cut into several ranges."""
+    value = value[tuple(slice(None) if isinstance(p, tuple) else p for p in cut)]
+    for axis, ranges in enumerate(cut):
+        if isinstance(ranges, tuple):
+            pieces = [value.narrow(axis, r.start, r.stop - r.start) for r in ranges]
+            value = torch.cat(pieces, axis)
+    return value
 
 
 class ElasticLayer(nn.Module):
@@ -36,8 +47,8 @@ class ElasticLayer(nn.Module):
         raise NotImplementedError
 
     def part(self, name: str, path: Path) -> Tensor:
-        """A view of the part of one parameter or buffer that `path` uses."""
-        return getattr(self, name)[self.cuts(path)[name]]
+        """The part of one parameter or buffer that `path` uses; see :func:`cut_out`."""
+        return cut_out(getattr(self, name), self.cuts(path)[name])
 
     def plain(self, path: Path) -> nn.Module:
         """The torch layer that computes on `path` what this layer does; weights are copied."""
@@ -297,7 +308,7 @@ class _ElasticBatchNorm(ElasticLayer):
         return True
 
     def cuts(self, path: Path) -> Mapping[str, Cut]:
-        cut = _prefix(at(self.channels, path))
+        cut = (part(self.channels, path),)
         return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), cut)
 
     def blank(self, path: Path) -> nn.Module:
@@ -309,8 +320,27 @@ class _ElasticBatchNorm(ElasticLayer):
         )
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
-        mean, variance = self.part("running_mean", path), self.part("running_var", path)
-        weight, bias = self.part("weight", path), self.part("bias", path)
+        cut = self.cuts(path)["weight"]
+        mean, variance, weight, bias = (
+            cut_out(value, cut)
+            for value in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        output = self._normalise(x, mean, variance, weight, bias)
+        if self.training and isinstance(cut[0], tuple):  # copies, not views
+            self._write_back(cut[0], mean, variance)
+        return output
+
+    def _write_back(self, ranges: tuple[slice, ...], mean: Tensor, variance: Tensor) -> None:
+        start = 0
+        for r in ranges:
+            stop = start + r.stop - r.start
+            self.running_mean[r] = mean[start:stop]
+            self.running_var[r] = variance[start:stop]
+            start = stop
+
+    def _normalise(
+        self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
         if self.training and self.scale_frozen:
             own = x.mean([axis for axis in range(x.dim()) if axis != 1])
             with torch.no_grad():
@@ -331,6 +361,12 @@ class ElasticBatchNorm2d(_ElasticBatchNorm):
     """Batch norm over (N, C, H, W)."""
 
     _torch_layer = nn.BatchNorm2d
+
+
+class ElasticBatchNorm3d(_ElasticBatchNorm):
+    """Batch norm over (N, C, D, H, W)."""
+
+    _torch_layer = nn.BatchNorm3d
 
 
 def freeze_scales(module: nn.Module) -> None:

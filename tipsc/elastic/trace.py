@@ -21,6 +21,7 @@ from tipsc.elastic.dims import group
 from tipsc.elastic.layers import (
     ElasticBatchNorm1d,
     ElasticBatchNorm2d,
+    ElasticBatchNorm3d,
     ElasticLayer,
     ElasticLayerNorm,
 )
@@ -33,6 +34,7 @@ INPUT = "input"
 _KEEP_SHAPE = (
     ElasticBatchNorm1d,
     ElasticBatchNorm2d,
+    ElasticBatchNorm3d,
     ElasticLayerNorm,
     nn.BatchNorm1d,
     nn.BatchNorm2d,
@@ -128,7 +130,7 @@ class _Tracer(fx.Tracer):
             label = node.target = str(target).removeprefix(_PREFIX)
         else:
             scope = next(reversed(self.module_stack), "") if self.module_stack else ""
-            name = target if isinstance(target, str) else target.__name__
+            name = _name(target)
             label = ".".join(filter(None, (scope.removeprefix("net").removeprefix("."), name)))
         self._seen[label] += 1
         count = self._seen[label]
@@ -223,7 +225,12 @@ def _operation(node: fx.Node) -> str:
         return "module"
     if node.op == "get_attr":
         return "parameter"
-    return node.target if isinstance(node.target, str) else node.target.__name__
+    return _name(node.target)
+
+
+def _name(target: Any) -> str:
+    """Of a function or method; of an ATen operator without its overload."""
+    return target if isinstance(target, str) else target.__name__.partition(".")[0]
 
 
 class _Values(fx.Interpreter):

@@ -20,15 +20,16 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tipsc.elastic.dims import Part
 from tipsc.elastic.extract import plain_modules
 from tipsc.elastic.layers import ElasticLayer
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, skeleton, trace
-from tipsc.lower.weights import Weight, whole
+from tipsc.lower.weights import Weight, cut_out, whole
 from tipsc.paths import Path
 
-_FOLDS_INTO = (nn.Conv1d, nn.Conv2d, nn.Linear)
+_FOLDS_INTO = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Operation:
     shape: tuple[int, ...]
     parts: tuple[tuple[int, ...], ...] = ()
     item: int | None = None
+
+    @property
+    def is_reshape(self) -> bool:
+        """Whether it only gives its input another shape."""
+        return isinstance(self.module, _Function) and self.module.is_reshape
 
 
 def with_values(operation: Operation) -> nn.Module:
@@ -128,7 +134,7 @@ class Planner:
             self._full[name] = value.detach().cpu().numpy()
         return self._full[name]
 
-    def _cut(self, name: str, key: str, path: Path) -> tuple[slice, ...]:
+    def _cut(self, name: str, key: str, path: Path) -> tuple[Part, ...]:
         layer = self._supernet.get_submodule(name)
         cuts = layer.cuts(path) if isinstance(layer, ElasticLayer) else {}
         return cuts.get(key, whole("", self._stored(f"{name}.{key}")).cut)
@@ -160,21 +166,23 @@ class Planner:
         own = _own(norm, statistics)
 
         def of_norm(key: str) -> np.ndarray:
-            part = own.get(key, self._stored(f"{norm}.{key}")[self._cut(norm, key, path)])
+            part = own.get(key, cut_out(self._stored(f"{norm}.{key}"), self._cut(norm, key, path)))
             return part.astype(np.float64)
 
         cut = self._cut(name, "weight", path)
         eps = float(cast(Any, self._supernet.get_submodule(norm)).eps)
         if "running_var" in own:
             scale = of_norm("weight") / np.sqrt(own["running_var"].astype(np.float64) + eps)
-            weight = whole(f"{name}.weight", _scaled(self._stored(f"{name}.weight")[cut], scale))
+            part = cut_out(self._stored(f"{name}.weight"), cut)
+            weight = whole(f"{name}.weight", _scaled(part, scale))
         else:
             full, full_scale = self._shared_fold(name, norm, eps)
             weight = Weight(f"{name}.weight", full, cut)
-            scale = full_scale[: weight.shape[0]]
+            scale = cut_out(full_scale, cut[:1])
         before: Any = 0.0
         if module.bias is not None:
-            before = self._stored(f"{name}.bias")[self._cut(name, "bias", path)].astype(np.float64)
+            before = cut_out(self._stored(f"{name}.bias"), self._cut(name, "bias", path))
+            before = before.astype(np.float64)
         offset = of_norm("bias") + scale * (before - of_norm("running_mean"))
         bias = whole(f"{name}.bias", _shortest(offset.astype(np.float32)))
         folded = copy.copy(module)
@@ -260,6 +268,7 @@ class _Function(nn.Module):
         self._named = fx.node.map_arg(node.kwargs, bind)
         self._target: str | Callable[..., Any] = node.target
         self._is_method = node.op == "call_method"
+        self.is_reshape = node.target in (torch.reshape, "reshape", "view", "flatten", "unflatten")
 
     def forward(self, *tensors: Any) -> Any:
         def fill(argument: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError
 from tipsc.lower.plan import Operation
@@ -114,6 +114,11 @@ class _Surgery:
             if not inputs:
                 return [self._weight(operation.weights["value"])]
             return inputs[0]
+        if operation.is_reshape:
+            shape = self._constant(np.asarray(operation.shape, np.int64))
+            output = f"{prefix}:out:0"
+            self._nodes.append(helper.make_node("Reshape", [inputs[0][0], shape], [output]))
+            return [output]
         names = {f"in:{i}": value[0] for i, value in enumerate(inputs)}
         names |= {name: self._constant(value) for name, value in template.constants.items()}
         for node in template.nodes:
@@ -159,7 +164,7 @@ class _Surgery:
     ) -> None:
         """Adapts what a template holds of the sizes on the largest path."""
         module = operation.module
-        if node.op_type == "Conv" and isinstance(module, nn.Conv1d | nn.Conv2d):
+        if node.op_type in ("Conv", "ConvTranspose") and isinstance(module, _ConvNd):
             for attribute in placed.attribute:
                 if attribute.name == "kernel_shape":
                     attribute.ints[:] = module.kernel_size
@@ -173,6 +178,8 @@ class _Surgery:
             placed.input[1] = self._constant(sizes)
         elif operation.shape != template.shape and node.op_type in _SHAPED:
             stated = template.constants.get(node.input[1])
+            if node.output[0] == "out:0":
+                stated = np.asarray(template.shape)  # however it is written there
             if stated is None or tuple(stated) != template.shape:
                 raise LoweringError(
                     f"holds an inner {node.op_type} whose size depends on the path",
@@ -197,7 +204,7 @@ class _Surgery:
                 attribute.i = 0
 
     def _constant(self, value: np.ndarray) -> str:
-        data = np.ascontiguousarray(value)
+        data = np.asarray(value, order="C")
         digest = hashlib.sha256(f"{data.dtype}{data.shape}".encode() + data.tobytes())
         name = f"c:{digest.hexdigest()[:12]}"
         if name not in self._initializers:
@@ -211,7 +218,7 @@ class _Surgery:
         stored = self._store.add(weight.full)
         self._uses[use_of(weight, stored)] = None
         first = weight.cut[0]
-        is_prefix = first.start in (None, 0)
+        is_prefix = isinstance(first, slice) and first.start in (None, 0)
         rows = weight.shape[0] if is_prefix else weight.full.shape[0]
         name = f"{weight.name}[{stored.offset},{rows}]"
         if name not in self._initializers:
@@ -232,13 +239,27 @@ class _Surgery:
         cuts = [
             (axis, *cut.indices(size)[:2])
             for axis, (cut, size) in enumerate(zip(weight.cut, weight.full.shape, strict=True))
-            if cut.indices(size)[:2] != (0, size) and not (skip_first and axis == 0)
+            if isinstance(cut, slice)
+            and cut.indices(size)[:2] != (0, size)
+            and not (skip_first and axis == 0)
         ]
+        for axis, cut in enumerate(weight.cut):
+            if isinstance(cut, tuple):
+                name = self._gathered(name, axis, cut)
         if not cuts:
             return name
         axes, starts, ends = (np.asarray(column, np.int64) for column in zip(*cuts, strict=True))
         inputs = [name, self._constant(starts), self._constant(ends), self._constant(axes)]
         return self._once(f"{name}:{'x'.join(map(str, weight.shape))}", "Slice", inputs)
+
+    def _gathered(self, name: str, axis: int, ranges: tuple[slice, ...]) -> str:
+        """Several ranges of an axis of a stored tensor, one after the other."""
+        pieces = []
+        for r in ranges:
+            borders = (self._constant(np.asarray([at], np.int64)) for at in (r.start, r.stop, axis))
+            output = f"{name}:{axis}[{r.start}:{r.stop}]"
+            pieces.append(self._once(output, "Slice", [name, *borders]))
+        return self._once("+".join(pieces), "Concat", pieces, axis=axis)
 
     def _once(self, output: str, op_type: str, inputs: list[str], **attributes: Any) -> str:
         if output not in self._views:

@@ -21,6 +21,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError
 from tipsc.lower.plan import Operation, with_values
@@ -103,6 +104,8 @@ def export_templates(operations: Sequence[Operation], example: Tensor) -> dict[s
         nodes = list(_fold_constants(groups[index], constants, types))
         if operation.parts:
             nodes = _with_split(nodes, constants, len(operation.parts))
+        if isinstance(operation.module, _ConvNd) and operation.module.bias is None:
+            nodes = _without_zero_bias(nodes)
         if operation.item is not None:
             nodes = []  # the split before it has an output for each part
         made = [name for node in nodes for name in node.output]
@@ -124,7 +127,7 @@ def export_templates(operations: Sequence[Operation], example: Tensor) -> dict[s
             p: "weight:" + p.partition(".")[2] for p in parameters if p.startswith(f"op{index}.")
         }
         used = {}
-        for name in inner - set(made) - set(names) - {SIZES}:
+        for name in inner - set(made) - set(names) - {SIZES, ""}:
             if name not in constants:
                 raise LoweringError(
                     f"reads the value {name}, which is not one of its inputs",
@@ -247,6 +250,16 @@ def _with_split(
         elif node.op_type != "SequenceAt":
             result.append(node)
     return result
+
+
+def _without_zero_bias(nodes: Sequence[NodeProto]) -> list[NodeProto]:
+    """The exporter gives a convolution without a bias zeros as large as the largest path's."""
+    kept = []
+    for node in nodes:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            del node.input[2:]
+            kept.append(node)
+    return kept
 
 
 def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:

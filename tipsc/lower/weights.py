@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from tipsc.elastic.dims import Part
 
 ALIGNMENT = 64  # bytes; what runtimes want of weights that they read in place
 
@@ -23,24 +26,40 @@ class Weight:
     Attributes:
         name: the parameter's name in the supernet.
         full: the tensor as it is stored.
-        cut: the part used, a slice for each axis.
+        cut: the part used, for each axis a slice or several.
     """
 
     name: str
     full: np.ndarray
-    cut: tuple[slice, ...]
+    cut: tuple[Part, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the part."""
         return tuple(
-            len(range(*s.indices(size))) for s, size in zip(self.cut, self.full.shape, strict=True)
+            sum(len(range(*s.indices(size))) for s in ranges_of(part))
+            for part, size in zip(self.cut, self.full.shape, strict=True)
         )
 
     @property
     def value(self) -> np.ndarray:
         """The part itself."""
-        return self.full[self.cut]
+        return cut_out(self.full, self.cut)
+
+
+def ranges_of(part: Part) -> tuple[slice, ...]:
+    """The ranges of an axis that are used."""
+    return part if isinstance(part, tuple) else (part,)
+
+
+def cut_out(value: np.ndarray, cut: Sequence[Part]) -> np.ndarray:
+    """A part of an array; a view of it, unless an axis is cut into several ranges."""
+    value = value[tuple(slice(None) if isinstance(p, tuple) else p for p in cut)]
+    for axis, ranges in enumerate(cut):
+        if isinstance(ranges, tuple):
+            chosen = np.concatenate([np.arange(r.start, r.stop) for r in ranges])
+            value = value.take(chosen, axis)
+    return value
 
 
 def whole(name: str, value: np.ndarray) -> Weight:

@@ -1,0 +1,1 @@
+"""Compact models of many kinds, written as their authors would write them."""

@@ -1,0 +1,119 @@
+"""Any torch module becomes elastic, exactly, or is refused with the reason."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path as FilePath
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from architectures import convolutional as conv
+from architectures import sequential as seq
+from torch import Tensor, nn
+
+from tipsc.elastic import CostModel, additive_totals, convert, extract
+from tipsc.errors import ConversionError
+from tipsc.lower import LOCATION, lower
+
+IMAGE = (4, 3, 16, 16)
+PATHS = 12
+TOLERANCE = 1e-5  # relative to the output's scale: float32 sums in another order
+
+ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = {
+    # model, shape of a batch, width-like choices, depth choices
+    "VGG": (conv.VGG, IMAGE, 5, 0),
+    "ResNet, basic": (conv.resnet_basic, IMAGE, 4, 2),
+    "ResNet, bottleneck": (conv.resnet_bottleneck, IMAGE, 12, 1),
+    "ResNeXt": (conv.resnext, IMAGE, 5, 1),
+    "RegNet": (conv.regnet, IMAGE, 5, 1),
+    "MobileNetV2": (conv.mobilenet_v2, IMAGE, 4, 2),
+    "MobileNetV3": (conv.mobilenet_v3, IMAGE, 7, 2),
+    "EfficientNet": (conv.efficientnet, IMAGE, 7, 2),
+    "DenseNet": (conv.DenseNet, IMAGE, 6, 0),
+    "ShuffleNetV2": (conv.shufflenet, IMAGE, 4, 0),
+    "Inception": (conv.inception, IMAGE, 9, 0),
+    "ConvNeXt": (conv.convnext, IMAGE, 3, 2),
+    "UNet": (conv.UNet, IMAGE, 6, 0),
+    "ViT": (seq.ViT, IMAGE, 6, 1),
+    "Swin": (seq.Swin, IMAGE, 8, 1),
+    "TransformerEncoderLayer, norm first": (lambda: seq.TorchEncoder(True), (4, 7, 6), 6, 1),
+    "TransformerEncoderLayer, norm last": (lambda: seq.TorchEncoder(False), (4, 7, 6), 6, 1),
+    "MultiheadAttention across": (seq.CrossAttention, (4, 7, 6), 5, 0),
+    "causal LM, SwiGLU": (seq.CausalLanguageModel, (4, 7), 4, 1),
+    "GLU": (seq.GLU, (4, 12), 3, 0),
+    "TCN": (seq.TCN, (4, 4, 20), 3, 1),
+    "LSTM": (lambda: seq.Recurrent(nn.LSTM), (4, 4, 20), 2, 0),
+    "GRU": (lambda: seq.Recurrent(nn.GRU), (4, 4, 20), 2, 0),
+}
+
+
+def make(name: str) -> tuple[nn.Module, Tensor]:
+    """A model whose norms have statistics, in eval mode, and a batch."""
+    torch.manual_seed(0)
+    build, shape, _, _ = ARCHITECTURES[name]
+    model = build()
+    x = torch.randint(0, 17, shape) if name.startswith("causal") else torch.randn(shape)
+    with torch.no_grad():
+        model.train()(x)
+    return model.eval(), x
+
+
+def apart(got: Tensor, expected: Tensor) -> float:
+    return ((got - expected).abs().max() / expected.abs().max().clamp_min(1e-12)).item()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architecture(name: str) -> None:
+    model, x = make(name)
+    supernet = convert(model, x)
+    space, generator = supernet.space, random.Random(1)
+    depths = sum(row.kind == "depth" for row in supernet.report.elastic)
+    assert (len(space.choices) - depths, depths) == ARCHITECTURES[name][2:], str(supernet.report)
+    other = torch.randint(0, 17, x.shape) if x.dtype == torch.int64 else torch.randn(x.shape)
+    with torch.no_grad():
+        assert apart(supernet(other[:3], space.largest), model(other[:3])) < TOLERANCE
+        for path in (space.smallest, *(space.sample_options(generator) for _ in range(PATHS))):
+            expected = extract(supernet, path)(other[:2])
+            assert apart(supernet(other[:2], path=path), expected) < TOLERANCE
+    costs = CostModel(supernet)
+    drawn = [space.largest, space.smallest, *(space.sample_options(generator) for _ in range(5))]
+    totals = additive_totals(supernet)
+    assert all(totals["macs"].of(p) == costs.of(p).macs for p in drawn)
+    assert costs.of(space.smallest).macs < costs.of(space.largest).macs
+    assert max(map(len, str(supernet.report).splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ResNeXt", "MobileNetV3", "DenseNet", "ShuffleNetV2", "UNet", "GLU", "GRU",
+     "TransformerEncoderLayer, norm last", "MultiheadAttention across"],
+)  # fmt: skip
+def test_one_export_serves_all_paths(name: str, tmp_path: FilePath) -> None:
+    model, x = make(name)
+    supernet = convert(model, x)
+    space, generator = supernet.space, random.Random(2)
+    paths = [space.largest, space.smallest, *(space.sample_options(generator) for _ in range(6))]
+    lowered = lower(supernet, paths)
+    (tmp_path / LOCATION).write_bytes(lowered.weights)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    for path in paths:
+        (tmp_path / "path.onnx").write_bytes(lowered.graphs[path.id])
+        session = onnxruntime.InferenceSession(tmp_path / "path.onnx", options)
+        got = torch.from_numpy(np.asarray(session.run(None, {"input": x[:1].numpy()})[0]))
+        with torch.no_grad():
+            assert apart(got, supernet(x[:1], path)) < TOLERANCE
+
+
+def test_control_flow_on_values_is_refused() -> None:
+    with pytest.raises(ConversionError, match=r"DataDependent.*depends on the values") as caught:
+        convert(seq.DataDependent(), torch.randn(2, 8))
+    assert caught.value.exit_code == 1
+
+
+def test_several_inputs_are_refused() -> None:
+    with pytest.raises(ConversionError, match="one tensor as input"):
+        convert(nn.Bilinear(3, 3, 4), (torch.randn(2, 3), torch.randn(2, 3)))

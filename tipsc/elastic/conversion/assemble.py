@@ -1,0 +1,609 @@
+"""The supernet that computes a program on any path of a plan."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from tipsc.elastic import fitted
+from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
+from tipsc.elastic.conversion.choices import Plan
+from tipsc.elastic.conversion.functions import Attention, Function, Size, Slot
+from tipsc.elastic.conversion.rules import Analysis, bound, is_tensors, slice_start
+from tipsc.elastic.dims import Dim, largest
+from tipsc.elastic.layers import (
+    ElasticBatchNorm1d,
+    ElasticBatchNorm2d,
+    ElasticBatchNorm3d,
+    ElasticLayer,
+)
+from tipsc.elastic.supernet import Supernet
+from tipsc.paths import Path
+
+_CONV = {
+    **{f"conv{r}d": getattr(nn, f"Conv{r}d") for r in (1, 2, 3)},
+    **{f"conv_transpose{r}d": getattr(nn, f"ConvTranspose{r}d") for r in (1, 2, 3)},
+}
+_NORMS = {
+    2: ElasticBatchNorm1d,
+    3: ElasticBatchNorm1d,
+    4: ElasticBatchNorm2d,
+    5: ElasticBatchNorm3d,
+}
+_VIEWS = ("view", "reshape", "flatten", "unflatten", "_unsafe_view", "squeeze", "unsqueeze")
+_FACTORIES = ("zeros", "ones", "full")
+_SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation of the forward pass.
+
+    Attributes:
+        module: its name in the supernet.
+        inputs: numbers of the values that it reads; value 0 is the input.
+        output: number of the value that it gives.
+        with_path: whether the module is given the path, first or last or not.
+        gate: (depth choice, blocks) that switches it on, or None.
+    """
+
+    module: str
+    inputs: tuple[int, ...]
+    output: int
+    with_path: str
+    gates: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Bypass:
+    """After a block: if it was left out, its output is its input."""
+
+    output: int
+    source: int
+    gate: tuple[str, int]
+
+
+class ConvertedSupernet(Supernet):
+    """A supernet made of a plain module; see :func:`tipsc.elastic.convert`.
+
+    Attributes:
+        report: what became elastic, what did not and why.
+    """
+
+    report: Any
+
+    def __init__(self, plan: Plan, input_shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        super().__init__(plan.space, input_shape, dtype)
+        self._calls: list[Call | Bypass] = []
+        self._result = 0
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        """The output for a batch `x` (N, *input_shape) on one path."""
+        values: dict[int, Any] = {0: x}
+        for call in self._calls:
+            if isinstance(call, Bypass):
+                choice, blocks = call.gate
+                if path[choice] < blocks:
+                    values[call.output] = values[call.source]
+                continue
+            if any(path[choice] < blocks for choice, blocks in call.gates):
+                continue
+            module = self.get_submodule(call.module)
+            inputs = [values[i] for i in call.inputs]
+            if call.with_path == "last":
+                values[call.output] = module(*inputs, path)
+            elif call.with_path == "first":
+                values[call.output] = module(path, *inputs)
+            else:
+                values[call.output] = module(*inputs)
+        return values[self._result]
+
+
+def assemble(
+    program: Program,
+    analysis: Analysis,
+    plan: Plan,
+    values: Mapping[str, Tensor],
+    example: Tensor,
+) -> ConvertedSupernet:
+    """The supernet with these weights (permuted copies of the program's tensors)."""
+    net = ConvertedSupernet(plan, tuple(example.shape[1:]), example.dtype)
+    _Assembly(program, analysis, plan, values, net).run()
+    return net
+
+
+class _Assembly:
+    def __init__(
+        self,
+        program: Program,
+        analysis: Analysis,
+        plan: Plan,
+        values: Mapping[str, Tensor],
+        net: ConvertedSupernet,
+    ) -> None:
+        self.program = program
+        self.analysis = analysis
+        self.plan = plan
+        self.values = values
+        self.net = net
+        self.numbers: dict[fx.Node, int] = {program.input: 0}
+        self.known: dict[object, str] = {}
+        self.gates: dict[fx.Node, tuple[tuple[str, int], ...]] = {}
+        for stage, choice in plan.stages:
+            for index, block in enumerate(stage.blocks):
+                if index >= stage.kept[0]:
+                    for node in block.nodes:
+                        self.gates[node] = (*self.gates.get(node, ()), (choice.name, index + 1))
+        self.bypasses = {
+            block.exit: (block.entry, (choice.name, index + 1))
+            for stage, choice in plan.stages
+            for index, block in enumerate(stage.blocks)
+            if index >= stage.kept[0]
+        }
+
+    def run(self) -> None:
+        for node in self.program.nodes():
+            self._add(node)
+            if node in self.bypasses:
+                source, gate = self.bypasses[node]
+                self.net._calls.append(Bypass(self.numbers[node], self.numbers[source], gate))
+        self.net._result = self.numbers[self.program.output]
+
+    def _add(self, node: fx.Node) -> None:
+        name = name_of(node)
+        if name == "getitem" and not is_tensors(node.meta.get("val")):
+            return
+        builder = _LAYERS.get(name)
+        if builder is not None and self._is_layer(node):
+            builder(self, node, bound(node))
+        elif name in ("dropout", "feature_dropout", "alpha_dropout") and not bound(node)["train"]:
+            self._dropout(node, name)
+        elif name == "scaled_dot_product_attention" and self._understood(node):
+            self._attention(node, bound(node))
+        else:
+            self._function(node)
+
+    def _understood(self, node: fx.Node) -> bool:
+        args = bound(node)
+        return not args["dropout_p"] and not args.get("enable_gqa")
+
+    def _is_layer(self, node: fx.Node) -> bool:
+        args = bound(node)
+        weight: Any = args.get("weight")
+        x: Any = args.get("input", args.get("self", args.get("indices")))
+        if name_of(node) == "batch_norm":
+            return not args["training"] and args["running_mean"] in self.program.tensors
+        if name_of(node) in ("layer_norm", "group_norm", "rms_norm") and (
+            weight is None or (name_of(node) == "group_norm" and args["bias"] is None)
+        ):
+            return False
+        bias = args.get("bias")
+        return (
+            weight in self.program.tensors
+            and (bias is None or bias in self.program.tensors)
+            and x not in self.program.tensors
+            and len(self.analysis.axes[x]) >= 2 - (name_of(node) == "embedding")
+            and (
+                name_of(node)[:4] != "conv"
+                or len(self.analysis.axes[x]) == len(self.analysis.axes[weight])
+            )
+        )
+
+    # ---- pieces -------------------------------------------------------------------------------
+
+    def dims(self, node: fx.Node) -> tuple[Dim, ...]:
+        return tuple(self.plan.dim(axis) for axis in self.analysis.axes[node])
+
+    def tensor(self, node: fx.Node | None) -> Tensor | None:
+        return None if node is None else self.values[self.program.tensors[node]]
+
+    def place(self, name: str, module: nn.Module) -> str:
+        """Registers a module under this name, or one like it that is free."""
+        candidate, count = name, 2
+        while not self._is_free(candidate):
+            candidate, count = f"{name}_{count}", count + 1
+        owner: nn.Module = self.net
+        *parents, leaf = candidate.split(".")
+        for parent in parents:
+            if parent not in owner._modules:
+                owner.add_module(parent, nn.Module())
+            owner = cast(nn.Module, owner._modules[parent])
+        owner.add_module(leaf, module)
+        return candidate
+
+    def _is_free(self, name: str) -> bool:
+        owner: nn.Module | None = self.net
+        *parents, leaf = name.split(".")
+        for parent in parents:
+            if hasattr(owner, parent) and parent not in owner._modules:  # type: ignore[union-attr]
+                return False
+            following = owner._modules.get(parent) if owner is not None else None
+            if following is None:
+                return True
+            if type(following) is not nn.Module:  # an operation, not a container
+                return False
+            owner = following
+        return not hasattr(owner, leaf)
+
+    def call(self, node: fx.Node, module: str, inputs: Iterable[fx.Node], with_path: str) -> None:
+        self.numbers[node] = len(self.numbers)
+        self.net._calls.append(
+            Call(
+                module,
+                tuple(self.value(n) for n in inputs),
+                self.numbers[node],
+                with_path,
+                self.gates.get(node, ()),
+            )
+        )
+
+    def value(self, node: fx.Node) -> int:
+        """The number of a node's value; a tensor that is read by itself becomes a call first."""
+        if node not in self.numbers:
+            name = self.program.tensors[node]
+            module = fitted.FittedTensor(cast(Tensor, self.tensor(node)), self.dims(node))
+            place = self.place(name, module)
+            self.numbers[node] = len(self.numbers)
+            users = [self.gates.get(u, ()) for u in node.users]
+            gates = users[0] if all(u == users[0] for u in users) else ()
+            self.net._calls.append(Call(place, (), self.numbers[node], "last", gates))
+        return self.numbers[node]
+
+    def layer(
+        self,
+        node: fx.Node,
+        key: object,
+        make: Callable[[], tuple[nn.Module, nn.Module | None]],
+        weight: fx.Node,
+        x: fx.Node,
+    ) -> None:
+        """A layer with weights: the same module for the same weights and settings."""
+        if key not in self.known:
+            elastic, plain = make()
+            module = elastic
+            if plain is not None and isinstance(elastic, fitted.FittedLayer):
+                plain.train()
+                for name, value in (*elastic._parameters.items(), *elastic._buffers.items()):
+                    if isinstance(value, nn.Parameter) or value is None:
+                        plain.register_parameter(name, cast(Any, value))
+                    else:
+                        plain._parameters.pop(name, None)
+                        plain.register_buffer(name, value)
+                module = plain
+            self.known[key] = self.place(_layer_name(self.program.tensors[weight]), module)
+        name = self.known[key]
+        is_elastic = isinstance(self.net.get_submodule(name), ElasticLayer)
+        self.call(node, name, [x], "last" if is_elastic else "")
+
+    # ---- operations without weights -----------------------------------------------------------
+
+    def _dropout(self, node: fx.Node, name: str) -> None:
+        args = bound(node)
+        rank = len(node.meta["val"].shape)
+        kinds = {3: nn.Dropout1d, 4: nn.Dropout2d, 5: nn.Dropout3d}
+        kind = {"dropout": nn.Dropout, "alpha_dropout": nn.AlphaDropout}.get(
+            name, kinds.get(rank, nn.Dropout)
+        )
+        place = self.place(scope_of(node) or "dropout", kind(args["p"]))
+        self.call(node, place, [args["input"]], "")
+
+    def _attention(self, node: fx.Node, args: Mapping[str, Any]) -> None:
+        query, key, mask = args["query"], args["key"], args["attn_mask"]
+        sizes = [hint(n.meta["val"].shape[-2]) for n in (query, key)]
+        scale = args.get("scale") or 1 / math.sqrt(hint(query.meta["val"].shape[-1]))
+        causal = None
+        if args["is_causal"]:
+            keep = torch.ones(sizes, dtype=torch.bool).tril()
+            causal = torch.zeros(sizes).masked_fill(~keep, float("-inf"))
+        kind = "none"
+        if mask is not None:
+            kind = "keep" if mask.meta["val"].dtype == torch.bool else "add"
+        place = self.place(
+            f"{scope_of(node)}.attention".lstrip("."), Attention(scale, kind, causal)
+        )
+        inputs = [query, key, args["value"], *([mask] if mask is not None else [])]
+        self.call(node, place, inputs, "first")
+
+    def _function(self, node: fx.Node) -> None:
+        name = name_of(node)
+        inputs: list[fx.Node] = []
+
+        def slot(source: fx.Node) -> Any:
+            if source not in inputs:
+                inputs.append(source)
+            return Slot(inputs.index(source))
+
+        target: Any = node.target
+        arguments: Any
+        named: Any = {}
+        args = bound(node) if isinstance(node.target, torch._ops.OpOverload) else {}
+        if name in _VIEWS and self._batches(node) <= 1:
+            target = torch.reshape
+            arguments = (slot(args["self"]), self._shape(node))
+        elif name in _SPLITS and self._batches_in(args["self"], args["dim"]) == 0:
+            axis = args["dim"] % len(self.analysis.axes[args["self"]])
+            sizes = [_size(self.plan.dim(axes[axis])) for axes in self.analysis.axes[node]]
+            target, arguments = torch.split, (slot(args["self"]), sizes, axis)
+        elif name in _FACTORIES and not node.kwargs.get("layout"):
+            target, named = f"new_{name}", {"dtype": node.meta["val"].dtype}
+            arguments = (slot(self.program.input), *fx.node.map_arg(node.args, slot))
+        elif name == "index" and (chosen := _one_index(args)) is not None:
+            axis, index = chosen
+            target, arguments = torch.index_select, (slot(args["self"]), axis, slot(index))
+        elif name == "slice" and self._elastic_slice(args):
+            self._as_split(node, args)
+            return
+        elif name in ("expand", "expand_as"):
+            target = torch.ops.aten.expand.default
+            source = args["self"]
+            lacking = len(node.meta["val"].shape) - len(source.meta["val"].shape)
+            shape = []
+            for place, size in enumerate(node.meta["val"].shape):
+                own = place - lacking
+                kept = own >= 0 and hint(source.meta["val"].shape[own]) == hint(size)
+                if kept:
+                    shape.append(-1)
+                elif isinstance(size, torch.SymInt) and name == "expand":
+                    shape.append(fx.node.map_arg(args["size"][place], slot))
+                elif isinstance(size, torch.SymInt):
+                    shape = None  # type: ignore[assignment]
+                    break
+                else:
+                    shape.append(_size(self.plan.dim(self.analysis.axes[node][place])))
+            if shape is None:
+                target, arguments = node.target, fx.node.map_arg(node.args, slot)
+            else:
+                arguments = (slot(source), shape)
+        else:
+            arguments = fx.node.map_arg(node.args, slot)
+            named = fx.node.map_arg(node.kwargs, slot)
+        scope = scope_of(node)
+        leaf = name.strip("_") or "operation"
+        module = self.place(
+            ".".join(filter(None, (scope, leaf))), Function(target, arguments, named)
+        )
+        self.call(node, module, inputs, "first")
+
+    def _shape(self, node: fx.Node) -> list[Any]:
+        return [
+            -1 if isinstance(size, torch.SymInt) else _size(self.plan.dim(axis))
+            for size, axis in zip(node.meta["val"].shape, self.analysis.axes[node], strict=True)
+        ]
+
+    def _batches(self, node: fx.Node) -> int:
+        return sum(isinstance(size, torch.SymInt) for size in node.meta["val"].shape)
+
+    def _batches_in(self, node: fx.Node, axis: int) -> int:
+        return int(isinstance(node.meta["val"].shape[axis], torch.SymInt))
+
+    def _elastic_slice(self, args: Mapping[str, Any]) -> bool:
+        axes = self.analysis.axes[args["self"]]
+        return not isinstance(self.plan.dim(axes[args["dim"]]), int)
+
+    def _as_split(self, node: fx.Node, args: Mapping[str, Any]) -> None:
+        """A slice of an axis that depends on the path: a split, of which one piece is taken."""
+        source, axis = args["self"], args["dim"] % len(self.analysis.axes[args["self"]])
+        whole = ax.settled(self.analysis.axes[source][axis])
+        size = hint(source.meta["val"].shape[axis])
+        start = slice_start(args["start"], size)
+        stop = start + hint(node.meta["val"].shape[axis])
+        pieces: list[ax.Axis] = [(), (), ()]
+        at = 0
+        for term in whole:
+            which = 0 if at < start else 1 if at < stop else 2
+            pieces[which] += (term,)
+            at += ax.term_size(term)
+        kept = [i for i, piece in enumerate(pieces) if piece]
+        scope = scope_of(node)
+        if len(kept) == 1:
+            self.numbers[node] = self.value(source)
+            return
+        sizes = [_size(self.plan.dim(pieces[i])) for i in kept]
+        split = Function(torch.split, (Slot(0), sizes, axis), {})
+        place = self.place(".".join(filter(None, (scope, "slice"))), split)
+        number = len(self.numbers)
+        self.numbers[
+            fx.Node(node.graph, f"{node.name}_split", "call_function", operator.getitem, (), {})
+        ] = number
+        gates = self.gates.get(node, ())
+        self.net._calls.append(Call(place, (self.value(source),), number, "first", gates))
+        pick = Function(operator.getitem, (Slot(0), kept.index(1)), {})
+        place = self.place(".".join(filter(None, (scope, "piece"))), pick)
+        self.numbers[node] = len(self.numbers)
+        self.net._calls.append(Call(place, (number,), self.numbers[node], "first", gates))
+
+
+def _one_index(args: Mapping[str, Any]) -> tuple[int, fx.Node] | None:
+    """Axis and index, if one axis is looked up by a list of places: a plain gather."""
+    chosen = [(place, i) for place, i in enumerate(args["indices"]) if i is not None]
+    if len(chosen) != 1 or chosen[0][1].meta["val"].dim() != 1:
+        return None
+    return None if chosen[0][1].meta["val"].dtype != torch.int64 else chosen[0]
+
+
+def _size(dim: Dim) -> Any:
+    return dim if isinstance(dim, int) else Size(dim)
+
+
+def _layer_name(tensor: str) -> str:
+    owner, _, leaf = tensor.rpartition(".")
+    if leaf == "weight" and owner:
+        return owner
+    head, _, tail = tensor.rpartition("_weight")
+    return head + tail if head else tensor
+
+
+def _all_fixed(*dims: Iterable[Dim]) -> bool:
+    return all(isinstance(dim, int) for group in dims for dim in group)
+
+
+def _convolution(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+    kind = _CONV[name_of(node)]
+    weight, bias, x = args["weight"], args["bias"], args["input"]
+    transposed = "transpose" in name_of(node)
+    settings = {
+        key: args[key] if isinstance(args[key], str) else tuple(args[key])
+        for key in ("stride", "padding", "dilation")
+    }
+    if transposed:
+        settings["output_padding"] = tuple(args["output_padding"])
+    rank = len(node.meta["val"].shape) - 2
+    settings = {
+        k: v * rank if isinstance(v, tuple) and len(v) == 1 else v for k, v in settings.items()
+    }
+
+    def make() -> tuple[nn.Module, nn.Module | None]:
+        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
+        dims = {"weight": a.dims(weight)}
+        if bias is not None:
+            dims["bias"] = a.dims(bias)
+        inputs, outputs = a.dims(x)[1], a.dims(node)[1]
+        groups: Dim = args["groups"]
+        if groups != 1:
+            # The outermost factor of the channels that enter is the number of groups.
+            groups = _groups_of(a, x, args["groups"])
+        layer = fitted.FittedConv(kind, inputs, outputs, groups, settings, tensors, dims)
+        plain = None
+        if _all_fixed(*dims.values()) and isinstance(groups, int):
+            plain = kind(
+                inputs, outputs, tuple(weight.meta["val"].shape[2:]), groups=groups,
+                bias=bias is not None, device="meta", **settings,
+            )  # fmt: skip
+        return layer, plain
+
+    key = (name_of(node), weight, bias, str(settings), args["groups"])
+    a.layer(node, key, make, weight, x)
+
+
+def _groups_of(a: _Assembly, x: fx.Node, groups: int) -> Dim:
+    """How many groups a path has: the channels without what is inside a group."""
+    axis = ax.settled(a.analysis.axes[x][1])
+    each = ax.axis_size(axis) // groups
+    outer: ax.Axis = ()
+    for term in axis:
+        inner, kept = 1, list(term)
+        while kept and inner < each:
+            inner *= kept.pop().size
+        if inner != each:
+            return groups
+        outer += (tuple(kept),)
+    return a.plan.dim(outer)
+
+
+def _linear(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+    weight, bias, x = args["weight"], args["bias"], args["input"]
+
+    def make() -> tuple[nn.Module, nn.Module | None]:
+        dims = {"weight": a.dims(weight)} | ({"bias": a.dims(bias)} if bias is not None else {})
+        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
+        outputs, inputs = dims["weight"]
+        plain = None
+        if _all_fixed(*dims.values()):
+            plain = nn.Linear(
+                largest(inputs), largest(outputs), bias=bias is not None, device="meta"
+            )
+        return fitted.FittedLinear(inputs, outputs, tensors, dims), plain
+
+    a.layer(node, ("linear", weight, bias), make, weight, x)
+
+
+def _batch_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+    x = args["input"]
+    channels = a.dims(x)[1]
+
+    def make() -> tuple[nn.Module, nn.Module | None]:
+        kind = _NORMS[len(a.analysis.axes[x])]
+        norm = kind(channels, eps=args["eps"], momentum=args["momentum"])
+        for name in ("weight", "bias"):
+            value = a.tensor(args[name])
+            if value is not None:
+                norm.register_parameter(name, cast(nn.Parameter, value))
+            else:
+                getattr(norm, name).requires_grad_(False)  # the original has none
+        norm.running_mean = cast(Tensor, a.tensor(args["running_mean"]))
+        norm.running_var = cast(Tensor, a.tensor(args["running_var"]))
+        return norm, None
+
+    named = args["weight"] if args["weight"] is not None else args["running_mean"]
+    key = ("batch_norm", args["weight"], args["running_mean"], len(a.analysis.axes[x]))
+    if key not in a.known:
+        norm, _ = make()
+        name = a.program.tensors[named].rpartition(".")[0] or "batch_norm"
+        a.known[key] = a.place(name, norm)
+    a.call(node, a.known[key], [x], "last")
+
+
+def _layer_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+    weight, bias, x = args["weight"], args.get("bias"), args["input"]
+    is_rms = name_of(node) == "rms_norm"
+    eps = args["eps"]
+
+    def make() -> tuple[nn.Module, nn.Module | None]:
+        dims = {"weight": a.dims(weight)} | ({"bias": a.dims(bias)} if bias is not None else {})
+        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
+        kind = fitted.FittedRMSNorm if is_rms else fitted.FittedLayerNorm
+        plain: nn.Module | None = None
+        if _all_fixed(*dims.values()):
+            sizes = list(weight.meta["val"].shape)
+            plain = (
+                nn.RMSNorm(sizes, eps=eps, device="meta")
+                if is_rms
+                else nn.LayerNorm(sizes, eps=eps, bias=bias is not None, device="meta")
+            )
+            if is_rms:
+                tensors.pop("bias")
+        return kind(dims["weight"], eps, tensors, dims), plain
+
+    a.layer(node, (name_of(node), weight, bias, eps), make, weight, x)
+
+
+def _group_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+    weight, bias, x = args["weight"], args["bias"], args["input"]
+
+    def make() -> tuple[nn.Module, nn.Module | None]:
+        dims = {"weight": a.dims(weight), "bias": a.dims(bias)}
+        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
+        groups = _groups_of(a, x, args["num_groups"])
+        channels = dims["weight"][0]
+        plain = None
+        if _all_fixed(*dims.values()):
+            plain = nn.GroupNorm(
+                args["num_groups"], largest(channels), eps=args["eps"], device="meta"
+            )
+        return fitted.FittedGroupNorm(groups, channels, args["eps"], tensors, dims), plain
+
+    a.layer(node, ("group_norm", weight, bias, args["num_groups"]), make, weight, x)
+
+
+def _embedding(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+    weight = args["weight"]
+    padding = args["padding_idx"] if args["padding_idx"] >= 0 else None
+
+    def make() -> tuple[nn.Module, nn.Module | None]:
+        dims = {"weight": a.dims(weight)}
+        tensors = {"weight": a.tensor(weight)}
+        plain = None
+        if _all_fixed(*dims.values()):
+            count, size = weight.meta["val"].shape
+            plain = nn.Embedding(count, size, padding_idx=padding, device="meta")
+        return fitted.FittedEmbedding(dims["weight"][1], padding, tensors, dims), plain
+
+    a.layer(node, ("embedding", weight, padding), make, weight, args["indices"])
+
+
+_LAYERS: dict[str, Callable[[_Assembly, fx.Node, Mapping[str, Any]], None]] = {
+    **dict.fromkeys(_CONV, _convolution),
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "rms_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "embedding": _embedding,
+}

@@ -1,0 +1,75 @@
+"""Whether what came out of a conversion is the same model."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor, nn
+
+from tipsc.elastic.extract import extract
+from tipsc.elastic.supernet import Supernet
+from tipsc.errors import ConversionError
+
+TOLERANCE = 1e-5
+"""Largest difference allowed, relative to the largest output."""
+
+_PATHS = 2
+
+
+def difference(got: Tensor, expected: Tensor) -> float:
+    """Largest absolute difference over the largest absolute value; infinite if shapes differ."""
+    if got.shape != expected.shape:
+        return float("inf")
+    scale = expected.abs().max().clamp_min(1e-12)
+    return float(((got - expected).abs().max() / scale).item())
+
+
+def check_same(model: nn.Module, supernet: Supernet, example: Tensor) -> float:
+    """The largest path against the model in eval mode, on the example.
+
+    Raises:
+        ConversionError: they differ.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            expected = model(example)
+            got = supernet(example, supernet.space.largest)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    found = difference(got, expected)
+    if not found <= TOLERANCE:
+        raise ConversionError(
+            "the converted model computes something else",
+            where=type(model).__name__,
+            expected=f"a relative difference of at most {TOLERANCE:g}",
+            got=f"{found:.3g}",
+            fix="report this model",
+        )
+    return found
+
+
+def check_paths(supernet: Supernet, example: Tensor) -> None:
+    """The smallest path and random ones run, and equal their extraction.
+
+    Raises:
+        ConversionError: one does not.
+    """
+    generator = random.Random(0)
+    space = supernet.space
+    for path in (space.smallest, *(space.sample_options(generator) for _ in range(_PATHS))):
+        try:
+            with torch.no_grad():
+                got = supernet(example[:1], path)
+                expected = extract(supernet, path)(example[:1])
+        except (RuntimeError, IndexError, ValueError) as error:
+            raise ConversionError(
+                f"a path does not run: {error}", where=str(path), fix="report this model"
+            ) from error
+        if not difference(got, expected) <= TOLERANCE:
+            raise ConversionError(
+                "a path does not equal its extraction", where=str(path), fix="report this model"
+            )

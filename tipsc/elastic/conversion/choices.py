@@ -1,0 +1,237 @@
+"""From groups of units to choices: which groups become elastic, in which steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, fx
+
+from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.axes import Axis, Group
+from tipsc.elastic.conversion.blocks import Stage
+from tipsc.elastic.conversion.capture import Program
+from tipsc.elastic.conversion.rules import Analysis
+from tipsc.elastic.dims import Counts, Dim, Layout
+from tipsc.paths import Choice, SearchSpace
+
+_STEPS = ((32, 8), (16, 4))  # groups of at least so many channels are cut in steps of
+
+
+@dataclass(frozen=True)
+class Elastic:
+    """A group that became elastic.
+
+    Attributes:
+        group: its units.
+        counts: how many a path uses.
+        inner: values of one unit (channels of a head).
+        layers: names of the tensors that hold it.
+    """
+
+    group: Group
+    counts: Counts
+    inner: int
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The search space of a program, and what each group and stage is in it."""
+
+    space: SearchSpace
+    elastic: tuple[Elastic, ...]
+    stages: tuple[tuple[Stage, Choice], ...]
+
+    def dim(self, axis: Axis) -> Dim:
+        """The size of an axis on a path."""
+        counts = {e.group: e.counts for e in self.elastic}
+        segments = tuple(
+            tuple(counts.get(group.root, group.size) for group in term) for term in ax.settled(axis)
+        )
+        if any(isinstance(f, Counts) for segment in segments for f in segment):
+            return Layout(segments)
+        return ax.axis_size(axis)
+
+
+def _axes_of(analysis: Analysis, node: fx.Node) -> list[Axis]:
+    found = analysis.axes.get(node, [])
+    if not isinstance(node.meta.get("val"), Tensor):
+        return [axis for item in found for axis in item]
+    return list(found)
+
+
+def make_plan(
+    program: Program, analysis: Analysis, stages: Sequence[Stage], widths: Sequence[float]
+) -> Plan:
+    """Decides on the choices.
+
+    Args:
+        widths: shares of the units that options keep, in (0, 1].
+    """
+    _one_per_term(analysis)
+    ties = _ties(program, analysis)
+    users = _users(program, analysis)
+    order = {node: i for i, node in enumerate(program.graph.nodes)}
+    depths = [Choice(stage.name, stage.kept) for stage in stages]
+    drafts: list[tuple[int, Choice, list[Elastic]]] = []
+    taken = {choice.name for choice in depths}
+    for tie in ties:
+        draft = _draft(program, analysis, tie, widths, taken)
+        if draft is None:
+            continue
+        choice, elastic = draft
+        nodes = set().union(*(users[group] for group in tie))
+        gate = _gate(nodes, stages)
+        if gate is not None:
+            stage, index = gate
+            if index >= stages[stage].kept[0]:
+                choice = Choice(choice.name, choice.options, depths[stage].name, index + 1)
+                elastic = [
+                    Elastic(e.group, Counts(choice, e.counts.counts), e.inner, e.layers)
+                    for e in elastic
+                ]
+        drafts.append((min(order[node] for node in nodes), choice, elastic))
+    begins = [min(order[n] for n in stage.blocks[0].nodes) for stage in stages]
+    entries = [(begin - 0.5, choice) for begin, choice in zip(begins, depths, strict=True)]
+    entries += [(float(begin), choice) for begin, choice, _ in drafts]
+    space = SearchSpace(tuple(choice for _, choice in sorted(entries, key=lambda e: e[0])))
+    return Plan(
+        space,
+        tuple(e for _, _, elastic in drafts for e in elastic),
+        tuple(zip(stages, depths, strict=True)),
+    )
+
+
+def _one_per_term(analysis: Analysis) -> None:
+    """Heads are cut whole: in a nest only the outermost group that can be elastic is."""
+    for node in list(analysis.axes):
+        for axis in _axes_of(analysis, node):
+            for term in ax.settled(axis):
+                free = [g for g in term if g.root.fixed is None]
+                for group in free[1:]:
+                    group.fix("counted in whole heads or groups")
+
+
+def _ties(program: Program, analysis: Analysis) -> list[list[Group]]:
+    """Groups that follow one choice: those that are concatenated."""
+    parent: dict[Group, Group] = {}
+
+    def find(group: Group) -> Group:
+        while parent[group] is not group:
+            group = parent[group]
+        return group
+
+    weights = [n for n in program.graph.nodes if n in program.tensors]
+    for node in weights:
+        for axis in _axes_of(analysis, node):
+            for group in _free(axis):
+                parent.setdefault(group, group)
+    for node in analysis.axes:
+        for axis in _axes_of(analysis, node):
+            together = [g for g in _free(axis) if g in parent]
+            for other in together[1:]:
+                parent[find(other)] = find(together[0])
+    ties: dict[Group, list[Group]] = {}
+    for group in parent:
+        ties.setdefault(find(group), []).append(group)
+    return list(ties.values())
+
+
+def _free(axis: Axis) -> list[Group]:
+    return [g.root for term in ax.settled(axis) for g in term if g.root.fixed is None]
+
+
+def _users(program: Program, analysis: Analysis) -> dict[Group, set[fx.Node]]:
+    """The operations that see each group."""
+    users: dict[Group, set[fx.Node]] = {}
+    for node in program.nodes():
+        for seen in (node, *node.all_input_nodes):
+            for axis in _axes_of(analysis, seen):
+                for group in _free(axis):
+                    users.setdefault(group, set()).add(node)
+    return users
+
+
+def _draft(
+    program: Program,
+    analysis: Analysis,
+    tie: list[Group],
+    widths: Sequence[float],
+    taken: set[str],
+) -> tuple[Choice, list[Elastic]] | None:
+    """A choice for groups that are cut together; None if there is nothing to choose."""
+    tables = []
+    found: list[tuple[list[str], int, bool]] = []
+    for group in tie:
+        names, inner, is_conv = _holders(program, analysis, group)
+        found.append((names, inner, is_conv))
+        step = 1 if inner > 1 else next((s for least, s in _STEPS if group.size >= least), 1)
+        tables.append(
+            [min(group.size, max(1, step * round(group.size * w / step))) for w in sorted(widths)]
+        )
+        tables[-1][-1] = group.size
+    columns = sorted(set(zip(*tables, strict=True)))
+    if len(columns) < 2:
+        for group in tie:
+            group.fix("too few units to choose from")
+        return None
+    names, inner, is_conv = found[0]
+    kind = "width" if inner == 1 else ("groups" if is_conv else "heads")
+    layer = _layer(names[0])
+    name, count = f"{layer}.{kind}" if layer else kind, 2
+    while name in taken:
+        name, count = f"{layer}.{kind}{count}".lstrip("."), count + 1
+    taken.add(name)
+    if all(len(set(column)) == 1 for column in columns):
+        options = tuple(column[0] for column in columns)
+    else:
+        total = sum(group.size for group in tie)
+        options = tuple(round(100 * sum(column) / total) for column in columns)
+        if len(set(options)) < len(options):
+            options = tuple(sum(column) for column in columns)
+    choice = Choice(name, options)
+    return choice, [
+        Elastic(group, Counts(choice, tuple(c[i] for c in columns)), f[1], tuple(f[0]))
+        for i, (group, f) in enumerate(zip(tie, found, strict=True))
+    ]
+
+
+def _holders(program: Program, analysis: Analysis, group: Group) -> tuple[list[str], int, bool]:
+    """Tensors with this group, producers first; values of a unit; whether it is a convolution."""
+    producers: list[str] = []
+    others: list[str] = []
+    inner, convolution = 1, False
+    for node, name in program.tensors.items():
+        for place, axis in enumerate(_axes_of(analysis, node)):
+            for term in ax.settled(axis):
+                roots = [g.root for g in term]
+                if group in roots:
+                    rest = math.prod(g.size for g in roots[roots.index(group) + 1 :])
+                    if place == 0:
+                        inner = max(inner, rest)
+                    convolution = convolution or len(node.meta["val"].shape) > 2
+                    (producers if place == 0 else others).append(name)
+    return list(dict.fromkeys([*producers, *others])), inner, convolution
+
+
+def _layer(tensor: str) -> str:
+    owner, _, leaf = tensor.rpartition(".")
+    return owner if leaf in ("weight", "bias") else tensor.removesuffix("_weight")
+
+
+def _gate(nodes: set[fx.Node], stages: Sequence[Stage]) -> tuple[int, int] | None:
+    """The stage and the block that hold all of the nodes, if one does."""
+    for number, stage in enumerate(stages):
+        for index, block in enumerate(stage.blocks):
+            if nodes <= block.nodes:
+                return number, index
+    return None
+
+
+def fix_residuals(analysis: Analysis, additions: Sequence[fx.Node]) -> None:
+    """The streams that skips add to keep their width."""
+    for node in additions:
+        for axis in analysis.axes[node]:
+            ax.fix(axis, "the residual stream")

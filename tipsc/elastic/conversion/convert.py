@@ -1,0 +1,138 @@
+"""A plain torch module becomes a supernet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.assemble import ConvertedSupernet, assemble
+from tipsc.elastic.conversion.blocks import find_stages, residual_additions
+from tipsc.elastic.conversion.capture import capture
+from tipsc.elastic.conversion.check import check_paths, check_same
+from tipsc.elastic.conversion.choices import Plan, fix_residuals, make_plan
+from tipsc.elastic.conversion.importance import Importance, norms, permuted
+from tipsc.elastic.conversion.report import Kept, Report, Row
+from tipsc.elastic.conversion.rules import Analysis
+from tipsc.elastic.cost import CostModel
+from tipsc.errors import ConversionError
+
+WIDTHS = (0.25, 0.5, 0.75, 1.0)
+
+
+def convert(
+    model: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    *,
+    widths: Sequence[float] = WIDTHS,
+    depth: bool = True,
+    importance: Importance = norms,
+) -> ConvertedSupernet:
+    """Finds what can be elastic in a model and makes it so; its weights are kept.
+
+    The largest path computes what the model computes in eval mode, to within the rounding of
+    float32; this is checked here, and so is that paths compute what the model computes without the
+    units that they leave out. The model itself is not changed; the supernet has copies of its
+    weights, and is in eval mode.
+
+    Args:
+        model: with float32 weights; one input, one output, any batch size.
+        example_inputs: one batch (N, ...), float32 or int64.
+        widths: shares of channels or heads that options keep, rounded to whole heads and groups
+            and, in wider layers, to multiples of 4 or 8 channels.
+        depth: whether residual branches can be left out.
+        importance: what keeps units longest: :func:`norms` (no data) or ``taylor(batches, loss)``.
+
+    Raises:
+        ConversionError: the model cannot be traced, or nothing of it can be elastic, or what came
+            out is not the same model.
+    """
+    begin = time.perf_counter()
+    example = _single(example_inputs)
+    shares = sorted({float(width) for width in widths} | {1.0})
+    if not 0 < shares[0] <= shares[-1] <= 1:
+        raise ConversionError(
+            "widths must be shares of the whole", got=list(widths), expected="(0, 1]"
+        )
+    program = capture(model, example)
+    additions = residual_additions(program)
+    analysis = Analysis(program)
+    fix_residuals(analysis, list(additions))
+    stages = find_stages(program, additions) if depth else []
+    plan = make_plan(program, analysis, stages, shares)
+    if not plan.space.choices:
+        raise ConversionError(
+            "nothing in this model can be elastic",
+            where=type(model).__name__,
+            got="; ".join(f"{k.reason}: {k.layers[0]}" for k in _kept(program, analysis, plan)[:4]),
+        )
+    supernet = assemble(
+        program, analysis, plan, permuted(program, analysis, plan, importance(model)), example
+    ).eval()
+    difference = check_same(model, supernet, example)
+    check_paths(supernet, example)
+    costs = CostModel(supernet)
+    ends = [costs.of(path) for path in (plan.space.largest, plan.space.smallest)]
+    supernet.report = Report(
+        type(model).__name__,
+        _rows(plan),
+        _kept(program, analysis, plan),
+        (*program.notes, *dict.fromkeys(analysis.notes)),
+        plan.space.size,
+        (ends[0].macs, ends[0].parameters),
+        (ends[1].macs, ends[1].parameters),
+        difference,
+        time.perf_counter() - begin,
+    )
+    return supernet
+
+
+def _single(example_inputs: Any) -> Tensor:
+    if isinstance(example_inputs, tuple | list) and len(example_inputs) == 1:
+        return example_inputs[0]
+    if isinstance(example_inputs, tuple | list):
+        raise ConversionError(
+            "only models with one tensor as input are supported",
+            where="example_inputs",
+            expected="one tensor",
+            got=f"{len(example_inputs)}",
+            fix="wrap the model so that its other inputs are fixed or taken from that tensor",
+        )
+    return example_inputs
+
+
+def _rows(plan: Plan) -> tuple[Row, ...]:
+    rows = []
+    for choice in plan.space.choices:
+        members = [e for e in plan.elastic if e.counts.choice.name == choice.name]
+        if members:
+            names = tuple(dict.fromkeys(name for e in members for name in e.layers))
+            rows.append(
+                Row(
+                    choice.name,
+                    choice.name.rpartition(".")[2].rstrip("23456789"),
+                    choice.options,
+                    names,
+                )
+            )
+            continue
+        stage = next(stage for stage, depth in plan.stages if depth.name == choice.name)
+        rows.append(Row(choice.name, "depth", choice.options, (f"{len(stage.blocks)} block(s)",)))
+    return tuple(rows)
+
+
+def _kept(program: Any, analysis: Analysis, plan: Plan) -> tuple[Kept, ...]:
+    """The output channels of layers that stay, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for node, name in program.tensors.items():
+        if len(node.meta["val"].shape) < 2:
+            continue
+        groups = [g.root for term in ax.settled(analysis.axes[node][0]) for g in term]
+        if any(g.fixed is None for g in groups):
+            continue
+        for reason in dict.fromkeys(g.fixed for g in groups if g.fixed):
+            reasons.setdefault(reason, []).append(name)
+    return tuple(Kept(reason, tuple(names)) for reason, names in reasons.items())

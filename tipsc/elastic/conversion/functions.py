@@ -1,0 +1,90 @@
+"""Operations without weights, as modules that are given the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tipsc.elastic.dims import Dim, at
+from tipsc.paths import Path
+
+
+@dataclass(frozen=True)
+class Slot:
+    """In place of an argument: the input with this number."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """In place of an argument: a size that depends on the path."""
+
+    dim: Dim
+
+
+class Function(nn.Module):
+    """A function of torch, or a method by its name; slots and sizes are filled at each call."""
+
+    def __init__(
+        self,
+        target: Callable[..., Any] | str,
+        arguments: Sequence[Any],
+        named: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.arguments = tuple(arguments)
+        self.named = dict(named)
+
+    def forward(self, path: Path, *inputs: Any) -> Any:
+        def fill(argument: Any) -> Any:
+            if isinstance(argument, Slot):
+                return inputs[argument.index]
+            if isinstance(argument, Size):
+                return at(argument.dim, path)
+            if isinstance(argument, list | tuple):
+                return [fill(a) for a in argument]
+            return argument
+
+        named = {key: fill(value) for key, value in self.named.items()}
+        arguments = [fill(a) for a in self.arguments]
+        if isinstance(self.target, str):
+            return getattr(arguments[0], self.target)(*arguments[1:], **named)
+        return self.target(*arguments, **named)
+
+    def extra_repr(self) -> str:
+        return str(getattr(self.target, "__name__", self.target))
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention, step by step, so that each step can be lowered.
+
+    Args:
+        scale: of the scores; 1 / sqrt(size of a head) in most models.
+        mask: "none", "add" or "keep" (a boolean mask of what is attended to).
+        causal: positions that may be attended to, (queries, keys) bool, or None.
+    """
+
+    def __init__(self, scale: float, mask: str, causal: Tensor | None) -> None:
+        super().__init__()
+        self.scale = scale
+        self.mask = mask
+        self.causal: Tensor | None
+        self.register_buffer("causal", causal, persistent=False)
+
+    def forward(
+        self, path: Path, query: Tensor, key: Tensor, value: Tensor, *mask: Tensor
+    ) -> Tensor:
+        scores = torch.matmul(query, key.transpose(-2, -1)) * self.scale
+        if self.mask == "add":
+            scores = scores + mask[0]
+        elif self.mask == "keep":
+            scores = torch.where(mask[0], scores, float("-inf"))
+        if self.causal is not None:
+            scores = scores + self.causal
+        return torch.matmul(torch.softmax(scores, -1), value)
