@@ -5,19 +5,18 @@ from __future__ import annotations
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path as FilePath
 
 import torch
 
 from tipsc import __version__
 from tipsc.candidates import Candidate
+from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
 from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, write_engine
 from tipsc.lower import Difference, Lowered, compare, lower
-from tipsc.profile import Measurement, Protocol, Samples, collect
+from tipsc.profile import Measurement, Protocol, Samples
 from tipsc.progress import Progress
-from tipsc.runtime import Engine
 from tipsc.target import Target
 from tipsc.train import Split
 
@@ -103,24 +102,16 @@ def measure_engine(
     seed: int,
     progress: Progress,
     only: Collection[str] | None = None,
+    device: Device | None = None,
 ) -> tuple[Protocol, Samples]:
-    """Times of each path of an engine on this machine, and the target's protocol for it.
+    """Times of each path of an engine on a device, and the target's protocol for it.
 
     Args:
         only: ids of the paths to measure; all if not given.
+        device: this machine if not given.
     """
-    x = example.numpy()
-    with Engine.open(file, threads=target.threads) as engine:
-        context = engine.context()
-        calls = {path.id: partial(context.run, x, path=path.id) for path in engine.paths}
-        calls = {name: call for name, call in calls.items() if only is None or name in only}
-        protocol = Protocol.for_target(target, seed=seed)
-        samples = collect(
-            calls,
-            protocol=protocol,
-            progress=lambda share, left_s: progress(share, 1.0, "measuring"),
-        )
-    return protocol, samples
+    device = ThisMachine() if device is None else device
+    return device.measure(file, target, example.numpy(), seed, progress, only)
 
 
 def verify_engine(
@@ -132,12 +123,14 @@ def verify_engine(
     limit: int,
     tolerance: float,
     progress: Progress,
+    device: Device | None = None,
 ) -> dict[str, Difference]:
     """Compares each path of an engine with the extracted torch subnetwork.
 
     Args:
         split: with known targets, so that the engine's accuracy is measured as well.
         limit: how many examples of it to use.
+        device: this machine if not given.
 
     Raises:
         VerificationError: one differs by more than `tolerance`.
@@ -145,12 +138,14 @@ def verify_engine(
     inputs, targets = split.inputs[:limit], split.targets[:limit]
     total = len(candidates) * len(inputs)
     found = {}
-    with Engine.open(file, threads=target.threads) as engine:
+    device = ThisMachine() if device is None else device
+    ids = [candidate.path.id for candidate in candidates]
+    with device.opened(file, target, ids, inputs.numpy()) as run:
         for index, candidate in enumerate(candidates):
             path_id, before = candidate.path.id, index * len(inputs)
             module = extract(supernet, candidate.path, candidate.statistics)
             found[path_id] = compare(
-                partial(engine.run, path=path_id),
+                lambda example, path=path_id: run(example, path),  # type: ignore[misc]
                 module,
                 inputs,
                 targets,

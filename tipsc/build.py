@@ -29,14 +29,14 @@ from tipsc.assemble import (
     with_latencies,
     write,
 )
-from tipsc.backends import backend
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
 from tipsc.config import Config, Model, load_config, load_model
+from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
-from tipsc.profile import Profile, profile_file, read_system
+from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
     FEWEST_FITTED,
@@ -88,6 +88,7 @@ class Pipeline:
         reporter: is told how far it is.
         output: where the engine goes; by default ``<name>-<target>.tipsc`` beside the
             configuration.
+        device: what is measured and verified; this machine if not given.
 
     Raises:
         ConfigError, TargetError, DataError: before anything is done.
@@ -100,7 +101,9 @@ class Pipeline:
         *,
         reporter: Reporter | None = None,
         output: FilePath | None = None,
+        device: Device | None = None,
     ) -> None:
+        self.device: Device = ThisMachine() if device is None else device
         self.target: Target = load_target(target)
         self.config: Config
         self.config_file = FilePath(config_file)
@@ -200,15 +203,16 @@ class Pipeline:
 
     def profile(self) -> Stage:
         """The stage with the latency of paths on this machine: measured or predicted."""
-        versions = dict(backend(self.target.backend).check())
+        versions = dict(self.device.versions(self.target.backend))
         inputs = {
             "trained": self.trained().key,
             "seed": self.config.seed,
             "measured": self.config.build.measured,
             "target": self.target.model_dump(mode="json"),
-            "cpu": read_system().cpu,
+            "cpu": self.device.system().cpu,
             "runtime": versions,
             "format": PROFILE_VERSION,
+            **self.device.essence,
         }
 
         def work(folder: FilePath) -> None:
@@ -249,11 +253,12 @@ class Pipeline:
         return Bench(
             name=self.config.name,
             target=self.target,
-            version=dict(backend(self.target.backend).check())[self.target.backend],
+            version=self.device.versions(self.target.backend)[self.target.backend],
             supernet=self.supernet,
             totals=self.totals,
             images=self.data.validation.inputs[:PROFILED_IMAGES],
             seed=self.config.seed,
+            device=self.device,
         )
 
     def searched(self) -> Stage:
@@ -361,9 +366,12 @@ class Pipeline:
                 build.verify_examples,
                 build.tolerance,
                 progress,
+                device=self.device,
             )
             example = self.data.validation.inputs[:1]
-            _, samples = measure_engine(file, self.target, example, self.config.seed, progress)
+            _, samples = measure_engine(
+                file, self.target, example, self.config.seed, progress, device=self.device
+            )
             right = {name: difference.accuracy for name, difference in differences.items()}
             manifest = with_accuracies(manifest, right, self.data.metric)
             measurement = samples.summarise()
@@ -416,9 +424,10 @@ def build(
     *,
     reporter: Reporter | None = None,
     output: FilePath | None = None,
+    device: Device | None = None,
 ) -> Built:
     """Trains, profiles, chooses, compiles and verifies; see :class:`Pipeline`."""
-    return Pipeline(config_file, target, reporter=reporter, output=output).run()
+    return Pipeline(config_file, target, reporter=reporter, output=output, device=device).run()
 
 
 def _fingerprint(supernet: Supernet) -> str:

@@ -142,7 +142,7 @@ def _tipsc() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    from tipsc.profile.pinning import allowed_cores
+    from tipsc.measure.pinning import allowed_cores
     from tipsc.profile.system import read_system
 
     system = read_system()
@@ -222,7 +222,7 @@ def _targets() -> Iterator[Finding]:
 
 
 def _measuring() -> Iterator[Finding]:
-    from tipsc.profile.pinning import pinned, select_cores
+    from tipsc.measure.pinning import pinned, select_cores
 
     with pinned(select_cores("fastest", 1)) as held:
         if held:

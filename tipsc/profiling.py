@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from tipsc.assemble import lower_candidates, make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
+from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
 from tipsc.folding import Totals, features_of, predictor_of_profile
@@ -29,7 +30,6 @@ from tipsc.profile import (
     choose_measured,
     fit,
     make_profile,
-    read_system,
 )
 from tipsc.profile.forecast import make_forecast
 from tipsc.profile.record import Record
@@ -70,6 +70,7 @@ class Bench:
         images: inputs (N, *input_shape): the first is run, and paths are calibrated on all; a few
             do, because weights and biases do not change a latency.
         seed: of what is drawn.
+        device: that is measured.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Bench:
     totals: Totals
     images: torch.Tensor
     seed: int
+    device: Device = field(default_factory=ThisMachine)
 
     def measure(
         self,
@@ -88,7 +90,7 @@ class Bench:
         only: Collection[str] | None = None,
     ) -> tuple[Protocol, Samples]:
         """Times of the paths of an engine; see :func:`tipsc.assemble.measure_engine`."""
-        return measure_engine(file, self.target, self.images[:1], seed, progress, only)
+        return measure_engine(file, self.target, self.images[:1], seed, progress, only, self.device)
 
     def engine(self, file: FilePath, paths: Sequence[Path], progress: Progress) -> FilePath:
         """Writes an engine with these paths, to measure them in it."""
@@ -113,7 +115,7 @@ def profile_paths(
     Args:
         file: for the engine that is measured.
     """
-    system = read_system()
+    system = bench.device.system()
     features = features_of(bench.totals, paths)
     chosen = tuple(range(len(paths)))
     if len(paths) > measured:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tipsc.cli.options import config_argument, engine_argument
+from tipsc.cli.options import config_argument, connected, device_option, engine_argument
 from tipsc.cli.output import Output, verb
 from tipsc.engine import Manifest, read_engine
 from tipsc.errors import VerificationError
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @verb
 @engine_argument
 @config_argument
-def command(output: Output, engine: Path, config: Path) -> None:
+@device_option
+def command(output: Output, engine: Path, config: Path, device: str | None) -> None:
     """Compare every path of ENGINE with torch, on the test data of CONFIG.
 
     CONFIG is the configuration that the engine was built from, with its finished stages.
@@ -38,7 +39,7 @@ def command(output: Output, engine: Path, config: Path) -> None:
     pipeline.stages = FinishedStages(pipeline.runs)
     candidates = _candidates(pipeline, manifest)
     build = pipeline.config.build
-    with output.reporter() as reporter:
+    with connected(device) as there, output.reporter() as reporter:
         differences = verify_engine(
             engine,
             pipeline.target,
@@ -48,6 +49,7 @@ def command(output: Output, engine: Path, config: Path) -> None:
             build.verify_examples,
             build.tolerance,
             reporter.begin("verifying"),
+            device=there,
         )
     examples = max(difference.inputs for difference in differences.values())
     output.result(
