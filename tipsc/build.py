@@ -21,7 +21,6 @@ import torch
 
 from tipsc import __version__, search
 from tipsc.assemble import (
-    lower_candidates,
     make_manifest,
     measure_engine,
     verify_engine,
@@ -31,6 +30,7 @@ from tipsc.assemble import (
 )
 from tipsc.backends import backend
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
+from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, load_config, load_data, make_supernet
 from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.engine.atomic import write_atomically
@@ -55,6 +55,7 @@ from tipsc.train import Data, accuracy, calibrate, checkpoint, train
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
 CHOSEN, CHECK = "chosen.json", "check.json"
+COMPILED = "compiled"  # a folder: what compilers keep from one engine to the next
 
 POOL = 4  # times the paths that are measured: what they are chosen from
 PROFILED_IMAGES = 64  # that a path is calibrated on before it is measured
@@ -246,6 +247,7 @@ class Pipeline:
             supernet=self.supernet,
             totals=self.totals,
             images=self.data.validation.inputs[:PROFILED_IMAGES],
+            cache=self.runs / COMPILED,
             seed=self.config.seed,
         )
 
@@ -328,6 +330,7 @@ class Pipeline:
             "profile": self.profile().key,
             "name": self.config.name,
             "tolerance": build.tolerance,
+            "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,
             "limits": build.limits.model_dump(),
         }
@@ -335,16 +338,25 @@ class Pipeline:
         def work(folder: FilePath) -> None:
             supernet, progress, file = self.supernet, self._progress, folder / ENGINE
             candidates = load_candidates(self.chosen().folder, supernet.space)
-            lowered = lower_candidates(supernet, candidates, progress)
+            compiled = compile_candidates(
+                Job(
+                    target=self.target,
+                    supernet=supernet,
+                    candidates=candidates,
+                    images=self.data.calibration(build.calibration_images)[0],
+                    cache=self.runs / COMPILED,
+                    progress=progress,
+                )
+            )
             provenance = {
                 "trained": self.trained().key,
                 "profile": self.profile().key,
                 "data": self.data.train.fingerprint[:16],
             }
             manifest = make_manifest(
-                self.config.name, self.target, supernet, candidates, lowered, provenance
+                self.config.name, self.target, supernet, candidates, compiled, provenance
             )
-            write(file, manifest, lowered)
+            write(file, manifest, compiled)
             differences = verify_engine(
                 file,
                 self.target,
@@ -354,12 +366,13 @@ class Pipeline:
                 build.verify_examples,
                 build.tolerance,
                 progress,
+                build.quantised_loss,
             )
             example = self.data.validation.inputs[:1]
             _, samples = measure_engine(file, self.target, example, self.config.seed, progress)
             manifest = with_accuracies(manifest, {k: d.accuracy for k, d in differences.items()})
             measurement = samples.summarise()
-            write(file, with_latencies(manifest, measurement), lowered)
+            write(file, with_latencies(manifest, measurement), compiled)
             medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
             check_engine(build.limits, file, medians)
             record = {

@@ -10,8 +10,9 @@ from pathlib import Path as FilePath
 import numpy as np
 import torch
 
-from tipsc.assemble import lower_candidates, make_manifest, measure_engine, write
+from tipsc.assemble import make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
+from tipsc.compile import Job, compile_candidates
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
 from tipsc.folding import Totals, features_of, predictor_of_profile
@@ -70,6 +71,7 @@ class Bench:
         images: inputs (N, *input_shape): the first is run, and paths are calibrated on all; a few
             do, because weights and biases do not change a latency.
         seed: of what is drawn.
+        cache: a folder for what compilers keep.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Bench:
     totals: Totals
     images: torch.Tensor
     seed: int
+    cache: FilePath | None = None
 
     def measure(
         self,
@@ -96,9 +99,11 @@ class Bench:
             Candidate(path, 0.0, 0, 0, calibrate(self.supernet, path, [self.images]))
             for path in paths
         ]
-        lowered = lower_candidates(self.supernet, candidates, progress)
-        manifest = make_manifest(self.name, self.target, self.supernet, candidates, lowered, {})
-        write(file, manifest, lowered)
+        compiled = compile_candidates(
+            Job(self.target, self.supernet, candidates, self.images, self.cache, progress)
+        )
+        manifest = make_manifest(self.name, self.target, self.supernet, candidates, compiled, {})
+        write(file, manifest, compiled)
         return file
 
 

@@ -47,6 +47,7 @@ def command(output: Output, engine: Path, config: Path) -> None:
             build.verify_examples,
             build.tolerance,
             reporter.begin("verifying"),
+            build.quantised_loss,
         )
     examples = max(difference.inputs for difference in differences.values())
     output.result(
@@ -60,13 +61,26 @@ def command(output: Output, engine: Path, config: Path) -> None:
                     "difference": d.largest,
                     "agreement": d.agreement,
                     "accuracy": d.accuracy,
+                    "lost": d.lost,
                 }
                 for name, d in differences.items()
             ],
         },
         _table(differences),
-        f"all {len(differences)} paths equal torch on {examples} examples (largest difference "
-        f"allowed: {build.tolerance:g} of the largest output)",
+        _summary(pipeline, len(differences), examples),
+    )
+
+
+def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
+    build = pipeline.config.build
+    if pipeline.target.precision == "fp32":
+        return (
+            f"all {paths} paths equal torch on {examples} examples (largest difference allowed: "
+            f"{build.tolerance:g} of the largest output)"
+        )
+    return (
+        f"no path of {paths} loses more than {build.quantised_loss:.1%} of accuracy against torch "
+        f"on {examples} examples"
     )
 
 
@@ -108,7 +122,7 @@ def _table(differences: Mapping[str, Difference]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("difference", "same class %", "acc %"):
+    for heading in ("difference", "same class %", "acc %", "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, difference in differences.items():
         table.add_row(
@@ -116,5 +130,6 @@ def _table(differences: Mapping[str, Difference]) -> Table:
             tiny(difference.largest),
             percent(difference.agreement),
             percent(difference.accuracy),
+            f"{100 * difference.lost:+.2f}",
         )
     return table
