@@ -2,6 +2,7 @@
 
     python benchmarks/learning.py run STUDY [--arms a,b] [--seeds 0-4] [--scale 1.0] [--jobs 2]
     python benchmarks/learning.py show STUDY
+    python benchmarks/learning.py plot STUDY        # docs/images/learning-STUDY.svg
 
 ``run`` tunes the learning rate of each arm on a seed of its own (on validation data, at the same
 budget), then trains every arm from every seed, and appends a line for each run to
@@ -40,6 +41,7 @@ from compare.table import (
     best_rates,
     figures,
     paired,
+    reaches,
     read_rows,
 )
 from rich.console import Console
@@ -47,6 +49,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 RESULTS = Path(__file__).resolve().parent / "results" / "learning"
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 TUNING_SEED = 100
 BASELINE = "uniform"
 
@@ -109,7 +112,9 @@ def show(study: str, seconds: float | None = None) -> None:
     """Prints means, and paired differences from the baseline."""
     grid = grid_of(study)
     rows = [r for r in read_rows(RESULTS / f"{study}.csv") if r["seed"] != TUNING_SEED]
-    for level in sorted({r["seconds"] for r in rows} if seconds is None else {seconds}):
+    console = Console(width=100)
+    levels = {r["seconds"] for r in rows if r["arm"] == BASELINE}
+    for level in sorted(levels if seconds is None else {seconds}):
         at = [r for r in rows if r["seconds"] == level]
         by_arm: dict[str, dict[float, dict[str, float]]] = {}
         for row in at:
@@ -130,7 +135,29 @@ def show(study: str, seconds: float | None = None) -> None:
         table.caption = (
             f"{BUDGETS} budgets; {len({r['seed'] for r in at})} paired seeds; ± 95 % interval"
         )
-        Console(width=100).print(table)
+        console.print(table)
+        for arm in order:
+            for reach in reaches(grid, rows, arm, BASELINE, level):
+                if reach.share < 1:
+                    gap = reach.gap
+                    console.print(
+                        f"{arm} with {reach.share:.0%} of the compute, minus {BASELINE} with all of"
+                        f" it: {gap.mean:+.2f} ± {gap.half:.2f} ({gap.pairs} seeds)"
+                    )
+
+
+def draw(study: str) -> None:
+    """Draws the level with the most arms."""
+    from compare.plot import plot
+
+    rows = [r for r in read_rows(RESULTS / f"{study}.csv") if r["seed"] != TUNING_SEED]
+    levels = sorted({r["seconds"] for r in rows})
+    level = max(levels, key=lambda s: len({r["arm"] for r in rows if r["seconds"] == s}))
+    at = [r for r in rows if r["seconds"] == level]
+    title = f"{study}: {level:g} s of training compute, {len({r['seed'] for r in at})} seeds"
+    file = PICTURES / f"learning-{study}.svg"
+    plot(grid_of(study), at, BASELINE, title, file)
+    print(file)
 
 
 def mean(rows: dict[float, dict[str, float]], key: str) -> float:
@@ -145,7 +172,7 @@ def seeds_of(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for name in ("run", "show"):
+    for name in ("run", "show", "plot"):
         verb = verbs.add_parser(name)
         verb.add_argument("study", choices=tuple(STUDIES))
         if name == "run":
@@ -163,8 +190,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.verb == "run":
         command_run(options)
-    else:
+    elif options.verb == "show":
         show(options.study)
+    else:
+        draw(options.study)
 
 
 if __name__ == "__main__":

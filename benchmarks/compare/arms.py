@@ -39,7 +39,40 @@ ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
         _arm("uniform", "one uniform path a step", ONE, sampler="uniform"),
-        _arm("folded", "one path a step from the cost-folded chain", ONE, sampler="folded"),
+        _arm(
+            "folded",
+            "one path a step from the cost-folded chain, equal compute for each budget",
+            ONE,
+            sampler="folded",
+        ),
+        _arm(
+            "folded-even",
+            "the same with equal steps for each budget",
+            ONE,
+            sampler="folded",
+            sampler_options={"thrift": 0.0},
+        ),
+        _arm(
+            "budget-thrifty",
+            "budget-uniform with equal compute along the range",
+            ONE,
+            sampler="budget-uniform",
+            sampler_options={"spacing": "log", "thrift": 1.0},
+        ),
+        _arm(
+            "folded-utility",
+            "cost-folded with a learned utility, eta = 1",
+            ONE,
+            sampler="folded",
+            sampler_options={"eta": 1.0},
+        ),
+        _arm(
+            "folded-pairs",
+            "the same, its utility also of pairs of choices",
+            ONE,
+            sampler="folded",
+            sampler_options={"eta": 1.0, "interactions": True},
+        ),
         _arm(
             "budget-uniform",
             "one path a step, its cost log-uniform",
@@ -74,6 +107,7 @@ ARMS: dict[str, Arm] = {
             "cost-folded, one path a step for 80 %, then with the largest and distillation",
             ONE,
             sampler="folded",
+            sampler_options={"thrift": 0.0},
             phases=(
                 Phase(share=0.8),
                 Phase(share=0.2, paths_per_step=2, with_largest=True, distill=True),

@@ -62,8 +62,12 @@ class Grid:
 
     def accuracies(self, row: Row, spacing: str) -> NDArray[np.float64]:
         """(BUDGETS,) test accuracy in % of the path that is best on validation in each budget."""
+        return self.best_within(row, self.budgets(spacing))
+
+    def best_within(self, row: Row, budgets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Test accuracy in % of the path that is best on validation within each budget in ms."""
         found = []
-        for budget in self.budgets(spacing):
+        for budget in budgets:
             fit = [path for path, ms in self.latency.items() if ms <= budget]
             best = max(fit, key=lambda path: (row["validation"][path], -self.latency[path]))
             found.append(100 * row["test"][best])
@@ -113,6 +117,34 @@ def paired(ours: Mapping[float, float], theirs: Mapping[float, float]) -> Differ
     if n > 1:
         half = float(stats.t.ppf(0.975, n - 1) * gaps.std(ddof=1) / math.sqrt(n))
     return Difference(float(gaps.mean()) if n else math.nan, half, float(min(gaps, default=0)), n)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What an arm with less compute scores against the baseline with all of it.
+
+    Attributes:
+        share: of the baseline's compute.
+        gap: area of the arm minus that of the baseline, paired by seed.
+    """
+
+    share: float
+    gap: Difference
+
+
+def reaches(
+    grid: Grid, rows: Sequence[Row], arm: str, baseline: str, seconds: float
+) -> list[Reach]:
+    """For each level of compute of `arm` up to `seconds`, the least first."""
+    theirs = {
+        r["seed"]: grid.area(r) for r in rows if r["arm"] == baseline and r["seconds"] == seconds
+    }
+    levels = sorted({r["seconds"] for r in rows if r["arm"] == arm and r["seconds"] <= seconds})
+    found = []
+    for level in levels:
+        ours = {r["seed"]: grid.area(r) for r in rows if r["arm"] == arm and r["seconds"] == level}
+        found.append(Reach(level / seconds, paired(ours, theirs)))
+    return found
 
 
 def best_rates(grid: Grid, rows: Sequence[Row], tuning_seed: int) -> dict[str, float]:

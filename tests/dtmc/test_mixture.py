@@ -120,3 +120,13 @@ def test_no_probability_is_left_out_or_infinite() -> None:
     mixture = FoldedMixture.of([device(0)], spread=Spread(2, between=(0.0, 0.0)))
     dearest = mixture.chains[0].at(mu=-1.0).best()[0][1]
     assert mixture.log_probability(dearest) == -math.inf
+
+
+def test_thrift_gives_each_budget_the_same_compute() -> None:
+    spread = Spread(5, thrift=1.0)
+    mixture = FoldedMixture.of([device(0)], spread=spread)
+    compute = [w * c.expected_cost for w, c in zip(mixture.weights, mixture.chains, strict=True)]
+    assert compute == pytest.approx([compute[0]] * 5, rel=1e-5)  # budgets are met to 1e-6
+    assert sum(mixture.weights) == pytest.approx(1.0, abs=1e-12)
+    again = mixture.refolded([device(0)])
+    assert again.weights == mixture.weights

@@ -99,6 +99,18 @@ def test_budget_uniform_spreads_costs_evenly(spacing: str) -> None:
     assert kstest(uniform, "uniform").statistic > 0.2  # which uniform paths are far from
 
 
+@pytest.mark.parametrize("spacing", ["linear", "log"])
+def test_budget_uniform_can_spread_compute_evenly(spacing: str) -> None:
+    """Both halves of the range (as it is spaced) get as much cost."""
+    space = blocks(10)
+    sampler = BudgetUniform(space, cost, spacing, thrift=1.0)  # type: ignore[arg-type]
+    drawn = [cost(path) for path in sampler.draw(random.Random(0), 3000)]
+    low, high = cost(space.smallest), cost(space.largest)
+    middle = math.sqrt(low * high) if spacing == "log" else (low + high) / 2
+    below = math.fsum(c for c in drawn if c < middle)
+    assert below / math.fsum(drawn) == pytest.approx(0.5, abs=0.05)
+
+
 def test_budget_uniform_reaches_both_ends() -> None:
     space = blocks(10)
     one = BudgetUniform(space, cost)

@@ -37,11 +37,14 @@ class Spread:
             ``linear`` in the cost.
         between: the first and the last budget, as shares of the way from the cheapest path to the
             dearest on that scale. At 0 and 1 a chain draws the cheapest or dearest paths only.
+        thrift: a budget weighs its cost to the power of -thrift: with 0 all budgets get as many
+            draws, with 1 as much compute.
     """
 
     budgets: int = 7
     scale: Literal["log", "linear"] = "log"
     between: tuple[float, float] = (0.05, 0.95)
+    thrift: float = 0.0
 
     def __post_init__(self) -> None:
         first, last = self.between
@@ -51,6 +54,11 @@ class Spread:
                 expected="at least 1, scale log or linear, 0 <= first share <= last share <= 1",
                 got=self,
             )
+
+    def weights(self, budgets: Sequence[float]) -> list[float]:
+        """The share of each budget in the draws; together 1."""
+        raw = [1.0 if self.thrift == 0 else budget**-self.thrift for budget in budgets]
+        return [weight / math.fsum(raw) for weight in raw]
 
     def over(self, low: float, high: float) -> list[float]:
         """The budgets for costs from `low` to `high`."""
@@ -131,9 +139,10 @@ class FoldedMixture:
         chains, weights = [], []
         for cost, weight in zip(costs, device_weights, strict=True):
             edges = edge_weights(graph, cost, utility, base)
-            for budget in spread.over(*edges.range):
+            found = spread.over(*edges.range)
+            for budget, share in zip(found, spread.weights(found), strict=True):
                 chains.append(FoldedChain(graph, price_for(edges, budget, eta=eta).chain))
-                weights.append(weight / sum(device_weights) / spread.budgets)
+                weights.append(weight / sum(device_weights) * share)
         return cls(tuple(chains), tuple(weights), spread, utility, eta, base, tuple(device_weights))
 
     def refolded(self, costs: Sequence[Additive], utility: Additive | None = None) -> FoldedMixture:

@@ -37,6 +37,8 @@ class BudgetUniform:
         spacing: uniform in the cost ("linear") or in its logarithm ("log").
         tolerance: how far from its target a path may be, as a share of the range.
         tries: proposals for one target; then the nearest is taken.
+        thrift: targets have a density proportional to cost to the power of -thrift times that of
+            the spacing: with 1 all parts of the range get as much compute.
     """
 
     space: SearchSpace
@@ -44,6 +46,7 @@ class BudgetUniform:
     spacing: Spacing = "linear"
     tolerance: float = 0.02
     tries: int = 50
+    thrift: float = 0.0
 
     def __post_init__(self) -> None:
         if self.spacing not in ("linear", "log") or self.tolerance <= 0 or self.tries < 1:
@@ -54,7 +57,15 @@ class BudgetUniform:
             )
 
     def draw(self, generator: random.Random, count: int) -> list[Path]:
-        return [self.near(generator, generator.uniform(*self.range)) for _ in range(count)]
+        return [self.near(generator, self._target(generator)) for _ in range(count)]
+
+    def _target(self, generator: random.Random) -> float:
+        low, high = self.range
+        while True:  # rejection; the cheapest target is always accepted
+            target = generator.uniform(low, high)
+            ratio = math.exp(low - target) if self.spacing == "log" else low / target
+            if generator.random() <= ratio**self.thrift:
+                return target
 
     def near(self, generator: random.Random, target: float) -> Path:
         """A path that costs about `target`, which is on the scale of :meth:`position`."""
@@ -105,6 +116,7 @@ def make(
     spacing: Spacing = "linear",
     tolerance: float = 0.02,
     tries: int = 50,
+    thrift: float = 0.0,
 ) -> BudgetUniform:
     """Costs are MACs."""
-    return BudgetUniform(supernet.space, mac_counter(supernet), spacing, tolerance, tries)
+    return BudgetUniform(supernet.space, mac_counter(supernet), spacing, tolerance, tries, thrift)

@@ -85,6 +85,7 @@ def make(
     interactions: bool = False,
     tas: bool = True,
     every: int = 50,
+    thrift: float = 1.0,
 ) -> FoldedMixture | Adaptive:
     """Costs are MACs.
 
@@ -94,9 +95,11 @@ def make(
         interactions: utility also of pairs of neighbouring choices.
         tas: the published scores are the utility's prior.
         every: steps between foldings of the utility.
+        thrift: 1 trains all budgets with as much compute, 0 with as many steps. Steps on cheap
+            paths are cheap, so 1 makes more of them; it trained better (docs/learning.md).
     """
     costs = (additive_totals(supernet)["macs"],)
-    mixture = FoldedMixture.of(costs, spread=Spread(budgets, spacing), eta=eta)
+    mixture = FoldedMixture.of(costs, spread=Spread(budgets, spacing, thrift=thrift), eta=eta)
     if eta == 0:
         return mixture
     scores = _tas(supernet, seed) if tas else None
