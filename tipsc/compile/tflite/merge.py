@@ -209,8 +209,22 @@ def _pack(merged: Any, blob: bytearray, offsets: Mapping[int, int]) -> bytes:
     return b"".join([again, bytes(start - len(again)), bytes(blob), bytes(-len(blob) % ALIGNMENT)])
 
 
+class _SharingBuilder(flatbuffers.Builder):
+    """Stores each vector once: shapes, and the scales and zero points of int8, repeat a lot."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = super().CreateNumpyVector(x)
+        return self._vectors[key]
+
+
 def _flatbuffer(merged: Any) -> bytes:
-    builder = flatbuffers.Builder(1 << 16)
+    builder = _SharingBuilder(1 << 16)
     builder.Finish(merged.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

@@ -20,7 +20,7 @@ def quantise(float_file: Path, images: Path, file: Path) -> None:
         images: a .npy of inputs (N, ...) as the .tflite takes them; each is run once.
     """
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import qtyping, quantizer, recipe
 
     interpreter = Interpreter(str(float_file), num_threads=1)
     ((signature, tensors),) = interpreter.get_signature_list().items()
@@ -28,6 +28,10 @@ def quantise(float_file: Path, images: Path, file: Path) -> None:
     del interpreter
     inputs = np.load(images, allow_pickle=False)
     tool = quantizer.Quantizer(str(float_file), recipe.static_wi8_ai8())
+    for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+        tool.update_quantization_recipe(
+            ".*", end, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
+        )
     ranges = tool.calibrate(
         {signature: [{name: inputs[i : i + 1]} for i in range(len(inputs))]}, num_threads=1
     )

@@ -38,7 +38,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._log = tempfile.TemporaryFile(mode="w+b")  # noqa: SIM115  closed in __exit__
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
