@@ -10,27 +10,19 @@ from pathlib import Path as FilePath
 import torch
 
 from tipsc import __version__
+from tipsc.backends import check_caches
 from tipsc.candidates import Candidate
+from tipsc.compile import Compiled
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
-from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, write_engine
-from tipsc.lower import Difference, Lowered, compare, lower
+from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, read_engine
+from tipsc.lower import MOST_LOST, Difference, compare
 from tipsc.profile import Measurement, Protocol, Samples
 from tipsc.progress import Progress
 from tipsc.target import Target
 from tipsc.train import Split
 
-
-def lower_candidates(
-    supernet: Supernet, candidates: Sequence[Candidate], progress: Progress
-) -> Lowered:
-    """Portable graphs of the candidates over one weight store."""
-    return lower(
-        supernet,
-        [c.path for c in candidates],
-        {c.path.id: c.statistics for c in candidates},
-        progress=lambda done, total: progress(done, total, "lowering"),
-    )
+_CACHE_EXAMPLES = 16  # packed weights are right or wrong at once
 
 
 def make_manifest(
@@ -38,7 +30,7 @@ def make_manifest(
     target: Target,
     supernet: Supernet,
     candidates: Sequence[Candidate],
-    lowered: Lowered,
+    compiled: Compiled,
     provenance: Mapping[str, str],
 ) -> Manifest:
     """The manifest of an engine with these paths, latencies not measured yet."""
@@ -50,8 +42,8 @@ def make_manifest(
             latency=None,
             macs=c.macs,
             parameters=c.parameters,
-            shared_bytes=lowered.sizes[c.path.id].shared,
-            private_bytes=lowered.sizes[c.path.id].private,
+            shared_bytes=compiled.sizes[c.path.id].shared,
+            private_bytes=compiled.sizes[c.path.id].private,
         )
         for c in candidates
     )
@@ -64,8 +56,8 @@ def make_manifest(
         name=name,
         target=target.name,
         backend=target.backend,
-        inputs=(TensorSpec("input", lowered.input_dtype, lowered.input_shape),),
-        outputs=(TensorSpec("output", "float32", lowered.output_shape),),
+        inputs=(TensorSpec("input", compiled.input_dtype, compiled.input_shape),),
+        outputs=(TensorSpec("output", "float32", compiled.output_shape),),
         paths=entries,
         space=list(supernet.space.to_json()),
         provenance={**versions, **provenance},
@@ -90,9 +82,9 @@ def with_accuracies(
     return replace(manifest, paths=paths, metric=metric)
 
 
-def write(file: FilePath, manifest: Manifest, lowered: Lowered) -> None:
+def write(file: FilePath, manifest: Manifest, compiled: Compiled) -> None:
     """Writes the engine file."""
-    write_engine(file, manifest, lowered.weights, lowered.graphs)
+    compiled.write(file, manifest)
 
 
 def measure_engine(
@@ -123,6 +115,7 @@ def verify_engine(
     limit: int,
     tolerance: float,
     progress: Progress,
+    quantised_loss: float = MOST_LOST,
     device: Device | None = None,
 ) -> dict[str, Difference]:
     """Compares each path of an engine with the extracted torch subnetwork.
@@ -130,10 +123,13 @@ def verify_engine(
     Args:
         split: with known targets, so that the engine's accuracy is measured as well.
         limit: how many examples of it to use.
+        tolerance: of a path in fp32.
+        quantised_loss: most accuracy that a path in int8 may lose.
         device: this machine if not given.
 
     Raises:
-        VerificationError: one differs by more than `tolerance`.
+        VerificationError: one differs by more than `tolerance`, or loses too much accuracy, or
+            computes something else with the backend's caches than without.
     """
     inputs, targets = split.inputs[:limit], split.targets[:limit]
     total = len(candidates) * len(inputs)
@@ -151,5 +147,10 @@ def verify_engine(
                 targets,
                 lambda done, _, before=before: progress(before + done, total, "verifying"),  # type: ignore[misc]
             )
-            found[path_id].check(f"path {path_id} of {file.name}", tolerance)
+            where = f"path {path_id} of {file.name}"
+            if target.precision == "fp32":
+                found[path_id].check(where, tolerance)
+            else:
+                found[path_id].check_accuracy(where, quantised_loss)
+    check_caches(read_engine(file), inputs[:_CACHE_EXAMPLES].numpy(), threads=target.threads)
     return found

@@ -21,7 +21,6 @@ import torch
 
 from tipsc import __version__, search
 from tipsc.assemble import (
-    lower_candidates,
     make_manifest,
     measure_engine,
     verify_engine,
@@ -30,6 +29,7 @@ from tipsc.assemble import (
     write,
 )
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
+from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, Model, load_config, load_model
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, additive_totals, extract
@@ -55,6 +55,7 @@ from tipsc.train import Data, accuracy, calibrate, checkpoint, train
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
 CHOSEN, CHECK = "chosen.json", "check.json"
+COMPILED = "compiled"  # a folder: what compilers keep from one engine to the next
 
 POOL = 4  # times the paths that are measured: what they are chosen from
 PROFILED_IMAGES = 64  # that a path is calibrated on before it is measured
@@ -257,6 +258,7 @@ class Pipeline:
             supernet=self.supernet,
             totals=self.totals,
             images=self.data.validation.inputs[:PROFILED_IMAGES],
+            cache=self.runs / COMPILED,
             seed=self.config.seed,
             device=self.device,
         )
@@ -340,6 +342,7 @@ class Pipeline:
             "profile": self.profile().key,
             "name": self.config.name,
             "tolerance": build.tolerance,
+            "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,
             "limits": build.limits.model_dump(),
         }
@@ -347,16 +350,25 @@ class Pipeline:
         def work(folder: FilePath) -> None:
             supernet, progress, file = self.supernet, self._progress, folder / ENGINE
             candidates = load_candidates(self.chosen().folder, supernet.space)
-            lowered = lower_candidates(supernet, candidates, progress)
+            compiled = compile_candidates(
+                Job(
+                    target=self.target,
+                    supernet=supernet,
+                    candidates=candidates,
+                    images=self.data.calibration(build.calibration_images)[0],
+                    cache=self.runs / COMPILED,
+                    progress=progress,
+                )
+            )
             provenance = {
                 "trained": self.trained().key,
                 "profile": self.profile().key,
                 "data": self.data.train.fingerprint[:16],
             }
             manifest = make_manifest(
-                self.config.name, self.target, supernet, candidates, lowered, provenance
+                self.config.name, self.target, supernet, candidates, compiled, provenance
             )
-            write(file, manifest, lowered)
+            write(file, manifest, compiled)
             differences = verify_engine(
                 file,
                 self.target,
@@ -366,6 +378,7 @@ class Pipeline:
                 build.verify_examples,
                 build.tolerance,
                 progress,
+                build.quantised_loss,
                 device=self.device,
             )
             example = self.data.validation.inputs[:1]
@@ -375,7 +388,7 @@ class Pipeline:
             right = {name: difference.accuracy for name, difference in differences.items()}
             manifest = with_accuracies(manifest, right, self.data.metric)
             measurement = samples.summarise()
-            write(file, with_latencies(manifest, measurement), lowered)
+            write(file, with_latencies(manifest, measurement), compiled)
             medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
             check_engine(build.limits, file, medians)
             record = {

@@ -88,6 +88,8 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
     ("onnxscript", "train"),
     ("onnxsim", "train"),
     ("ai-edge-litert", "litert"),
+    ("litert-torch", "litert-build"),
+    ("ai-edge-quantizer", "litert-build"),
     ("tensorrt-rtx-cu12", "tensorrt-check"),
     ("matplotlib", "report"),
 )

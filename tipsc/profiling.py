@@ -10,8 +10,9 @@ from pathlib import Path as FilePath
 import numpy as np
 import torch
 
-from tipsc.assemble import lower_candidates, make_manifest, measure_engine, write
+from tipsc.assemble import make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
+from tipsc.compile import Job, compile_candidates
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
@@ -71,6 +72,7 @@ class Bench:
             do, because weights and biases do not change a latency.
         seed: of what is drawn.
         device: that is measured.
+        cache: a folder for what compilers keep.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Bench:
     images: torch.Tensor
     seed: int
     device: Device = field(default_factory=ThisMachine)
+    cache: FilePath | None = None
 
     def measure(
         self,
@@ -98,9 +101,11 @@ class Bench:
             Candidate(path, 0.0, 0, 0, calibrate(self.supernet, path, [self.images]))
             for path in paths
         ]
-        lowered = lower_candidates(self.supernet, candidates, progress)
-        manifest = make_manifest(self.name, self.target, self.supernet, candidates, lowered, {})
-        write(file, manifest, lowered)
+        compiled = compile_candidates(
+            Job(self.target, self.supernet, candidates, self.images, self.cache, progress)
+        )
+        manifest = make_manifest(self.name, self.target, self.supernet, candidates, compiled, {})
+        write(file, manifest, compiled)
         return file
 
 

@@ -49,6 +49,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
             build.verify_examples,
             build.tolerance,
             reporter.begin("verifying"),
+            build.quantised_loss,
             device=there,
         )
     examples = max(difference.inputs for difference in differences.values())
@@ -63,13 +64,26 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
                     "difference": d.largest,
                     "agreement": d.agreement,
                     **scores(pipeline.data.metric, d.accuracy),
+                    "lost": d.lost,
                 }
                 for name, d in differences.items()
             ],
         },
         _table(differences, pipeline.data.metric),
-        f"all {len(differences)} paths equal torch on {examples} examples (largest difference "
-        f"allowed: {build.tolerance:g} of the largest output)",
+        _summary(pipeline, len(differences), examples),
+    )
+
+
+def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
+    build = pipeline.config.build
+    if pipeline.target.precision == "fp32":
+        return (
+            f"all {paths} paths equal torch on {examples} examples (largest difference allowed: "
+            f"{build.tolerance:g} of the largest output)"
+        )
+    return (
+        f"no path of {paths} loses more than {build.quantised_loss:.1%} of accuracy against torch "
+        f"on {examples} examples"
     )
 
 
@@ -112,7 +126,7 @@ def _table(differences: Mapping[str, Difference], metric: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("difference", "same class %", metric_of(metric).heading):
+    for heading in ("difference", "same class %", metric_of(metric).heading, "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, difference in differences.items():
         table.add_row(
@@ -120,5 +134,6 @@ def _table(differences: Mapping[str, Difference], metric: str) -> Table:
             tiny(difference.largest),
             percent(difference.agreement),
             percent(difference.accuracy),
+            f"{100 * difference.lost:+.2f}",
         )
     return table
