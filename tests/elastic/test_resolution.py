@@ -24,8 +24,7 @@ FULL, SIZES = 32, (16, 24)  # averaged; interpolated
 TOLERANCE = 1e-5  # relative to the output's scale: float32 sums in another order
 NETS: dict[str, Callable[[], nn.Module]] = {
     "ResNet": conv.resnet_basic,
-    "MobileNetV3": conv.mobilenet_v3,
-    "ShuffleNetV2": conv.shufflenet,  # reshapes of sizes that depend on the resolution
+    "ShuffleNetV2": conv.shufflenet,  # reshapes to sizes that depend on the resolution
 }
 
 
@@ -35,7 +34,7 @@ def converted(request: pytest.FixtureRequest) -> tuple[nn.Module, ConvertedSuper
     model, x = NETS[request.param](), torch.randn(4, 3, FULL, FULL)
     with torch.no_grad():
         model.train()(x)
-    return model.eval(), convert(model, x, resolutions=SIZES), x
+    return model.eval(), convert(model, x, widths=(0.5, 1.0), resolutions=SIZES), x
 
 
 def apart(got: Tensor, expected: Tensor) -> float:
@@ -120,12 +119,18 @@ class Scaled(Binned):
         return self.body(x).mean((2, 3)) * x.shape[-1]
 
 
+def dense() -> nn.Module:
+    """An answer for each place."""
+    return nn.Sequential(conv.conv_bn(3, 16), conv.conv_bn(16, 16), nn.Conv2d(16, 4, 1))
+
+
 @pytest.mark.parametrize(
     ("build", "shape", "message"),
     [
         (conv.VGG, (4, 3, 16, 16), r"classifier\.0.*cannot be run at resolution 8"),
         (seq.ViT, (4, 3, 16, 16), r"ViT.*cannot be run at resolution 8"),
-        (conv.UNet, (4, 3, 16, 16), r"upsample.* works on a size that depends on the resolution"),
+        (conv.UNet, (4, 3, 16, 16), r"up2: .*conv_transpose2d works on a size that depends"),
+        (dense, (4, 3, 16, 16), r"the size of its output depends on the resolution"),
         (Binned, (4, 3, 16, 16), r"pool.*adaptive_avg_pool2d works on a size"),
         (Scaled, (4, 3, 16, 16), r"mul differs there"),
         (conv.resnet_basic, (4, 3, 16, 24), r"square images"),

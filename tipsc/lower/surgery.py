@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -141,11 +141,9 @@ class _Surgery:
     def _resize(self, output: str, operation: Operation, image: str) -> str:
         """What the largest path leaves as it is: an input in another resolution."""
         if isinstance(operation.module, nn.AvgPool2d):
-            sides = [int(operation.module.kernel_size)] * 2
-            pool = helper.make_node(
-                "AveragePool", [image], [output], kernel_shape=sides, strides=sides
-            )
-            self._nodes.append(pool)
+            side = cast(int, operation.module.kernel_size)
+            sides = {"kernel_shape": [side, side], "strides": [side, side]}
+            self._nodes.append(helper.make_node("AveragePool", [image], [output], **sides))
             return output
         sizes = self._constant(np.asarray(operation.shape, np.int64))
         resize = helper.make_node(

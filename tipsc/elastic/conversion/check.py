@@ -36,7 +36,9 @@ def check_same(model: nn.Module, supernet: Supernet, example: Tensor) -> float:
     return _compare(model, supernet, example, example, supernet.space.largest)
 
 
-def check_resolutions(model: nn.Module, supernet: Supernet, example: Tensor, choice: Choice) -> None:
+def check_resolutions(
+    model: nn.Module, supernet: Supernet, example: Tensor, choice: Choice
+) -> None:
     """The full path at each resolution against the model on the resized example.
 
     Raises:

@@ -99,6 +99,12 @@ def find_resolutions(
                 scope_of(node) or "the model",
                 f"{name_of(node)} works on a size that depends on the resolution",
             )
+    if len(set(shapes[program.output])) > 1:
+        raise _refusal(
+            choice.smallest,
+            scope_of(program.output) or "the model",
+            "the size of its output depends on the resolution",
+        )
     return Resolutions(
         choice, {node: tuple(found) for node, found in shapes.items() if len(set(found)) > 1}
     )
