@@ -132,3 +132,30 @@ def test_a_file_whose_name_differs_is_refused_by_name(
 
 def test_the_folder_holds_the_target_files() -> None:
     assert (targets_folder() / "host.yaml").is_file()
+
+
+def test_a_target_extends_another_key_by_key(tmp_path: Path) -> None:
+    mine = {"extends": "host", "name": "mine", "description": "mine", "measure": {"rounds": 7}}
+    target, base = load_target(written(tmp_path, mine)), load_target("host")
+    assert (target.name, target.backend) == ("mine", base.backend)
+    assert target.measure.rounds == 7
+    assert target.measure.batch_ms == base.measure.batch_ms
+
+
+def test_what_cannot_be_extended_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match=r"no target 'hots' to extend.*did you mean host\?"):
+        load_target(written(tmp_path, changed(extends="hots")))
+
+
+def test_a_target_that_extends_itself_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tipsc.target.targets_folder", lambda: tmp_path)
+    written(tmp_path, changed(extends="bench-box"))
+    with pytest.raises(TargetError, match="in a circle"):
+        load_target("bench-box")
+
+
+def test_jetson_is_the_orin_nano() -> None:
+    alias, meant = load_target("jetson"), load_target("jetson-orin-nano")
+    assert (alias.backend, alias.measure) == (meant.backend, meant.measure)

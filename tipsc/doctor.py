@@ -88,7 +88,7 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
     ("onnxscript", "train"),
     ("onnxsim", "train"),
     ("ai-edge-litert", "litert"),
-    ("tensorrt", "tensorrt"),
+    ("tensorrt-rtx-cu12", "tensorrt-check"),
     ("matplotlib", "report"),
 )
 

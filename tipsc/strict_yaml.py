@@ -35,6 +35,11 @@ def read_strict(file: Path, model: type[Model], error: type[UsageError], what: s
     Raises:
         UsageError: of the type `error`; it names the file and the key.
     """
+    return validate(read_mapping(file, error, what), file, model, error)
+
+
+def read_mapping(file: Path, error: type[UsageError], what: str) -> dict[Any, Any]:
+    """The mapping in a file, its values not judged yet; arguments as for :func:`read_strict`."""
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_FILE_BYTES + 1)
@@ -57,6 +62,13 @@ def read_strict(file: Path, model: type[Model], error: type[UsageError], what: s
         raise error(
             f"not a {what}", where=str(file), expected="a mapping", got=type(content).__name__
         )
+    return content
+
+
+def validate(
+    content: dict[Any, Any], file: Path, model: type[Model], error: type[UsageError]
+) -> Model:
+    """`content`, which was read from `file`, as `model`; see :func:`read_strict`."""
     try:
         return model.model_validate(_tuples(content))
     except ValidationError as problem:

@@ -2,18 +2,21 @@
 
 A target says which backend compiles for the device, with how many threads, and how latency is
 measured there. It knows nothing of a particular device: that is what a profile records.
+
+A file may say ``extends: NAME``, the name of a target that tipsc ships: what it does not say
+itself, ``measure`` key by key, it has from there.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tipsc.errors import TargetError, near
-from tipsc.strict_yaml import Strict, read_strict
+from tipsc.strict_yaml import Strict, read_mapping, validate
 
 SUFFIX = ".yaml"
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -79,19 +82,42 @@ def load_target(name_or_file: str | Path) -> Target:
             (file and key are named).
     """
     if _is_file_name(name_or_file):
-        return read_strict(Path(name_or_file), Target, TargetError, "target")
+        return _read(Path(name_or_file))
     name = str(name_or_file)
     if name not in (known := list_targets()):
         raise TargetError(
             f"there is no target {name!r}",
             fix=f"{near(name, known)} A file is given with its {SUFFIX} ending",
         )
-    target = read_strict(
-        file := targets_folder() / f"{name}{SUFFIX}", Target, TargetError, "target"
-    )
+    target = _read(file := targets_folder() / f"{name}{SUFFIX}")
     if target.name != name:
         raise TargetError("the name does not match the file", where=str(file), got=target.name)
     return target
+
+
+def _read(file: Path) -> Target:
+    return validate(_extended(file, ()), file, Target, TargetError)
+
+
+def _extended(file: Path, seen: tuple[object, ...]) -> dict[Any, Any]:
+    """The mapping in a target file, over that of the target that it extends."""
+    content = read_mapping(file, TargetError, "target")
+    if "extends" not in content:
+        return content
+    base = content.pop("extends")
+    if base not in (known := list_targets()):
+        raise TargetError(
+            f"there is no target {base!r} to extend",
+            where=f"{file}, key extends",
+            fix=near(str(base), known),
+        )
+    if base in (*seen, file.stem if file.parent == targets_folder() else None):
+        raise TargetError("targets extend each other in a circle", where=f"{file}, key extends")
+    inherited = _extended(targets_folder() / f"{base}{SUFFIX}", (*seen, base))
+    measure, own = inherited.get("measure"), content.get("measure")
+    if isinstance(measure, dict) and isinstance(own, dict):
+        content["measure"] = {**measure, **own}
+    return {**inherited, **content}
 
 
 def _is_file_name(name_or_file: str | Path) -> bool:

@@ -88,7 +88,7 @@ def test_architecture(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ResNeXt", "MobileNetV3", "DenseNet", "ShuffleNetV2", "UNet", "GLU", "GRU",
+    ["ResNeXt", "MobileNetV3", "DenseNet", "ShuffleNetV2", "UNet", "Swin", "GLU", "GRU",
      "TransformerEncoderLayer, norm last", "MultiheadAttention across"],
 )  # fmt: skip
 def test_one_export_serves_all_paths(name: str, tmp_path: FilePath) -> None:

@@ -16,10 +16,16 @@ import numpy as np
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError, near
 
-__all__ = ["BACKENDS", "Backend", "Executor", "backend"]
+__all__ = ["BACKENDS", "FINISHED_ON_DEVICE", "Backend", "Executor", "backend"]
 
 #: name to the module that implements it
-BACKENDS: Mapping[str, str] = {"onnxruntime": "tipsc.backends.onnxruntime"}
+BACKENDS: Mapping[str, str] = {
+    "onnxruntime": "tipsc.backends.onnxruntime",
+    "tensorrt": "tipsc.backends.tensorrt",
+}
+
+#: backends that compile on the device only: without one, their engines stay unbuilt
+FINISHED_ON_DEVICE = frozenset({"tensorrt"})
 
 
 class Executor(Protocol):

@@ -19,18 +19,42 @@ from tipsc.cli.output import Output, verb
 @click.option(
     "--report", "report_file", type=ANY_PATH, metavar="FILE", help="Write the report here as well."
 )
+@click.option(
+    "--profile",
+    "profile_file",
+    type=ANY_PATH,
+    metavar="FILE",
+    help="Without the device: choose paths by this profile of it, rather than by MACs.",
+)
 def command(
     output: Output,
     config: Path,
     target: str,
     output_file: Path | None,
     report_file: Path | None,
+    profile_file: Path | None,
 ) -> None:
     """Train, measure, choose, compile and verify: everything that is missing for CONFIG.
 
     Each stage is kept. A build that was stopped, even by kill -9, goes on when it is started
     again; a build for another target trains nothing again.
+
+    For a target whose engines are compiled on the device (jetson), the engine is left unbuilt:
+    portable graphs, weights and a recipe, and no latency is claimed.
     """
+    from tipsc.backends import FINISHED_ON_DEVICE
+    from tipsc.errors import UsageError
+    from tipsc.target import load_target
+
+    if load_target(target).backend in FINISHED_ON_DEVICE:
+        if report_file is not None:
+            raise UsageError("an unbuilt engine has no report", fix="leave --report out")
+        _build_without_device(output, config, target, output_file, profile_file)
+        return
+    if profile_file is not None:
+        raise UsageError(
+            "paths for this target are measured, not chosen by a profile", fix="leave --profile out"
+        )
     from tipsc.build import Pipeline
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
@@ -56,4 +80,48 @@ def command(
         f"engine   {built.engine}",
         f"report   {page}",
         f"profile  {built.profile}",
+    )
+
+
+def _build_without_device(
+    output: Output,
+    config: Path,
+    target: str,
+    output_file: Path | None,
+    profile_file: Path | None,
+) -> None:
+    from tipsc.cli.building import stage_document
+    from tipsc.cli.engines import path_document, paths_table
+    from tipsc.engine import read_engine
+    from tipsc.report.format import plural
+    from tipsc.unbuilt import UnbuiltPipeline
+
+    with output.reporter() as reporter:
+        pipeline = UnbuiltPipeline(
+            config, target, reporter=reporter, output=output_file, profile_file=profile_file
+        )
+        made = pipeline.run_without_device()
+    manifest = read_engine(made.engine).manifest
+    accepted = [check for check in made.checks if not check.problem]
+    checked = (
+        f"{len(accepted)} of {plural(len(manifest.paths), 'path')} accepted and built by "
+        f"{made.checks[0].module} {made.checks[0].version} (no GPU: says nothing about latency)"
+        if made.checks
+        else "not done: pip install 'tipsc[tensorrt-check]' lets NVIDIA's parser try every path"
+    )
+    output.result(
+        {
+            "engine": str(made.engine),
+            "target": manifest.target,
+            "unbuilt": True,
+            "chosen_by": manifest.recipe["paths chosen by"],
+            "nvidia_check": [vars(check) for check in made.checks],
+            "stages": [stage_document(stage) for stage in made.stages],
+            "paths": [path_document(path, manifest) for path in manifest.paths],
+        },
+        paths_table(manifest),
+        f"engine   {made.engine}",
+        f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
+        f"paths    chosen by {manifest.recipe['paths chosen by']}",
+        f"check    {checked}",
     )

@@ -34,6 +34,8 @@ def command(output: Output, engine: Path) -> None:
         "paths": [path_document(path, manifest) for path in manifest.paths],
         "space": manifest.space,
         "provenance": dict(manifest.provenance),
+        "unbuilt": manifest.unbuilt,
+        "recipe": dict(manifest.recipe),
     }
     output.result(document, *_heading(found, engine), paths_table(manifest), *_origin(found))
 
@@ -42,10 +44,13 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
     manifest = engine.manifest
     size, weights = byte_size(file.stat().st_size), byte_size(len(engine.weights))
     tensors = [f"{t.name} {t.dtype}{list(t.shape)}" for t in (*manifest.inputs, *manifest.outputs)]
+    recipe = ", ".join(f"{name} {value}" for name, value in manifest.recipe.items())
+    state = [f"unbuilt: a {manifest.target} has to finish it ({recipe})"] if recipe else []
     return [
         f"{manifest.name} for {manifest.target} ({manifest.backend}): "
         f"{plural(len(manifest.paths), 'path')}, {size}, {weights} of it weights",
         " -> ".join(tensors),
+        *state,
     ]
 
 

@@ -99,6 +99,8 @@ class Manifest:
         outputs: at least one.
         paths: at least one.
         space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
+        recipe: how the device finishes an engine that is not built yet: precision, plans, ... .
+            Empty for an engine that is complete.
         metric: what the paths' ``accuracy`` is: "accuracy" against labels, or "agreement" with
             the answers of the original model.
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
@@ -112,6 +114,7 @@ class Manifest:
     paths: tuple[PathEntry, ...]
     space: list[object]
     provenance: Mapping[str, str] = field(default_factory=dict)
+    recipe: Mapping[str, str] = field(default_factory=dict)
     metric: str = "accuracy"
 
     def __post_init__(self) -> None:
@@ -124,6 +127,11 @@ class Manifest:
             SearchSpace.from_json(self.space)
         except (PathError, AttributeError) as error:
             raise EngineDamagedError(str(error), where="space") from error
+
+    @property
+    def unbuilt(self) -> bool:
+        """Whether a device has to finish it before it runs there."""
+        return bool(self.recipe)
 
     @property
     def search_space(self) -> SearchSpace:

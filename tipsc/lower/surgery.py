@@ -201,6 +201,8 @@ class _Surgery:
             stated = template.constants.get(node.input[1])
             if node.output[0] == "out:0":
                 stated = np.asarray(template.shape)  # however it is written there
+            if stated is not None and tuple(stated) == (-1,):
+                return  # to a vector, of whatever size
             if stated is None or tuple(stated) != template.shape:
                 raise LoweringError(
                     f"holds an inner {node.op_type} whose size depends on the path",

@@ -1,0 +1,121 @@
+"""Every path of an engine through TensorRT's parser and builder, in a process of its own.
+
+TensorRT's libraries print on file descriptor 1 and have ways to end a process; here that ends the
+examination of one path and nothing else. With ``tensorrt_rtx``, which builds without a GPU, this
+proves that every path parses and builds; nothing about latency, memory or numerics on a device.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tipsc.backends.tensorrt import api
+from tipsc.errors import EngineDeviceError
+
+_TIMEOUT_S = 600.0
+_TAIL = 300  # characters of what a dead process said
+
+
+@dataclass(frozen=True)
+class PathCheck:
+    """How one path fared.
+
+    Attributes:
+        path_id: of the engine.
+        module, version: of the TensorRT that judged it.
+        plan_bytes: of the plan that was built; 0 when there is none.
+        seconds: parsing and building.
+        problem: why there is none; it names all nodes that are not supported. Empty: accepted.
+    """
+
+    path_id: str
+    module: str
+    version: str
+    plan_bytes: int
+    seconds: float
+    problem: str = ""
+
+
+def check_engine(
+    file: Path,
+    path_ids: Sequence[str],
+    progress: Callable[[int, int], None] | None = None,
+    timeout_s: float = _TIMEOUT_S,
+) -> tuple[PathCheck, ...]:
+    """Parses and builds each path of an engine file.
+
+    A path that ends the process has that as its problem, and the next one a new process.
+
+    Args:
+        progress: called with (done, all).
+        timeout_s: for each process.
+
+    Raises:
+        EngineDeviceError: TensorRT cannot be used here at all.
+    """
+    found: dict[str, PathCheck] = {}
+    while missing := [name for name in path_ids if name not in found]:
+        with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
+            results = Path(folder) / "results.jsonl"
+            said = _run(file, missing, results, timeout_s)
+            lines = results.read_text().splitlines() if results.is_file() else []
+        for line in lines:
+            check = PathCheck(**json.loads(line))
+            found[check.path_id] = check
+        if not lines and len(missing) == len(path_ids):
+            raise EngineDeviceError("TensorRT cannot be used here", got=said)
+        left = [name for name in missing if name not in found]
+        if left:  # the process ended in the middle of this path
+            found[left[0]] = PathCheck(left[0], api.installed() or "", "", 0, 0.0, said)
+        if progress:
+            progress(len(found), len(path_ids))
+    return tuple(found[name] for name in path_ids)
+
+
+def _run(file: Path, path_ids: Sequence[str], results: Path, timeout_s: float) -> str:
+    command = [sys.executable, "-m", __name__, str(file), str(results), *path_ids]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"TensorRT was not done after {timeout_s:.0f} s"
+    if done.returncode < 0:
+        return f"TensorRT ended the process with signal {-done.returncode}"
+    return " ".join((done.stderr or done.stdout).split())[-_TAIL:] or f"exit {done.returncode}"
+
+
+def _judge(file: str, results: str, path_ids: Sequence[str]) -> None:
+    from tipsc.backends.tensorrt.plans import PlanBuilder
+    from tipsc.engine import read_engine
+
+    trt = api.load()
+    engine = read_engine(file)
+    builder = PlanBuilder(trt, engine.weights)
+    with Path(results).open("a", encoding="utf-8") as stream:
+        for path_id in path_ids:
+            begun, size, problem = time.perf_counter(), 0, ""
+            try:
+                size = len(builder.build(path_id, engine.graph(path_id)))
+            except EngineDeviceError as error:
+                problem = str(error)
+            seconds = time.perf_counter() - begun
+            check = PathCheck(path_id, trt.__name__, trt.__version__, size, seconds, problem)
+            stream.write(json.dumps(asdict(check)) + "\n")
+            stream.flush()
+
+
+if __name__ == "__main__":
+    _judge(sys.argv[1], sys.argv[2], sys.argv[3:])
