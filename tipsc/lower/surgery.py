@@ -142,8 +142,14 @@ class _Surgery:
         """What the largest path leaves as it is: an input in another resolution."""
         if isinstance(operation.module, nn.AvgPool2d):
             side = cast(int, operation.module.kernel_size)
-            sides = {"kernel_shape": [side, side], "strides": [side, side]}
-            self._nodes.append(helper.make_node("AveragePool", [image], [output], **sides))
+            pool = helper.make_node(
+                "AveragePool",
+                [image],
+                [output],
+                kernel_shape=[side, side],
+                strides=[side, side],
+            )
+            self._nodes.append(pool)
             return output
         sizes = self._constant(np.asarray(operation.shape, np.int64))
         resize = helper.make_node(
