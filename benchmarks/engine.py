@@ -5,6 +5,8 @@ biases of its own for each path. Every path is also exported alone, the usual wa
 (``torch.onnx.export``), and run in a plain ONNX Runtime session. Latencies are measured in one
 process in interleaved rounds; memory in fresh processes. The net is not trained: weights have no
 influence on cost.
+
+With ``--converted`` the net is a plain module that ``tipsc.elastic.convert`` made elastic.
 """
 
 from __future__ import annotations
@@ -22,8 +24,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tipsc.elastic import Supernet
 
 SEED = 0
 LARGEST_FIRST = "paths.json"
@@ -64,20 +70,35 @@ def spread(name: str, values: Sequence[float]) -> Figure:
 # ---- making the engine and the models exported alone -------------------------------------------
 
 
-def make(folder: Path, count: int) -> list[Figure]:
+def of_the_family() -> Supernet:
+    from tipsc.elastic import family
+
+    return family("mobilenet-v2")
+
+
+def converted() -> Supernet:
+    import torch
+    from mobilenet_v2 import MobileNetV2
+
+    from tipsc.elastic import convert
+
+    return convert(MobileNetV2().eval(), torch.randn(2, 3, 224, 224))
+
+
+def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[Figure]:
     """Writes engine.tipsc and alone/<id>.onnx; times both ways."""
     import torch
 
     from tipsc.assemble import make_manifest, write
     from tipsc.candidates import Candidate
-    from tipsc.elastic import CostModel, extract, family
+    from tipsc.elastic import CostModel, extract
     from tipsc.lower import lower
     from tipsc.target import load_target
     from tipsc.train import calibrate
 
     torch.manual_seed(SEED)
     generator = random.Random(SEED)
-    supernet = family("mobilenet-v2")
+    supernet = supernet_of()
     for _ in range(3):  # so that no running statistic is at its initial value
         supernet.train()(torch.randn(4, 3, 224, 224), supernet.space.sample(generator))
     supernet.eval()
@@ -345,6 +366,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--paths", type=int, default=32)
+    parser.add_argument("--converted", action="store_true", help="a plain net, made elastic")
     parser.add_argument("--worker", choices=("engine", "largest", "all"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -353,7 +375,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        figures = make(folder, arguments.paths)
+        supernet_of = converted if arguments.converted else of_the_family
+        figures = make(folder, arguments.paths, supernet_of)
         figures += latency(folder)
         figures += call_overhead(folder)
         figures += memory(folder)
@@ -369,7 +392,8 @@ def main() -> None:
     }
     show(figures, machine)
     if arguments.json:
-        content = {"command": "python benchmarks/engine.py", "machine": machine}
+        command = "python benchmarks/engine.py" + " --converted" * arguments.converted
+        content: dict[str, object] = {"command": command, "machine": machine}
         content |= {"figures": [asdict(f) | {"bar": BARS.get(f.name)} for f in figures]}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
 

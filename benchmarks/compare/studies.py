@@ -68,9 +68,7 @@ def cifar10() -> Data:
 
 
 def words() -> Data:
-    from compare.words import load
-
-    return load()
+    return _example("words").load()
 
 
 # About 400 k to 3 M multiply-accumulates: small, so that short trainings already learn.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -22,6 +23,7 @@ LENGTH, SHORTEST = 16, 5
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = len(LETTERS) + 1  # 0 is the end
 PER_LANGUAGE = 8000
+_WORD = re.compile(rf"^[{LETTERS}]{{{SHORTEST},{LENGTH}}}$", re.MULTILINE)
 
 
 def load() -> Data:
@@ -49,10 +51,8 @@ def load() -> Data:
 def _words(file: Path) -> set[str]:
     if not file.is_file():
         raise DataError(f"there is no dictionary {file}", fix=__doc__.strip().splitlines()[-1])
-    found = set()
-    for line in file.read_text(encoding="utf-8", errors="ignore").splitlines():
-        plain = unicodedata.normalize("NFKD", line.strip())
-        word = "".join(c for c in plain if not unicodedata.combining(c)).lower()
-        if SHORTEST <= len(word) <= LENGTH and all(c in LETTERS for c in word):
-            found.add(word)
-    return found
+    # The whole text at once: Polish alone has millions of word forms.
+    text = unicodedata.normalize("NFKD", file.read_text(encoding="utf-8", errors="ignore"))
+    for accent in filter(unicodedata.combining, set(text)):
+        text = text.replace(accent, "")
+    return set(_WORD.findall(text.lower()))
