@@ -71,6 +71,7 @@ class Source(Strict):
 
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Pixels = Annotated[int, Field(gt=0)]
 
 
 class Convert(Strict):
@@ -79,10 +80,13 @@ class Convert(Strict):
     Attributes:
         widths: of elastic channel groups, as shares of their full width; 1 is always among them.
         depth: whether residual branches may be skipped.
+        resolutions: of square images, in pixels a side, for a fully convolutional model; its own
+            is always among them. Null for its own alone.
     """
 
     widths: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] | None = None
     depth: bool = True
+    resolutions: Annotated[tuple[Pixels, ...], Field(min_length=1, max_length=8)] | None = None
 
 
 class DataSource(Strict):
@@ -279,7 +283,9 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
     original.eval()
     inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
-    supernet = convert(original, inputs[:1], depth=section.depth, **options)
+    supernet = convert(
+        original, inputs[:1], depth=section.depth, resolutions=section.resolutions, **options
+    )
     labelled = data.answered_by(original) if isinstance(data, Unlabelled) else data
     return Model(supernet, original, labelled)
 

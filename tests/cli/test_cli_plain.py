@@ -69,7 +69,7 @@ def plain_project(tmp_path: Path) -> Path:
     folder = write_project(
         tmp_path / "plain",
         model={"callable": "model.py:load"},
-        convert={"widths": [0.5, 1.0]},
+        convert={"widths": [0.5, 1.0], "resolutions": [4, 6]},
         data={"callable": "data.py:without_labels"},
         train={
             "sampler": "folded",

@@ -6,10 +6,11 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError
@@ -108,6 +109,8 @@ class _Surgery:
     ) -> list[str]:
         template = self._template_of(operation)
         inputs = [values[label] for label in operation.inputs]
+        if isinstance(operation.module, nn.AvgPool2d | nn.Upsample) and not template.nodes:
+            return [self._resize(f"{prefix}:out:0", operation, inputs[0][0])]
         if not template.nodes:
             if operation.item is not None:
                 return [inputs[0][operation.item]]
@@ -134,6 +137,30 @@ class _Surgery:
                 self._fit(placed, node, template, operation)
             self._nodes.append(placed)
         return [f"{prefix}:out:{i}" for i in range(template.outputs)]
+
+    def _resize(self, output: str, operation: Operation, image: str) -> str:
+        """What the largest path leaves as it is: an input in another resolution."""
+        if isinstance(operation.module, nn.AvgPool2d):
+            side = cast(int, operation.module.kernel_size)
+            pool = helper.make_node(
+                "AveragePool",
+                [image],
+                [output],
+                kernel_shape=[side, side],
+                strides=[side, side],
+            )
+            self._nodes.append(pool)
+            return output
+        sizes = self._constant(np.asarray(operation.shape, np.int64))
+        resize = helper.make_node(
+            "Resize",
+            [image, "", "", sizes],
+            [output],
+            mode="linear",
+            coordinate_transformation_mode="pytorch_half_pixel",
+        )
+        self._nodes.append(resize)
+        return output
 
     def _template_of(self, operation: Operation) -> Template:
         template = self._templates.get(operation.label)

@@ -16,6 +16,7 @@ from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
 from tipsc.elastic.conversion.choices import Plan
 from tipsc.elastic.conversion.functions import Attention, Function, Size, Slot
+from tipsc.elastic.conversion.resolutions import VIEWS
 from tipsc.elastic.conversion.rules import Analysis, bound, is_tensors, slice_start
 from tipsc.elastic.dims import Dim, largest
 from tipsc.elastic.layers import (
@@ -24,7 +25,9 @@ from tipsc.elastic.layers import (
     ElasticBatchNorm3d,
     ElasticLayer,
 )
+from tipsc.elastic.resolution import ElasticResize
 from tipsc.elastic.supernet import Supernet
+from tipsc.errors import ConversionError
 from tipsc.paths import Path
 
 _CONV = {
@@ -37,7 +40,6 @@ _NORMS = {
     4: ElasticBatchNorm2d,
     5: ElasticBatchNorm3d,
 }
-_VIEWS = ("view", "reshape", "flatten", "unflatten", "_unsafe_view", "squeeze", "unsqueeze")
 _FACTORIES = ("zeros", "ones", "full")
 _SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split")
 
@@ -149,6 +151,9 @@ class _Assembly:
         }
 
     def run(self) -> None:
+        if self.plan.resolutions is not None:  # all else reads the resized input as value 0
+            place = self.place("resize", ElasticResize(self.plan.resolutions.choice))
+            self.net._calls.append(Call(place, (0,), 0, "last", ()))
         for node in self.program.nodes():
             self._add(node)
             if node in self.bypasses:
@@ -324,7 +329,7 @@ class _Assembly:
         arguments: Any
         named: Any = {}
         args = bound(node) if isinstance(node.target, torch._ops.OpOverload) else {}
-        if name in _VIEWS and self._batches(node) <= 1:
+        if name in VIEWS and self._batches(node) <= 1:
             target = torch.reshape
             arguments = (slot(args["self"]), self._shape(node))
         elif name in _SPLITS and self._batches_in(args["self"], args["dim"]) == 0:
@@ -372,9 +377,16 @@ class _Assembly:
         self.call(node, module, inputs, "first")
 
     def _shape(self, node: fx.Node) -> list[Any]:
+        dims = self.plan.shape(node, self.analysis.axes[node])
+        if dims is None:
+            raise ConversionError(
+                "an axis holds channels and places, so that its size follows width and resolution",
+                where=scope_of(node) or "the model",
+                fix="leave resolutions out, or pool before the channels are flattened",
+            )
         return [
-            -1 if isinstance(size, torch.SymInt) else _size(self.plan.dim(axis))
-            for size, axis in zip(node.meta["val"].shape, self.analysis.axes[node], strict=True)
+            -1 if isinstance(size, torch.SymInt) else _size(dim)
+            for size, dim in zip(node.meta["val"].shape, dims, strict=True)
         ]
 
     def _batches(self, node: fx.Node) -> int:

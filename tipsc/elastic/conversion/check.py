@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.elastic.extract import extract
+from tipsc.elastic.resolution import ElasticResize
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConversionError
+from tipsc.paths import Choice, Path
 
 TOLERANCE = 1e-5
 """Largest difference allowed, relative to the largest output."""
@@ -31,12 +33,32 @@ def check_same(model: nn.Module, supernet: Supernet, example: Tensor) -> float:
     Raises:
         ConversionError: they differ.
     """
+    return _compare(model, supernet, example, example, supernet.space.largest)
+
+
+def check_resolutions(
+    model: nn.Module, supernet: Supernet, example: Tensor, choice: Choice
+) -> None:
+    """The full path at each resolution against the model on the resized example.
+
+    Raises:
+        ConversionError: they differ.
+    """
+    for size in choice.options:
+        path = supernet.space.path({**supernet.space.largest.options, choice.name: size})
+        _compare(model, supernet, example, ElasticResize(choice)(example, path), path)
+
+
+def _compare(
+    model: nn.Module, supernet: Supernet, example: Tensor, seen: Tensor, path: Path
+) -> float:
+    """A path on the example against the model in eval mode on what it sees of it."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad():
-            expected = model(example)
-            got = supernet(example, supernet.space.largest)
+            expected = model(seen)
+            got = supernet(example, path)
     finally:
         for module, training in modes.items():
             module.training = training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, fx
 
@@ -12,6 +12,7 @@ from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.blocks import Stage
 from tipsc.elastic.conversion.capture import Program
+from tipsc.elastic.conversion.resolutions import Resolutions
 from tipsc.elastic.conversion.rules import Analysis
 from tipsc.elastic.dims import Counts, Dim, Layout
 from tipsc.paths import Choice, SearchSpace
@@ -43,6 +44,25 @@ class Plan:
     space: SearchSpace
     elastic: tuple[Elastic, ...]
     stages: tuple[tuple[Stage, Choice], ...]
+    resolutions: Resolutions | None = None
+
+    def at_resolutions(self, found: Resolutions) -> Plan:
+        """The same plan after a choice of the input's resolution."""
+        space = SearchSpace((found.choice, *self.space.choices))
+        return replace(self, space=space, resolutions=found)
+
+    def shape(self, node: fx.Node, axes: Sequence[Axis]) -> tuple[Dim, ...] | None:
+        """The sizes of an operation's output; None if one follows several choices."""
+        dims = [self.dim(axis) for axis in axes]
+        found = self.resolutions.shapes.get(node) if self.resolutions else None
+        if self.resolutions is None or found is None:
+            return tuple(dims)
+        for place, sizes in enumerate(zip(*found, strict=True)):
+            if len(set(sizes)) > 1:
+                if not isinstance(dims[place], int):
+                    return None
+                dims[place] = Layout(((Counts(self.resolutions.choice, sizes),),))
+        return tuple(dims)
 
     def dim(self, axis: Axis) -> Dim:
         """The size of an axis on a path."""

@@ -12,10 +12,11 @@ from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.assemble import ConvertedSupernet, assemble
 from tipsc.elastic.conversion.blocks import find_stages, residual_additions
 from tipsc.elastic.conversion.capture import capture
-from tipsc.elastic.conversion.check import check_paths, check_same
+from tipsc.elastic.conversion.check import check_paths, check_resolutions, check_same
 from tipsc.elastic.conversion.choices import Plan, fix_residuals, make_plan
 from tipsc.elastic.conversion.importance import Importance, norms, permuted
 from tipsc.elastic.conversion.report import Kept, Report, Row
+from tipsc.elastic.conversion.resolutions import find_resolutions
 from tipsc.elastic.conversion.rules import Analysis
 from tipsc.elastic.cost import CostModel
 from tipsc.errors import ConversionError
@@ -29,6 +30,7 @@ def convert(
     *,
     widths: Sequence[float] = WIDTHS,
     depth: bool = True,
+    resolutions: Sequence[int] | None = None,
     importance: Importance = norms,
 ) -> ConvertedSupernet:
     """Finds what can be elastic in a model and makes it so; its weights are kept.
@@ -44,6 +46,9 @@ def convert(
         widths: shares of channels or heads that options keep, rounded to whole heads and groups
             and, in wider layers, to multiples of 4 or 8 channels.
         depth: whether residual branches can be left out.
+        resolutions: of the input, in pixels a side, for a fully convolutional model of square
+            images; the example's own is always among them. The engine's input keeps that size:
+            a path resizes its input itself, see :class:`tipsc.elastic.resolution.ElasticResize`.
         importance: what keeps units longest: :func:`norms` (no data) or ``taylor(batches, loss)``.
 
     Raises:
@@ -63,6 +68,8 @@ def convert(
     fix_residuals(analysis, list(additions))
     stages = find_stages(program, additions) if depth else []
     plan = make_plan(program, analysis, stages, shares)
+    if resolutions is not None:
+        plan = plan.at_resolutions(find_resolutions(model, program, example, resolutions))
     if not plan.space.choices:
         raise ConversionError(
             "nothing in this model can be elastic",
@@ -73,6 +80,8 @@ def convert(
         program, analysis, plan, permuted(program, analysis, plan, importance(model)), example
     ).eval()
     difference = check_same(model, supernet, example)
+    if plan.resolutions is not None:
+        check_resolutions(model, supernet, example, plan.resolutions.choice)
     check_paths(supernet, example)
     costs = CostModel(supernet)
     ends = [costs.of(path) for path in (plan.space.largest, plan.space.smallest)]
@@ -118,6 +127,9 @@ def _rows(plan: Plan) -> tuple[Row, ...]:
                     names,
                 )
             )
+            continue
+        if plan.resolutions is not None and choice == plan.resolutions.choice:
+            rows.append(Row(choice.name, "resolution", choice.options, ("the input",)))
             continue
         stage = next(stage for stage, depth in plan.stages if depth.name == choice.name)
         rows.append(Row(choice.name, "depth", choice.options, (f"{len(stage.blocks)} block(s)",)))

@@ -14,7 +14,7 @@ class Row:
 
     Attributes:
         name: of the choice.
-        kind: "width", "heads", "groups" or "depth".
+        kind: "width", "heads", "groups", "depth" or "resolution".
         options: what it chooses from.
         layers: names of the tensors or blocks concerned.
     """
@@ -61,11 +61,11 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{self.model}: {len(self.elastic)} choices, {self.paths:.3g} paths"]
         if self.elastic:
-            name = min(44, max(len(row.name) for row in self.elastic))
-            lines += ["", f"{'elastic':<{name}}  {'kind':<6}  {'options':<24}  layers"]
+            name = min(40, max(len(row.name) for row in self.elastic))
+            lines += ["", f"{'elastic':<{name}}  {'kind':<10}  {'options':<24}  layers"]
         for row in self.elastic:
             options = _short(", ".join(map(str, row.options)), 24)
-            text = f"{_short(row.name, name):<{name}}  {row.kind:<6}  {options:<24}  "
+            text = f"{_short(row.name, name):<{name}}  {row.kind:<10}  {options:<24}  "
             lines.append(text + _names(row.layers, WIDTH - len(text)))
         if self.fixed:
             lines += ["", "fixed"]

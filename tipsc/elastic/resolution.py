@@ -1,0 +1,55 @@
+"""The resolution of the input as a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from tipsc.elastic.dims import Dim
+from tipsc.elastic.layers import Cut, ElasticLayer
+from tipsc.paths import Choice, Path
+
+
+class ElasticResize(ElasticLayer):
+    """Square images (N, C, H, H) in the resolution of the path; it has no weights.
+
+    The largest option is the size that images come in, which is left as it is. Where it is a
+    multiple of the option, pixels are averaged; else they are interpolated bilinearly between the
+    centres of pixels, without a filter against aliasing.
+
+    Args:
+        resolution: pixels a side.
+    """
+
+    _described = ("resolution",)
+
+    def __init__(self, resolution: Choice) -> None:
+        super().__init__()
+        self.resolution = resolution
+
+    @property
+    def width(self) -> Dim:
+        return 1
+
+    @property
+    def channelwise(self) -> bool:
+        return True
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        return {}
+
+    def blank(self, path: Path) -> nn.Module:
+        full, size = self.resolution.largest, path[self.resolution.name]
+        if size == full:
+            return nn.Identity()
+        if full % size == 0:
+            return nn.AvgPool2d(full // size)
+        return nn.Upsample((size, size), mode="bilinear", align_corners=False)
+
+    def plain(self, path: Path) -> nn.Module:
+        return self.blank(path).train(self.training)
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        output: Tensor = self.blank(path)(x)
+        return output
