@@ -234,7 +234,7 @@ def test_16_paths_take_less_private_memory_than_two_plain_sessions(tmp_path):
 
 
 def test_the_table_of_backends():
-    assert list(BACKENDS) == ["onnxruntime", "litert"]
+    assert list(BACKENDS) == ["onnxruntime", "litert", "tensorrt"]
     assert backend("onnxruntime").check()["onnxruntime"] == ort.__version__
     with pytest.raises(EngineDeviceError, match="did you mean onnxruntime"):
         backend("onnxruntimes")
