@@ -130,7 +130,7 @@ def test_a_path_that_does_not_fit_is_measured_again(
     slow = paths[5].id
     visits: list[set[str]] = []
 
-    def device(file, target, example, seed, progress, only=None):
+    def device(file, target, example, seed, progress, only=None, _device=None):
         from tipsc.profile import Protocol, Samples
 
         names = only or {p.id for p in paths[:24]}

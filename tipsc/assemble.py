@@ -5,33 +5,24 @@ from __future__ import annotations
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path as FilePath
 
 import torch
 
 from tipsc import __version__
+from tipsc.backends import check_caches
 from tipsc.candidates import Candidate
+from tipsc.compile import Compiled
+from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
-from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, write_engine
-from tipsc.lower import Difference, Lowered, compare, lower
-from tipsc.profile import Measurement, Protocol, Samples, collect
+from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, read_engine
+from tipsc.lower import MOST_LOST, Difference, compare
+from tipsc.profile import Measurement, Protocol, Samples
 from tipsc.progress import Progress
-from tipsc.runtime import Engine
 from tipsc.target import Target
 from tipsc.train import Split
 
-
-def lower_candidates(
-    supernet: Supernet, candidates: Sequence[Candidate], progress: Progress
-) -> Lowered:
-    """Portable graphs of the candidates over one weight store."""
-    return lower(
-        supernet,
-        [c.path for c in candidates],
-        {c.path.id: c.statistics for c in candidates},
-        progress=lambda done, total: progress(done, total, "lowering"),
-    )
+_CACHE_EXAMPLES = 16  # packed weights are right or wrong at once
 
 
 def make_manifest(
@@ -39,7 +30,7 @@ def make_manifest(
     target: Target,
     supernet: Supernet,
     candidates: Sequence[Candidate],
-    lowered: Lowered,
+    compiled: Compiled,
     provenance: Mapping[str, str],
 ) -> Manifest:
     """The manifest of an engine with these paths, latencies not measured yet."""
@@ -51,8 +42,8 @@ def make_manifest(
             latency=None,
             macs=c.macs,
             parameters=c.parameters,
-            shared_bytes=lowered.sizes[c.path.id].shared,
-            private_bytes=lowered.sizes[c.path.id].private,
+            shared_bytes=compiled.sizes[c.path.id].shared,
+            private_bytes=compiled.sizes[c.path.id].private,
         )
         for c in candidates
     )
@@ -65,8 +56,8 @@ def make_manifest(
         name=name,
         target=target.name,
         backend=target.backend,
-        inputs=(TensorSpec("input", lowered.input_dtype, lowered.input_shape),),
-        outputs=(TensorSpec("output", "float32", lowered.output_shape),),
+        inputs=(TensorSpec("input", compiled.input_dtype, compiled.input_shape),),
+        outputs=(TensorSpec("output", "float32", compiled.output_shape),),
         paths=entries,
         space=list(supernet.space.to_json()),
         provenance={**versions, **provenance},
@@ -91,9 +82,9 @@ def with_accuracies(
     return replace(manifest, paths=paths, metric=metric)
 
 
-def write(file: FilePath, manifest: Manifest, lowered: Lowered) -> None:
+def write(file: FilePath, manifest: Manifest, compiled: Compiled) -> None:
     """Writes the engine file."""
-    write_engine(file, manifest, lowered.weights, lowered.graphs)
+    compiled.write(file, manifest)
 
 
 def measure_engine(
@@ -103,24 +94,16 @@ def measure_engine(
     seed: int,
     progress: Progress,
     only: Collection[str] | None = None,
+    device: Device | None = None,
 ) -> tuple[Protocol, Samples]:
-    """Times of each path of an engine on this machine, and the target's protocol for it.
+    """Times of each path of an engine on a device, and the target's protocol for it.
 
     Args:
         only: ids of the paths to measure; all if not given.
+        device: this machine if not given.
     """
-    x = example.numpy()
-    with Engine.open(file, threads=target.threads) as engine:
-        context = engine.context()
-        calls = {path.id: partial(context.run, x, path=path.id) for path in engine.paths}
-        calls = {name: call for name, call in calls.items() if only is None or name in only}
-        protocol = Protocol.for_target(target, seed=seed)
-        samples = collect(
-            calls,
-            protocol=protocol,
-            progress=lambda share, left_s: progress(share, 1.0, "measuring"),
-        )
-    return protocol, samples
+    device = ThisMachine() if device is None else device
+    return device.measure(file, target, example.numpy(), seed, progress, only)
 
 
 def verify_engine(
@@ -132,29 +115,42 @@ def verify_engine(
     limit: int,
     tolerance: float,
     progress: Progress,
+    quantised_loss: float = MOST_LOST,
+    device: Device | None = None,
 ) -> dict[str, Difference]:
     """Compares each path of an engine with the extracted torch subnetwork.
 
     Args:
         split: with known targets, so that the engine's accuracy is measured as well.
         limit: how many examples of it to use.
+        tolerance: of a path in fp32.
+        quantised_loss: most accuracy that a path in int8 may lose.
+        device: this machine if not given.
 
     Raises:
-        VerificationError: one differs by more than `tolerance`.
+        VerificationError: one differs by more than `tolerance`, or loses too much accuracy, or
+            computes something else with the backend's caches than without.
     """
     inputs, targets = split.inputs[:limit], split.targets[:limit]
     total = len(candidates) * len(inputs)
     found = {}
-    with Engine.open(file, threads=target.threads) as engine:
+    device = ThisMachine() if device is None else device
+    ids = [candidate.path.id for candidate in candidates]
+    with device.opened(file, target, ids, inputs.numpy()) as run:
         for index, candidate in enumerate(candidates):
             path_id, before = candidate.path.id, index * len(inputs)
             module = extract(supernet, candidate.path, candidate.statistics)
             found[path_id] = compare(
-                partial(engine.run, path=path_id),
+                lambda example, path=path_id: run(example, path),  # type: ignore[misc]
                 module,
                 inputs,
                 targets,
                 lambda done, _, before=before: progress(before + done, total, "verifying"),  # type: ignore[misc]
             )
-            found[path_id].check(f"path {path_id} of {file.name}", tolerance)
+            where = f"path {path_id} of {file.name}"
+            if target.precision == "fp32":
+                found[path_id].check(where, tolerance)
+            else:
+                found[path_id].check_accuracy(where, quantised_loss)
+    check_caches(read_engine(file), inputs[:_CACHE_EXAMPLES].numpy(), threads=target.threads)
     return found

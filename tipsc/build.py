@@ -21,7 +21,6 @@ import torch
 
 from tipsc import __version__, search
 from tipsc.assemble import (
-    lower_candidates,
     make_manifest,
     measure_engine,
     verify_engine,
@@ -29,14 +28,15 @@ from tipsc.assemble import (
     with_latencies,
     write,
 )
-from tipsc.backends import backend
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
+from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, Model, load_config, load_model
+from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
-from tipsc.profile import Profile, profile_file, read_system
+from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
     FEWEST_FITTED,
@@ -55,6 +55,7 @@ from tipsc.train import Data, accuracy, calibrate, checkpoint, train
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
 CHOSEN, CHECK = "chosen.json", "check.json"
+COMPILED = "compiled"  # a folder: what compilers keep from one engine to the next
 
 POOL = 4  # times the paths that are measured: what they are chosen from
 PROFILED_IMAGES = 64  # that a path is calibrated on before it is measured
@@ -88,6 +89,7 @@ class Pipeline:
         reporter: is told how far it is.
         output: where the engine goes; by default ``<name>-<target>.tipsc`` beside the
             configuration.
+        device: what is measured and verified; this machine if not given.
 
     Raises:
         ConfigError, TargetError, DataError: before anything is done.
@@ -100,7 +102,9 @@ class Pipeline:
         *,
         reporter: Reporter | None = None,
         output: FilePath | None = None,
+        device: Device | None = None,
     ) -> None:
+        self.device: Device = ThisMachine() if device is None else device
         self.target: Target = load_target(target)
         self.config: Config
         self.config_file = FilePath(config_file)
@@ -200,15 +204,16 @@ class Pipeline:
 
     def profile(self) -> Stage:
         """The stage with the latency of paths on this machine: measured or predicted."""
-        versions = dict(backend(self.target.backend).check())
+        versions = dict(self.device.versions(self.target.backend))
         inputs = {
             "trained": self.trained().key,
             "seed": self.config.seed,
             "measured": self.config.build.measured,
             "target": self.target.model_dump(mode="json"),
-            "cpu": read_system().cpu,
+            "cpu": self.device.system().cpu,
             "runtime": versions,
             "format": PROFILE_VERSION,
+            **self.device.essence,
         }
 
         def work(folder: FilePath) -> None:
@@ -249,11 +254,13 @@ class Pipeline:
         return Bench(
             name=self.config.name,
             target=self.target,
-            version=dict(backend(self.target.backend).check())[self.target.backend],
+            version=self.device.versions(self.target.backend)[self.target.backend],
             supernet=self.supernet,
             totals=self.totals,
             images=self.data.validation.inputs[:PROFILED_IMAGES],
+            cache=self.runs / COMPILED,
             seed=self.config.seed,
+            device=self.device,
         )
 
     def searched(self) -> Stage:
@@ -335,6 +342,7 @@ class Pipeline:
             "profile": self.profile().key,
             "name": self.config.name,
             "tolerance": build.tolerance,
+            "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,
             "limits": build.limits.model_dump(),
         }
@@ -342,16 +350,25 @@ class Pipeline:
         def work(folder: FilePath) -> None:
             supernet, progress, file = self.supernet, self._progress, folder / ENGINE
             candidates = load_candidates(self.chosen().folder, supernet.space)
-            lowered = lower_candidates(supernet, candidates, progress)
+            compiled = compile_candidates(
+                Job(
+                    target=self.target,
+                    supernet=supernet,
+                    candidates=candidates,
+                    images=self.data.calibration(build.calibration_images)[0],
+                    cache=self.runs / COMPILED,
+                    progress=progress,
+                )
+            )
             provenance = {
                 "trained": self.trained().key,
                 "profile": self.profile().key,
                 "data": self.data.train.fingerprint[:16],
             }
             manifest = make_manifest(
-                self.config.name, self.target, supernet, candidates, lowered, provenance
+                self.config.name, self.target, supernet, candidates, compiled, provenance
             )
-            write(file, manifest, lowered)
+            write(file, manifest, compiled)
             differences = verify_engine(
                 file,
                 self.target,
@@ -361,13 +378,17 @@ class Pipeline:
                 build.verify_examples,
                 build.tolerance,
                 progress,
+                build.quantised_loss,
+                device=self.device,
             )
             example = self.data.validation.inputs[:1]
-            _, samples = measure_engine(file, self.target, example, self.config.seed, progress)
+            _, samples = measure_engine(
+                file, self.target, example, self.config.seed, progress, device=self.device
+            )
             right = {name: difference.accuracy for name, difference in differences.items()}
             manifest = with_accuracies(manifest, right, self.data.metric)
             measurement = samples.summarise()
-            write(file, with_latencies(manifest, measurement), lowered)
+            write(file, with_latencies(manifest, measurement), compiled)
             medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
             check_engine(build.limits, file, medians)
             record = {
@@ -416,9 +437,10 @@ def build(
     *,
     reporter: Reporter | None = None,
     output: FilePath | None = None,
+    device: Device | None = None,
 ) -> Built:
     """Trains, profiles, chooses, compiles and verifies; see :class:`Pipeline`."""
-    return Pipeline(config_file, target, reporter=reporter, output=output).run()
+    return Pipeline(config_file, target, reporter=reporter, output=output, device=device).run()
 
 
 def _fingerprint(supernet: Supernet) -> str:

@@ -138,6 +138,8 @@ class Build(Strict):
         tolerance: largest difference from torch, relative to the largest output.
         own_scale_above: a path that loses more validation accuracy than this with the shared
             batch-norm scale gets a scale, and thus weights, of its own; null for never.
+        quantised_loss: most accuracy that a path may lose in int8, on the verified examples; it
+            takes the place of `tolerance` there.
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
@@ -149,6 +151,7 @@ class Build(Strict):
     verify_examples: Annotated[int, Field(ge=1)] = 2000
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     own_scale_above: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
+    quantised_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
 
     @model_validator(mode="after")
     def _enough_evaluations(self) -> Build:

@@ -88,6 +88,8 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
     ("onnxscript", "train"),
     ("onnxsim", "train"),
     ("ai-edge-litert", "litert"),
+    ("litert-torch", "litert-build"),
+    ("ai-edge-quantizer", "litert-build"),
     ("tensorrt-rtx-cu12", "tensorrt-check"),
     ("matplotlib", "report"),
 )
@@ -142,7 +144,7 @@ def _tipsc() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    from tipsc.profile.pinning import allowed_cores
+    from tipsc.measure.pinning import allowed_cores
     from tipsc.profile.system import read_system
 
     system = read_system()
@@ -222,7 +224,7 @@ def _targets() -> Iterator[Finding]:
 
 
 def _measuring() -> Iterator[Finding]:
-    from tipsc.profile.pinning import pinned, select_cores
+    from tipsc.measure.pinning import pinned, select_cores
 
     with pinned(select_cores("fastest", 1)) as held:
         if held:

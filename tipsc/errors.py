@@ -20,6 +20,13 @@
     │   ├── EngineVersionError     written in a format that this version does not read
     │   └── EngineDeviceError      built for another backend, instruction set or device
     └── DeviceError                exit code 4: the device cannot be reached
+        ├── DeviceLinkError        the link broke, or was never made
+        ├── DeviceProtocolError    what came back is not the agent's protocol, or another version
+        ├── DeviceStorageError     a blob does not fit on the device
+        └── DeviceJobError         a job failed on the device; the next one works
+            ├── DeviceMemoryError  it ran out of memory
+            ├── DeviceCrashError   its process died (segmentation fault, abort)
+            └── DeviceTimeoutError it took too long and was killed
 
 Each carries its context as attributes, and prints as one sentence or two: what was wrong, where,
 what was expected and found, and how to put it right.
@@ -162,6 +169,34 @@ class DeviceError(TipscError):
     """The device cannot be reached."""
 
     exit_code = 4
+
+
+class DeviceLinkError(DeviceError):
+    """The link to the device broke, or was never made."""
+
+
+class DeviceProtocolError(DeviceError):
+    """What came back is not the agent's protocol, or of another version."""
+
+
+class DeviceStorageError(DeviceError):
+    """A blob does not fit into the device's store."""
+
+
+class DeviceJobError(DeviceError):
+    """A job failed on the device; the next one works."""
+
+
+class DeviceMemoryError(DeviceJobError):
+    """A job ran out of memory."""
+
+
+class DeviceCrashError(DeviceJobError):
+    """A job's process died."""
+
+
+class DeviceTimeoutError(DeviceJobError):
+    """A job took too long and was killed."""
 
 
 def near(name: str, known: Iterable[str]) -> str:

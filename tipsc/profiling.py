@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 import numpy as np
 import torch
 
-from tipsc.assemble import lower_candidates, make_manifest, measure_engine, write
+from tipsc.assemble import make_manifest, measure_engine, write
 from tipsc.candidates import Candidate
+from tipsc.compile import Job, compile_candidates
+from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
 from tipsc.folding import Totals, features_of, predictor_of_profile
@@ -29,7 +31,6 @@ from tipsc.profile import (
     choose_measured,
     fit,
     make_profile,
-    read_system,
 )
 from tipsc.profile.forecast import make_forecast
 from tipsc.profile.record import Record
@@ -70,6 +71,8 @@ class Bench:
         images: inputs (N, *input_shape): the first is run, and paths are calibrated on all; a few
             do, because weights and biases do not change a latency.
         seed: of what is drawn.
+        device: that is measured.
+        cache: a folder for what compilers keep.
     """
 
     name: str
@@ -79,6 +82,8 @@ class Bench:
     totals: Totals
     images: torch.Tensor
     seed: int
+    device: Device = field(default_factory=ThisMachine)
+    cache: FilePath | None = None
 
     def measure(
         self,
@@ -88,7 +93,7 @@ class Bench:
         only: Collection[str] | None = None,
     ) -> tuple[Protocol, Samples]:
         """Times of the paths of an engine; see :func:`tipsc.assemble.measure_engine`."""
-        return measure_engine(file, self.target, self.images[:1], seed, progress, only)
+        return measure_engine(file, self.target, self.images[:1], seed, progress, only, self.device)
 
     def engine(self, file: FilePath, paths: Sequence[Path], progress: Progress) -> FilePath:
         """Writes an engine with these paths, to measure them in it."""
@@ -96,9 +101,11 @@ class Bench:
             Candidate(path, 0.0, 0, 0, calibrate(self.supernet, path, [self.images]))
             for path in paths
         ]
-        lowered = lower_candidates(self.supernet, candidates, progress)
-        manifest = make_manifest(self.name, self.target, self.supernet, candidates, lowered, {})
-        write(file, manifest, lowered)
+        compiled = compile_candidates(
+            Job(self.target, self.supernet, candidates, self.images, self.cache, progress)
+        )
+        manifest = make_manifest(self.name, self.target, self.supernet, candidates, compiled, {})
+        write(file, manifest, compiled)
         return file
 
 
@@ -113,7 +120,7 @@ def profile_paths(
     Args:
         file: for the engine that is measured.
     """
-    system = read_system()
+    system = bench.device.system()
     features = features_of(bench.totals, paths)
     chosen = tuple(range(len(paths)))
     if len(paths) > measured:

@@ -16,11 +16,12 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from tipsc import search
-from tipsc.assemble import lower_candidates, make_manifest, verify_engine, with_accuracies, write
+from tipsc.assemble import make_manifest, verify_engine, with_accuracies, write
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import PathCheck, check_engine
 from tipsc.build import ENGINE, PROFILE, VERIFIED, Pipeline
 from tipsc.candidates import assess, draw_spread, load_candidates, save_candidates
+from tipsc.compile import Job, compile_candidates
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import ConfigError, ProfileError, VerificationError
 from tipsc.profile import Profile
@@ -148,16 +149,19 @@ class UnbuiltPipeline(Pipeline):
         def work(folder: FilePath) -> None:
             supernet, progress, file = self.supernet, self._progress, folder / ENGINE
             candidates = load_candidates(self.chosen().folder, supernet.space)
-            lowered = lower_candidates(supernet, candidates, progress)
+            images = self.data.calibration(build.calibration_images)[0]
+            compiled = compile_candidates(
+                Job(self.target, supernet, candidates, images, None, progress)
+            )
             provenance = {
                 "trained": self.trained().key,
                 "data": self.data.train.fingerprint[:16],
             }
             manifest = make_manifest(
-                self.config.name, self.target, supernet, candidates, lowered, provenance
+                self.config.name, self.target, supernet, candidates, compiled, provenance
             )
             runnable = self.target.model_copy(update={"backend": _VERIFIED_WITH})
-            write(file, replace(manifest, backend=_VERIFIED_WITH), lowered)
+            write(file, replace(manifest, backend=_VERIFIED_WITH), compiled)
             differences = verify_engine(
                 file,
                 runnable,
@@ -177,7 +181,7 @@ class UnbuiltPipeline(Pipeline):
                 "paths chosen by": self.chosen_by,
                 "verified with": _VERIFIED_WITH,
             }
-            write(file, replace(manifest, recipe=recipe), lowered)
+            write(file, replace(manifest, recipe=recipe), compiled)
             checks: tuple[PathCheck, ...] = ()
             if module is not None:
                 ids = [path.id for path in manifest.paths]

@@ -16,9 +16,9 @@ from synthetic_engine import Net
 
 from tipsc.backends import BACKENDS, backend
 from tipsc.backends import onnxruntime as backend_ort
-from tipsc.backends.finalise import Blob
 from tipsc.engine import TensorSpec, read_engine, write_engine
-from tipsc.engine.external import External, external_data
+from tipsc.engine.blob import Blob
+from tipsc.engine.external import external_data
 from tipsc.errors import EngineDeviceError, UsageError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -178,13 +178,12 @@ def test_a_path_that_onnxruntime_refuses(net, tmp_path):
 
 def test_the_blob_stores_beginnings_within_longer_tensors():
     blob = Blob()
-    file = bytes(range(200)) * 5
-    whole = blob.add(memoryview(file), External("f", 0, 1000))
-    assert blob.add(memoryview(file), External("f", 0, 300)).offset == whole.offset
-    assert blob.add(memoryview(file), External("f", 200, 800)).offset == whole.offset
-    assert blob.add(memoryview(file), External("f", 100, 800)).offset != whole.offset
-    with pytest.raises(EngineDeviceError):
-        blob.add(memoryview(file), External("f", 900, 101))
+    file = memoryview(bytes(range(200)) * 5)
+    whole = blob.add(file)
+    assert blob.add(file[:300]) == whole
+    assert blob.add(file[200:]) == whole
+    assert blob.add(file[100:900]) != whole
+    assert blob.add_alone(file) != whole
 
 
 MEMORY = """
@@ -235,7 +234,7 @@ def test_16_paths_take_less_private_memory_than_two_plain_sessions(tmp_path):
 
 
 def test_the_table_of_backends():
-    assert list(BACKENDS) == ["onnxruntime"]
+    assert list(BACKENDS) == ["onnxruntime", "litert", "tensorrt"]
     assert backend("onnxruntime").check()["onnxruntime"] == ort.__version__
     with pytest.raises(EngineDeviceError, match="did you mean onnxruntime"):
         backend("onnxruntimes")

@@ -64,8 +64,9 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine of four paths of an untrained net, lowered as a build does it."""
     import torch
 
-    from tipsc.assemble import lower_candidates, make_manifest, write
+    from tipsc.assemble import make_manifest, write
     from tipsc.candidates import Candidate
+    from tipsc.compile import Job, compile_candidates
     from tipsc.elastic import CostModel, family
     from tipsc.engine import Latency
     from tipsc.target import load_target
@@ -79,7 +80,15 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cost = costs.of(path)
         statistics = calibrate(supernet, path, [images])
         candidates.append(Candidate(path, 0.5 + place / 10, cost.macs, cost.parameters, statistics))
-    lowered = lower_candidates(supernet, candidates, lambda done, total, note="": None)
+    job = Job(
+        target=load_target("host"),
+        supernet=supernet,
+        candidates=candidates,
+        images=images,
+        cache=tmp_path_factory.mktemp("compiled"),
+        progress=lambda done, total, note="": None,
+    )
+    lowered = compile_candidates(job)
     manifest = make_manifest("tiny", load_target("host"), supernet, candidates, lowered, {})
     by_macs = sorted(manifest.paths, key=lambda path: path.macs)
     for place, path in enumerate(by_macs, 1):  # made up: what is measured is not reproducible

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 from pathlib import Path as FilePath
@@ -14,9 +15,10 @@ from architectures import convolutional as conv
 from architectures import sequential as seq
 from torch import Tensor, nn
 
-from tipsc.elastic import CostModel, additive_totals, convert, extract
+from tipsc.elastic import CostModel, ElasticLayer, Supernet, additive_totals, convert, extract
 from tipsc.errors import ConversionError
 from tipsc.lower import LOCATION, lower
+from tipsc.paths import Path
 
 IMAGE = (4, 3, 16, 16)
 PATHS = 12
@@ -84,6 +86,52 @@ def test_architecture(name: str) -> None:
     assert all(totals["macs"].of(p) == costs.of(p).macs for p in drawn)
     assert costs.of(space.smallest).macs < costs.of(space.largest).macs
     assert max(map(len, str(supernet.report).splitlines())) <= 100
+
+
+COUNTED = {"MultiheadAttention across": "queries.width"}
+"""Choices of a size over which the model takes a mean: dropping is not the same as zeros."""
+
+
+def masked(supernet: Supernet, path: Path) -> Supernet:
+    """A copy in which every weight that `path` does not use is zero."""
+    copied = copy.deepcopy(supernet)
+    with torch.no_grad():
+        for layer in copied.modules():
+            for name, cut in layer.cuts(path).items() if isinstance(layer, ElasticLayer) else ():
+                value = getattr(layer, name)
+                if name.startswith("running"):
+                    continue
+                places = [
+                    [i for r in (part if isinstance(part, tuple) else (part,))
+                     for i in range(*r.indices(size))]
+                    for part, size in zip(cut, value.shape, strict=False)
+                ]  # fmt: skip
+                kept = torch.zeros_like(value)
+                kept[np.ix_(*places)] = 1
+                value.mul_(kept)
+    return copied
+
+
+@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n not in ("LSTM", "GRU")])
+def test_a_path_is_the_whole_model_without_the_units_that_it_drops(name: str) -> None:
+    """Units that meet somewhere are the same units: full size, with zeros for what is dropped.
+
+    Extraction uses the same cuts as the supernet, so it would agree with a misplaced unit; in the
+    whole model every unit has its own place.
+    """
+    model, x = make(name)
+    supernet = convert(model, x)
+    space, generator = supernet.space, random.Random(3)
+    depths = {row.name for row in supernet.report.elastic if row.kind == "depth"}
+    for path in (space.smallest, *(space.sample_options(generator) for _ in range(3))):
+        if name in COUNTED:  # a zero still counts in a mean
+            path = space.path({**path.options, COUNTED[name]: space[COUNTED[name]].largest})
+        whole = space.path(
+            {n: option if n in depths else space.largest[n] for n, option in path.options.items()}
+        )
+        with torch.no_grad():
+            expected = masked(supernet, path)(x[:2], whole)
+            assert apart(supernet(x[:2], path), expected) < TOLERANCE, path
 
 
 @pytest.mark.parametrize(

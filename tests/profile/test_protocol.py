@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tipsc.errors import ProfileError
+from tipsc.measure.loop import MAX_RUNS, MIN_ROUNDS, MIN_RUNS, make_plan
 from tipsc.profile import Latency, Protocol, measure, rank
-from tipsc.profile.protocol import MAX_RUNS, MIN_ROUNDS, MIN_RUNS, make_plan
 from tipsc.target import load_target
 
 

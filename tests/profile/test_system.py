@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tipsc.measure.pinning import allowed_cores
 from tipsc.profile import System, pinned, read_system, select_cores
-from tipsc.profile.pinning import allowed_cores
 
 X86 = """processor\t: 0
 model name\t: Some CPU @ 2.00GHz

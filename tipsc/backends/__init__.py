@@ -16,16 +16,28 @@ import numpy as np
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError, near
 
-__all__ = ["BACKENDS", "FINISHED_ON_DEVICE", "Backend", "Executor", "backend"]
+__all__ = [
+    "BACKENDS",
+    "CACHE_CHECKS",
+    "FINISHED_ON_DEVICE",
+    "Backend",
+    "Executor",
+    "backend",
+    "check_caches",
+]
 
 #: name to the module that implements it
 BACKENDS: Mapping[str, str] = {
     "onnxruntime": "tipsc.backends.onnxruntime",
+    "litert": "tipsc.backends.litert",
     "tensorrt": "tipsc.backends.tensorrt",
 }
 
 #: backends that compile on the device only: without one, their engines stay unbuilt
 FINISHED_ON_DEVICE = frozenset({"tensorrt"})
+
+#: name of a backend that keeps weights in a form of its own to the module that checks them
+CACHE_CHECKS: Mapping[str, str] = {"litert": "tipsc.backends.litert_check"}
 
 
 class Executor(Protocol):
@@ -65,3 +77,17 @@ def backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise EngineDeviceError(f"no backend is called {name!r}", fix=near(name, BACKENDS))
     return cast(Backend, importlib.import_module(BACKENDS[name]))
+
+
+def check_caches(engine: EngineFile, inputs: np.ndarray, *, threads: int = 1) -> None:
+    """Compares what each path computes with and without what its backend keeps between runs.
+
+    Args:
+        inputs: examples (N, *shape) for an engine with one input of batch 1.
+
+    Raises:
+        VerificationError: a path gives other outputs with a cache than without.
+    """
+    name = engine.manifest.backend
+    if name in CACHE_CHECKS:
+        importlib.import_module(CACHE_CHECKS[name]).check_caches(engine, inputs, threads)

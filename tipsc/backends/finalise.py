@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tipsc.engine.blob import Blob
 from tipsc.engine.external import External, external_initializers, rewrite_external
 from tipsc.engine.format import WEIGHTS_LOCATION
 from tipsc.engine.read import EngineFile
@@ -22,8 +23,6 @@ from tipsc.errors import EngineDeviceError
 FORMAT = 2
 BLOB = "weights.bin"
 CONSTANTS = "constants.json"
-#: bytes; of a tensor in the blob: the widest vector load, and a cache line
-_ALIGNMENT = 64
 #: bytes; below this a tensor costs less inside its graph, and shapes must be readable there
 _MIN_EXTERNAL = 128
 
@@ -50,7 +49,7 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         graph, weights = folder / f"{path}.onnx", folder / f"{path}.bin"
         with _mapped(weights) as content:
             rewritten = rewrite_external(
-                graph.read_bytes(), lambda reference: blob.add(content, reference), str(graph)
+                graph.read_bytes(), lambda reference: _place(blob, content, reference), str(graph)
             )
         graph.write_bytes(rewritten)
         constants[path] = [
@@ -62,27 +61,12 @@ def finalise(engine: EngineFile, folder: Path) -> None:
     (folder / CONSTANTS).write_bytes(dumps(constants))
 
 
-class Blob:
-    """Tensors by content, each stored once; one that begins another is stored within it."""
-
-    def __init__(self) -> None:
-        self.content = bytearray()
-        self._offsets: dict[bytes, list[tuple[int, int]]] = {}
-
-    def add(self, file: memoryview, reference: External) -> External:
-        """Store the bytes that `reference` names in `file`; where they are now."""
-        tensor = file[reference.offset : reference.offset + reference.length]
-        if len(tensor) != reference.length:
-            raise EngineDeviceError("ONNX Runtime wrote a reference to bytes that are not there")
-        stored = self._offsets.setdefault(bytes(tensor[:_ALIGNMENT]), [])
-        for offset, length in stored:
-            if length >= len(tensor) and self.content[offset : offset + len(tensor)] == tensor:
-                return External(BLOB, offset, len(tensor))
-        self.content += bytes(-len(self.content) % _ALIGNMENT)
-        offset = len(self.content)
-        self.content += tensor
-        stored.append((offset, len(tensor)))
-        return External(BLOB, offset, len(tensor))
+def _place(blob: Blob, file: memoryview, reference: External) -> External:
+    """Store the bytes that `reference` names in `file`; where they are now."""
+    tensor = file[reference.offset : reference.offset + reference.length]
+    if len(tensor) != reference.length:
+        raise EngineDeviceError("ONNX Runtime wrote a reference to bytes that are not there")
+    return External(BLOB, blob.add(tensor), len(tensor))
 
 
 def _optimise(graph: bytes, folder: Path, path: str) -> None:

@@ -30,6 +30,7 @@ VERBS = {
     "bench": ("tipsc.cli.bench", "Measure every path of an engine on this machine."),
     "inspect": ("tipsc.cli.inspect", "Show what is in an engine."),
     "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
+    "device": ("tipsc.cli.device", "Ask, test or clean a device."),
     "targets": ("tipsc.cli.targets", "List the kinds of devices that can be built for."),
     "doctor": ("tipsc.cli.doctor", "Examine this installation, for a bug report."),
 }

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from tipsc.cli.options import ANY_PATH, config_argument, target_option
+from tipsc.cli.options import ANY_PATH, config_argument, connected, device_option, target_option
 from tipsc.cli.output import Output, verb
 
 
 @verb
 @config_argument
 @target_option
+@device_option
 @click.option(
     "--output", "output_file", type=ANY_PATH, metavar="FILE", help="Where the engine goes."
 )
@@ -30,6 +31,7 @@ def command(
     output: Output,
     config: Path,
     target: str,
+    device: str | None,
     output_file: Path | None,
     report_file: Path | None,
     profile_file: Path | None,
@@ -61,8 +63,9 @@ def command(
     from tipsc.engine import read_engine
     from tipsc.report import shipped_table, write
 
-    with output.reporter() as reporter:
-        built = Pipeline(config, target, reporter=reporter, output=output_file).run()
+    with connected(device) as there, output.reporter() as reporter:
+        pipeline = Pipeline(config, target, reporter=reporter, output=output_file, device=there)
+        built = pipeline.run()
     if report_file is not None:
         write(built.report, report_file)
     page = report_file or built.page

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from tipsc.device.measuring import Device
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -43,3 +47,26 @@ def threads_option(function: Function) -> Function:
         metavar="N",
         help="Threads of one call; by default as the engine's target says.",
     )(function)
+
+
+def device_option(function: Function) -> Function:
+    """--device: the machine to measure and verify on."""
+    return click.option(
+        "--device",
+        metavar="URL",
+        help="Where to measure: ssh://[user@]host[:port], adb://serial or local; by default here.",
+    )(function)
+
+
+@contextmanager
+def connected(url: str | None) -> Iterator[Device]:
+    """The device behind a URL, or this machine."""
+    from tipsc.device.measuring import Remote, ThisMachine
+
+    if url is None:
+        yield ThisMachine()
+        return
+    from tipsc.device.client import connect
+
+    with connect(url) as connection:
+        yield Remote(connection)

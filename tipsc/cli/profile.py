@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tipsc.cli.options import config_argument, target_option
+from tipsc.cli.options import config_argument, connected, device_option, target_option
 from tipsc.cli.output import Output, verb
 
 if TYPE_CHECKING:
@@ -22,13 +22,16 @@ _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
 @verb
 @config_argument
 @target_option
+@device_option
 @click.option(
     "--check",
     type=click.IntRange(min=1),
     metavar="N",
     help="Measure N random paths more and compare them with their prediction.",
 )
-def command(output: Output, config: Path, target: str, check: int | None) -> None:
+def command(
+    output: Output, config: Path, target: str, device: str | None, check: int | None
+) -> None:
     """Measure paths of CONFIG on the target, and train first if that is missing.
 
     build.measured paths are measured; all others are predicted from them.
@@ -39,8 +42,8 @@ def command(output: Output, config: Path, target: str, check: int | None) -> Non
     from tipsc.profiling import Check
     from tipsc.stages import only_one_build
 
-    with output.reporter() as reporter:
-        pipeline = Pipeline(config, target, reporter=reporter)
+    with connected(device) as there, output.reporter() as reporter:
+        pipeline = Pipeline(config, target, reporter=reporter, device=there)
         with only_one_build(pipeline.runs):
             stage = pipeline.profile()
             checked = pipeline.check(check) if check else None

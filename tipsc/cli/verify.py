@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tipsc.cli.options import config_argument, engine_argument
+from tipsc.cli.options import config_argument, connected, device_option, engine_argument
 from tipsc.cli.output import Output, verb
 from tipsc.engine import Manifest, read_engine
 from tipsc.errors import VerificationError
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @verb
 @engine_argument
 @config_argument
-def command(output: Output, engine: Path, config: Path) -> None:
+@device_option
+def command(output: Output, engine: Path, config: Path, device: str | None) -> None:
     """Compare every path of ENGINE with torch, on the test data of CONFIG.
 
     CONFIG is the configuration that the engine was built from, with its finished stages.
@@ -38,7 +39,7 @@ def command(output: Output, engine: Path, config: Path) -> None:
     pipeline.stages = FinishedStages(pipeline.runs)
     candidates = _candidates(pipeline, manifest)
     build = pipeline.config.build
-    with output.reporter() as reporter:
+    with connected(device) as there, output.reporter() as reporter:
         differences = verify_engine(
             engine,
             pipeline.target,
@@ -48,6 +49,8 @@ def command(output: Output, engine: Path, config: Path) -> None:
             build.verify_examples,
             build.tolerance,
             reporter.begin("verifying"),
+            build.quantised_loss,
+            device=there,
         )
     examples = max(difference.inputs for difference in differences.values())
     output.result(
@@ -61,13 +64,26 @@ def command(output: Output, engine: Path, config: Path) -> None:
                     "difference": d.largest,
                     "agreement": d.agreement,
                     **scores(pipeline.data.metric, d.accuracy),
+                    "lost": d.lost,
                 }
                 for name, d in differences.items()
             ],
         },
         _table(differences, pipeline.data.metric),
-        f"all {len(differences)} paths equal torch on {examples} examples (largest difference "
-        f"allowed: {build.tolerance:g} of the largest output)",
+        _summary(pipeline, len(differences), examples),
+    )
+
+
+def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
+    build = pipeline.config.build
+    if pipeline.target.precision == "fp32":
+        return (
+            f"all {paths} paths equal torch on {examples} examples (largest difference allowed: "
+            f"{build.tolerance:g} of the largest output)"
+        )
+    return (
+        f"no path of {paths} loses more than {build.quantised_loss:.1%} of accuracy against torch "
+        f"on {examples} examples"
     )
 
 
@@ -110,7 +126,7 @@ def _table(differences: Mapping[str, Difference], metric: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("difference", "same class %", metric_of(metric).heading):
+    for heading in ("difference", "same class %", metric_of(metric).heading, "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, difference in differences.items():
         table.add_row(
@@ -118,5 +134,6 @@ def _table(differences: Mapping[str, Difference], metric: str) -> Table:
             tiny(difference.largest),
             percent(difference.agreement),
             percent(difference.accuracy),
+            f"{100 * difference.lost:+.2f}",
         )
     return table

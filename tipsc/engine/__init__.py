@@ -1,4 +1,4 @@
-"""The engine file: K path graphs and one copy of the weights in one hashed, mmapped file.
+"""The engine file: K paths and one copy of the weights in one hashed, mmapped file.
 
 Needs the standard library alone. :mod:`tipsc.runtime` runs what is read here.
 """
@@ -6,7 +6,7 @@ Needs the standard library alone. :mod:`tipsc.runtime` runs what is read here.
 from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
 from tipsc.engine.read import EngineFile, parse_engine, read_engine
 from tipsc.engine.unpack import unpack
-from tipsc.engine.write import write_engine
+from tipsc.engine.write import write_engine, write_tflite_engine
 
 __all__ = [
     "EngineFile",
@@ -18,4 +18,5 @@ __all__ = [
     "read_engine",
     "unpack",
     "write_engine",
+    "write_tflite_engine",
 ]

@@ -11,9 +11,10 @@
     ...            zeros up to the next page
     page    ...    section, zeros up to the next page, section, ...; the last ends the file
 
-Sections in this order, each at the first page after the one before: ``manifest`` (JSON),
-``weights`` (raw), ``graphs`` (one zlib stream over the path graphs in the header's order: path
-graphs repeat each other, so 32 of them cost little more than one).
+Sections in the order of the form, each at the first page after the one before. Form ``onnx``:
+``manifest`` (JSON), ``weights`` (raw), ``graphs`` (one zlib stream over the path graphs in the
+header's order: path graphs repeat each other, so 32 of them cost little more than one). Form
+``tflite``: ``manifest``, ``model`` (one .tflite in which each path is the signature of its id).
 
 The header holds the SHA-256 of each section, so its own hash covers the whole file.
 """
@@ -33,8 +34,13 @@ MAX_HEADER = 1 << 20
 MAX_MANIFEST = 16 << 20
 #: all path graphs of an engine, decompressed
 MAX_GRAPHS = 512 << 20
-#: section name to its encoding, in the order of the file
-SECTIONS = {"manifest": "json", "weights": "raw", "graphs": "zlib"}
+#: for each form of an engine: section name to its encoding, in the order of the file
+FORMS = {
+    "onnx": {"manifest": "json", "weights": "raw", "graphs": "zlib"},
+    "tflite": {"manifest": "json", "model": "raw"},
+}
+#: what a .tflite has at bytes 4..8
+TFLITE_IDENTIFIER = b"TFL3"
 #: location of external data in a path graph, as the compiler writes it
 WEIGHTS_LOCATION = "weights"
 

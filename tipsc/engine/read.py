@@ -13,12 +13,13 @@ from types import MappingProxyType
 
 from tipsc.engine.external import check_external
 from tipsc.engine.format import (
+    FORMS,
     MAGIC,
     MAX_GRAPHS,
     MAX_HEADER,
     MAX_MANIFEST,
     PREFIX,
-    SECTIONS,
+    TFLITE_IDENTIFIER,
     VERSION,
     Header,
     Section,
@@ -38,12 +39,14 @@ class EngineFile:
     Attributes:
         file: where it was read from; None for an engine parsed from memory.
         manifest: what is in it.
-        weights: the weight store, read-only, mapped and not copied.
+        form: ``onnx`` or ``tflite``; see :mod:`tipsc.engine.format`.
+        weights: the weight store, or the whole .tflite; read-only, mapped and not copied.
         content_hash: SHA-256 that covers the whole file, in hexadecimal.
     """
 
     file: Path | None
     manifest: Manifest
+    form: str
     weights: memoryview
     content_hash: str
     _graphs: Mapping[str, bytes]
@@ -91,7 +94,7 @@ def parse_engine(buffer: bytes | mmap.mmap, file: Path | None = None) -> EngineF
     where = str(file) if file else "engine"
     header_bytes = _header(view, where)
     header = decode(Header, loads(header_bytes, f"{where}: header"), f"{where}: header")
-    _check_coverage(view, PREFIX.size + len(header_bytes), header.sections, where)
+    form = _check_coverage(view, PREFIX.size + len(header_bytes), header.sections, where)
 
     sections = {s.name: view[s.offset : s.offset + s.length] for s in header.sections}
     for section in header.sections:
@@ -106,13 +109,18 @@ def parse_engine(buffer: bytes | mmap.mmap, file: Path | None = None) -> EngineF
     manifest = Manifest.from_json(
         loads(bytes(sections["manifest"]), f"{where}: manifest"), f"{where}: manifest"
     )
-    graphs = _graphs(sections["graphs"], header, where)
-    if set(graphs) != {path.id for path in manifest.paths}:
-        raise EngineDamagedError("manifest and graphs name different paths", where=where)
+    graphs: dict[str, bytes] = {}
+    if form == "onnx":
+        graphs = _graphs(sections["graphs"], header, where)
+        if set(graphs) != {path.id for path in manifest.paths}:
+            raise EngineDamagedError("manifest and graphs name different paths", where=where)
+    elif bytes(sections["model"][4:8]) != TFLITE_IDENTIFIER or header.graphs:
+        raise EngineDamagedError("section model is not a .tflite", where=where, fix=_REBUILD)
     return EngineFile(
         file=file,
         manifest=manifest,
-        weights=sections["weights"],
+        form=form,
+        weights=sections["weights" if form == "onnx" else "model"],
         content_hash=hashlib.sha256(header_bytes).hexdigest(),
         _graphs=MappingProxyType(graphs),
     )
@@ -146,12 +154,20 @@ def _header(view: memoryview, where: str) -> bytes:
 
 def _check_coverage(
     view: memoryview, position: int, sections: tuple[Section, ...], where: str
-) -> None:
-    """Each byte of the file is in the header, in one section, or a zero between them."""
-    kinds = {section.name: section.encoding for section in sections}
-    if list(kinds.items()) != list(SECTIONS.items()) or len(kinds) != len(sections):
+) -> str:
+    """Each byte of the file is in the header, in one section, or a zero between them.
+
+    Returns:
+        The form whose sections these are.
+    """
+    kinds = [(section.name, section.encoding) for section in sections]
+    form = next((name for name, of in FORMS.items() if list(of.items()) == kinds), None)
+    if form is None:
         raise EngineDamagedError(
-            "not the sections of an engine", where=where, expected=list(SECTIONS), got=list(kinds)
+            "not the sections of an engine",
+            where=where,
+            expected=" or ".join(str(list(of)) for of in FORMS.values()),
+            got=[name for name, _ in kinds],
         )
     for section in sections:
         if section.offset != next_page(position) or section.length < 0:
@@ -183,6 +199,7 @@ def _check_coverage(
             got=len(view),
             fix=_REBUILD,
         )
+    return form
 
 
 def _graphs(packed: memoryview, header: Header, where: str) -> dict[str, bytes]:

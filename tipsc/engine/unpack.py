@@ -12,12 +12,15 @@ from tipsc.engine.read import read_engine
 from tipsc.engine.strict import dumps
 
 WEIGHTS_FILE = "weights.bin"
+TFLITE_FILE = "model.tflite"
 
 
 def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list[Path]:
-    """Write ``<path id>.onnx`` for each path, ``weights.bin`` and ``manifest.json``.
+    """Write the standard files and ``manifest.json``.
 
-    The models load in plain ONNX Runtime and give the outputs of the engine.
+    Form onnx: ``<path id>.onnx`` for each path and ``weights.bin``; they load in plain ONNX
+    Runtime. Form tflite: ``model.tflite``, which plain LiteRT opens; a path is the signature of
+    its id. Both give the outputs of the engine.
 
     Returns:
         The files, in the manifest's order of paths, then the weights, then the manifest.
@@ -35,6 +38,10 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list
         write_atomically(folder / name, [content])
         written.append(folder / name)
 
+    if engine.form == "tflite":
+        write(TFLITE_FILE, engine.weights)
+        write("manifest.json", dumps(engine.manifest.to_json()))
+        return written
     for path in engine.manifest.paths:
         graph = rewrite_external(
             engine.graph(path.id), lambda reference: replace(reference, location=WEIGHTS_FILE)

@@ -11,12 +11,13 @@ from pathlib import Path
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.external import check_external
 from tipsc.engine.format import (
+    FORMS,
     MAGIC,
     MAX_GRAPHS,
     MAX_HEADER,
     MAX_MANIFEST,
     PREFIX,
-    SECTIONS,
+    TFLITE_IDENTIFIER,
     VERSION,
     GraphEntry,
     Header,
@@ -59,16 +60,40 @@ def write_engine(
         "weights": weights,
         "graphs": zlib.compress(b"".join(graphs[path] for path in ids), 9),
     }
-    _bound("manifest", len(bodies["manifest"]), MAX_MANIFEST)
     _bound("path graphs", sum(map(len, graphs.values())), MAX_GRAPHS)
+    _write(file, "onnx", bodies, tuple(GraphEntry(path, len(graphs[path])) for path in ids))
 
-    table = tuple(GraphEntry(path, len(graphs[path])) for path in ids)
+
+def write_tflite_engine(
+    file: str | os.PathLike[str], manifest: Manifest, model: bytes | bytearray | memoryview
+) -> None:
+    """As :func:`write_engine`, for a backend that runs one .tflite with all paths.
+
+    Args:
+        model: each path of `manifest` is the signature with its id.
+
+    Raises:
+        DataError: `model` is no .tflite, or something is too large.
+    """
+    model = memoryview(model).cast("B")
+    if bytes(model[4:8]) != TFLITE_IDENTIFIER:
+        raise DataError("the model is not a .tflite", got=bytes(model[4:8]))
+    _write(file, "tflite", {"manifest": dumps(manifest.to_json()), "model": model}, ())
+
+
+def _write(
+    file: str | os.PathLike[str],
+    form: str,
+    bodies: Mapping[str, bytes | memoryview],
+    table: tuple[GraphEntry, ...],
+) -> None:
+    _bound("manifest", len(bodies["manifest"]), MAX_MANIFEST)
     hashes = {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}
     header, first = b"", 0
     while first != next_page(PREFIX.size + len(header)):
         # The offsets stand in the header, whose length they follow: a second round settles it.
         first = next_page(PREFIX.size + len(header))
-        sections = _lay_out(bodies, hashes, first)
+        sections = _lay_out(form, bodies, hashes, first)
         header = Header(sections, table).to_bytes()
     _bound("header", len(header), MAX_HEADER)
 
@@ -84,12 +109,12 @@ def write_engine(
 
 
 def _lay_out(
-    bodies: Mapping[str, bytes | memoryview], hashes: Mapping[str, str], offset: int
+    form: str, bodies: Mapping[str, bytes | memoryview], hashes: Mapping[str, str], offset: int
 ) -> tuple[Section, ...]:
     sections = []
     for name, body in bodies.items():
         offset = next_page(offset)
-        sections.append(Section(name, SECTIONS[name], offset, len(body), hashes[name]))
+        sections.append(Section(name, FORMS[form][name], offset, len(body), hashes[name]))
         offset += len(body)
     return tuple(sections)
 

@@ -2,12 +2,13 @@
 
 from tipsc.lower.lower import Lowered, PathBytes, lower
 from tipsc.lower.surgery import LOCATION, PathGraph
-from tipsc.lower.verify import Difference, compare
+from tipsc.lower.verify import MOST_LOST, Difference, compare
 from tipsc.lower.weights import ALIGNMENT, Weight, WeightStore
 
 __all__ = [
     "ALIGNMENT",
     "LOCATION",
+    "MOST_LOST",
     "Difference",
     "Lowered",
     "PathBytes",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 
 import torch
 from onnx import TensorProto
 
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
+from tipsc.engine import Manifest, write_engine
 from tipsc.errors import LoweringError
 from tipsc.lower.plan import Planner
 from tipsc.lower.surgery import build_graph
@@ -47,6 +49,10 @@ class Lowered:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     input_dtype: str
+
+    def write(self, file: FilePath, manifest: Manifest) -> None:
+        """Writes an engine with these paths."""
+        write_engine(file, manifest, self.weights, self.graphs)
 
 
 def lower(

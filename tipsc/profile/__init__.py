@@ -1,9 +1,9 @@
 """How to measure, what a profile is, and predicting what was not measured."""
 
+from tipsc.measure.pinning import pinned, select_cores
 from tipsc.profile.design import choose_measured
 from tipsc.profile.forecast import Forecast, PredictedPath, Remeasured, Shares
 from tipsc.profile.latency import Latency, Measurement, NoiseFloor, Samples, rank
-from tipsc.profile.pinning import pinned, select_cores
 from tipsc.profile.predictor import Additive, Prediction, Predictor, fit, predict_latency
 from tipsc.profile.profile import Backend, PathProfile, Profile, make_profile, profile_file
 from tipsc.profile.protocol import Protocol, collect, measure

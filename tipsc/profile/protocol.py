@@ -1,38 +1,18 @@
-"""The measuring protocol: how long calls take, measured so that they can be ranked.
-
-It times plain callables and knows nothing of models or backends. All calls are visited in rounds,
-each round in a new random order, so that a slow moment of the machine hits all alike. A visit is
-one untimed call (the caches belong to another path before it) and then a batch of timed ones. The
-thread is pinned and garbage collection is off. Rank by p10, the statistic that repeats best on a
-shared machine, and treat gaps below the noise floor as ties.
-"""
+"""The measuring protocol, checked; the loop itself is :mod:`tipsc.measure.loop`."""
 
 from __future__ import annotations
 
-import gc
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
-from tipsc.errors import ProfileError, TipscError
-from tipsc.profile.latency import Batches, Measurement, Samples
-from tipsc.profile.pinning import pinned, select_cores
+from tipsc.measure.loop import MIN_ROUNDS, Call, Clock, Progress, Settings, collect_times
+from tipsc.measure.pinning import select_cores
+from tipsc.profile.latency import Measurement, Samples
 from tipsc.profile.record import Milliseconds, Record
 from tipsc.target import Target
-
-Call = Callable[[], object]
-Clock = Callable[[], int]
-Progress = Callable[[float, float], None]
-
-MIN_ROUNDS = 4  # each half of the rounds still sees a call twice
-MIN_RUNS = 2
-MAX_RUNS = 1000
-PROGRESS_EVERY_NS = 200_000_000
 
 
 class Protocol(Record):
@@ -68,6 +48,10 @@ class Protocol(Record):
             seed=seed,
         )
 
+    def settings(self) -> Settings:
+        """The same for the loop, which also runs where pydantic is not installed."""
+        return Settings(**self.model_dump())
+
 
 def measure(
     calls: Mapping[str, Call],
@@ -98,131 +82,6 @@ def collect(
     Raises:
         ProfileError: there is nothing to measure, or a call failed (it is named).
     """
-    if not calls:
-        raise ProfileError("there is nothing to measure", fix="give at least one call")
-    protocol = Protocol() if protocol is None else protocol
-    begin = clock()
-    with pinned(protocol.cores) as held, _no_garbage_collection():
-        estimates_ms = {name: _warm_up(name, calls[name], protocol, clock) for name in calls}
-        left_s = protocol.time_limit_s - (clock() - begin) / 1e9
-        plan = make_plan(estimates_ms, protocol, left_s)
-        samples = _rounds(calls, plan, protocol.seed, left_s, progress, clock)
-    return Samples(samples, held, seconds=(clock() - begin) / 1e9)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Timed runs of one visit by name, how many rounds, and the seconds they should take."""
-
-    runs: Mapping[str, int]
-    rounds: int
-    seconds: float
-
-
-def make_plan(estimates_ms: Mapping[str, float], protocol: Protocol, left_s: float) -> Plan:
-    """Spread `left_s` seconds over the calls: shorter batches first, then fewer rounds."""
-
-    def plan(batch_ms: float, rounds: int) -> Plan:
-        runs = {
-            name: min(max(round(batch_ms / max(estimate, 1e-6)), MIN_RUNS), MAX_RUNS)
-            for name, estimate in estimates_ms.items()
-        }
-        round_ms = sum(estimates_ms[name] * (runs[name] + 1) for name in runs)
-        return Plan(runs, rounds, rounds * round_ms / 1e3)
-
-    batch_ms = protocol.batch_ms
-    for _ in range(12):
-        candidate = plan(batch_ms, protocol.rounds)
-        if candidate.seconds <= left_s:
-            return candidate
-        batch_ms /= 2
-    rounds = int(max(left_s, 0.0) / max(candidate.seconds / protocol.rounds, 1e-9))
-    return plan(batch_ms, min(max(rounds, MIN_ROUNDS), protocol.rounds))
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _warm_up(name: str, call: Call, protocol: Protocol, clock: Clock) -> float:
-    """Run a call until it is warm; the fastest run, in milliseconds, is the first estimate."""
-    begin, fastest, runs = clock(), float("inf"), 0
-    while runs < 2 or (clock() - begin < protocol.warm_up_ms * 1e6 and runs < MAX_RUNS):
-        (elapsed,) = _batch(name, call, 1, clock)
-        fastest, runs = min(fastest, elapsed), runs + 1
-    return fastest / 1e6
-
-
-def _batch(name: str, call: Call, runs: int, clock: Clock) -> list[int]:
-    """The nanoseconds of `runs` calls, one by one."""
-    elapsed = [0] * runs
-    try:
-        for index in range(runs):
-            start = clock()
-            call()
-            elapsed[index] = clock() - start
-    except TipscError:
-        raise
-    except Exception as error:
-        raise ProfileError(
-            f"a call failed while it was measured: {type(error).__name__}: {error}", where=name
-        ) from error
-    return elapsed
-
-
-def _rounds(
-    calls: Mapping[str, Call],
-    plan: Plan,
-    seed: int,
-    left_s: float,
-    progress: Progress | None,
-    clock: Clock,
-) -> dict[str, Batches]:
-    """By name, for each round the nanoseconds of its batch."""
-    generator = random.Random(seed)
-    order = list(calls)
-    samples: dict[str, Batches] = {name: [] for name in calls}
-    report = _Reporter(progress, plan.rounds * len(calls), clock)
-    begin = now = clock()
-    longest = 0
-    for done in range(plan.rounds):
-        # The first estimate may have been too low: stop when another round would not fit.
-        if done >= MIN_ROUNDS and now - begin + longest > left_s * 1e9:
-            break
-        generator.shuffle(order)
-        for name in order:
-            _batch(name, calls[name], 1, clock)
-            samples[name].append(_batch(name, calls[name], plan.runs[name], clock))
-            report.step()
-        longest, now = max(longest, clock() - now), clock()
-    report.end()
-    return samples
-
-
-class _Reporter:
-    """Passes progress on, a few times a second at most: printing disturbs what is measured."""
-
-    def __init__(self, progress: Progress | None, total: int, clock: Clock) -> None:
-        self._progress, self._total, self._clock = progress, total, clock
-        self._begin = self._last = clock() if progress else 0
-        self._done = 0
-
-    def step(self) -> None:
-        self._done += 1
-        if self._progress is None or (now := self._clock()) - self._last < PROGRESS_EVERY_NS:
-            return
-        self._last = now
-        left = (now - self._begin) * (self._total - self._done) / self._done
-        self._progress(self._done / self._total, left / 1e9)
-
-    def end(self) -> None:
-        if self._progress is not None:
-            self._progress(1.0, 0.0)
+    settings = (Protocol() if protocol is None else protocol).settings()
+    times = collect_times(calls, settings, progress, clock)
+    return Samples(times.batches, times.held, times.seconds)

@@ -36,9 +36,9 @@ def convert(
     """Finds what can be elastic in a model and makes it so; its weights are kept.
 
     The largest path computes what the model computes in eval mode, to within the rounding of
-    float32; this is checked here, and so is that paths compute what the model computes without the
-    units that they leave out. The model itself is not changed; the supernet has copies of its
-    weights, and is in eval mode.
+    float32; this is checked here, and so is that some paths equal their extraction. (That a path is
+    the model without the units that it leaves out is what the tests hold, for each architecture.)
+    The model itself is not changed; the supernet has copies of its weights, and is in eval mode.
 
     Args:
         model: with float32 weights; one input, one output, any batch size.

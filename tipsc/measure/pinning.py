@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from tipsc.profile.system import max_frequency_mhz
+from tipsc.measure.facts import max_frequency_mhz
 
 Pin = Literal["fastest", "none"] | tuple[int, ...]
 

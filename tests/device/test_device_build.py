@@ -1,0 +1,73 @@
+"""A whole build over ssh: what comes back is what this machine gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tipsc.build import PROFILE, VERIFIED, Pipeline
+from tipsc.device.client import connect
+from tipsc.device.measuring import Remote
+from tipsc.engine import read_engine
+from tipsc.errors import EngineDamagedError
+from tipsc.profile import Profile, read_system
+from tipsc.runtime import Engine
+from tipsc.target import load_target
+
+
+def digits(folder: Path) -> Path:
+    """The tiny project of the command line's tests."""
+    file = Path(__file__).parents[1] / "cli" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("cli_projects", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.write_project(folder)
+
+
+def test_a_build_over_ssh_equals_a_local_one(ssh: str, root: Path, tmp_path: Path) -> None:
+    folder = digits(tmp_path / "digits")
+    here = Pipeline(folder, output=tmp_path / "here.tipsc")
+    here.run()
+    with connect(ssh) as connection:
+        device = Remote(connection)
+        there = Pipeline(folder, output=tmp_path / "there.tipsc", device=device)
+        there.run()
+
+        cached = {stage.name for stage in there.stages.done if stage.cached}
+        assert "train" in cached
+        assert "profile" not in cached  # measured there, not taken from this machine
+        profile = Profile.load(there.profile().folder / PROFILE)
+        assert profile.system.cpu == read_system().cpu
+        assert {path.id for path in profile.paths} == {
+            path.id for path in Profile.load(here.profile().folder / PROFILE).paths
+        }
+        verified = json.loads((there.engine().folder / VERIFIED).read_bytes())["differences"]
+        locally = json.loads((here.engine().folder / VERIFIED).read_bytes())["differences"]
+        for path in verified.keys() & locally.keys():
+            assert verified[path] == locally[path]
+
+        x = np.random.default_rng(0).standard_normal((5, 1, 8, 8)).astype(np.float32)
+        ids = [path.id for path in read_engine(tmp_path / "there.tipsc").manifest.paths]
+        with (
+            Engine.open(tmp_path / "there.tipsc") as engine,
+            device.opened(tmp_path / "there.tipsc", load_target("host"), ids, x) as run,
+        ):
+            for path in ids:
+                for row in x:
+                    np.testing.assert_array_equal(
+                        run(row[None], path), engine.run(row[None], path=path)
+                    )
+        broken = tmp_path / "broken.tipsc"
+        broken.write_bytes((tmp_path / "there.tipsc").read_bytes()[:-4096])
+        with (
+            pytest.raises(EngineDamagedError, match="on ssh://"),
+            device.opened(broken, load_target("host"), ids, x),
+        ):
+            pass
+        connection.clean()
+    assert not root.exists()

@@ -1,0 +1,207 @@
+"""Every way to fail has its error, nothing is left running, and a retry succeeds."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tipsc.device import agent
+from tipsc.device.client import Connection, connect
+from tipsc.device.link import parse_link
+from tipsc.device.probe import survive
+from tipsc.errors import (
+    DeviceLinkError,
+    DeviceProtocolError,
+    DeviceStorageError,
+    UsageError,
+)
+
+
+def processes_of(root: Path) -> list[int]:
+    """Processes whose command names the agent's folder, ssh clients and sshd not counted."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(word.startswith(str(root).encode()) for word in words):
+                found.append(int(folder.name))
+    return found
+
+
+def gone(root: Path) -> bool:
+    """Whether all its processes end, within a generous time."""
+    for _ in range(200):
+        if not processes_of(root):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def works(url: str) -> bool:
+    with connect(url) as device:
+        return device.run("selftest", {"how": "nothing"}).result == "done"
+
+
+@pytest.mark.parametrize("link", ["local", "ssh"])
+def test_failed_jobs_are_told_apart_and_the_next_job_works(
+    link: str, root: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(link)
+    with connect(url) as device:
+        assert set(survive(device)) == {"ping", "crash", "memory", "hang", "raise"}
+        device.clean()
+    assert not root.exists()
+    assert gone(root)
+
+
+def hang(device: Connection, act: object) -> None:
+    """Starts a job that hangs, and acts as soon as it runs."""
+    device.run("selftest", {"how": "hang"}, timeout_s=60, progress=lambda *_: act())  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("link", ["local", "ssh"])
+def test_a_killed_agent_takes_its_job_along(
+    link: str, root: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(link)
+
+    def kill() -> None:
+        for pid in processes_of(root):
+            if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(DeviceLinkError, match="the link to the device broke"), connect(url) as it:
+        hang(it, kill)
+    assert gone(root)
+    assert works(url)
+
+
+@pytest.mark.parametrize("link", ["local", "ssh"])
+def test_a_cut_link_ends_the_job(link: str, root: Path, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(link)
+    with pytest.raises(DeviceLinkError), connect(url) as device:
+        hang(device, lambda: device._process.kill())
+    if link == "ssh":  # the local link is the agent itself, killed in the test above
+        assert gone(root)
+    assert works(url)
+
+
+def test_a_link_cut_within_a_transfer_leaves_nothing_half_done(ssh: str, root: Path) -> None:
+    content = random.Random(0).randbytes(30 << 20)
+    with pytest.raises(DeviceLinkError), connect(ssh) as device:
+        original, parts = device._send, iter(range(1000))
+
+        def send(message: object, binary: bytes = b"") -> None:
+            if binary and next(parts) == 5:  # of 30
+                device._process.kill()
+            original(message, binary)  # type: ignore[arg-type]
+
+        device._send = send  # type: ignore[method-assign, assignment]
+        device.push_bytes(content)
+    assert gone(root)
+    with connect(ssh) as device:
+        assert not list((root / "blobs").iterdir())
+        name = device.push_bytes(content)
+        assert (root / "blobs" / name).read_bytes() == content
+
+
+def test_blobs_travel_once_and_the_store_is_bounded(local: str, root: Path) -> None:
+    with connect(local, quota=3_000_000) as device:
+        first = device.push_bytes(b"a" * 1_500_000)
+        assert device.push_bytes(b"a" * 1_500_000) == first
+        with pytest.raises(DeviceStorageError, match="store is full"):
+            device.push_bytes(b"b" * 3_500_000)
+        assert device.ping() > 0
+    with connect(local, quota=3_000_000) as device:  # nothing is in use any more
+        second = device.push_bytes(b"c" * 2_000_000)
+        assert [file.name for file in (root / "blobs").iterdir()] == [second]
+
+
+def test_10_000_wrong_streams_never_hang_or_write(root: Path) -> None:
+    """Garbage, truncated and flipped frames, each to an agent's loop over real pipes."""
+    generator = random.Random(0)
+    requests = [
+        {"op": "hello", "version": 1},
+        {"op": "ping"},
+        {"op": "has", "digest": "0" * 64},
+        {"op": "put", "digest": "0" * 64, "size": 5},
+        {"op": "run", "job": "x", "arguments": {}, "blobs": {}, "runtime": "1", "timeout_s": 1},
+    ]
+    server = agent.Agent(str(root), -1, -1)
+    for _ in range(10_000):
+        text = agent.json.dumps(generator.choice(requests)).encode()
+        frame = bytearray(agent.HEADER.pack(agent.MAGIC, len(text), 0) + text)
+        kind = generator.randrange(3)
+        if kind == 0:
+            frame = bytearray(generator.randbytes(generator.randrange(1, 80)))
+        elif kind == 1:
+            del frame[generator.randrange(len(frame)) :]
+        else:
+            frame[generator.randrange(len(frame))] = generator.randrange(256)
+        there, here = os.pipe()
+        back, answers = os.pipe()
+        os.write(here, frame)
+        os.close(here)
+        server.incoming, server.outgoing = there, answers
+        server.serve()
+        for descriptor in (there, back, answers):
+            os.close(descriptor)
+    assert not any((root / "blobs").iterdir())
+
+
+def test_a_device_that_talks_nonsense_is_named(tmp_path: Path) -> None:
+    noisy = tmp_path / "python3"
+    noisy.write_text("#!/bin/sh\necho Welcome to this device\ncat\n")
+    noisy.chmod(0o755)
+    with pytest.raises(DeviceProtocolError, match="login script"), connect(f"local?python={noisy}"):
+        pass
+
+
+def test_a_device_without_python_is_named(ssh_port: int) -> None:
+    url = f"ssh://127.0.0.1:{ssh_port}?python=/nowhere/python3"
+    with pytest.raises(DeviceLinkError, match="/nowhere/python3"), connect(url):
+        pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "pi", "ssh://", "ssh://a:b@c", "ssh://-oProxyCommand=x", "ssh://a/b", "http://a",
+     "ssh://a:x", "local?shell=1"],
+)  # fmt: skip
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(UsageError):
+        parse_link(url)
+
+
+def test_the_agent_speaks_python_3_8() -> None:
+    import ast
+
+    ast.parse(Path(agent.__file__).read_text(), feature_version=(3, 8))
+
+
+def test_the_runtime_on_a_device_needs_no_pydantic(local: str) -> None:
+    """The archive alone, in a Python that finds neither pydantic nor torch nor onnx."""
+    from tipsc.device.archive import runtime_archive
+
+    program = (
+        "import sys\n"
+        "for name in ('pydantic', 'torch', 'onnx', 'click'): sys.modules[name] = None\n"
+        "sys.path[:0] = [sys.argv[1]]\n"
+        "import tipsc.device.jobs, tipsc.measure.loop, tipsc.measure.facts, tipsc.runtime\n"
+        "import tipsc.backends.onnxruntime\n"
+        "assert tipsc.__file__.startswith(sys.argv[1])\n"
+    )
+    with connect(local) as device:
+        name = device.push_bytes(runtime_archive())
+        file = Path(parse_link(local).root) / "blobs" / name
+        subprocess.run([sys.executable, "-c", program, str(file)], check=True, cwd="/")

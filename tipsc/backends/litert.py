@@ -1,0 +1,182 @@
+"""LiteRT (TFLite) on the CPU: one .tflite, of which each path is a signature.
+
+Its kernels (XNNPACK) pack weights into a layout of their own. Left alone, every signature packs a
+copy; here packing is done once for each engine, machine and version of LiteRT into a file that is
+mapped (the *weight cache*) and kept as a cache with the .tflite itself. The folder of the cache is
+named by the engine's content hash among others: the weight cache does not notice by itself that it
+was made for another model.
+
+Three runtimes are taken, the first that is there: ``ai_edge_litert`` with its compiled models,
+or else its ``Interpreter``; or ``tflite_runtime`` on old devices, which has no weight cache that
+can be chosen.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tipsc.backends.cache import build_into, keyed_folder, obtain
+from tipsc.backends.isa import instruction_set
+from tipsc.engine.read import EngineFile
+from tipsc.errors import EngineDamagedError, EngineDeviceError, MissingExtraError
+
+#: of the cache's folder; a new number makes old caches unused
+FORMAT = 1
+MODEL, PACKED = "model.tflite", "packed.xnnpack"
+#: a weight cache that has no file
+IN_MEMORY = ":memory"
+
+_PACKAGES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+_INSTALLED = next((name for name in _PACKAGES if importlib.util.find_spec(name)), None)
+if _INSTALLED is None:
+    raise MissingExtraError.of("ai-edge-litert", "litert", "the backend litert")
+#: early versions have no compiled models
+_COMPILES = _INSTALLED == "ai_edge_litert" and bool(
+    importlib.util.find_spec("ai_edge_litert.compiled_model")
+)
+_VERSION = importlib.metadata.version(_PACKAGES[_INSTALLED])
+
+
+class Program(Protocol):
+    """A loaded .tflite. Not safe to call from several threads at once."""
+
+    def signatures(self) -> Collection[str]:
+        """The signatures' names."""
+
+    def runner(self, signature: str) -> Callable[[np.ndarray], np.ndarray]:
+        """Computes one signature; the input as the .tflite takes it."""
+
+
+class SignatureExecutor:
+    """One path as a signature of a program that all paths share.
+
+    Calls of all paths of an engine follow one after the other: a program computes one at a time.
+    """
+
+    def __init__(self, run: Callable[[np.ndarray], np.ndarray], lock: threading.Lock) -> None:
+        self._run: Callable[[np.ndarray], np.ndarray] | None = run
+        self._lock = lock
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        (x,) = feeds
+        x = channels_last(x)
+        with self._lock:
+            assert self._run is not None
+            return [self._run(x)]
+
+    def close(self) -> None:
+        with self._lock:
+            self._run = None
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """An input as the .tflite takes it: (N, C, L) and (N, C, H, W) get their channels last."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)) if x.ndim in (3, 4) else x
+
+
+def check() -> Mapping[str, str]:
+    """The runtime, its version and the instruction set."""
+    return {
+        "litert": _VERSION,
+        "package": _PACKAGES[str(_INSTALLED)],
+        "instruction set": instruction_set(),
+    }
+
+
+def open(
+    engine: EngineFile,
+    *,
+    path_ids: Collection[str] | None = None,
+    threads: int = 1,
+    cache_dir: Path | None = None,
+) -> Mapping[str, SignatureExecutor]:
+    """An executor for each of `path_ids` (None: all).
+
+    Args:
+        engine: what :func:`tipsc.engine.read_engine` gave.
+        path_ids: ids of the manifest.
+        threads: of each call.
+        cache_dir: the folder of the .tflite and its packed weights. None: beside the engine
+            file, or else in the user's cache.
+
+    Raises:
+        EngineDamagedError: the engine holds no .tflite, or one without the paths' signatures.
+        EngineDeviceError: LiteRT refuses the model, or `cache_dir` is for another device.
+        UsageError: `cache_dir` is not usable.
+    """
+    if engine.form != "tflite":
+        raise EngineDamagedError(
+            "this engine holds no .tflite", where=str(engine.file), got=f"form {engine.form}"
+        )
+    key = {
+        "engine": engine.content_hash,
+        "litert": f"{_PACKAGES[str(_INSTALLED)]} {_VERSION}",
+        "instruction set": instruction_set(),
+        "format": str(FORMAT),
+    }
+
+    def build(folder: Path) -> None:
+        (folder / MODEL).write_bytes(engine.weights)
+        _load(folder / MODEL, threads, str(folder / PACKED))  # which packs
+
+    folder = cache_dir if cache_dir is not None else keyed_folder(engine.file, key)
+    if folder is None:  # a read-only system: what is mapped outlives the names of the files
+        with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
+            build_into(Path(temporary), key, build)
+            return _executors(engine, Path(temporary), path_ids, threads)
+    return _executors(
+        engine, obtain(folder, key, build, owned=cache_dir is None), path_ids, threads
+    )
+
+
+def open_model(model: Path, *, threads: int = 1, weight_cache: str | None = None) -> Program:
+    """A .tflite by itself, to compare and to measure.
+
+    Args:
+        model: the file.
+        threads: of each call.
+        weight_cache: a file for packed weights, or :data:`IN_MEMORY`. None: each signature packs
+            its own.
+
+    Raises:
+        EngineDeviceError: LiteRT refuses it.
+    """
+    return _load(model, threads, weight_cache)
+
+
+def _executors(
+    engine: EngineFile, folder: Path, path_ids: Collection[str] | None, threads: int
+) -> dict[str, SignatureExecutor]:
+    program = _load(folder / MODEL, threads, str(folder / PACKED))
+    known, lock, executors = program.signatures(), threading.Lock(), {}
+    for path in engine.manifest.paths:
+        if path.id not in known:
+            raise EngineDamagedError(
+                f"the .tflite has no signature {path.id}",
+                where=str(engine.file),
+                fix="copy or build the engine again",
+            )
+        if path_ids is None or path.id in path_ids:
+            executors[path.id] = SignatureExecutor(program.runner(path.id), lock)
+    return executors
+
+
+def _load(model: Path, threads: int, weight_cache: str | None) -> Program:
+    try:
+        if _COMPILES:
+            from tipsc.backends.litert_compiled import CompiledProgram
+
+            return CompiledProgram(model, threads, weight_cache)
+        from tipsc.backends.litert_interpreter import InterpreterProgram
+
+        return InterpreterProgram(model, threads)
+    except (RuntimeError, ValueError) as error:
+        raise EngineDeviceError(f"LiteRT refuses the model: {error}", where=str(model)) from error

@@ -1,0 +1,45 @@
+"""Whether packed weights that are shared change what a path computes.
+
+XNNPACK's weight cache tells weights apart by where they lie, and has given the weights of another
+operation without a word. So every path is run with no cache, with one in memory, and with the
+file that applications will use.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tipsc.backends.litert import IN_MEMORY, MODEL, channels_last, open_model
+from tipsc.engine.read import EngineFile
+from tipsc.errors import VerificationError
+
+
+def check_caches(engine: EngineFile, inputs: np.ndarray, threads: int) -> None:
+    """Raises VerificationError for the first path with other outputs; see the table's entry."""
+    with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
+        model = Path(folder) / MODEL
+        model.write_bytes(engine.weights)
+        packed = str(Path(folder) / "packed")
+        # The file is written by the first program and read by the second.
+        caches = {"none": None, "in memory": IN_MEMORY, "new file": packed, "file": packed}
+        programs = {
+            name: open_model(model, threads=threads, weight_cache=cache)
+            for name, cache in caches.items()
+        }
+        examples = [channels_last(inputs[i : i + 1]) for i in range(len(inputs))]
+        for path in engine.manifest.paths:
+            outputs = {}
+            for name, program in programs.items():
+                run = program.runner(path.id)
+                outputs[name] = np.concatenate([run(x) for x in examples])
+            for name, output in outputs.items():
+                if not np.array_equal(output, outputs["none"]):
+                    raise VerificationError(
+                        "the path computes something else with a weight cache than without",
+                        where=f"path {path.id}, cache {name}",
+                        got=f"a difference of {np.abs(output - outputs['none']).max():.3g}",
+                        fix="do not ship this engine; report it with its versions",
+                    )

@@ -1,0 +1,99 @@
+"""Compilers: from calibrated paths to what an engine for a backend holds.
+
+A compiler is one module and one line in :data:`COMPILERS`. It stands apart from the backend's own
+module because what runs an engine on a device imports nothing that compiles it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import torch
+
+from tipsc.candidates import Candidate
+from tipsc.elastic import Supernet
+from tipsc.engine import Manifest
+from tipsc.errors import TargetError, near
+from tipsc.lower import PathBytes
+from tipsc.progress import Progress
+from tipsc.target import Target
+
+__all__ = ["COMPILERS", "Compiled", "Job", "compile_candidates"]
+
+#: name of a backend to the module that compiles for it
+COMPILERS: Mapping[str, str] = {
+    "onnxruntime": "tipsc.compile.portable",
+    "tensorrt": "tipsc.compile.portable",  # plans are made from them on the device
+    "litert": "tipsc.compile.litert",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be compiled.
+
+    Attributes:
+        target: the kind of device.
+        supernet: with trained weights.
+        candidates: paths with their statistics; at least one.
+        images: inputs (N, *input_shape) of the user's training data, to calibrate int8 on.
+        cache: a folder for what can be used again, made if need be. None: nothing is kept.
+        progress: called with (done, all, what).
+    """
+
+    target: Target
+    supernet: Supernet
+    candidates: Sequence[Candidate]
+    images: torch.Tensor
+    cache: Path | None
+    progress: Progress
+
+
+class Compiled(Protocol):
+    """Paths, ready to be written into an engine."""
+
+    @property
+    def sizes(self) -> Mapping[str, PathBytes]:
+        """Weight bytes of each path, by path id."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Batch included."""
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Batch included."""
+
+    @property
+    def input_dtype(self) -> str:
+        """As numpy spells it."""
+
+    def write(self, file: Path, manifest: Manifest) -> None:
+        """Writes an engine with these paths."""
+
+
+class _Compiler(Protocol):
+    def compile_paths(self, job: Job) -> Compiled: ...
+
+
+def compile_candidates(job: Job) -> Compiled:
+    """Compiles paths for the backend of the job's target.
+
+    Raises:
+        TargetError: there is no compiler for the backend, or not in this precision.
+        LoweringError: a path cannot be compiled.
+        MissingExtraError: what compiles for this backend is not installed.
+    """
+    name = job.target.backend
+    if name not in COMPILERS:
+        raise TargetError(
+            f"nothing compiles for the backend {name!r}",
+            where=job.target.name,
+            fix=near(name, COMPILERS),
+        )
+    compiler = cast(_Compiler, importlib.import_module(COMPILERS[name]))
+    return compiler.compile_paths(job)

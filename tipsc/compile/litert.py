@@ -1,0 +1,179 @@
+"""For LiteRT: paths converted side by side, merged into one .tflite with a signature each."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from tipsc.compile import Job
+from tipsc.compile.tflite.merge import Merged, merge
+from tipsc.compile.tflite.module import digest_of, folded_module, function_of
+from tipsc.compile.tflite.workers import Request, Worker, run_all
+from tipsc.engine import Manifest, write_tflite_engine
+from tipsc.errors import LoweringError, MissingExtraError
+from tipsc.lower import PathBytes
+from tipsc.lower.plan import Operation, Planner, with_values
+
+#: of what is kept in the cache; a new number makes old conversions unused
+_FORMAT = "1"
+#: training images that ranges of activations are taken from; more change them little
+_CALIBRATION_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class CompiledTflite:
+    """Paths in one .tflite. `input_shape` is the supernet's; the file has its channels last."""
+
+    model: bytes
+    sizes: Mapping[str, PathBytes]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    input_dtype: str
+
+    def write(self, file: Path, manifest: Manifest) -> None:
+        """Writes an engine with these paths."""
+        write_tflite_engine(file, manifest, self.model)
+
+
+def compile_paths(job: Job) -> CompiledTflite:
+    """Converts what the cache does not have, and merges.
+
+    Raises:
+        LoweringError: operations that the converter does not know (all of them are listed, before
+            anything is converted), or a conversion that failed.
+        MissingExtraError: the converter is not installed.
+    """
+    versions = _versions("torch", "litert-torch", "litert-converter")
+    supernet, example = job.supernet, job.supernet.example()
+    mode = supernet.training
+    supernet.eval()
+    try:
+        planner = Planner(supernet)
+        plans = {c.path.id: planner.plan(c.path, c.statistics) for c in job.candidates}
+        with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
+            cache = Path(temporary) if job.cache is None else job.cache
+            cache.mkdir(parents=True, exist_ok=True)
+            merged = merge(_converted(job, plans, example, versions, cache))
+    finally:
+        supernet.train(mode)
+    return CompiledTflite(
+        merged.model,
+        merged.sizes,
+        tuple(example.shape),
+        merged.output_shape,
+        str(supernet.input_dtype).removeprefix("torch."),
+    )
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """A batch as the .tflite takes it: (N, C, ...) with spatial axes becomes (N, ..., C)."""
+    return x.movedim(1, -1).contiguous() if x.dim() in (3, 4) else x
+
+
+def _converted(
+    job: Job,
+    plans: Mapping[str, Sequence[Operation]],
+    example: torch.Tensor,
+    versions: str,
+    cache: Path,
+) -> dict[str, bytes]:
+    """A .tflite of each path."""
+    keys = {
+        path: _key(versions, tuple(example.shape), digest_of(plan)) for path, plan in plans.items()
+    }
+    float_files = {path: cache / f"{key}.tflite" for path, key in keys.items()}
+    files = float_files
+    images, images_key = None, ""
+    if job.target.precision == "int8":
+        images = channels_last(job.images[:_CALIBRATION_IMAGES]).numpy()
+        images_key = hashlib.sha256(images.tobytes()).hexdigest() + _versions("ai-edge-quantizer")
+        files = {p: cache / f"{_key(key, images_key)}.int8.tflite" for p, key in keys.items()}
+    missing = {path: float_files[path] for path in plans if not files[path].is_file()}
+    conversions = {p: f for p, f in missing.items() if not f.is_file()}
+    if missing:
+        total = len(conversions) + (len(missing) if images is not None else 0)
+        with Worker() as worker:
+            if conversions:
+                job.progress(0, total, "checking operations")
+                _check_supported([plans[path] for path in conversions], example, worker)
+            run_all(
+                [
+                    (
+                        "convert",
+                        (folded_module(plans[p], example.dim()), channels_last(example), file),
+                    )
+                    for p, file in {str(f): (p, f) for p, f in conversions.items()}.values()
+                ],
+                worker,
+                lambda done: job.progress(done, total, "converting"),
+            )
+            if images is not None:
+                _quantise(job, missing, files, images, worker, total)
+    return {path: file.read_bytes() for path, file in files.items()}
+
+
+def _quantise(
+    job: Job,
+    missing: Mapping[str, Path],
+    files: Mapping[str, Path],
+    images: np.ndarray,
+    worker: Worker,
+    total: int,
+) -> None:
+    before = total - len(missing)
+    with tempfile.NamedTemporaryFile(prefix="tipsc-", suffix=".npy") as stream:
+        np.save(stream, images, allow_pickle=False)
+        stream.flush()
+        requests: list[Request] = [
+            ("quantise", (file, Path(stream.name), files[path])) for path, file in missing.items()
+        ]
+        run_all(requests, worker, lambda done: job.progress(before + done, total, "quantising"))
+
+
+def _check_supported(
+    plans: Sequence[Sequence[Operation]], example: torch.Tensor, worker: Worker
+) -> None:
+    """Raises LoweringError that names each layer the converter has no lowering for."""
+    seen: dict[tuple[str, str], tuple[str, nn.Module, tuple[torch.Tensor, ...]]] = {}
+    for plan in plans:
+        values: dict[str, object] = {"input": example}
+        for operation in plan:
+            key = (repr(operation.module), function_of(operation.module))
+            module, name = with_values(operation), operation.label
+            arguments = tuple(values[name] for name in operation.inputs)
+            with torch.no_grad():
+                values[name] = module(*arguments)
+            if all(isinstance(a, torch.Tensor) for a in arguments):
+                seen.setdefault(key, (name, module, arguments))  # type: ignore[arg-type]
+    found = worker.ask("unsupported", list(seen.values()))
+    if found:
+        raise LoweringError(
+            f"LiteRT has no form of {len(found)} of the model's operations: {'; '.join(found)}",
+            fix="replace them in the model, or build for another backend",
+        )
+
+
+def _versions(*packages: str) -> str:
+    """Of what decides what a conversion gives."""
+    found = [_FORMAT]
+    for package in packages:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            raise MissingExtraError.of(package, "litert-build", "compiling for LiteRT") from None
+    return " ".join(found)
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+__all__ = ["CompiledTflite", "Merged", "channels_last", "compile_paths"]

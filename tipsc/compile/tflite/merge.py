@@ -1,0 +1,247 @@
+"""Many .tflite files in one: each path a signature, weights stored once.
+
+Constants lie behind the flatbuffer (``Buffer.offset`` and ``size``), each content once; weights
+that begin another path's weights are read from within those. XNNPACK finds packed weights by the
+addresses of an operation's weights and bias, and takes no account of sizes and scales: two
+operations that share both would silently compute with the weights of the first. So each
+operation has a bias of its own, and weights without a bias are shared only if everything is
+equal. Both hold for each file that is written here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from tipsc.engine.blob import ALIGNMENT, Blob
+from tipsc.errors import LoweringError
+from tipsc.lower import PathBytes
+
+INPUT, OUTPUT = "input", "output"
+#: bytes; smaller constants are shapes, axes and pads, which tools expect inside the flatbuffer
+_MIN_EXTERNAL = 64
+_PLACEHOLDER = 1 << 40
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One .tflite.
+
+    Attributes:
+        model: the file.
+        sizes: bytes of constants of each path, by its id.
+        input_shape, output_shape: of the signatures; the input's channels are last.
+    """
+
+    model: bytes
+    sizes: Mapping[str, PathBytes]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """A constant tensor of a path: which buffer it gets is decided when all are known."""
+
+    path: str
+    tensor: Any
+    content: bytes
+    group: str
+    alone: bool
+
+
+def merge(files: Mapping[str, bytes]) -> Merged:
+    """Puts files of one signature each into one file.
+
+    Args:
+        files: by path id, which becomes the name of the signature. The argument is called
+            ``input`` and the result ``output``.
+
+    Raises:
+        LoweringError: a file is not of one signature with one input and output, or refers to
+            bytes that it does not have.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    merged = schema.ModelT(version=3, description="tipsc", operatorCodes=[], subgraphs=[])
+    merged.signatureDefs, merged.buffers = [], [schema.BufferT()]
+    codes: dict[tuple[object, ...], int] = {}
+    constants: list[_Constant] = []
+    shapes = set()
+    for path, content in files.items():
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        if len(model.subgraphs) != 1 or len(model.signatureDefs or ()) != 1:
+            raise LoweringError("the converter wrote more than one graph", where=f"path {path}")
+        graph, signature = model.subgraphs[0], model.signatureDefs[0]
+        if len(signature.inputs) != 1 or len(signature.outputs) != 1:
+            raise LoweringError("a path has one input and one output", where=f"path {path}")
+        constants += _constants(path, content, model, graph, schema)
+        renumber = [_code(code, codes, merged) for code in model.operatorCodes]
+        for operator in graph.operators:
+            operator.opcodeIndex = renumber[operator.opcodeIndex]
+            operator.debugMetadataIndex = -1
+        graph.name = path
+        for index, tensor in enumerate(graph.tensors):
+            name = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+            tensor.name = f"{path}/{index}/{name or ''}"  # the converter may repeat a name
+        signature.signatureKey, signature.subgraphIndex = path, len(merged.subgraphs)
+        signature.inputs[0].name, signature.outputs[0].name = INPUT, OUTPUT
+        shapes.add(
+            tuple(
+                tuple(int(size) for size in graph.tensors[entry.tensorIndex].shape)
+                for entry in (signature.inputs[0], signature.outputs[0])
+            )
+        )
+        merged.subgraphs.append(graph)
+        merged.signatureDefs.append(signature)
+    if len(shapes) != 1:
+        raise LoweringError("paths differ in the shape of input or output", got=sorted(shapes))
+    ((input_shape, output_shape),) = shapes
+    blob, places = _place(constants)
+    indices: dict[tuple[int, int], int] = {}
+    for constant, offset in zip(constants, places, strict=True):
+        key = (offset, len(constant.content))
+        if offset < 0 or key not in indices:
+            indices[key] = len(merged.buffers)
+            merged.buffers.append(
+                schema.BufferT(data=np.frombuffer(constant.content, np.uint8))
+                if offset < 0
+                else schema.BufferT(offset=_PLACEHOLDER, size=len(constant.content))
+            )
+        constant.tensor.buffer = indices[key]
+    return Merged(
+        _pack(merged, blob, {index: offset for (offset, _), index in indices.items()}),
+        _sizes(constants, places, files),
+        input_shape,
+        output_shape,
+    )
+
+
+def _constants(
+    path: str, content: bytes, model: Any, graph: Any, schema: Any
+) -> Iterator[_Constant]:
+    """The constants of a path, buffers outside the flatbuffer read too; others get buffer 0."""
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    roles: dict[int, tuple[str, bool]] = {}
+    for operator in graph.operators:
+        kind = names[_builtin(model.operatorCodes[operator.opcodeIndex])]
+        if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            weights, *bias = (int(i) for i in operator.inputs[1:])
+            has_bias = bool(bias) and bias[0] >= 0
+            roles[weights] = ("weights", has_bias)
+            if has_bias:
+                roles[bias[0]] = ("bias", True)
+    data = memoryview(content)
+    for index, tensor in enumerate(graph.tensors):
+        buffer = model.buffers[tensor.buffer]
+        if buffer.offset > 1:
+            value = bytes(data[buffer.offset : buffer.offset + buffer.size])
+            if len(value) != buffer.size:
+                raise LoweringError("a buffer lies outside its file", where=f"path {path}")
+        else:
+            value = b"" if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
+        tensor.buffer = 0
+        if not value:
+            continue
+        role, has_bias = roles.get(index, ("", False))
+        if role == "weights" and not has_bias:
+            # Nothing but itself tells its packed form apart from a longer or rescaled one.
+            exact = hashlib.sha256(value + _scales(tensor) + str(tensor.shape).encode())
+            yield _Constant(path, tensor, value, exact.hexdigest(), False)
+        else:
+            yield _Constant(path, tensor, value, "", role == "bias")
+
+
+def _scales(tensor: Any) -> bytes:
+    quantization = tensor.quantization
+    if quantization is None or quantization.scale is None:
+        return b""
+    return np.asarray(quantization.scale, np.float32).tobytes()
+
+
+def _builtin(code: Any) -> int:
+    # Two fields: the old one is a byte and holds 127 for what does not fit into it.
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+
+
+def _code(code: Any, known: dict[tuple[object, ...], int], merged: Any) -> int:
+    key = (_builtin(code), code.customCode, code.version)
+    if key not in known:
+        known[key] = len(merged.operatorCodes)
+        merged.operatorCodes.append(code)
+    return known[key]
+
+
+def _place(constants: list[_Constant]) -> tuple[bytearray, list[int]]:
+    """Bytes for all constants, and where each is in them; -1: it stays in the flatbuffer."""
+    blob, exact = Blob(), {}
+    places = [-1] * len(constants)
+    for i in sorted(range(len(constants)), key=lambda i: -len(constants[i].content)):
+        constant = constants[i]
+        if constant.alone:
+            places[i] = blob.add_alone(constant.content)
+        elif len(constant.content) < _MIN_EXTERNAL and not constant.group:
+            continue
+        elif constant.group:
+            if constant.group not in exact:
+                exact[constant.group] = blob.add_alone(constant.content)
+            places[i] = exact[constant.group]
+        else:
+            places[i] = blob.add(constant.content)
+    return blob.content, places
+
+
+def _pack(merged: Any, blob: bytearray, offsets: Mapping[int, int]) -> bytes:
+    """The file: flatbuffer, then the constants. Offsets count from the start of the file."""
+    packed = _flatbuffer(merged)
+    start = -(-len(packed) // ALIGNMENT) * ALIGNMENT
+    for index, offset in offsets.items():
+        if offset >= 0:
+            merged.buffers[index].offset = start + offset
+    again = _flatbuffer(merged)
+    assert len(again) == len(packed)  # offsets are 8 bytes wide, whatever they are
+    return b"".join([again, bytes(start - len(again)), bytes(blob), bytes(-len(blob) % ALIGNMENT)])
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    """Stores each vector once: shapes, and the scales and zero points of int8, repeat a lot."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = super().CreateNumpyVector(x)
+        return self._vectors[key]
+
+
+def _flatbuffer(merged: Any) -> bytes:
+    builder = _SharingBuilder(1 << 16)
+    builder.Finish(merged.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _sizes(
+    constants: list[_Constant], places: list[int], files: Mapping[str, bytes]
+) -> dict[str, PathBytes]:
+    used: dict[str, dict[int, int]] = {path: {} for path in files}
+    for constant, offset in zip(constants, places, strict=True):
+        if offset >= 0:
+            mine = used[constant.path]
+            mine[offset] = max(mine.get(offset, 0), len(constant.content))
+    readers = Counter(offset for mine in used.values() for offset in mine)
+    return {
+        path: PathBytes(
+            sum(length for offset, length in mine.items() if readers[offset] > 1),
+            sum(length for offset, length in mine.items() if readers[offset] == 1),
+        )
+        for path, mine in used.items()
+    }

@@ -1,0 +1,467 @@
+"""The agent: one file of the standard library, Python 3.8 or newer, that serves a device.
+
+It speaks frames over stdin and stdout and opens no port. A frame is ``>4sII``: the magic, the
+bytes of a JSON object, the bytes of a binary part; then both. Requests have an ``op``; each gets
+exactly one final answer, ``{"ok": true, ...}`` or ``{"error": kind, "message": ...}``; a running
+job sends ``{"event": ...}`` before it. Every job is a process of its own session, which dies with
+the agent. ``jobs`` are named in the table :data:`tipsc.device.jobs.JOBS` of the runtime archive.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import platform
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import traceback
+
+VERSION = 1
+MAGIC = b"TPSC"
+HEADER = struct.Struct(">4sII")
+MAX_JSON = 1 << 20
+MAX_BINARY = 1 << 20
+QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
+TAIL = 2000  # characters of a dead job's output that are told
+DIGEST = 64
+
+
+class Broken(Exception):
+    """The other side is gone, or does not speak the protocol."""
+
+
+class Refused(Exception):
+    """A request that cannot be met: (kind, message)."""
+
+
+def write_all(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def send(fd, message, binary=b""):
+    text = json.dumps(message).encode()
+    if len(text) > MAX_JSON:
+        text = json.dumps({"error": "protocol", "message": "the answer is too long"}).encode()
+    write_all(fd, HEADER.pack(MAGIC, len(text), len(binary)) + text)
+    write_all(fd, binary)
+
+
+def read_exactly(fd, count):
+    parts = bytearray()
+    while len(parts) < count:
+        part = os.read(fd, min(count - len(parts), 1 << 16))
+        if not part:
+            raise Broken("the stream ended within a frame" if parts else "end")
+        parts += part
+    return bytes(parts)
+
+
+def receive(fd):
+    magic, text, binary = HEADER.unpack(read_exactly(fd, HEADER.size))
+    if magic != MAGIC or text > MAX_JSON or binary > MAX_BINARY:
+        raise Broken("not a frame")
+    try:
+        message = json.loads(read_exactly(fd, text))
+    except (ValueError, RecursionError):
+        raise Broken("a frame without JSON")
+    if not isinstance(message, dict):
+        raise Broken("a frame without a JSON object")
+    return message, read_exactly(fd, binary)
+
+
+class Store:
+    """Blobs by SHA-256, bounded: the longest unused ones go first."""
+
+    def __init__(self, root):
+        self.folder = os.path.join(root, "blobs")
+        self.quota = QUOTA
+        self.held = set()  # asked for or put since the last job: not pruned
+        os.makedirs(self.folder, exist_ok=True)
+        for name in os.listdir(self.folder):  # what a killed agent left
+            if name.endswith(".part") and not alive(name.split(".")[1]):
+                os.unlink(os.path.join(self.folder, name))
+
+    def file(self, digest):
+        if not (
+            isinstance(digest, str)
+            and len(digest) == DIGEST
+            and all(c in "0123456789abcdef" for c in digest)
+        ):
+            raise Refused("protocol", "not a SHA-256 digest")
+        return os.path.join(self.folder, digest)
+
+    def has(self, digest):
+        file = self.file(digest)
+        if not os.path.exists(file):
+            return False
+        os.utime(file)
+        self.held.add(digest)
+        return True
+
+    def make_room(self, size):
+        files = []
+        for name in os.listdir(self.folder):
+            status = os.stat(os.path.join(self.folder, name))
+            files.append((status.st_mtime, status.st_size, name))
+        used = sum(file[1] for file in files)
+        for _, length, name in sorted(files):
+            if used + size <= self.quota:
+                break
+            if name not in self.held and not name.endswith(".part"):
+                os.unlink(os.path.join(self.folder, name))
+                used -= length
+        if used + size > self.quota:
+            raise Refused(
+                "storage", "%d bytes do not fit: %d of %d are in use" % (size, used, self.quota)
+            )
+
+    def put(self, digest, size, fd):
+        """Takes `size` bytes in frames; the whole stream is read even where it is refused."""
+        refused, temporary = None, "%s.%d.part" % (self.file(digest), os.getpid())
+        left, hashed, stream = size, hashlib.sha256(), None
+        try:
+            self.make_room(size)
+            stream = open(temporary, "wb")
+        except Refused as error:
+            refused = error
+        except OSError as error:
+            refused = Refused("storage", str(error))
+        try:
+            while left:
+                _, part = receive(fd)
+                if not part or len(part) > left:
+                    raise Broken("a blob of another length than announced")
+                left -= len(part)
+                if refused is None:
+                    hashed.update(part)
+                    try:
+                        stream.write(part)
+                    except OSError as error:
+                        refused = Refused("storage", str(error))
+            if refused is not None:
+                raise refused
+            if hashed.hexdigest() != digest:
+                raise Refused("protocol", "the blob arrived with another content")
+            try:
+                stream.flush()
+                os.fsync(stream.fileno())
+                stream.close()
+                os.replace(temporary, self.file(digest))
+                self.held.add(digest)
+            except OSError as error:
+                raise Refused("storage", str(error))
+        finally:
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    pass
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+
+
+class Agent:
+    def __init__(self, root, incoming, outgoing):
+        self.root, self.incoming, self.outgoing = root, incoming, outgoing
+        self.store = Store(root)
+        self.jobs = os.path.join(root, "jobs")
+        for name in listed(self.jobs):  # what a killed agent left
+            if not alive(name):
+                shutil.rmtree(os.path.join(self.jobs, name), ignore_errors=True)
+
+    def serve(self):
+        while True:
+            try:
+                message, _ = receive(self.incoming)
+            except Broken as error:
+                if str(error) != "end":
+                    send(self.outgoing, {"error": "protocol", "message": str(error)})
+                return
+            operation = OPERATIONS.get(str(message.get("op")))
+            try:
+                if operation is None:
+                    raise Refused("protocol", "no operation %.40r" % message.get("op"))
+                answer = operation(self, message)
+            except Refused as error:
+                answer = {"error": error.args[0], "message": error.args[1]}
+            except Broken:
+                return
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                answer = {"error": "protocol", "message": "bad request: %r" % error}
+            except OSError as error:
+                answer = {"error": "storage", "message": str(error)}
+            send(self.outgoing, answer)
+
+    def hello(self, message):
+        if message["version"] != VERSION:
+            raise Refused("protocol", "agent speaks version %d" % VERSION)
+        if "quota" in message:
+            self.store.quota = int(message["quota"])
+        return {"ok": True, "version": VERSION, "capabilities": capabilities()}
+
+    def ping(self, message):
+        return {"ok": True}
+
+    def has(self, message):
+        return {"ok": True, "has": self.store.has(message["digest"])}
+
+    def put(self, message):
+        size = message["size"]
+        if not isinstance(size, int) or size < 0:
+            raise Refused("protocol", "bad size")
+        self.store.put(message["digest"], size, self.incoming)
+        return {"ok": True}
+
+    def clean(self, message):
+        shutil.rmtree(self.root, ignore_errors=True)
+        if os.path.exists(self.root):
+            raise Refused("storage", "%s could not be removed" % self.root)
+        os.makedirs(self.store.folder)  # so that this connection goes on; gone at its end
+        self.cleaned = True
+        return {"ok": True}
+
+    cleaned = False
+
+    def run(self, message):
+        blobs = {name: self.store.file(d) for name, d in message["blobs"].items()}
+        runtime = self.store.file(message["runtime"])
+        for file in [runtime, *blobs.values()]:
+            if not os.path.exists(file):
+                raise Refused("missing", os.path.basename(file))
+        folder = os.path.join(self.jobs, str(os.getpid()))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(os.path.join(folder, "out"))
+        try:
+            specification = {
+                "job": message["job"],
+                "arguments": message["arguments"],
+                "blobs": blobs,
+                "out": os.path.join(folder, "out"),
+                "runtime": runtime,
+                "memory_bytes": message.get("memory_bytes"),
+            }
+            with open(os.path.join(folder, "job.json"), "w") as stream:
+                json.dump(specification, stream)
+            return self.watch(folder, float(message["timeout_s"]))
+        finally:
+            self.store.held = set()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def watch(self, folder, timeout_s):
+        """Runs the job to its end; kills it when time is up or the client goes away."""
+        end = time.monotonic() + timeout_s
+        events, told = os.pipe()
+        with open(os.path.join(folder, "log"), "wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, os.path.abspath(__file__), "job", folder, str(told)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[told],
+                start_new_session=True,
+                env=dict(os.environ, TIPSC_AGENT=str(os.getpid())),
+            )
+        os.close(told)
+        try:
+            text = b""
+            while True:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise Refused("timeout", "the job took longer than %g s" % timeout_s)
+                ready, _, _ = select.select([events, self.incoming], [], [], left)
+                if self.incoming in ready:
+                    raise Broken("the client went away or spoke while its job ran")
+                if events in ready:
+                    part = os.read(events, 1 << 16)
+                    if not part:
+                        break
+                    text += part
+                    *lines, text = text.split(b"\n")
+                    for line in lines:
+                        send(self.outgoing, {"event": "progress", "value": json.loads(line)})
+            try:
+                code = process.wait(max(end - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                raise Refused("timeout", "the job took longer than %g s" % timeout_s)
+            return self.finish(folder, code)
+        finally:
+            os.close(events)
+            try:
+                os.killpg(process.pid, signal.SIGKILL)  # what the job started as well
+            except OSError:
+                pass
+            process.wait()
+
+    def finish(self, folder, code):
+        result = os.path.join(folder, "result.json")
+        if code != 0 or not os.path.exists(result):
+            with open(os.path.join(folder, "log"), "rb") as stream:
+                log = stream.read()[-TAIL:].decode("utf-8", "replace").strip()
+            if code == -signal.SIGKILL:  # nobody but the system's memory killer does that
+                raise Refused("memory", "the system killed the job")
+            if code < 0:
+                raise Refused("crash", "signal %d; %s" % (-code, log))
+            raise Refused("crash", "exit code %d; %s" % (code, log))
+        with open(result) as stream:
+            answer = json.load(stream)
+        if "error" in answer:
+            return answer
+        for name in sorted(os.listdir(os.path.join(folder, "out"))):
+            with open(os.path.join(folder, "out", name), "rb") as stream:
+                part = stream.read(MAX_BINARY)
+                send(self.outgoing, {"event": "file", "name": name}, part)
+                while part:
+                    part = stream.read(MAX_BINARY)
+                    if part:
+                        send(self.outgoing, {"event": "more", "name": name}, part)
+        return {"ok": True, "result": answer["result"]}
+
+
+OPERATIONS = {
+    "hello": Agent.hello,
+    "ping": Agent.ping,
+    "has": Agent.has,
+    "put": Agent.put,
+    "run": Agent.run,
+    "clean": Agent.clean,
+}
+
+
+def capabilities():
+    """What can be said without a library; a job tells the rest."""
+    names = {}
+    try:
+        from importlib.metadata import PackageNotFoundError, version
+    except ImportError:
+        return {}
+    for name in ("numpy", "onnxruntime", "ai-edge-litert", "tensorrt"):
+        try:
+            names[name] = version(name)
+        except PackageNotFoundError:
+            pass
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return {
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_mib": pages * size // (1 << 20),
+        "python": platform.python_version(),
+        "backends": names,
+        "l4t": read_text("/etc/nv_tegra_release"),
+        "clocks_mhz": [
+            megahertz("/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq" % core)
+            for core in range(min(os.cpu_count() or 0, 256))
+        ],
+        "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "thermal_zones_mc": [
+            read_text("/sys/class/thermal/%s/temp" % zone)
+            for zone in sorted(listed("/sys/class/thermal"))
+            if zone.startswith("thermal_zone")
+        ],
+    }
+
+
+def alive(pid):
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError):
+        pass
+    return True
+
+
+def listed(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def read_text(file):
+    try:
+        with open(file, errors="replace") as stream:
+            return stream.read(4096).strip()
+    except OSError:
+        return None
+
+
+def megahertz(file):
+    text = read_text(file)
+    return int(text) / 1000.0 if text and text.isdigit() else None
+
+
+def run_job(folder, told):
+    """In the job's process: take the runtime's archive, do the job, write its result."""
+    try:  # die with the agent, whatever ends it
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    except (OSError, AttributeError):
+        pass
+    if os.getppid() != int(os.environ["TIPSC_AGENT"]):
+        os._exit(1)
+    try:  # of all processes the system should kill this one first
+        with open("/proc/self/oom_score_adj", "w") as stream:
+            stream.write("1000")
+    except OSError:
+        pass
+    with open(os.path.join(folder, "job.json")) as stream:
+        job = json.load(stream)
+    if job["memory_bytes"]:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
+    sys.path[0] = job["runtime"]  # instead of the agent's own folder
+    try:
+        from tipsc.device.jobs import run
+
+        def progress(*value):
+            os.write(told, json.dumps(value).encode() + b"\n")
+
+        answer = {"result": run(job["job"], job["arguments"], job["blobs"], job["out"], progress)}
+    except MemoryError:
+        answer = {"error": "memory", "message": "the job needs more memory than there is"}
+    except Exception as error:
+        traceback.print_exc()
+        spent = "bad alloc" in str(error) or "allocate memory" in str(error)
+        answer = {
+            "error": "memory" if spent else "failed",
+            "kind": type(error).__name__,
+            "facts": {
+                name: None if getattr(error, name, None) is None else str(getattr(error, name))
+                for name in ("what", "where", "expected", "got", "fix")
+            },
+            "message": "%s: %s" % (type(error).__name__, error),
+        }
+    temporary = os.path.join(folder, "result.tmp")
+    with open(temporary, "w") as stream:
+        json.dump(answer, stream)
+    os.replace(temporary, os.path.join(folder, "result.json"))
+    os._exit(0)  # libraries crash at exit now and then, when all is done
+
+
+def main(arguments):
+    if arguments[0] == "job":
+        run_job(arguments[1], int(arguments[2]))
+    root = arguments[1]
+    # What a library prints goes to stderr, never between two frames.
+    outgoing = os.dup(1)
+    os.dup2(2, 1)
+    agent = Agent(root, os.dup(0), outgoing)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        agent.serve()
+    except BrokenPipeError:
+        pass
+    finally:
+        if agent.cleaned:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

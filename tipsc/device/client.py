@@ -1,0 +1,289 @@
+"""A connected device: pushes blobs and runs jobs; every way to fail has its error."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tipsc.errors
+from tipsc.device import agent
+from tipsc.device.archive import runtime_archive
+from tipsc.device.link import Link, parse_link
+from tipsc.errors import (
+    DeviceCrashError,
+    DeviceError,
+    DeviceJobError,
+    DeviceLinkError,
+    DeviceMemoryError,
+    DeviceProtocolError,
+    DeviceStorageError,
+    DeviceTimeoutError,
+    TipscError,
+)
+
+ANSWER_S = 60.0  # for what is no job
+TIMEOUT_S = 3600.0
+
+ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
+    "memory": (DeviceMemoryError, "the job ran out of memory", "give it less, or free memory"),
+    "crash": (DeviceCrashError, "the job's process died", "the device is ready for another"),
+    "timeout": (DeviceTimeoutError, "the job was killed", "allow more time"),
+    "storage": (
+        DeviceStorageError,
+        "the device's store is full",
+        "free space there, or run: tipsc device clean URL",
+    ),
+    "missing": (DeviceStorageError, "a blob is gone from the store", "start it again"),
+    "protocol": (DeviceProtocolError, "the agent refuses a request", "use one version of tipsc"),
+    "failed": (DeviceJobError, "the job failed", "correct what it says"),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a job gave: its result, and its files by name."""
+
+    result: Any
+    files: Mapping[str, bytes]
+
+
+class Connection:
+    """An agent on the other end of a link; made by :func:`connect`."""
+
+    def __init__(self, link: Link, process: subprocess.Popen[bytes], log: Any) -> None:
+        assert process.stdin and process.stdout
+        self.link, self._process, self._log = link, process, log
+        self._to, self._from = process.stdin.fileno(), process.stdout.fileno()
+        self.capabilities: Mapping[str, Any] = {}
+
+    def start(self, text: bytes, quota: int | None) -> None:
+        """Puts the agent in place and greets it."""
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self._read(1, time.monotonic() + ANSWER_S)
+            if len(line) > 5 or line not in b"have\npush\n":
+                raise self._protocol(f"{line!r} instead of the agent's start")
+        if line == b"push\n":
+            self._write(text)
+        request: dict[str, Any] = {"op": "hello", "version": agent.VERSION}
+        answer = self.ask({**request, **({} if quota is None else {"quota": quota})})
+        self.capabilities = answer["capabilities"]
+
+    def ping(self) -> float:
+        """Seconds of a round trip."""
+        begin = time.perf_counter()
+        self.ask({"op": "ping"})
+        return time.perf_counter() - begin
+
+    def clean(self) -> None:
+        """Removes everything that tipsc put on the device."""
+        self.ask({"op": "clean"})
+
+    def push(self, file: Path) -> str:
+        """Sends a file unless the device has it; gives its digest.
+
+        Raises:
+            DeviceStorageError: it does not fit there.
+        """
+        with file.open("rb") as stream:
+            digest = hashlib.sha256()
+            while part := stream.read(agent.MAX_BINARY):
+                digest.update(part)
+            name, size = digest.hexdigest(), stream.tell()
+            stream.seek(0)
+            return self._push(name, size, lambda: stream.read(agent.MAX_BINARY))
+
+    def push_bytes(self, content: bytes) -> str:
+        """As :meth:`push`, for bytes in memory."""
+        rest = memoryview(content)
+
+        def read() -> memoryview:
+            nonlocal rest
+            part, rest = rest[: agent.MAX_BINARY], rest[agent.MAX_BINARY :]
+            return part
+
+        return self._push(hashlib.sha256(content).hexdigest(), len(content), read)
+
+    def _push(self, name: str, size: int, read: Callable[[], bytes | memoryview]) -> str:
+        if self.ask({"op": "has", "digest": name})["has"]:
+            return name
+        self._send({"op": "put", "digest": name, "size": size})
+        while part := read():
+            self._send({}, part)
+        self._answer(time.monotonic() + ANSWER_S)
+        return name
+
+    def run(
+        self,
+        job: str,
+        arguments: Mapping[str, Any],
+        blobs: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        memory_bytes: int | None = None,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> Answer:
+        """Does a job of :data:`tipsc.device.jobs.JOBS` in a process of its own.
+
+        Args:
+            blobs: name to digest.
+            timeout_s: after which it is killed.
+            memory_bytes: of address space that it may use.
+            progress: is given what the job tells.
+
+        Raises:
+            DeviceJobError and its kinds, or the job's own error if tipsc has one of that name.
+        """
+        request = {
+            "op": "run",
+            "job": job,
+            "arguments": arguments,
+            "blobs": dict(blobs or {}),
+            "runtime": self.push_bytes(runtime_archive()),
+            "timeout_s": timeout_s,
+            "memory_bytes": memory_bytes,
+        }
+        self._send(request)
+        files: dict[str, bytearray] = {}
+        end = time.monotonic() + timeout_s + ANSWER_S
+        while True:
+            message, binary = self._receive(end)
+            event = message.get("event")
+            if event == "progress" and progress is not None:
+                progress(*message["value"])
+            elif event in ("file", "more"):
+                files.setdefault(str(message["name"]), bytearray()).extend(binary)
+            elif event is None:
+                result = self._checked(message, job)["result"]
+                return Answer(result, {name: bytes(content) for name, content in files.items()})
+
+    def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """A request and its answer."""
+        self._send(message)
+        return self._answer(time.monotonic() + ANSWER_S)
+
+    def close(self) -> None:
+        """Ends the agent: it stops when its input does."""
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.close()
+            self._process.wait(5)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def _answer(self, end: float) -> dict[str, Any]:
+        return self._checked(self._receive(end)[0], "request")
+
+    def _checked(self, message: dict[str, Any], job: str) -> dict[str, Any]:
+        if message.get("ok") is True:
+            return message
+        kind, text = str(message.get("error")), str(message.get("message"))
+        own = getattr(tipsc.errors, str(message.get("kind")), None)
+        facts = message.get("facts")
+        if isinstance(own, type) and issubclass(own, TipscError) and isinstance(facts, dict):
+            known = {k: facts.get(k) for k in ("where", "expected", "got", "fix")}
+            raise own(f"on {self.link.url}: {facts.get('what')}", **known)
+        if kind not in ERRORS:
+            raise self._protocol(f"the answer {message!r:.200}")
+        error, what, fix = ERRORS[kind]
+        raise error(f"{what} ({job})", where=self.link.url, got=text, fix=fix)
+
+    def _send(self, message: Mapping[str, Any], binary: bytes | memoryview = b"") -> None:
+        try:
+            agent.send(self._to, message, binary)
+        except OSError as error:
+            raise self._broken() from error
+
+    def _write(self, content: bytes) -> None:
+        try:
+            agent.write_all(self._to, content)
+        except OSError as error:
+            raise self._broken() from error
+
+    def _receive(self, end: float) -> tuple[dict[str, Any], bytes]:
+        magic, text, binary = agent.HEADER.unpack(self._read(agent.HEADER.size, end))
+        if magic != agent.MAGIC or text > agent.MAX_JSON or binary > agent.MAX_BINARY:
+            raise self._protocol("bytes that are no frame")
+        body = self._read(text, end)
+        try:
+            message = agent.json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise self._protocol("a frame without JSON") from error
+        if not isinstance(message, dict):
+            raise self._protocol("a frame without a JSON object")
+        return message, self._read(binary, end)
+
+    def _read(self, count: int, end: float) -> bytes:
+        parts = bytearray()
+        while len(parts) < count:
+            ready, _, _ = select.select([self._from], [], [], max(end - time.monotonic(), 0.0))
+            if not ready:
+                raise DeviceLinkError(
+                    "the device does not answer", where=self.link.url, fix="look at the link"
+                )
+            part = os.read(self._from, count - len(parts))
+            if not part:
+                raise self._broken()
+            parts += part
+        return bytes(parts)
+
+    def _protocol(self, got: str) -> DeviceProtocolError:
+        return DeviceProtocolError(
+            "the device does not speak the agent's protocol",
+            where=self.link.url,
+            got=got,
+            fix="look whether a login script prints something there",
+        )
+
+    def _broken(self) -> DeviceLinkError:
+        self._log.seek(0)
+        said = self._log.read()[-400:].decode("utf-8", "replace").strip().splitlines()
+        return DeviceLinkError(
+            "the link to the device broke",
+            where=self.link.url,
+            got=said[-1] if said else None,
+            fix="see that the device is up and has Python 3.8 or newer, then start it again",
+        )
+
+
+@contextmanager
+def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
+    """Starts the agent on a device; it ends with the block.
+
+    Args:
+        url: see :mod:`tipsc.device.link`.
+        quota: bytes that blobs may take there; 2 GiB if not given.
+
+    Raises:
+        UsageError: no such kind of URL.
+        DeviceLinkError, DeviceProtocolError: as their names say.
+    """
+    link = parse_link(url)
+    text = Path(agent.__file__).read_bytes()
+    command = link.start(hashlib.sha256(text).hexdigest(), len(text))
+    with tempfile.TemporaryFile() as log:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0
+            )
+        except OSError as error:
+            raise DeviceLinkError(
+                "the link cannot be made", where=url, got=str(error), fix=f"install {command[0]}"
+            ) from error
+        connection = Connection(link, process, log)
+        try:
+            connection.start(text, quota)
+            yield connection
+        finally:
+            connection.close()

@@ -1,0 +1,98 @@
+"""What a device can be asked to do. This runs on the device: numpy, a backend, the runtime."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[..., None]
+
+#: job to ``module:function``; see :mod:`tipsc.device` for the function
+JOBS = {
+    "facts": "tipsc.device.jobs:facts",
+    "describe": "tipsc.device.jobs:describe",
+    "measure": "tipsc.device.jobs:measure",
+    "outputs": "tipsc.device.jobs:outputs",
+    "selftest": "tipsc.device.selftest:misbehave",
+}
+
+
+def run(
+    name: str, arguments: Mapping[str, Any], blobs: Mapping[str, str], out: str, progress: Progress
+) -> Any:
+    """Does the job of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from tipsc.errors import UsageError, near
+
+    if name not in JOBS:
+        raise UsageError(f"the device has no job {name!r}", fix=near(name, JOBS))
+    module, function = JOBS[name].split(":")
+    job = getattr(importlib.import_module(module), function)
+    return job(arguments, {key: Path(file) for key, file in blobs.items()}, Path(out), progress)
+
+
+def facts(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """What the system tells about itself."""
+    from tipsc.measure.facts import read_facts
+
+    return read_facts()
+
+
+def describe(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """The versions of a backend there."""
+    from tipsc.backends import backend
+
+    return {"versions": dict(backend(arguments["backend"]).check())}
+
+
+def measure(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """Times of the paths of the blob ``engine`` on the blob ``input``; samples.json has them."""
+    import numpy as np
+
+    from tipsc.measure.loop import Settings, collect_times
+    from tipsc.measure.pinning import select_cores
+    from tipsc.runtime import Engine
+
+    pin: Any = arguments["pin"]
+    threads = arguments["threads"]
+    cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
+    settings = Settings(**arguments["protocol"], cores=cores)
+    x, only = np.load(blobs["input"], allow_pickle=False), arguments["only"]
+    with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
+        context = engine.context()
+        names = [path.id for path in engine.paths if only is None or path.id in only]
+        calls = {name: partial(context.run, x, path=name) for name in names}
+        times = collect_times(calls, settings, progress)
+    (out / "samples.json").write_text(json.dumps(times.batches))
+    return {"cores": cores, "held": times.held, "seconds": times.seconds}
+
+
+def outputs(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> None:
+    """What each path gives for each example of the blob ``inputs``: ``<path>.npy``, (N, ...)."""
+    import numpy as np
+
+    from tipsc.runtime import Engine
+
+    inputs = np.load(blobs["inputs"], allow_pickle=False)
+    with Engine.open(
+        blobs["engine"], threads=arguments["threads"], cache_dir=out.parent / "cache"
+    ) as engine:
+        for place, path in enumerate(arguments["paths"]):
+            progress(place / len(arguments["paths"]), 0.0)
+            rows = [engine.run(inputs[i : i + 1], path=path)[0] for i in range(len(inputs))]
+            np.save(out / f"{path}.npy", np.stack(rows))

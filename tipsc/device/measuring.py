@@ -1,0 +1,186 @@
+"""What a build asks of a device: what it is, what paths take there, and what they compute."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Protocol as Interface
+
+import numpy as np
+
+from tipsc.backends import backend
+from tipsc.device.client import Connection
+from tipsc.errors import DeviceProtocolError
+from tipsc.profile import Protocol, Samples, System, collect, read_system
+from tipsc.progress import Progress
+from tipsc.runtime import Engine
+from tipsc.target import Target
+
+Run = Callable[[np.ndarray, str], np.ndarray]
+
+
+class Device(Interface):
+    """One machine that engines are measured and verified on."""
+
+    @property
+    def essence(self) -> Mapping[str, object]:
+        """What a measurement depends on beyond processor and backend: part of a stage's key."""
+
+    def system(self) -> System:
+        """What it tells about itself now."""
+
+    def versions(self, name: str) -> Mapping[str, str]:
+        """What the backend `name` says of itself there."""
+
+    def measure(
+        self,
+        file: Path,
+        target: Target,
+        example: np.ndarray,
+        seed: int,
+        progress: Progress,
+        only: Collection[str] | None,
+    ) -> tuple[Protocol, Samples]:
+        """Times of the paths of an engine, and the protocol with the cores used there."""
+
+    def opened(
+        self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
+    ) -> AbstractContextManager[Run]:
+        """A context manager that gives ``run(example, path)``; see :class:`ThisMachine`."""
+
+
+class ThisMachine:
+    """The machine that this process runs on: no agent, no copy."""
+
+    essence: Mapping[str, object] = {}
+
+    def system(self) -> System:
+        return read_system()
+
+    def versions(self, name: str) -> Mapping[str, str]:
+        return dict(backend(name).check())
+
+    def measure(
+        self,
+        file: Path,
+        target: Target,
+        example: np.ndarray,
+        seed: int,
+        progress: Progress,
+        only: Collection[str] | None,
+    ) -> tuple[Protocol, Samples]:
+        with Engine.open(file, threads=target.threads) as engine:
+            context = engine.context()
+            calls = {path.id: partial(context.run, example, path=path.id) for path in engine.paths}
+            calls = {name: call for name, call in calls.items() if only is None or name in only}
+            protocol = Protocol.for_target(target, seed=seed)
+            return protocol, collect(
+                calls,
+                protocol=protocol,
+                progress=lambda share, left_s: progress(share, 1.0, "measuring"),
+            )
+
+    @contextmanager
+    def opened(
+        self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
+    ) -> Iterator[Run]:
+        """Runs one example (1, ...) on a path.
+
+        Args:
+            paths: ids that will be run.
+            inputs: the examples (N, ...) that each path will be given, in this order.
+        """
+        with Engine.open(file, threads=target.threads) as engine:
+            yield lambda example, path: engine.run(example, path=path)
+
+
+class Remote:
+    """A device behind a connection: the same, as jobs of its agent."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def essence(self) -> Mapping[str, object]:
+        """Where it is, and what its clocks are set to: another setting is measured anew."""
+        known = self._connection.capabilities
+        names = ("architecture", "governor", "power_mode", "l4t")
+        # The system's cores say what they may run at; where they run now moves all the time.
+        limits = [(core.min_mhz, core.max_mhz, core.governor) for core in self.system().cores]
+        url = self._connection.link.url
+        return {"url": url, "limits": limits, **{name: known.get(name) for name in names}}
+
+    def system(self) -> System:
+        answer = self._connection.run("facts", {})
+        return System.model_validate_json(json.dumps(answer.result))
+
+    def versions(self, name: str) -> Mapping[str, str]:
+        return self._connection.run("describe", {"backend": name}).result["versions"]
+
+    def measure(
+        self,
+        file: Path,
+        target: Target,
+        example: np.ndarray,
+        seed: int,
+        progress: Progress,
+        only: Collection[str] | None,
+    ) -> tuple[Protocol, Samples]:
+        # Which cores a policy means is decided there.
+        protocol = Protocol.for_target(
+            target.model_copy(
+                update={"measure": target.measure.model_copy(update={"pin": "none"})}
+            ),
+            seed=seed,
+        )
+        settings = protocol.model_dump(mode="json", exclude={"cores"})
+        arguments = {
+            "threads": target.threads,
+            "pin": target.measure.pin,
+            "protocol": settings,
+            "only": None if only is None else sorted(only),
+        }
+        blobs = {"engine": self._connection.push(file), "input": self._push(example)}
+        answer = self._connection.run(
+            "measure",
+            arguments,
+            blobs,
+            timeout_s=protocol.time_limit_s * 2 + 600.0,
+            progress=lambda share, left_s: progress(share, 1.0, "measuring"),
+        )
+        result = answer.result
+        samples = Samples(
+            json.loads(answer.files["samples.json"]), tuple(result["held"]), result["seconds"]
+        )
+        return protocol.model_copy(update={"cores": tuple(result["cores"])}), samples
+
+    @contextmanager
+    def opened(
+        self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
+    ) -> Iterator[Run]:
+        """As of :class:`ThisMachine`; all is computed at once, and then told one by one."""
+        blobs = {"engine": self._connection.push(file), "inputs": self._push(inputs)}
+        arguments = {"threads": target.threads, "paths": list(paths)}
+        files = self._connection.run("outputs", arguments, blobs).files
+        rows = {path: iter(self._rows(files[f"{path}.npy"], len(inputs))) for path in paths}
+        yield lambda example, path: next(rows[path])[None]
+
+    def _rows(self, content: bytes, count: int) -> np.ndarray:
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+        if len(found) != count:
+            raise DeviceProtocolError(
+                "the device answered for another number of examples",
+                where=self._connection.link.url,
+                expected=count,
+                got=len(found),
+            )
+        return found
+
+    def _push(self, array: np.ndarray) -> str:
+        stream = io.BytesIO()
+        np.save(stream, array, allow_pickle=False)
+        return self._connection.push_bytes(stream.getvalue())
