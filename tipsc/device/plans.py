@@ -23,6 +23,7 @@ class Plans:
     Attributes:
         module, version: of the TensorRT that built them.
         compute_capability: of the GPU that they were built for; None where they were not run.
+        stripped: they have no weights.
         checks: how each path was built.
         content: by path id.
     """
@@ -30,6 +31,7 @@ class Plans:
     module: str
     version: str
     compute_capability: str | None
+    stripped: bool
     checks: tuple[PathCheck, ...]
     content: Mapping[str, bytes]
 
@@ -41,6 +43,7 @@ class Plans:
             "module": self.module,
             "version": self.version,
             "compute capability": self.compute_capability or UNKNOWN,
+            "stripped": "yes" if self.stripped else "no",
         }
 
 
@@ -81,6 +84,7 @@ def request_plans(
         result["module"],
         result["version"],
         result["compute_capability"],
+        result["stripped"],
         checks,
         {check.path_id: answer.files[f"{check.path_id}.plan"] for check in checks},
     )

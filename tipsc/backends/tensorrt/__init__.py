@@ -10,10 +10,12 @@ unverified on hardware.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 from tipsc.backends.tensorrt import api, cuda
 from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
+from tipsc.backends.tensorrt.refit import refit_plan
 from tipsc.engine.manifest import Manifest
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError, MissingExtraError
@@ -85,7 +87,8 @@ def open(
     wanted = {
         name: plan for name, plan in engine.plans.items() if path_ids is None or name in path_ids
     }
-    return make_executors(trt, device, wanted, manifest.inputs, manifest.outputs)
+    refit = partial(refit_plan, trt, engine) if manifest.built.get("stripped") == "yes" else None
+    return make_executors(trt, device, wanted, manifest.inputs, manifest.outputs, refit)
 
 
 def check_built(manifest: Manifest, here: Mapping[str, str], file: str) -> None:

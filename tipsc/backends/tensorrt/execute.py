@@ -7,7 +7,7 @@ can share one activation buffer as large as the largest needs. Unverified on har
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from tipsc.backends.tensorrt.api import Capabilities, probe
 from tipsc.backends.tensorrt.cuda import Cuda, Event, Memory, Stream
 from tipsc.engine.manifest import TensorSpec
 from tipsc.errors import EngineDeviceError
+
+#: gives a loaded plan (path id, ICudaEngine) its weights
+Refit = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,13 @@ class Shared:
         """One user less; the last one gives all back."""
         self.users -= 1
         if self.users == 0:
-            for memory in (self.activations, *self.tensors.values()):
-                memory.close()
-            self.stream.close()
+            self.close()
+
+    def close(self) -> None:
+        """Gives all back."""
+        for memory in (self.activations, *self.tensors.values()):
+            memory.close()
+        self.stream.close()
 
 
 class PlanExecutor:
@@ -135,37 +142,51 @@ def make_executors(
     plans: Mapping[str, memoryview | bytes],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
+    refit: Refit | None = None,
 ) -> dict[str, PlanExecutor]:
     """A warmed executor for each plan.
+
+    Args:
+        plans: at least one, by path id.
+        refit: gives a plan that was stripped its weights.
 
     Raises:
         EngineDeviceError: TensorRT refuses a plan.
     """
     choices = choose(probe(trt))
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-    shared = Shared(cuda, inputs, outputs)
-    loaded: dict[str, Any] = {}
-    for name, plan in plans.items():
-        loaded[name] = runtime.deserialize_cuda_engine(bytes(plan))
-        if loaded[name] is None:
-            raise EngineDeviceError(
-                "TensorRT refuses the plan of a path",
-                where=name,
-                fix="run tipsc finish again: plans fit one version and one kind of device",
-            )
-    if choices.context != "own":
-        most = max(int(getattr(plan, choices.size)) for plan in loaded.values())
-        shared.activations = Memory(cuda, most)
-    executors = {}
+    loaded = {name: _load(runtime, name, plan) for name, plan in plans.items()}
     for name, plan in loaded.items():
-        context = _context(trt, plan, choices, shared.activations)
-        if context is None:
-            raise EngineDeviceError("TensorRT gives no context for a path", where=name)
-        executors[name] = PlanExecutor(shared, plan, context)
-    zeros = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
-    for executor in executors.values():
-        executor.run(zeros)  # the first call of a context allocates and tunes
+        if refit is not None:
+            refit(name, plan)
+    shared, executors = Shared(cuda, inputs, outputs), {}
+    try:
+        if choices.context != "own":
+            most = max(int(getattr(plan, choices.size)) for plan in loaded.values())
+            shared.activations = Memory(cuda, most)
+        for name, plan in loaded.items():
+            context = _context(trt, plan, choices, shared.activations)
+            if context is None:
+                raise EngineDeviceError("TensorRT gives no context for a path", where=name)
+            executors[name] = PlanExecutor(shared, plan, context)
+        zeros = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
+        for executor in executors.values():
+            executor.run(zeros)  # the first call of a context allocates and tunes
+    except BaseException:
+        shared.close()
+        raise
     return executors
+
+
+def _load(runtime: Any, name: str, plan: memoryview | bytes) -> Any:
+    loaded = runtime.deserialize_cuda_engine(bytes(plan))
+    if loaded is None:
+        raise EngineDeviceError(
+            "TensorRT refuses the plan of a path",
+            where=name,
+            fix="run tipsc finish again: plans fit one version and one kind of device",
+        )
+    return loaded
 
 
 def _context(trt: Any, plan: Any, choices: Choices, activations: Memory) -> Any:

@@ -28,8 +28,8 @@ def build_plans(
             of the graphs; ``strip``: leave the weights out where the version can.
 
     Returns:
-        ``module``, ``version``, ``compute_capability`` (None without a device), and ``checks``:
-        how each path fared, refused ones included.
+        ``module``, ``version``, ``compute_capability`` (None without a device), ``stripped``,
+        and ``checks``: how each path fared, refused ones included.
 
     Raises:
         EngineDeviceError: ``run``, and there is no CUDA device.
@@ -61,6 +61,7 @@ def build_plans(
         "module": trt.__name__,
         "version": trt.__version__,
         "compute_capability": capability,
+        "stripped": builder.stripped,
         "checks": checks,
     }
 

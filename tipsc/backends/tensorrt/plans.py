@@ -81,7 +81,8 @@ class PlanBuilder:
         self._builder = trt.Builder(self._logger)
         self._timing_bytes = timing_cache
         self._timings: Any = None
-        self._strip = strip and self.capabilities.strip_plan
+        #: whether plans have no weights: asked for, and the version can strip and refit
+        self.stripped = strip and self.capabilities.strip_plan and self.capabilities.refit
 
     @property
     def module(self) -> Any:
@@ -154,7 +155,7 @@ class PlanBuilder:
             # The graph says where; without types in the network the builder has to be allowed.
             for flag in FLAGS[self._precision]:
                 config.set_flag(getattr(trt.BuilderFlag, flag))
-        if self._strip:
+        if self.stripped:
             config.set_flag(trt.BuilderFlag.STRIP_PLAN)
             if self.capabilities.refit_identical:
                 config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
