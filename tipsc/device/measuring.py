@@ -16,6 +16,7 @@ from tipsc.backends import backend
 from tipsc.device.client import Connection
 from tipsc.errors import DeviceProtocolError
 from tipsc.profile import Protocol, Samples, System, collect, read_system
+from tipsc.profile.conditions import UNKNOWN
 from tipsc.progress import Progress
 from tipsc.runtime import Engine
 from tipsc.target import Target
@@ -53,10 +54,33 @@ class Device(Interface):
         """A context manager that gives ``run(example, path)``; see :class:`ThisMachine`."""
 
 
+def _settings(system: System) -> dict[str, object]:
+    """What it may run at; where its cores run now moves all the time."""
+    return {
+        "limits": [(core.min_mhz, core.max_mhz, core.governor) for core in system.cores],
+        "gpu limits": (system.gpu.min_mhz, system.gpu.max_mhz) if system.gpu else None,
+        "architecture": system.architecture,
+        "power_mode": system.power_mode,
+        "l4t": system.l4t,
+    }
+
+
+def conditions(device: Device, backend_name: str) -> dict[str, str]:
+    """What :func:`tipsc.profile.conditions.conditions_of` says of a profile, of a device now."""
+    return {
+        "backend": backend_name,
+        f"{backend_name} version": device.versions(backend_name)[backend_name],
+        "power mode": device.system().power_mode or UNKNOWN,
+    }
+
+
 class ThisMachine:
     """The machine that this process runs on: no agent, no copy."""
 
-    essence: Mapping[str, object] = {}
+    @property
+    def essence(self) -> Mapping[str, object]:
+        mode = self.system().power_mode
+        return {} if mode is None else {"power_mode": mode}
 
     def system(self) -> System:
         return read_system()
@@ -107,12 +131,7 @@ class Remote:
     @property
     def essence(self) -> Mapping[str, object]:
         """Where it is, and what its clocks are set to: another setting is measured anew."""
-        known = self._connection.capabilities
-        names = ("architecture", "governor", "power_mode", "l4t")
-        # The system's cores say what they may run at; where they run now moves all the time.
-        limits = [(core.min_mhz, core.max_mhz, core.governor) for core in self.system().cores]
-        url = self._connection.link.url
-        return {"url": url, "limits": limits, **{name: known.get(name) for name in names}}
+        return {"url": self._connection.link.url, **_settings(self.system())}
 
     def system(self) -> System:
         answer = self._connection.run("facts", {})
