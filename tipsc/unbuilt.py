@@ -25,13 +25,12 @@ from tipsc.compile import Job, compile_candidates
 from tipsc.device.measuring import conditions
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import ConfigError, ProfileError, VerificationError
+from tipsc.finish import TAKEN
 from tipsc.profile import Profile
 from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.stages import Stage, only_one_build
 
 CHECKS = "nvidia.json"
-#: beginning of the recipe's keys that say what the profile was taken with
-TAKEN = "profile's "
 _VERIFIED_WITH = "onnxruntime"
 
 
@@ -189,7 +188,7 @@ class UnbuiltPipeline(Pipeline):
                 manifest, {k: d.accuracy for k, d in differences.items()}, self.data.metric
             )
             recipe = {
-                "precision": "fp32",
+                "precision": self.target.precision,
                 "plans": "one a path",
                 "paths chosen by": self.chosen_by,
                 "verified with": _VERIFIED_WITH,
