@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tipsc.profile.pinning import pinned, select_cores
 
 from tipsc.backends.litert import channels_last, check, open_model
 from tipsc.compile.tflite.merge import _flatbuffer, merge
 from tipsc.engine import read_engine
+from tipsc.measure.pinning import pinned, select_cores
 
 ROUNDS, CALLS = 60, 10
 

@@ -25,7 +25,6 @@ from tipsc.assemble import (
     measure_engine,
     verify_engine,
     with_accuracies,
-    with_latencies,
     write,
 )
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
@@ -36,6 +35,7 @@ from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract,
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
+from tipsc.measured import with_latencies
 from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (

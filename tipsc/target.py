@@ -51,7 +51,8 @@ class Target(Strict):
         description: one line for people.
         backend: name of the backend that compiles for it; the table of backends judges it.
         threads: how many threads one inference uses.
-        precision: what paths compute in. ``int8``: static, calibrated on training data.
+        precision: what paths compute in. ``int8``: static, calibrated on training data (litert);
+            ``fp16``: weights and activations, with inputs and outputs in fp32 (portable graphs).
         measure: how latency is measured.
     """
 
@@ -59,7 +60,7 @@ class Target(Strict):
     description: Annotated[str, Field(min_length=1, max_length=200)]
     backend: Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     measure: Measure = Measure()
 
 

@@ -16,12 +16,13 @@ def command(output: Output, action: str, url: str) -> None:
     URL is local, ssh://[user@]host[:port] or adb://serial; ?python=FILE chooses its interpreter.
     """
     from tipsc.device.client import connect
+    from tipsc.device.info import lines_of, read_info
     from tipsc.device.probe import survive
 
     with connect(url) as device:
         if action == "info":
-            facts = dict(device.capabilities)
-            output.result(facts, *(f"{name:<18}{value}" for name, value in facts.items()))
+            info = read_info(device)
+            output.result(info, *lines_of(info))
         elif action == "selftest":
             found = survive(device)
             output.result(found, *(f"{name:<18}{value}" for name, value in found.items()))
