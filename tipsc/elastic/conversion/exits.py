@@ -8,10 +8,8 @@ places are pooled as the model does it, and a new linear layer gives the output.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -19,9 +17,10 @@ from torch import Tensor, fx
 
 from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.blocks import Stage, named, scope
-from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
+from tipsc.elastic.conversion.capture import Program, name_of
+from tipsc.elastic.conversion.flow import Flow, shape_of
 from tipsc.elastic.conversion.resolutions import VIEWS
-from tipsc.elastic.conversion.rules import Analysis, bound, is_tensors
+from tipsc.elastic.conversion.rules import Analysis, bound
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice
 
@@ -166,7 +165,7 @@ def find_exits(
         reason = "it has no stage of residual blocks"
     if reason is not None:
         return _checked(Exits(refused=((0, "", reason),)), numbers)
-    flow = _Flow(program)
+    flow = Flow(program)
     head = _head(flow, analysis, stages[-1].blocks[-1].exit)
     found: list[Exit] = []
     refused: list[tuple[int, str, str]] = []
@@ -184,63 +183,8 @@ def find_exits(
     return _checked(exits, numbers)
 
 
-class _Flow:
-    """What each operation of a program depends on, and what it costs."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.nodes = program.nodes()
-        self._number = {node: i for i, node in enumerate(self.nodes)}
-        self._before: dict[fx.Node, int] = {program.input: 1 << len(self.nodes)}
-        self.maps: set[fx.Node] = set()  # feature maps: of the input, after a layer with weights
-        for node in self.nodes:
-            mask = 1 << self._number[node]
-            for source in node.all_input_nodes:
-                mask |= self._before.get(source, 0)
-            self._before[node] = mask
-            if _is_float(node) and self.after(node, program.input):
-                weighted = any(
-                    s in program.tensors and s.meta["val"].dim() > 1 for s in node.all_input_nodes
-                )
-                if weighted or any(s in self.maps for s in node.all_input_nodes):
-                    self.maps.add(node)
-
-    def after(self, node: fx.Node, source: fx.Node) -> bool:
-        """Whether `node` is `source` or depends on it."""
-        place = self._number.get(source, len(self.nodes))
-        return bool(self._before[node] >> place & 1)
-
-    def up_to(self, *ends: fx.Node) -> frozenset[fx.Node]:
-        """These operations and all that they depend on."""
-        return frozenset(n for n in self.nodes if any(self.after(end, n) for end in ends))
-
-    def later(self, source: fx.Node) -> list[fx.Node]:
-        """The operations that are not needed for `source`."""
-        return [n for n in self.nodes if not self.after(source, n)]
-
-    def why_not_alone(self, source: fx.Node) -> str | None:
-        """What else later layers see of the input than `source`; None if nothing."""
-        later = set(self.later(source))
-        for node in self.nodes:
-            if node is source or node not in self.maps:
-                continue
-            if node not in later and later & set(node.users):
-                return f"later layers read {_where(node)} too, across it"
-            if node in later and not self.after(node, source):
-                return f"layers beside it are read later: {_where(node)}"
-        return None
-
-    @cached_property
-    def all_macs(self) -> int:
-        return sum(map(_macs, self.nodes))
-
-    def share(self, nodes: frozenset[fx.Node]) -> float:
-        """Of the program's MACs."""
-        return sum(map(_macs, nodes)) / max(1, self.all_macs)
-
-
 def _exit(
-    flow: _Flow, analysis: Analysis, number: int, stage: Stage, head: Head | None
+    flow: Flow, analysis: Analysis, number: int, stage: Stage, head: Head | None
 ) -> Exit | str:
     """The exit after a stage, or why there is none."""
     node = stage.blocks[-1].exit
@@ -250,7 +194,7 @@ def _exit(
     if head is not None and node is head.source:
         return "the model's own head follows"
     name = scope(stage.blocks[-1:])
-    if head is not None and head.is_simple and _shape(node) == _shape(head.source):
+    if head is not None and head.is_simple and shape_of(node) == shape_of(head.source):
         needs = flow.up_to(node, *head.beside)
         at = Exit(number, name, node, None, needs)
     else:
@@ -265,7 +209,7 @@ def _exit(
     return at
 
 
-def _head(flow: _Flow, analysis: Analysis, source: fx.Node) -> Head | None:
+def _head(flow: Flow, analysis: Analysis, source: fx.Node) -> Head | None:
     """What follows the last stage; None if it sees more than that stage's feature map."""
     if flow.why_not_alone(source) is not None:
         return None
@@ -287,7 +231,7 @@ def _head(flow: _Flow, analysis: Analysis, source: fx.Node) -> Head | None:
     return Head(source, tuple(nodes), beside, is_simple)
 
 
-def _pooling(flow: _Flow, analysis: Analysis, node: fx.Node, head: Head | None) -> Pooling | str:
+def _pooling(flow: Flow, analysis: Analysis, node: fx.Node, head: Head | None) -> Pooling | str:
     """How a new head gets a vector from a feature map, or why it cannot."""
     shape = node.meta["val"].shape
     batch = [place for place, size in enumerate(shape) if isinstance(size, torch.SymInt)]
@@ -338,7 +282,7 @@ def _no_classifier(program: Program) -> str | None:
 
 
 def _chosen(
-    flow: _Flow, found: Sequence[Exit], wanted: bool | int | Sequence[int]
+    flow: Flow, found: Sequence[Exit], wanted: bool | int | Sequence[int]
 ) -> tuple[Exit, ...]:
     if wanted is True:
         return tuple(found)
@@ -367,31 +311,3 @@ def _checked(exits: Exits, numbers: tuple[int, ...] | None) -> Exits:
                 fix="give True for all that are possible; the report lists them",
             )
     return exits
-
-
-def _is_float(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    first = value[0] if isinstance(value, tuple | list) and is_tensors(value) else value
-    return isinstance(first, Tensor) and first.is_floating_point()
-
-
-def _shape(node: fx.Node) -> tuple[int, ...]:
-    return tuple(hint(size) for size in node.meta["val"].shape)
-
-
-def _where(node: fx.Node) -> str:
-    return scope_of(node) or name_of(node)
-
-
-def _macs(node: fx.Node) -> int:
-    """Multiply-accumulates of a layer or a matrix product, about; of others 0."""
-    name = name_of(node)
-    if name.startswith(("conv", "linear")) and name != "conv_tbc":
-        args = bound(node)
-        size = args["weight"].meta["val"].numel() // args["weight"].meta["val"].shape[0]
-        return math.prod(_shape(node)) * int(size) if "transpose" not in name else 0
-    if name in ("matmul", "bmm", "mm"):
-        return math.prod(_shape(node)) * _shape(node.all_input_nodes[0])[-1]
-    if name == "scaled_dot_product_attention":
-        return 2 * math.prod(_shape(node)) * _shape(bound(node)["key"])[-2]
-    return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tipsc.elastic.conversion.converted import ConvertedSupernet, Leave
 from tipsc.errors import DataError
@@ -48,11 +48,12 @@ def fit_exits(supernet: ConvertedSupernet, batches: Iterable[Tensor]) -> dict[in
     explained = {}
     for leave, total in zip(supernet.leaves, sums, strict=True):
         if total.count:
-            weight, bias, explained[leave.option] = total.solved()
-            linear = cast(nn.Linear, supernet.get_submodule(leave.linear))
+            linear = cast(Any, supernet.get_submodule(leave.linear))
+            weight, bias, explained[leave.option] = total.solved(linear.bias is not None)
             with torch.no_grad():
                 linear.weight.copy_(weight)
-                linear.bias.copy_(bias)
+                if linear.bias is not None:
+                    linear.bias.copy_(bias)
     if supernet.leaves and not any(total.seen for total in sums):
         raise DataError("heads cannot be fitted without examples", got="none")
     return explained
@@ -86,9 +87,11 @@ class _Sums:
         new = [x.sum(0), y.sum(0), x.T @ x, x.T @ y, (y * y).sum(0)]
         self._sums = [a + b for a, b in zip(self._sums or [0.0] * 5, new, strict=True)]
 
-    def solved(self) -> tuple[Tensor, Tensor, float]:
+    def solved(self, with_bias: bool) -> tuple[Tensor, Tensor, float]:
         """Weight (classes, features), bias (classes,), and the share of variance explained."""
         x, y, xx, xy, yy = (total / self.count for total in self._sums)
+        if not with_bias:  # then the line goes through the origin
+            x, y = torch.zeros_like(x), torch.zeros_like(y)
         xx, xy, yy = xx - torch.outer(x, x), xy - torch.outer(x, y), yy - y * y
         size = xx.diagonal().mean().clamp_min(1e-12)
         penalty = RIDGE * size * torch.eye(len(x), dtype=x.dtype, device=x.device)

@@ -93,9 +93,9 @@ class Report:
             lines.append(text + _names(kept.layers, WIDTH - len(text)))
         if self.exits:
             lines += ["", "early exits"]
-        for row in self.exits:
-            where = f"after stage {row.number}, {row.stage}" if row.number else "none"
-            lines += _wrapped(f"{where}: {row.head or row.reason}")
+        for end in self.exits:
+            where = f"after stage {end.number}, {end.stage}" if end.number else "none"
+            lines += _wrapped(f"{where}: {end.head or end.reason}")
         if self.notes:
             lines += ["", "notes"]
         for layer, remark in self.notes:
