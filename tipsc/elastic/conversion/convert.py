@@ -15,7 +15,7 @@ from tipsc.elastic.conversion.capture import capture
 from tipsc.elastic.conversion.check import check_paths, check_resolutions, check_same
 from tipsc.elastic.conversion.choices import Plan, fix_residuals, make_plan
 from tipsc.elastic.conversion.converted import ConvertedSupernet
-from tipsc.elastic.conversion.exits import Exits, depths, divided, find_exits
+from tipsc.elastic.conversion.exits import Exits, check_wanted, depths, divided, find_exits
 from tipsc.elastic.conversion.importance import Importance, norms, permuted
 from tipsc.elastic.conversion.report import ExitRow, Kept, Report, Row
 from tipsc.elastic.conversion.resolutions import find_resolutions
@@ -69,6 +69,7 @@ def convert(
         raise ConversionError(
             "widths must be shares of the whole", got=list(widths), expected="(0, 1]"
         )
+    check_wanted(exits)
     program = capture(model, example)
     additions = residual_additions(program)
     analysis = Analysis(program)

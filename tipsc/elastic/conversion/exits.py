@@ -137,6 +137,18 @@ def depths(stages: Sequence[Stage], exits: Exits) -> list[Stage]:
     return [stage for stage in kept if len(stage.kept) > 1]
 
 
+def check_wanted(wanted: bool | int | Sequence[int]) -> None:
+    """Raises ConversionError unless it is as :func:`find_exits` takes it, or False."""
+    least = int(wanted) if isinstance(wanted, int) else min(wanted, default=0)
+    if wanted is not False and least < 1:
+        raise ConversionError(
+            "these are no early exits",
+            where="exits",
+            expected="True, how many, or the numbers of stages, from 1 on",
+            got=wanted,
+        )
+
+
 def find_exits(
     program: Program,
     analysis: Analysis,
@@ -153,13 +165,6 @@ def find_exits(
         ConversionError: a stage that was asked for by its number cannot have one.
     """
     numbers = None if isinstance(wanted, int) else tuple(wanted)
-    if wanted is not True and (wanted if numbers is None else min(numbers, default=0)) < 1:
-        raise ConversionError(
-            "these are no early exits",
-            where="exits",
-            expected="True, how many, or the numbers of stages, from 1 on",
-            got=wanted,
-        )
     reason = _no_classifier(program)
     if reason is None and not stages:
         reason = "it has no stage of residual blocks"

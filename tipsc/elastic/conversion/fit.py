@@ -76,7 +76,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.seen = self.count = 0
-        self._sums: list[Tensor] = []
+        self._sums: list[Tensor] = [torch.zeros(())] * 5
 
     def add(self, features: Tensor, logits: Tensor) -> None:
         self.seen += len(features)
@@ -85,7 +85,7 @@ class _Sums:
         x, y = features.double(), logits.double()
         self.count += len(x)
         new = [x.sum(0), y.sum(0), x.T @ x, x.T @ y, (y * y).sum(0)]
-        self._sums = [a + b for a, b in zip(self._sums or [0.0] * 5, new, strict=True)]
+        self._sums = [a.to(b) + b for a, b in zip(self._sums, new, strict=True)]
 
     def solved(self, with_bias: bool) -> tuple[Tensor, Tensor, float]:
         """Weight (classes, features), bias (classes,), and the share of variance explained."""
