@@ -71,7 +71,7 @@ def over_places(_: nn.Module, features: Tensor, linear: nn.Module) -> Tensor:
 
 NETS = {
     "ResNet": Net(resnet, IMAGE, over_places, (1, 2, 3)),
-    "MobileNetV2": Net(conv.mobilenet_v2, IMAGE, over_places, (1, 2)),
+    "MobileNetV2": Net(conv.mobilenet_v2, IMAGE, over_places, (1, 2, 3)),
     "ViT": Net(seq.ViT, IMAGE, lambda m, f, linear: linear(m.norm(f)[:, 0]), (1, 2, 3)),
     "TCN": Net(seq.TCN, (4, 4, 20), lambda m, f, linear: linear(f[:, :, -1]), (1, 2, 3)),
 }

@@ -196,7 +196,7 @@ def _exit(
     reason = flow.why_not_alone(node)
     if reason is not None:
         return reason
-    if head is not None and node is head.source:
+    if head is not None and head.is_simple and node is head.source:
         return "the model's own head follows"
     name = scope(stage.blocks[-1:])
     if head is not None and head.is_simple and shape_of(node) == shape_of(head.source):
