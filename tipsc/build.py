@@ -205,13 +205,18 @@ class Pipeline:
         """MACs, parameters and other totals of any path; see :func:`additive_totals`."""
         return additive_totals(self.untrained)
 
+    @property
+    def measured(self) -> int:
+        """How many paths are measured for the profile, at most."""
+        return min(self.config.build.measured, self.target.measure.paths)
+
     def profile(self) -> Stage:
         """The stage with the latency of paths on this machine: measured or predicted."""
         versions = dict(self.device.versions(self.target.backend))
         inputs = {
             "trained": self.trained().key,
             "seed": self.config.seed,
-            "measured": self.config.build.measured,
+            "measured": self.measured,
             "target": self.target.model_dump(mode="json"),
             "cpu": self.device.system().cpu,
             "runtime": versions,
@@ -220,7 +225,7 @@ class Pipeline:
         }
 
         def work(folder: FilePath) -> None:
-            bench, count = self._bench(), self.config.build.measured
+            bench, count = self._bench(), self.measured
             generator = random.Random(self.config.seed)
             pool = draw_spread(bench.supernet.space, self.totals["macs"], POOL * count, generator)
             profile = profile_paths(bench, pool, count, folder / ENGINE, self._progress)

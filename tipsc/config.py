@@ -131,7 +131,7 @@ class Build(Strict):
     Attributes:
         paths: how many paths the engine holds.
         measured: how many paths are measured to predict the latency of all; all paths of a space
-            that has no more.
+            that has no more. Fewer if the target's ``measure.paths`` is lower.
         evaluations: what the search may spend on accuracies, in evaluations of one path in full.
         budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
             over the logarithm of the device's range.
