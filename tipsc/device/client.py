@@ -182,6 +182,10 @@ class Connection:
             self._process.wait()
         self._process.stdout.close()
 
+    def cut(self) -> None:
+        """Ends the link at once, from any thread; the agent and its job end with it."""
+        self._process.kill()
+
     def _answer(self, end: float) -> dict[str, Any]:
         return self._checked(self._receive(end)[0], "request")
 

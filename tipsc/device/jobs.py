@@ -17,6 +17,7 @@ JOBS = {
     "describe": "tipsc.device.jobs:describe",
     "measure": "tipsc.device.jobs:measure",
     "outputs": "tipsc.device.jobs:outputs",
+    "bench": "tipsc.device.benching:bench",
     "plans": "tipsc.backends.tensorrt.job:build_plans",
     "selftest": "tipsc.device.selftest:misbehave",
 }
