@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tipsc.device.benching import SAMPLES, bench_engine
-from tipsc.device.client import connect
+from tipsc.device.client import Connection, connect
 from tipsc.device.info import read_info
 from tipsc.engine import Manifest, read_engine
 from tipsc.errors import TargetError
@@ -51,30 +51,89 @@ def measure_engine_file(
     file: Path,
     url: str | None,
     progress: Progress,
-    *,
-    threads: int,
-    rounds: int | None = None,
-    only: tuple[str, ...] = (),
-    sustained_s: float | None = None,
-    extras: bool = False,
+    **options: Any,
 ) -> Bench:
     """Measures the paths of an engine on this machine, or on a device.
 
     Args:
         file: the engine.
         url: of the device; None: this machine, without an agent.
+        progress: is told how far it is.
+        options: as of :func:`bench_here`.
+
+    Raises:
+        EngineError, DeviceError, PathError: as their names say.
+    """
+    if url is None:
+        return bench_here(file, progress=progress, **options)
+    with connect(url) as connection:
+        return bench_on(connection, file, progress=progress, **options)
+
+
+def bench_here(
+    file: Path,
+    *,
+    threads: int,
+    rounds: int | None = None,
+    only: tuple[str, ...] = (),
+    sustained_s: float | None = None,
+    extras: bool = False,
+    progress: Progress | None = None,
+) -> Bench:
+    """Measures an engine on this machine.
+
+    Args:
         threads: of one call.
         rounds: in place of those of the engine's target.
         only: path ids; all if there is none.
         sustained_s: seconds for which to go on afterwards.
         extras: switches, memory, energy and the device's own clock as well.
-
-    Raises:
-        EngineError, DeviceError, PathError: as their names say.
     """
     manifest = read_engine(file).manifest
-    pin, protocol = _protocol(manifest, threads, rounds)
-    arguments = {
+    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras)
+    facts = read_facts()
+    with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
+        found = bench_engine(file, arguments, Path(folder), _told(progress, manifest, only))
+        batches = json.loads((Path(folder) / SAMPLES).read_text())
+    return _result(manifest, found, batches, facts)
+
+
+def bench_on(
+    connection: Connection,
+    file: Path,
+    *,
+    threads: int,
+    rounds: int | None = None,
+    only: tuple[str, ...] = (),
+    sustained_s: float | None = None,
+    extras: bool = False,
+    progress: Progress | None = None,
+) -> Bench:
+    """Measures an engine on a connected device; options as of :func:`bench_here`."""
+    manifest = read_engine(file).manifest
+    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras)
+    limit_s = arguments["protocol"]["time_limit_s"] + (sustained_s or 0.0)
+    answer = connection.run(
+        "bench",
+        arguments,
+        {"engine": connection.push(file)},
+        timeout_s=2 * limit_s + _LINK_S,
+        progress=_told(progress, manifest, only),
+    )
+    batches = json.loads(answer.files[SAMPLES])
+    return _result(manifest, answer.result, batches, read_info(connection))
+
+
+def _arguments(
+    manifest: Manifest,
+    threads: int,
+    rounds: int | None,
+    only: tuple[str, ...],
+    sustained_s: float | None,
+    extras: bool,
+) -> dict[str, Any]:
+    pin, protocol = _protocol(manifest, rounds)
+    return {
         "threads": threads,
         "pin": pin,
         "protocol": protocol.model_dump(mode="json", exclude={"cores"}),
@@ -83,24 +142,24 @@ def measure_engine_file(
         "extras": extras,
     }
 
-    def told(share: float, left_s: float) -> None:
-        progress(share, 1.0, f"{len(only) or len(manifest.paths)} paths")
 
-    if url is None:
-        facts = read_facts()
-        with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
-            found = bench_engine(file, arguments, Path(folder), told)
-            batches = json.loads((Path(folder) / SAMPLES).read_text())
-    else:
-        timeout_s = 2 * protocol.time_limit_s + 2 * (sustained_s or 0.0) + _LINK_S
-        with connect(url) as connection:
-            facts = read_info(connection)
-            engine = {"engine": connection.push(file)}
-            answer = connection.run("bench", arguments, engine, timeout_s=timeout_s, progress=told)
-        found, batches = answer.result, json.loads(answer.files[SAMPLES])
-    samples = Samples(batches, tuple(found["held"]), found["seconds"])
-    measurement = samples.summarise()
-    windows = tuple(Window(**window) for window in found.pop("windows", ()))
+def _told(
+    progress: Progress | None, manifest: Manifest, only: tuple[str, ...]
+) -> Callable[[float, float], None]:
+    note = f"{len(only) or len(manifest.paths)} paths"
+
+    def told(share: float, left_s: float) -> None:
+        if progress is not None:
+            progress(share, 1.0, note)
+
+    return told
+
+
+def _result(
+    manifest: Manifest, found: dict[str, Any], batches: Any, facts: Mapping[str, Any]
+) -> Bench:
+    measurement = Samples(batches, tuple(found["held"]), found["seconds"]).summarise()
+    windows = tuple(Window(**window) for window in found.get("windows", ()))
     return Bench(
         manifest,
         measurement,
@@ -111,7 +170,7 @@ def measure_engine_file(
     )
 
 
-def _protocol(manifest: Manifest, threads: int, rounds: int | None) -> tuple[Any, Protocol]:
+def _protocol(manifest: Manifest, rounds: int | None) -> tuple[Any, Protocol]:
     """Cores to pin to, and the rest of the protocol, as the engine's target says if it is known.
 
     Which cores a policy means is decided where they are.
