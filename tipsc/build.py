@@ -31,7 +31,7 @@ from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candi
 from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, Model, load_config, load_model
 from tipsc.device.measuring import Device, ThisMachine
-from tipsc.elastic import Supernet, additive_totals, extract
+from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
@@ -178,6 +178,9 @@ class Pipeline:
 
         def work(folder: FilePath) -> None:
             progress = self._progress
+            if isinstance(self.untrained, ConvertedSupernet) and self.untrained.leaves:
+                images = self.config.build.calibration_images
+                fit_exits(self.untrained, self.data.calibration(images))
             train(
                 self.untrained,
                 self.data,
