@@ -216,7 +216,7 @@ def test_the_chain_is_exact_across_exits_and_resolutions() -> None:
 def test_samplers_draw_exits_and_the_scores_know_them() -> None:
     model, x = made(conv.resnet_basic, IMAGE)
     supernet = convert(model, x, widths=(0.5, 1.0), exits=True)
-    for name in ("uniform", "sandwich", "tips", "folded"):
+    for name in ("tips", "folded"):
         one = adaptive(sampler(name, supernet))
         drawn = one.draw_with(random.Random(0), 40, lambda path: 1.0)
         assert all(path in supernet.space for path in drawn)
@@ -360,6 +360,40 @@ def test_how_many_exits_or_which(wanted: int | tuple[int, ...], options: tuple[i
     model, x = made(resnet, IMAGE)
     space = convert(model, x, widths=(1.0,), depth=False, exits=wanted).space
     assert [(choice.name, choice.options) for choice in space.choices] == [("exit", options)]
+
+
+def test_a_long_last_stage_is_divided() -> None:
+    class Hybrid(nn.Module):
+        """A stage of one convolutional block, then five of another kind."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(conv.conv_bn(3, 8), conv.BasicBlock(8, 8, 1))
+            self.patch = nn.Conv2d(8, 16, 4, 4)
+            self.blocks = nn.Sequential(*(seq.Block(16, 2) for _ in range(5)))
+            self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.patch(self.stem(x)).flatten(2).transpose(1, 2)
+            return self.head(self.norm(self.blocks(x)).mean(1))
+
+    model, x = made(Hybrid, IMAGE)
+    supernet = convert(model, x, widths=(1.0,), exits=True)
+    ends = {row.number: (row.stage, row.head) for row in supernet.report.exits}
+    copy = "a copy of the model's head"
+    assert ends == {
+        1: ("stem.1", "mean over places, new linear layer"),
+        2: ("blocks.0", copy),
+        3: ("blocks.1", copy),
+        4: ("blocks.3", copy),
+        5: ("blocks.4", None),
+    }
+    # A stage that begins where paths can leave keeps a block.
+    options = {c.name: c.options for c in supernet.space.choices}
+    assert options == {
+        "exit": (1, 2, 3, 4, 5), "stem.1.depth": (0, 1), "blocks.0.depth": (0, 1),
+        "blocks.depth": (1, 2),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("wanted", [0, (), (0,), -1], ids=str)
