@@ -114,12 +114,12 @@ class Exits:
 
 
 def divided(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages; the last one in parts, if more than half of all blocks are in it.
+    """The stages; the last one in parts, if it is alone or long and has most of the blocks.
 
     Most transformers are one stage, and nothing but the model's own head follows it.
     """
     *others, last = (stage.blocks for stage in stages) if stages else [()]
-    if len(last) <= sum(map(len, others)):
+    if not last or (others and len(last) < max(PARTS, 1 + sum(map(len, others)))):
         return list(stages)
     parts = min(PARTS, len(last))
     borders = [round(len(last) * part / parts) for part in range(parts + 1)]
