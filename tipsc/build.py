@@ -31,7 +31,7 @@ from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candi
 from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, Model, load_config, load_model
 from tipsc.device.measuring import Device, ThisMachine
-from tipsc.elastic import Supernet, additive_totals, extract
+from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
@@ -178,6 +178,9 @@ class Pipeline:
 
         def work(folder: FilePath) -> None:
             progress = self._progress
+            if isinstance(self.untrained, ConvertedSupernet) and self.untrained.leaves:
+                images = self.config.build.calibration_images
+                fit_exits(self.untrained, self.data.calibration(images))
             train(
                 self.untrained,
                 self.data,
@@ -207,13 +210,18 @@ class Pipeline:
         """MACs, parameters and other totals of any path; see :func:`additive_totals`."""
         return additive_totals(self.untrained)
 
+    @property
+    def measured(self) -> int:
+        """How many paths are measured for the profile, at most."""
+        return min(self.config.build.measured, self.target.measure.paths)
+
     def profile(self) -> Stage:
         """The stage with the latency of paths on this machine: measured or predicted."""
         versions = dict(self.device.versions(self.target.backend))
         inputs = {
             "trained": self.trained().key,
             "seed": self.config.seed,
-            "measured": self.config.build.measured,
+            "measured": self.measured,
             "target": self.target.model_dump(mode="json"),
             "cpu": self.device.system().cpu,
             "runtime": versions,
@@ -222,7 +230,7 @@ class Pipeline:
         }
 
         def work(folder: FilePath) -> None:
-            bench, count = self._bench(), self.config.build.measured
+            bench, count = self._bench(), self.measured
             generator = random.Random(self.config.seed)
             pool = draw_spread(bench.supernet.space, self.totals["macs"], POOL * count, generator)
             profile = profile_paths(bench, pool, count, folder / ENGINE, self._progress)

@@ -34,6 +34,8 @@ class Measure(Strict):
         rounds: how often every path is visited, each time in a new random order.
         batch_ms: how long one visit to a path lasts, roughly.
         time_limit_s: rounds are cut short rather than take longer than this.
+        paths: most paths that are measured for a profile, whatever ``build.measured`` asks for:
+            fewer where each has to be converted by itself.
     """
 
     pin: Literal["fastest", "none"] | Annotated[tuple[Core, ...], Field(min_length=1)] = "fastest"
@@ -41,6 +43,7 @@ class Measure(Strict):
     rounds: Annotated[int, Field(ge=4, le=10_000)] = 20
     batch_ms: Annotated[float, Field(gt=0, le=60_000)] = 10.0
     time_limit_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    paths: Annotated[int, Field(ge=10, le=2000)] = 2000
 
 
 class Target(Strict):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tipsc.compile.tflite.merge import _flatbuffer as flatbuffer
 from tipsc.engine import Manifest, PathEntry, TensorSpec, write_tflite_engine
+from tipsc.engine.tflite import flatbuffer
 from tipsc.paths import Choice, SearchSpace
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
