@@ -31,7 +31,7 @@ from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candi
 from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, Model, load_config, load_model
 from tipsc.device.measuring import Device, ThisMachine
-from tipsc.elastic import Supernet, additive_totals, extract
+from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
@@ -90,6 +90,7 @@ class Pipeline:
         output: where the engine goes; by default ``<name>-<target>.tipsc`` beside the
             configuration.
         device: what is measured and verified; this machine if not given.
+        label: set apart what is published of several devices of one target.
 
     Raises:
         ConfigError, TargetError, DataError: before anything is done.
@@ -103,6 +104,7 @@ class Pipeline:
         reporter: Reporter | None = None,
         output: FilePath | None = None,
         device: Device | None = None,
+        label: str = "",
     ) -> None:
         self.device: Device = ThisMachine() if device is None else device
         self.target: Target = load_target(target)
@@ -113,6 +115,9 @@ class Pipeline:
         self.runs = self.folder / "runs" / self.config.name
         self.stages = Stages(self.runs)
         self._done: dict[str, Stage] = {}
+        published = "-".join(filter(None, (self.config.name, label)))
+        #: where people look for the profile
+        self.published = profile_file(self.target.name, published, self.folder / "profiles")
         self.output = output or self.folder / f"{self.config.name}-{self.target.name}.tipsc"
 
     @cached_property
@@ -173,6 +178,9 @@ class Pipeline:
 
         def work(folder: FilePath) -> None:
             progress = self._progress
+            if isinstance(self.untrained, ConvertedSupernet) and self.untrained.leaves:
+                images = self.config.build.calibration_images
+                fit_exits(self.untrained, self.data.calibration(images))
             train(
                 self.untrained,
                 self.data,
@@ -229,8 +237,7 @@ class Pipeline:
             profile.save(folder / PROFILE)
 
         stage = self._stage("profile", inputs, work)
-        published = profile_file(self.target.name, self.config.name, self.folder / "profiles")
-        _publish(stage.folder / PROFILE, published)
+        _publish(stage.folder / PROFILE, self.published)
         return stage
 
     def check(self, count: int) -> Stage:
@@ -417,7 +424,7 @@ class Pipeline:
             self.output,
             report_file,
             report,
-            profile_file(self.target.name, self.config.name, self.folder / "profiles"),
+            self.published,
             tuple(self.stages.done),
         )
 

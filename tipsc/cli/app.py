@@ -28,7 +28,7 @@ VERBS = {
     "finish": ("tipsc.cli.finish", "Complete an unbuilt engine on the device that it is for."),
     "verify": ("tipsc.cli.verify", "Compare every path of an engine with torch."),
     "run": ("tipsc.cli.run", "Run an engine once, by path or by time budget."),
-    "bench": ("tipsc.cli.bench", "Measure every path of an engine on this machine."),
+    "bench": ("tipsc.cli.bench", "Measure every path of an engine, here or on a device."),
     "inspect": ("tipsc.cli.inspect", "Show what is in an engine."),
     "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
     "device": ("tipsc.cli.device", "Ask, test or clean a device."),

@@ -1,15 +1,21 @@
-"""What a device can be asked to do. This runs on the device: numpy, a backend, the runtime."""
+"""What a device can be asked to do. This runs on the device: numpy, a backend, the runtime.
+
+This file, and what ``facts`` and ``selftest`` import, is Python 3.8: an old device can at least
+say what it is.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Progress = Callable[..., None]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Progress = Callable[..., None]
 
 #: job to ``module:function``; see :mod:`tipsc.device` for the function
 JOBS = {
@@ -17,7 +23,11 @@ JOBS = {
     "describe": "tipsc.device.jobs:describe",
     "measure": "tipsc.device.jobs:measure",
     "outputs": "tipsc.device.jobs:outputs",
+    "bench": "tipsc.device.benching:bench",
     "plans": "tipsc.backends.tensorrt.job:build_plans",
+    "tensorrt": "tipsc.backends.tensorrt.job:describe_api",
+    "cuda": "tipsc.backends.tensorrt.job:try_cuda",
+    "sensors": "tipsc.device.jobs:sensors",
     "selftest": "tipsc.device.selftest:misbehave",
 }
 
@@ -46,6 +56,20 @@ def facts(
     from tipsc.measure.facts import read_facts
 
     return read_facts()
+
+
+def sensors(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """Power by rail in milliwatts, and temperatures by zone."""
+    from tipsc.measure.jetson import input_milliwatts, read_ina3221, read_thermal_zones
+
+    rails = read_ina3221()
+    return {
+        "rails_mw": rails,
+        "input_mw": input_milliwatts(rails),
+        "celsius": read_thermal_zones(),
+    }
 
 
 def describe(

@@ -8,6 +8,7 @@ more than none.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,8 +62,8 @@ class TegraStats:
     @property
     def input_milliwatts(self) -> int | None:
         """Power that the module takes in, if a rail that is known for it is reported."""
-        found = [self.milliwatts[name] for name in _INPUT_RAILS if name in self.milliwatts]
-        return found[0] if found else None
+        found = input_milliwatts(self.milliwatts)
+        return None if found is None else int(found)
 
 
 def parse_l4t(text: str) -> str | None:
@@ -149,6 +150,12 @@ def read_ina3221(root: Path = Path("/sys/bus/i2c/drivers/ina3221")) -> dict[str,
         if name and millivolts is not None and milliamperes is not None:
             found[name] = millivolts * milliamperes / 1000
     return found
+
+
+def input_milliwatts(rails: Mapping[str, float]) -> float | None:
+    """Power that the module takes in, if a rail that is known for it is among `rails`."""
+    found = [rails[name] for name in _INPUT_RAILS if name in rails]
+    return found[0] if found else None
 
 
 def _text(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""The job ``plans``: on the device, all paths of an engine to plans by its own TensorRT."""
+"""Jobs of a device with TensorRT: making plans, and telling what is there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tipsc.backends.tensorrt import api, cuda
 from tipsc.backends.tensorrt.examine import build_paths
+from tipsc.backends.tensorrt.execute import choose
 from tipsc.backends.tensorrt.plans import PlanBuilder
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
@@ -63,6 +66,59 @@ def build_plans(
         "compute_capability": capability,
         "stripped": builder.stripped,
         "checks": checks,
+    }
+
+
+def describe_api(
+    arguments: Mapping[str, Any],
+    blobs: Mapping[str, Path],
+    out: Path,
+    progress: Callable[..., None],
+) -> dict[str, Any]:
+    """The job ``tensorrt``: which names the TensorRT there has, and what is chosen by them.
+
+    Raises:
+        MissingExtraError: there is none.
+    """
+    trt = api.load()
+    capabilities = api.probe(trt)
+    return {
+        "module": trt.__name__,
+        "version": trt.__version__,
+        "capabilities": asdict(capabilities),
+        "choices": asdict(choose(capabilities)),
+    }
+
+
+def try_cuda(
+    arguments: Mapping[str, Any],
+    blobs: Mapping[str, Path],
+    out: Path,
+    progress: Callable[..., None],
+) -> dict[str, Any]:
+    """The job ``cuda``: a megabyte to the device and back, timed by events.
+
+    Raises:
+        EngineDeviceError: no device is there, or a call failed.
+    """
+    device = cuda.load()
+    sent = np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8)
+    got = np.zeros_like(sent)
+    stream, memory = cuda.Stream(device), cuda.Memory(device, sent.nbytes)
+    begin, end = cuda.Event(device), cuda.Event(device)
+    begin.record(stream)
+    stream.to_device(memory, sent)
+    stream.to_host(got, memory)
+    end.record(stream)
+    milliseconds = end.milliseconds_since(begin)
+    stream.synchronise()
+    for thing in (begin, end, memory, stream):
+        thing.close()
+    return {
+        "compute_capability": device.compute_capability(),
+        "free_mib": device.free_bytes() / 2**20,
+        "unchanged": bool(np.array_equal(sent, got)),
+        "copies_ms": milliseconds,
     }
 
 
