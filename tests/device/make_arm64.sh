@@ -17,7 +17,7 @@ if [ ! -d site ]; then
   mkdir site
   for wheel in wheels/*.whl; do python3 -m zipfile -e "$wheel" site; done
 fi
-# A Raspberry Pi 5's processor: LiteRT's wheel has no code for one without LSE, as the Pi 4's.
+# A Raspberry Pi 5's processor: LiteRT's compiled models need its atomics, which a Pi 4's has not.
 # With -0 the interpreter takes this script for itself, and starts its jobs through it.
 cat > python3 <<END
 #!/bin/sh
