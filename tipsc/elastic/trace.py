@@ -47,6 +47,10 @@ _KEEP_SHAPE = (
     nn.GELU,
     nn.Identity,
 )
+_KEEP_SHAPE_FUNCTIONS = {
+    *("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu", "tanh"),
+    *("elu", "leaky_relu", "mish", "softplus", "clamp"),
+}
 _PREFIX = "net."
 
 
@@ -140,7 +144,12 @@ class _Tracer(fx.Tracer):
 
 def skeleton(supernet: Supernet) -> Supernet:
     """A copy without values: shapes can be computed on it at no cost."""
-    return copy.deepcopy(supernet).to("meta").eval()
+    memo: dict[int, Any] = {}
+    for tensor in (*supernet.parameters(), *supernet.buffers()):
+        empty = torch.empty_like(tensor, device="meta")
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+    return copy.deepcopy(supernet, memo).eval()
 
 
 def trace(supernet: Supernet, path: Path) -> Trace:
@@ -233,6 +242,10 @@ def _name(target: Any) -> str:
     return target if isinstance(target, str) else target.__name__.partition(".")[0]
 
 
+def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    return sum(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
+
+
 class _Values(fx.Interpreter):
     """Runs the graph for a batch of one and keeps the value of each node."""
 
@@ -246,6 +259,11 @@ class _Values(fx.Interpreter):
         with torch.no_grad():
             self.run(self._supernet.example(device=device))
         return self.env
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if _name(target).rstrip("_") in _KEEP_SHAPE_FUNCTIONS and _tensors(args, kwargs) == 1:
+            return args[0]
+        return super().call_function(target, args, kwargs)
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)

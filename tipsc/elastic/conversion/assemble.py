@@ -84,28 +84,46 @@ class ConvertedSupernet(Supernet):
     def __init__(self, plan: Plan, input_shape: tuple[int, ...], dtype: torch.dtype) -> None:
         super().__init__(plan.space, input_shape, dtype)
         self._calls: list[Call | Bypass] = []
+        self._spent: list[tuple[int, ...]] = []
         self._result = 0
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
         """The output for a batch `x` (N, *input_shape) on one path."""
         values: dict[int, Any] = {0: x}
-        for call in self._calls:
-            if isinstance(call, Bypass):
-                choice, blocks = call.gate
-                if path[choice] < blocks:
-                    values[call.output] = values[call.source]
-                continue
-            if any(path[choice] < blocks for choice, blocks in call.gates):
-                continue
-            module = self.get_submodule(call.module)
-            inputs = [values[i] for i in call.inputs]
-            if call.with_path == "last":
-                values[call.output] = module(*inputs, path)
-            elif call.with_path == "first":
-                values[call.output] = module(path, *inputs)
-            else:
-                values[call.output] = module(*inputs)
+        for call, spent in zip(self._calls, self._spent, strict=True):
+            self._run(call, values, path)
+            for number in spent:
+                values.pop(number, None)
         return values[self._result]
+
+    def _run(self, call: Call | Bypass, values: dict[int, Any], path: Path) -> None:
+        if isinstance(call, Bypass):
+            choice, blocks = call.gate
+            if path[choice] < blocks:
+                values[call.output] = values[call.source]
+            return
+        if any(path[choice] < blocks for choice, blocks in call.gates):
+            return
+        module = self.get_submodule(call.module)
+        inputs = [values[i] for i in call.inputs]
+        if call.with_path == "last":
+            values[call.output] = module(*inputs, path)
+        elif call.with_path == "first":
+            values[call.output] = module(path, *inputs)
+        else:
+            values[call.output] = module(*inputs)
+
+    def _finish(self, result: int) -> None:
+        """Notes what the output is, and after which call each other value is read no more."""
+        last: dict[int, int] = {}
+        for place, call in enumerate(self._calls):
+            read = (call.source,) if isinstance(call, Bypass) else call.inputs
+            last |= dict.fromkeys((*read, call.output), place)
+        last.pop(result, None)
+        spent: list[list[int]] = [[] for _ in self._calls]
+        for number, place in last.items():
+            spent[place].append(number)
+        self._result, self._spent = result, [tuple(numbers) for numbers in spent]
 
 
 def assemble(
@@ -159,7 +177,7 @@ class _Assembly:
             if node in self.bypasses:
                 source, gate = self.bypasses[node]
                 self.net._calls.append(Bypass(self.numbers[node], self.numbers[source], gate))
-        self.net._result = self.numbers[self.program.output]
+        self.net._finish(self.numbers[self.program.output])
 
     def _add(self, node: fx.Node) -> None:
         name = name_of(node)

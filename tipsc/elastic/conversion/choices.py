@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from torch import Tensor, fx
 
@@ -64,9 +65,13 @@ class Plan:
                 dims[place] = Layout(((Counts(self.resolutions.choice, sizes),),))
         return tuple(dims)
 
+    @cached_property
+    def _counts(self) -> dict[Group, Counts]:
+        return {e.group: e.counts for e in self.elastic}
+
     def dim(self, axis: Axis) -> Dim:
         """The size of an axis on a path."""
-        counts = {e.group: e.counts for e in self.elastic}
+        counts = self._counts
         segments = tuple(
             tuple(counts.get(group.root, group.size) for group in term) for term in ax.settled(axis)
         )
