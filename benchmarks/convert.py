@@ -39,7 +39,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from architectures import ARCHITECTURES, executed_macs, make  # isort: skip
+from architectures import ARCHITECTURES, make  # isort: skip
+from comparing import apart, executed_macs  # isort: skip
 from tipsc.elastic import CostModel, convert, extract
 from tipsc.engine.atomic import write_atomically
 
@@ -55,6 +56,7 @@ class Conversion:
     Attributes:
         model_mb: parameters and buffers.
         cpu_s, wall_s: of one conversion.
+        export_s: CPU time of torch.export therein.
         peak_mb: most memory during it beyond what was held before.
         forward_mb: what one forward pass of the model takes.
         difference: of the largest path, relative to the largest output.
@@ -63,6 +65,7 @@ class Conversion:
     model: str
     model_mb: float
     cpu_s: float
+    export_s: float
     wall_s: float
     peak_mb: float
     forward_mb: float
@@ -116,6 +119,22 @@ def forget_peak() -> None:
     File("/proc/self/clear_refs").write_text("5")
 
 
+def timed_export() -> list[float]:
+    """From now on the CPU seconds of each call of torch.export are noted in the list."""
+    seconds: list[float] = []
+    export = torch.export.export
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        begin = time.process_time()
+        try:
+            return export(*args, **kwargs)
+        finally:
+            seconds.append(time.process_time() - begin)
+
+    torch.export.export = wrapped
+    return seconds
+
+
 def measure_here(name: str) -> Conversion:
     """In this process, which must be a fresh one."""
     torch.set_num_threads(1)
@@ -128,13 +147,22 @@ def measure_here(name: str) -> Conversion:
         model(x)
     forward = held("VmHWM") - before
     forget_peak()
+    exporting = timed_export()
     cpu, wall = time.process_time(), time.perf_counter()
     supernet = convert(model, x)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     peak = held("VmHWM") - before
     report = supernet.report
     return Conversion(
-        name, size / MB, cpu, wall, peak, forward, len(report.elastic), report.difference
+        name,
+        size / MB,
+        cpu,
+        sum(exporting),
+        wall,
+        peak,
+        forward,
+        len(report.elastic),
+        report.difference,
     )
 
 
@@ -151,10 +179,6 @@ def measure(name: str, rounds: int) -> Conversion:
         key: statistics.median(run[key] for run in runs) for key in runs[0] if key != "model"
     }
     return Conversion(**middle | {"model": name, "choices": int(middle["choices"])})
-
-
-def apart(got: Tensor, expected: Tensor) -> float:
-    return ((got - expected).abs().max() / expected.abs().max().clamp_min(1e-12)).item()
 
 
 def compare(name: str, count: int) -> Exactness:
@@ -182,8 +206,8 @@ def conversions_table(rows: Sequence[Conversion], rounds: int) -> Table:
         title=f"conversion, medians of {rounds}; bars: {SECONDS:g} s of CPU, "
         f"memory {TIMES_MODEL:g} x the model beyond a forward pass"
     )
-    headers = ("model", "MB", "CPU s", "wall s", "peak MB", "forward MB", "x model", "choices")
-    for column in headers:
+    headers = ("model", "MB", "CPU s", "export s", "wall s", "peak MB", "forward MB", "x model")
+    for column in (*headers, ""):
         table.add_column(column, justify="left" if column == "model" else "right")
     for row in rows:
         judged = f"{row.times_model:.2f}" if row.model_mb >= JUDGED_MB else "small"
@@ -191,11 +215,12 @@ def conversions_table(rows: Sequence[Conversion], rounds: int) -> Table:
             row.model,
             f"{row.model_mb:.2f}",
             f"{row.cpu_s:.2f}",
+            f"{row.export_s:.2f}",
             f"{row.wall_s:.2f}",
             f"{row.peak_mb:.1f}",
             f"{row.forward_mb:.1f}",
-            judged + (" MISSED" if row.is_missed else ""),
-            str(row.choices),
+            judged,
+            "MISSED" if row.is_missed else "",
         )
     return table
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from pathlib import Path as FilePath
 
@@ -10,21 +9,17 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from architectures import ARCHITECTURES, executed_macs, make
+from architectures import ARCHITECTURES, make
 from architectures import sequential as seq
-from torch import Tensor, nn
+from comparing import apart, executed_macs, masked
+from torch import nn
 
-from tipsc.elastic import CostModel, ElasticLayer, Supernet, additive_totals, convert, extract
+from tipsc.elastic import CostModel, additive_totals, convert, extract
 from tipsc.errors import ConversionError
 from tipsc.lower import LOCATION, lower
-from tipsc.paths import Path
 
 PATHS = 12
 TOLERANCE = 1e-5  # relative to the output's scale: float32 sums in another order
-
-
-def apart(got: Tensor, expected: Tensor) -> float:
-    return ((got - expected).abs().max() / expected.abs().max().clamp_min(1e-12)).item()
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -53,26 +48,6 @@ def test_architecture(name: str) -> None:
 
 COUNTED = {"MultiheadAttention across": "queries.width"}
 """Choices of a size over which the model takes a mean: dropping is not the same as zeros."""
-
-
-def masked(supernet: Supernet, path: Path) -> Supernet:
-    """A copy in which every weight that `path` does not use is zero."""
-    copied = copy.deepcopy(supernet)
-    with torch.no_grad():
-        for layer in copied.modules():
-            for name, cut in layer.cuts(path).items() if isinstance(layer, ElasticLayer) else ():
-                value = getattr(layer, name)
-                if name.startswith("running"):
-                    continue
-                places = [
-                    [i for r in (part if isinstance(part, tuple) else (part,))
-                     for i in range(*r.indices(size))]
-                    for part, size in zip(cut, value.shape, strict=False)
-                ]  # fmt: skip
-                kept = torch.zeros_like(value)
-                kept[np.ix_(*places)] = 1
-                value.mul_(kept)
-    return copied
 
 
 @pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n not in ("LSTM", "GRU")])

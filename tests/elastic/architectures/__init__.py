@@ -6,12 +6,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import convolutional as conv
 from architectures import sequential as seq
-from tipsc.elastic import Supernet, extract
-from tipsc.paths import Path
 
 IMAGE = (4, 3, 16, 16)
 
@@ -52,14 +49,3 @@ def make(name: str) -> tuple[nn.Module, Tensor]:
     with torch.no_grad():
         model.train()(x)
     return model.eval(), x
-
-
-def executed_macs(supernet: Supernet, path: Path, x: Tensor) -> int:
-    """Multiply-accumulates of the extracted path, counted by torch while it runs.
-
-    Those of recurrent layers, which are the same on all paths, may be missing.
-    """
-    module = extract(supernet, path)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(x)
-    return counter.get_total_flops() // 2
