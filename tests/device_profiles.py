@@ -66,6 +66,13 @@ def made_up_profile(
         seconds=1.0,
     )
     profile = make_profile(
-        load_target("host"), "1", space, known, measurement, Protocol(), read_system()
+        load_target("host"),
+        "1",
+        space,
+        known,
+        measurement,
+        Protocol(),
+        read_system(),
+        read_system(),
     )
     return profile.model_copy(update={"target": name})

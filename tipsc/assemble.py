@@ -15,9 +15,9 @@ from tipsc.candidates import Candidate
 from tipsc.compile import Compiled
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
-from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec, read_engine
+from tipsc.engine import Manifest, PathEntry, TensorSpec, read_engine
 from tipsc.lower import MOST_LOST, Difference, compare
-from tipsc.profile import Measurement, Protocol, Samples
+from tipsc.profile import Protocol, Samples
 from tipsc.progress import Progress
 from tipsc.target import Target
 from tipsc.train import Split
@@ -62,16 +62,6 @@ def make_manifest(
         space=list(supernet.space.to_json()),
         provenance={**versions, **provenance},
     )
-
-
-def with_latencies(manifest: Manifest, measurement: Measurement) -> Manifest:
-    """The manifest with what was measured on the device."""
-    found = {
-        name: Latency(latency.p10_ms, latency.p50_ms, latency.p95_ms)
-        for name, latency in measurement.latencies.items()
-    }
-    paths = tuple(replace(path, latency=found[path.id]) for path in manifest.paths)
-    return replace(manifest, paths=paths)
 
 
 def with_accuracies(

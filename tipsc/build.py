@@ -25,17 +25,17 @@ from tipsc.assemble import (
     measure_engine,
     verify_engine,
     with_accuracies,
-    with_latencies,
     write,
 )
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
 from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, Model, load_config, load_model
 from tipsc.device.measuring import Device, ThisMachine
-from tipsc.elastic import Supernet, additive_totals, extract
+from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
+from tipsc.measured import with_latencies
 from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
@@ -90,6 +90,7 @@ class Pipeline:
         output: where the engine goes; by default ``<name>-<target>.tipsc`` beside the
             configuration.
         device: what is measured and verified; this machine if not given.
+        label: set apart what is published of several devices of one target.
 
     Raises:
         ConfigError, TargetError, DataError: before anything is done.
@@ -103,6 +104,7 @@ class Pipeline:
         reporter: Reporter | None = None,
         output: FilePath | None = None,
         device: Device | None = None,
+        label: str = "",
     ) -> None:
         self.device: Device = ThisMachine() if device is None else device
         self.target: Target = load_target(target)
@@ -113,6 +115,9 @@ class Pipeline:
         self.runs = self.folder / "runs" / self.config.name
         self.stages = Stages(self.runs)
         self._done: dict[str, Stage] = {}
+        published = "-".join(filter(None, (self.config.name, label)))
+        #: where people look for the profile
+        self.published = profile_file(self.target.name, published, self.folder / "profiles")
         self.output = output or self.folder / f"{self.config.name}-{self.target.name}.tipsc"
 
     @cached_property
@@ -173,6 +178,9 @@ class Pipeline:
 
         def work(folder: FilePath) -> None:
             progress = self._progress
+            if isinstance(self.untrained, ConvertedSupernet) and self.untrained.leaves:
+                images = self.config.build.calibration_images
+                fit_exits(self.untrained, self.data.calibration(images))
             train(
                 self.untrained,
                 self.data,
@@ -202,13 +210,18 @@ class Pipeline:
         """MACs, parameters and other totals of any path; see :func:`additive_totals`."""
         return additive_totals(self.untrained)
 
+    @property
+    def measured(self) -> int:
+        """How many paths are measured for the profile, at most."""
+        return min(self.config.build.measured, self.target.measure.paths)
+
     def profile(self) -> Stage:
         """The stage with the latency of paths on this machine: measured or predicted."""
         versions = dict(self.device.versions(self.target.backend))
         inputs = {
             "trained": self.trained().key,
             "seed": self.config.seed,
-            "measured": self.config.build.measured,
+            "measured": self.measured,
             "target": self.target.model_dump(mode="json"),
             "cpu": self.device.system().cpu,
             "runtime": versions,
@@ -217,15 +230,14 @@ class Pipeline:
         }
 
         def work(folder: FilePath) -> None:
-            bench, count = self._bench(), self.config.build.measured
+            bench, count = self._bench(), self.measured
             generator = random.Random(self.config.seed)
             pool = draw_spread(bench.supernet.space, self.totals["macs"], POOL * count, generator)
             profile = profile_paths(bench, pool, count, folder / ENGINE, self._progress)
             profile.save(folder / PROFILE)
 
         stage = self._stage("profile", inputs, work)
-        published = profile_file(self.target.name, self.config.name, self.folder / "profiles")
-        _publish(stage.folder / PROFILE, published)
+        _publish(stage.folder / PROFILE, self.published)
         return stage
 
     def check(self, count: int) -> Stage:
@@ -412,7 +424,7 @@ class Pipeline:
             self.output,
             report_file,
             report,
-            profile_file(self.target.name, self.config.name, self.folder / "profiles"),
+            self.published,
             tuple(self.stages.done),
         )
 

@@ -72,6 +72,7 @@ class Source(Strict):
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Pixels = Annotated[int, Field(gt=0)]
+Number = Annotated[int, Field(gt=0)]
 
 
 class Convert(Strict):
@@ -82,11 +83,14 @@ class Convert(Strict):
         depth: whether residual branches may be skipped.
         resolutions: of square images, in pixels a side, for a fully convolutional model; its own
             is always among them. Null for its own alone.
+        exits: whether paths of a classifier can leave early: true for after every stage where that
+            is possible, how many, or the numbers of the stages.
     """
 
     widths: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] | None = None
     depth: bool = True
     resolutions: Annotated[tuple[Pixels, ...], Field(min_length=1, max_length=8)] | None = None
+    exits: bool | Number | Annotated[tuple[Number, ...], Field(min_length=1)] = False
 
 
 class DataSource(Strict):
@@ -127,7 +131,7 @@ class Build(Strict):
     Attributes:
         paths: how many paths the engine holds.
         measured: how many paths are measured to predict the latency of all; all paths of a space
-            that has no more.
+            that has no more. Fewer if the target's ``measure.paths`` is lower.
         evaluations: what the search may spend on accuracies, in evaluations of one path in full.
         budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
             over the logarithm of the device's range.
@@ -284,7 +288,12 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
     inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
     supernet = convert(
-        original, inputs[:1], depth=section.depth, resolutions=section.resolutions, **options
+        original,
+        inputs[:1],
+        depth=section.depth,
+        resolutions=section.resolutions,
+        exits=section.exits,
+        **options,
     )
     labelled = data.answered_by(original) if isinstance(data, Unlabelled) else data
     return Model(supernet, original, labelled)

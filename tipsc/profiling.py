@@ -153,6 +153,7 @@ def profile_paths(
         measurement,
         protocol,
         system,
+        bench.device.system(),
         forecast,
     )
 

@@ -34,6 +34,8 @@ class Measure(Strict):
         rounds: how often every path is visited, each time in a new random order.
         batch_ms: how long one visit to a path lasts, roughly.
         time_limit_s: rounds are cut short rather than take longer than this.
+        paths: most paths that are measured for a profile, whatever ``build.measured`` asks for:
+            fewer where each has to be converted by itself.
     """
 
     pin: Literal["fastest", "none"] | Annotated[tuple[Core, ...], Field(min_length=1)] = "fastest"
@@ -41,6 +43,7 @@ class Measure(Strict):
     rounds: Annotated[int, Field(ge=4, le=10_000)] = 20
     batch_ms: Annotated[float, Field(gt=0, le=60_000)] = 10.0
     time_limit_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    paths: Annotated[int, Field(ge=10, le=2000)] = 2000
 
 
 class Target(Strict):
@@ -51,7 +54,8 @@ class Target(Strict):
         description: one line for people.
         backend: name of the backend that compiles for it; the table of backends judges it.
         threads: how many threads one inference uses.
-        precision: what paths compute in. ``int8``: static, calibrated on training data.
+        precision: what paths compute in. ``int8``: static, calibrated on training data (litert);
+            ``fp16``: weights and activations, with inputs and outputs in fp32 (portable graphs).
         measure: how latency is measured.
     """
 
@@ -59,7 +63,7 @@ class Target(Strict):
     description: Annotated[str, Field(min_length=1, max_length=200)]
     backend: Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     measure: Measure = Measure()
 
 

@@ -22,9 +22,12 @@ from tipsc.backends.tensorrt.examine import PathCheck, check_engine
 from tipsc.build import ENGINE, PROFILE, VERIFIED, Pipeline
 from tipsc.candidates import assess, draw_spread, load_candidates, save_candidates
 from tipsc.compile import Job, compile_candidates
+from tipsc.device.measuring import conditions
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import ConfigError, ProfileError, VerificationError
+from tipsc.finish import TAKEN
 from tipsc.profile import Profile
+from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.stages import Stage, only_one_build
 
 CHECKS = "nvidia.json"
@@ -53,8 +56,11 @@ class UnbuiltPipeline(Pipeline):
         profile_file: a profile of such a device. None: paths are chosen by their MACs.
         other: as for :class:`tipsc.build.Pipeline`.
 
+    With a device, the profile has to be taken under the conditions that it is in now; without
+    one, the engine keeps them so that ``tipsc finish`` can compare.
+
     Raises:
-        ProfileError: the profile is not of this target.
+        ProfileError: the profile is not of this target, or not of the device's conditions.
         ConfigError: the configuration has budgets or latency limits, which only a profile can
             judge.
     """
@@ -62,6 +68,8 @@ class UnbuiltPipeline(Pipeline):
     def __init__(self, *args: Any, profile_file: FilePath | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._profile_file = profile_file
+        self._taken: dict[str, str] = {}
+        self.remarks: tuple[str, ...] = ()  # what could not be told of the profile
         if profile_file is None:
             if self.config.build.budgets_ms:
                 raise ConfigError(
@@ -78,6 +86,10 @@ class UnbuiltPipeline(Pipeline):
                 expected=self.target.name,
                 got=found.target,
             )
+        self._taken = conditions_of(found)
+        if options.get("device") is not None:
+            now = conditions(self.device, self.target.backend)
+            self.remarks = check_conditions(self._taken, now, str(profile_file))
 
     @property
     def chosen_by(self) -> str:
@@ -176,10 +188,11 @@ class UnbuiltPipeline(Pipeline):
                 manifest, {k: d.accuracy for k, d in differences.items()}, self.data.metric
             )
             recipe = {
-                "precision": "fp32",
+                "precision": self.target.precision,
                 "plans": "one a path",
                 "paths chosen by": self.chosen_by,
                 "verified with": _VERIFIED_WITH,
+                **{f"{TAKEN}{name}": value for name, value in self._taken.items()},
             }
             write(file, replace(manifest, recipe=recipe), compiled)
             checks: tuple[PathCheck, ...] = ()

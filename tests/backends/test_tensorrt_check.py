@@ -74,7 +74,9 @@ def test_an_unbuilt_engine_says_what_to_do(
         net.manifest(list(graphs)), target="jetson", backend="tensorrt", recipe={"plans": "one"}
     )
     write_engine(file, manifest, net.store.blob, graphs)
-    with pytest.raises(EngineDeviceError, match=r"is unbuilt.*jetson.*tipsc unpack") as caught:
+    with pytest.raises(
+        EngineDeviceError, match=r"is unbuilt.*jetson.*tipsc finish.*tipsc unpack"
+    ) as caught:
         Engine.open(file)
     assert caught.value.exit_code == 3
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import MODEL, run_tipsc, write_project
 
+from tipsc.build import Pipeline
 from tipsc.runtime import Engine
 
 TRAIN = {
@@ -148,6 +149,14 @@ def test_a_check_needs_enough_measured_paths(call, killed, resumed):
     done = call("profile", killed, "--check", 5)
     assert done.returncode != 0
     assert "too few paths were measured to predict others" in done.stderr
+
+
+def test_a_target_may_have_fewer_paths_measured(project):
+    extends = {"name": "costly", "description": "each path costs minutes", "extends": "host"}
+    target = project / "costly.yaml"
+    target.write_text(json.dumps({**extends, "measure": {"paths": 12}}))
+    assert Pipeline(project).measured == 50
+    assert Pipeline(project, str(target)).measured == 12
 
 
 def test_another_build_at_the_same_time_is_refused(call, killed):

@@ -69,7 +69,7 @@ def plain_project(tmp_path: Path) -> Path:
     folder = write_project(
         tmp_path / "plain",
         model={"callable": "model.py:load"},
-        convert={"widths": [0.5, 1.0], "resolutions": [4, 6]},
+        convert={"widths": [0.5, 1.0], "resolutions": [4, 6], "exits": True},
         data={"callable": "data.py:without_labels"},
         train={
             "sampler": "folded",
@@ -96,9 +96,10 @@ def test_a_plain_module_becomes_an_engine_that_claims_no_accuracy(
     engine = next(plain_project.glob("*.tipsc"))
     paths = json.loads(tipsc("inspect", engine, "--format", "json").stdout)["paths"]
     assert len(paths) >= 2
+    assert {path["options"]["exit"] for path in paths} == {1, 2}
     assert all(path["accuracy"] is None for path in paths)
-    # The paths hold most of what the original knows; chance is 0.1.
-    assert max(path["agreement_with_original"] for path in paths) > 0.8
+    # The best path holds most of what the original knows; chance is 0.1.
+    assert max(path["agreement_with_original"] for path in paths) > 0.6
     page = engine.with_suffix(".html").read_text()
     assert "Test agreement with the original" in page
     assert "Test accuracy" not in page

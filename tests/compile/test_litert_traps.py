@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,37 +11,39 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import Case
-from tiny_paths import (
-    MOBILENET,
-    inputs_of,
-    net,
+from plain_tflite import (
+    SHAPE,
+    biased,
+    engine_of,
+    flatbuffer,
+    two_widths,
+    with_shared_biases,
 )
+from tiny_paths import inputs_of
 
+from tipsc.backends import check_caches
 from tipsc.backends.litert import IN_MEMORY, channels_last, open_model
 from tipsc.backends.litert_interpreter import InterpreterProgram
-from tipsc.compile.tflite.merge import _flatbuffer as flatbuffer
 from tipsc.compile.tflite.merge import merge
-from tipsc.engine import read_engine, write_tflite_engine
-from tipsc.errors import EngineDeviceError, LoweringError
+from tipsc.engine import read_engine
+from tipsc.errors import EngineDeviceError, LoweringError, VerificationError
 from tipsc.runtime import Engine
 
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-
-
-def weighted(model: schema.ModelT) -> list[tuple[int, int]]:
-    """Buffers of weights and bias of each operation that has them."""
-    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
-    return [
-        (graph.tensors[op.inputs[1]].buffer, graph.tensors[op.inputs[2]].buffer)
-        for graph in model.subgraphs
-        for op in graph.operators
-        if names[model.operatorCodes[op.opcodeIndex].builtinCode] in WEIGHTED
-    ]
+X = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
 
 
 def outputs(file: Path, cache: str | None, x: np.ndarray) -> dict[str, np.ndarray]:
     program = open_model(file, weight_cache=cache)
     return {name: program.runner(name)(x) for name in program.signatures()}
+
+
+def caches(folder: Path) -> tuple[str, ...]:
+    """In memory; a file that is written; the same file when it is read."""
+    return (IN_MEMORY, str(folder / "packed"), str(folder / "packed"))
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return all(np.array_equal(a[name], b[name]) for name in b)
 
 
 @pytest.mark.parametrize("which", ["images_case", "int8"])
@@ -52,7 +53,7 @@ def test_every_operation_has_a_bias_of_its_own(
     """XNNPACK's cache mixes up prefixes of weights, and int8 scales, that share a bias."""
     file = int8_engine if which == "int8" else images_case.engine
     model = schema.ModelT.InitFromPackedBuf(bytes(read_engine(file).weights), 0)
-    pairs = weighted(model)
+    pairs = [(weights.buffer, bias.buffer) for weights, bias in biased(model)]
     biases = [bias for _, bias in pairs]
     assert len(set(biases)) == len(biases)
     places = sorted((model.buffers[b].offset, model.buffers[b].size) for b in biases)
@@ -62,6 +63,18 @@ def test_every_operation_has_a_bias_of_its_own(
     for weights, _ in pairs:
         lengths[model.buffers[weights].offset].add(model.buffers[weights].size)
     assert any(len(sizes) > 1 for sizes in lengths.values())
+
+
+def test_a_prefix_of_weights_with_the_same_bias(tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right.tflite", tmp_path / "wrong.tflite"
+    right.write_bytes(merge(two_widths()).model)
+    expected = outputs(right, None, X)
+    for cache in caches(tmp_path):
+        assert same(outputs(right, cache, X), expected)
+    # The trap itself: what is right without a cache is wrong with one.
+    wrong.write_bytes(with_shared_biases(right.read_bytes()))
+    assert same(outputs(wrong, None, X), expected)
+    assert not same(outputs(wrong, IN_MEMORY, X), expected)
 
 
 def test_int8_weights_and_biases_alike_but_for_the_scale(
@@ -82,84 +95,87 @@ def test_int8_weights_and_biases_alike_but_for_the_scale(
                 content[buffer.offset : buffer.offset + buffer.size], np.uint8
             )
             buffer.offset = buffer.size = 0
+    factors = cycle((np.float32(1.5), np.float32(1)))  # one for all would change no operation
     for tensor in model.subgraphs[0].tensors:
         quantised = tensor.quantization is not None and tensor.quantization.scale is not None
         if quantised and tensor.buffer not in constant:
-            tensor.quantization.scale = tensor.quantization.scale * np.float32(1.5)
-    both = tmp_path / "both.tflite"
-    both.write_bytes(merge({"a": content, "b": flatbuffer(model)}).model)
+            tensor.quantization.scale = tensor.quantization.scale * next(factors)
+    right, wrong = tmp_path / "right.tflite", tmp_path / "wrong.tflite"
+    right.write_bytes(merge({"a": content, "b": flatbuffer(model)}).model)
     x = channels_last(inputs_of(images_case.supernet, 1).numpy())
-    without = outputs(both, None, x)
-    assert not np.array_equal(without["a"], without["b"])
-    for cache in (IN_MEMORY, str(tmp_path / "packed"), str(tmp_path / "packed")):
-        found = outputs(both, cache, x)
-        assert all(np.array_equal(found[name], without[name]) for name in without)
+    expected = outputs(right, None, x)
+    assert not np.array_equal(expected["a"], expected["b"])
+    for cache in caches(tmp_path):
+        assert same(outputs(right, cache, x), expected)
+    wrong.write_bytes(with_shared_biases(right.read_bytes()))
+    assert same(outputs(wrong, None, x), expected)
+    assert not same(outputs(wrong, IN_MEMORY, x), expected)
 
 
-def test_a_cache_of_another_model_is_never_used(images_case: Case, tmp_path: Path) -> None:
+def test_the_check_of_caches_finds_each_of_them(tmp_path: Path) -> None:
+    inputs = np.moveaxis(X, -1, 1)
+    model = merge(two_widths()).model
+    engine = engine_of(tmp_path / "right.tipsc", model, ["narrow", "wide"])
+    check_caches(read_engine(engine), inputs)
+    aliased = engine_of(tmp_path / "wrong.tipsc", with_shared_biases(model), ["narrow", "wide"])
+    with pytest.raises(VerificationError, match="path wide, cache in memory"):
+        check_caches(read_engine(aliased), inputs)
+
+
+def test_a_cache_of_another_model_is_never_used(tmp_path: Path) -> None:
     """The same file name, the same shapes, other weights: what a second build gives."""
-    supernet = net("mobilenet", **MOBILENET)
-    x = inputs_of(supernet, 1).numpy()
-    # Negated weights of the last layer, in the file itself: no second conversion.
-    engine = read_engine(images_case.engine)
-    content = bytearray(engine.weights)
-    model = schema.ModelT.InitFromPackedBuf(bytes(content), 0)
-    weights, _ = weighted(model)[-1]
-    buffer = model.buffers[weights]
-    part = np.frombuffer(content, np.float32, buffer.size // 4, buffer.offset)
+    model = merge(two_widths()).model
+    other = bytearray(model)
+    (weights, _), *_ = biased(schema.ModelT.InitFromPackedBuf(model, 0))
+    buffer = schema.ModelT.InitFromPackedBuf(model, 0).buffers[weights.buffer]
+    part = np.frombuffer(other, np.float32, buffer.size // 4, buffer.offset)
     part *= -1
-    place, other = tmp_path / "engine.tipsc", tmp_path / "other.tipsc"
-    shutil.copy(images_case.engine, place)
-    write_tflite_engine(other, engine.manifest, content)
-    path = engine.manifest.paths[-1].id
+    x, place, paths = np.moveaxis(X, -1, 1), tmp_path / "engine.tipsc", ["narrow", "wide"]
+    engine_of(place, model, paths)
     with Engine.open(place) as opened:
-        first = opened.run(x, path=path)
+        first = opened.run(x, path="wide")
     with Engine.open(place, cache_dir=tmp_path / "mine"):
         pass
-    shutil.copy(other, place)
+    engine_of(place, bytes(other), paths)
     with Engine.open(place) as opened:
-        second = opened.run(x, path=path)
-    model_file = tmp_path / "model.tflite"
-    model_file.write_bytes(content)
-    right = outputs(model_file, None, channels_last(x))[path]
+        second = opened.run(x, path="wide")
+    original, model_file = tmp_path / "original.tflite", tmp_path / "model.tflite"
+    original.write_bytes(model)
+    model_file.write_bytes(other)
+    right = outputs(model_file, None, X)["wide"]
     assert np.array_equal(second, right)
-    # The trap itself: LiteRT takes the other model's weights from the file without a word.
-    original, stale = tmp_path / "original.tflite", str(tmp_path / "stale")
-    original.write_bytes(engine.weights)
-    outputs(original, stale, channels_last(x))
-    assert not np.array_equal(outputs(model_file, stale, channels_last(x))[path], right)
     assert not np.array_equal(first, right)
     with pytest.raises(EngineDeviceError, match="another"):
         Engine.open(place, cache_dir=tmp_path / "mine")
+    # The trap itself: LiteRT takes the other model's weights from the file without a word.
+    stale = str(tmp_path / "stale")
+    outputs(original, stale, X)
+    assert not np.array_equal(outputs(model_file, stale, X)["wide"], right)
 
 
-def test_a_damaged_cache_is_made_again(images_case: Case, tmp_path: Path) -> None:
-    x = inputs_of(images_case.supernet, 1).numpy()
-    path = images_case.candidates[0].path.id
-    with Engine.open(images_case.engine, cache_dir=tmp_path / "c") as engine:
-        right = engine.run(x, path=path)
-    packed = tmp_path / "c" / "packed.xnnpack"
+def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
+    x, folder = np.moveaxis(X, -1, 1), tmp_path / "c"
+    engine_file = engine_of(tmp_path / "e.tipsc", merge(two_widths()).model, ["narrow", "wide"])
+    with Engine.open(engine_file, cache_dir=folder) as engine:
+        right = engine.run(x, path="wide")
+    packed = folder / "packed.xnnpack"
     content = bytearray(packed.read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     packed.write_bytes(content)
-    with Engine.open(images_case.engine, cache_dir=tmp_path / "c") as engine:
-        assert np.array_equal(engine.run(x, path=path), right)
+    with Engine.open(engine_file, cache_dir=folder) as engine:
+        assert np.array_equal(engine.run(x, path="wide"), right)
 
 
-def test_the_interpreter_runs_signatures_through_xnnpack(
-    images_case: Case, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_interpreter_runs_signatures_through_xnnpack(tmp_path: Path) -> None:
     """Without it, tflite-runtime runs signatures nine times slower."""
     file = tmp_path / "model.tflite"
-    file.write_bytes(read_engine(images_case.engine).weights)
+    file.write_bytes(merge(two_widths()).model)
     program = InterpreterProgram(file, threads=1)
-    names = [op["op_name"] for op in program._interpreter._get_ops_details()]
-    assert "DELEGATE" in names
-    x = inputs_of(images_case.supernet, 1).numpy()
-    with Engine.open(images_case.engine) as engine:
-        for path in engine.paths:
-            plain = program.runner(path.id)(channels_last(x))
-            assert np.allclose(plain, engine.run(x, path=path), rtol=1e-5, atol=1e-6)
+    # An operator each for the graph that XNNPACK took over; before that, there is none.
+    assert "DELEGATE" in [op["op_name"] for op in program._interpreter._get_ops_details()]
+    expected = outputs(file, None, X)
+    for name in program.signatures():
+        assert np.allclose(program.runner(name)(X), expected[name], rtol=1e-5, atol=1e-6)
 
 
 def test_external_buffers_are_read(images_case: Case, tmp_path: Path) -> None:

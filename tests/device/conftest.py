@@ -13,6 +13,11 @@ from pathlib import Path
 
 import pytest
 
+# The makers of synthetic engines live with the tests of the engine file.
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from conftest_engine import *  # noqa: F403
+
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
 
 

@@ -22,6 +22,7 @@ from tipsc.profile import (
     profile_file,
     read_system,
 )
+from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.target import load_target
 
 SPACE = SearchSpace(
@@ -41,7 +42,9 @@ def profile() -> Profile:
     calls = {id_: work(100 * sum(path.values)) for id_, path in paths.items()}
     measurement = measure(calls, protocol=protocol)
     target = load_target("host")
-    return make_profile(target, "1.0", SPACE, paths, measurement, protocol, read_system())
+    return make_profile(
+        target, "1.0", SPACE, paths, measurement, protocol, read_system(), read_system()
+    )
 
 
 @pytest.fixture
@@ -229,3 +232,42 @@ def test_a_failed_save_keeps_the_old_file(
 
 def test_the_place_of_a_profile() -> None:
     assert profile_file("host", "net") == Path("profiles/host/net.json")
+
+
+# What a profile was taken under, against what the device says now.
+NOW = {"backend": "onnxruntime", "onnxruntime version": "1.0", "power mode": "15W"}
+
+
+def edited(profile: Profile, folder: Path, **changes: dict[str, object]) -> Profile:
+    """A profile whose file was edited: `changes` go into its fields."""
+    document = json.loads(profile.model_dump_json())
+    for field, values in changes.items():
+        document[field].update(values)
+    file = folder / "edited.json"
+    file.write_text(json.dumps(document))
+    return Profile.load(file)
+
+
+def test_the_same_conditions_pass_without_a_word(profile: Profile, tmp_path: Path) -> None:
+    same = edited(profile, tmp_path, system={"power_mode": "15W"})
+    assert check_conditions(conditions_of(same), NOW, "a file") == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"system": {"power_mode": "MAXN"}}, "power mode"),
+        ({"backend": {"version": "2"}}, "onnxruntime version"),
+        ({"backend": {"name": "litert"}}, "backend"),
+    ],
+)
+def test_other_conditions_are_refused(
+    changes: dict[str, dict[str, object]], named: str, profile: Profile, tmp_path: Path
+) -> None:
+    with pytest.raises(ProfileError, match=f"another {named}.*measure again"):
+        check_conditions(conditions_of(edited(profile, tmp_path, **changes)), NOW, "a file")
+
+
+def test_what_is_not_told_is_remarked_upon(profile: Profile, tmp_path: Path) -> None:
+    (remark,) = check_conditions(conditions_of(edited(profile, tmp_path)), NOW, "a file")
+    assert remark == "the profile does not tell its power mode: unknown then, 15W now"

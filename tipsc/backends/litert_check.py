@@ -1,8 +1,8 @@
 """Whether packed weights that are shared change what a path computes.
 
 XNNPACK's weight cache tells weights apart by where they lie, and has given the weights of another
-operation without a word. So every path is run with no cache, with one in memory, and with the
-file that applications will use.
+operation without a word. So every path is run as it ships with no cache; and in the form that
+``open`` gives it, with a cache in memory and with the file that applications will use.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tipsc.backends.litert import IN_MEMORY, MODEL, channels_last, open_model
+from tipsc.backends.litert import IN_MEMORY, MODEL, channels_last, open_model, plain
 from tipsc.engine.read import EngineFile
 from tipsc.errors import VerificationError
 
@@ -20,15 +20,15 @@ from tipsc.errors import VerificationError
 def check_caches(engine: EngineFile, inputs: np.ndarray, threads: int) -> None:
     """Raises VerificationError for the first path with other outputs; see the table's entry."""
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
-        model = Path(folder) / MODEL
-        model.write_bytes(engine.weights)
+        shipped, opened = Path(folder) / "shipped.tflite", Path(folder) / MODEL
+        shipped.write_bytes(engine.weights)
+        opened.write_bytes(plain(engine.weights))
         packed = str(Path(folder) / "packed")
         # The file is written by the first program and read by the second.
-        caches = {"none": None, "in memory": IN_MEMORY, "new file": packed, "file": packed}
-        programs = {
-            name: open_model(model, threads=threads, weight_cache=cache)
-            for name, cache in caches.items()
-        }
+        caches = {"in memory": IN_MEMORY, "new file": packed, "file": packed}
+        programs = {"none": open_model(shipped, threads=threads)}
+        for name, cache in caches.items():
+            programs[name] = open_model(opened, threads=threads, weight_cache=cache)
         examples = [channels_last(inputs[i : i + 1]) for i in range(len(inputs))]
         for path in engine.manifest.paths:
             outputs = {}

@@ -1,75 +1,157 @@
-"""tipsc bench: every path of an engine, measured here and now."""
+"""tipsc bench: every path of an engine, measured here or on a device, now."""
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
+from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
-from tipsc.cli.options import engine_argument, threads_option
+from tipsc.cli.options import device_option, engine_argument, threads_option
 from tipsc.cli.output import Output, verb
 from tipsc.engine import Manifest, read_engine
-from tipsc.errors import TargetError
-from tipsc.profile import Measurement, Protocol, measure, select_cores
-from tipsc.report.format import duration, milliseconds, ratio
-from tipsc.runtime import Engine
-from tipsc.target import load_target
+from tipsc.profile import Measurement
+from tipsc.report.format import duration, milliseconds, ratio, significant
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+_MOST_ROWS = 12  # of a sustained measurement
+
 
 @verb
 @engine_argument
+@device_option
 @click.option(
     "--rounds", type=click.IntRange(4, 10_000), metavar="N", help="How often each path is visited."
 )
 @click.option("--path", "path_ids", multiple=True, metavar="ID", help="Only this one; repeatable.")
+@click.option(
+    "--sustained",
+    type=click.FloatRange(min=0.0, min_open=True, max=24 * 60),
+    metavar="MINUTES",
+    help="Go on for so long, and show how latency and ranking change as the device heats up.",
+)
+@click.option(
+    "--all",
+    "extras",
+    is_flag=True,
+    help="Switches between paths, memory, energy and the device's own clock as well.",
+)
 @threads_option
 def command(
     output: Output,
     engine: Path,
+    device: str | None,
     rounds: int | None,
     path_ids: tuple[str, ...],
+    sustained: float | None,
+    extras: bool,
     threads: int | None,
 ) -> None:
-    """Measure the latency of the paths of ENGINE on this machine.
+    """Measure the latency of the paths of ENGINE on this machine or on a device.
 
     The paths take turns in random order under the protocol of the engine's target; the figures
     stand beside those that the engine recorded when it was built.
     """
-    found = read_engine(engine)
-    manifest = found.manifest
+    manifest = read_engine(engine).manifest
     used = threads_of(manifest, threads)
-    protocol = _protocol(manifest, used, rounds)
-    feeds = tuple(np.zeros(spec.shape, spec.dtype) for spec in manifest.inputs)
-    with (
-        Engine.of(found, threads=used, paths=path_ids or None) as opened,
-        output.reporter() as reporter,
-    ):
+    with output.reporter() as reporter:
         progress = reporter.begin("measuring")
-        calls = {path.id: partial(opened.run, feeds, path=path.id) for path in opened.paths}
-        measured = measure(
-            calls,
-            protocol=protocol,
-            progress=lambda share, seconds_left: progress(share, 1.0, f"{len(calls)} paths"),
+        found = measure_engine_file(
+            engine,
+            device,
+            progress,
+            threads=used,
+            rounds=rounds,
+            only=path_ids,
+            sustained_s=None if sustained is None else sustained * 60.0,
+            extras=extras,
         )
-        reporter.end("measuring", measured.seconds, cached=False)
-    output.result(_document(manifest, measured, used), _table(manifest, measured), _how(measured))
+        reporter.end("measuring", found.measurement.seconds, cached=False)
+    measured = found.measurement
+    output.result(
+        {"device": device, **_document(manifest, measured, used), **_more(found)},
+        _table(manifest, measured),
+        _how(measured),
+        *_extra_lines(found),
+        *((_heating_table(found), _heating(found)) if found.drift else ()),
+        *(f"remark: {remark}" for remark in found.remarks),
+    )
 
 
-def _protocol(manifest: Manifest, threads: int, rounds: int | None) -> Protocol:
-    """As the engine's target says, if it is known here."""
-    try:
-        target = load_target(manifest.target).model_copy(update={"threads": threads})
-        protocol = Protocol.for_target(target)
-    except TargetError:  # a target file of somebody else's
-        protocol = Protocol(cores=select_cores("fastest", threads))
-    return protocol if rounds is None else protocol.model_copy(update={"rounds": rounds})
+def _more(found: Bench) -> dict[str, Any]:
+    return {
+        **found.extras,
+        "sustained": [asdict(window) for window in found.windows],
+        "sustained_drift": asdict(found.drift) if found.drift else None,
+        "remarks": list(found.remarks),
+    }
+
+
+def _extra_lines(found: Bench) -> list[str]:
+    memory = found.extras["memory_mib"]
+    lines = []
+    if memory["before"] is not None and memory["after"] is not None:
+        lines.append(f"opening took {memory['after'] - memory['before']:.1f} MiB of memory")
+    if switches := found.extras["switches"]:
+        stays = [row[name] for name, row in switches.items()]
+        extra = [row[to] / switches[to][to] - 1.0 for name, row in switches.items() for to in row
+                 if to != name]  # fmt: skip
+        if extra:
+            lines.append(
+                f"the first call after another path takes {sum(extra) / len(extra):+.1%} of one "
+                f"after itself (mean of {len(extra)} pairs; {len(stays)} paths)"
+            )
+    if energy := found.extras["energy"]:
+        told = (f"{name} {significant(e['millijoules'])}" for name, e in energy.items())
+        lines.append(f"energy of a call, mJ, idle power included: {', '.join(told)}")
+    if device := found.extras["device_ms"]:
+        told = (f"{name} {significant(e['p50_ms'])}" for name, e in device.items())
+        lines.append(f"p50 by the device's own clock, ms: {', '.join(told)}")
+    return lines
+
+
+def _heating_table(found: Bench) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for heading in (
+        "after",
+        "warmest, C",
+        *(f"{name} p10 ms" for name in found.measurement.anchors),
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    windows = found.windows
+    step = max((len(windows) - 1) / (_MOST_ROWS - 1), 1.0)
+    places = sorted({round(i * step) for i in range(_MOST_ROWS)} & set(range(len(windows))))
+    for window in (windows[place] for place in places):
+        warmest = max(window.celsius.values(), default=None)
+        table.add_row(
+            duration(window.seconds),
+            significant(warmest),
+            *milliseconds(window.p10_ms[name] for name in found.measurement.anchors),
+        )
+    return table
+
+
+def _heating(found: Bench) -> str:
+    drift = found.drift
+    assert drift is not None
+    zone = (
+        f"{drift.warmest[0]} {drift.warmest[1]:.1f} -> {drift.warmest[2]:.1f} C"
+        if drift.warmest
+        else "no temperature can be read"
+    )
+    pairs = ", ".join(f"{a} and {b}" for a, b in drift.swapped) or "none beyond the noise"
+    return (
+        f"at the end {drift.slowdown:.2f} x the latency of the beginning; {zone}\n"
+        f"order of the paths: Kendall's tau {drift.rank_correlation:+.2f}; changed places: {pairs}"
+    )
 
 
 def _document(manifest: Manifest, measured: Measurement, threads: int) -> dict[str, Any]:
@@ -101,13 +183,14 @@ def _table(manifest: Manifest, measured: Measurement) -> Table:
     recorded = {path.id: path.latency for path in manifest.paths}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("p10 ms", "p50 ms", "p95 ms", "cv %", "recorded p50", "now / recorded"):
+    for heading in ("p10 ms", "p50 ms", "p95 ms", "p99 ms", "cv %", "recorded p50", "ratio"):
         table.add_column(heading, justify="right", no_wrap=True)
     latencies = measured.latencies
     columns = [
         milliseconds([latency.p10_ms for latency in latencies.values()]),
         milliseconds([latency.p50_ms for latency in latencies.values()]),
         milliseconds([latency.p95_ms for latency in latencies.values()]),
+        milliseconds([latency.p99_ms for latency in latencies.values()]),
         [f"{latency.cv * 100:.1f}" for latency in latencies.values()],
         milliseconds([getattr(recorded[name], "p50_ms", None) for name in latencies]),
         [ratio(_ratio(latency.p50_ms, recorded[name])) for name, latency in latencies.items()],

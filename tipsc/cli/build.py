@@ -42,7 +42,8 @@ def command(
     again; a build for another target trains nothing again.
 
     For a target whose engines are compiled on the device (jetson), the engine is left unbuilt:
-    portable graphs, weights and a recipe, and no latency is claimed.
+    portable graphs, weights and a recipe, and no latency is claimed. With --device it is
+    finished there.
     """
     from tipsc.backends import FINISHED_ON_DEVICE
     from tipsc.errors import UsageError
@@ -51,7 +52,7 @@ def command(
     if load_target(target).backend in FINISHED_ON_DEVICE:
         if report_file is not None:
             raise UsageError("an unbuilt engine has no report", fix="leave --report out")
-        _build_without_device(output, config, target, output_file, profile_file)
+        _build_without_device(output, config, target, device, output_file, profile_file)
         return
     if profile_file is not None:
         raise UsageError(
@@ -90,20 +91,33 @@ def _build_without_device(
     output: Output,
     config: Path,
     target: str,
+    device: str | None,
     output_file: Path | None,
     profile_file: Path | None,
 ) -> None:
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document, paths_table
+    from tipsc.cli.finish import finish_document, finish_lines
+    from tipsc.device.measuring import Remote
     from tipsc.engine import read_engine
+    from tipsc.finish import finish
     from tipsc.report.format import plural
     from tipsc.unbuilt import UnbuiltPipeline
 
-    with output.reporter() as reporter:
+    with connected(device) as there, output.reporter() as reporter:
         pipeline = UnbuiltPipeline(
-            config, target, reporter=reporter, output=output_file, profile_file=profile_file
+            config,
+            target,
+            reporter=reporter,
+            output=output_file,
+            profile_file=profile_file,
+            device=None if device is None else there,
         )
         made = pipeline.run_without_device()
+        if isinstance(there, Remote):
+            done = finish(made.engine, there.connection, reporter=reporter)
+            output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
+            return
     manifest = read_engine(made.engine).manifest
     accepted = [check for check in made.checks if not check.problem]
     checked = (

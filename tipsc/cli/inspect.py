@@ -36,6 +36,7 @@ def command(output: Output, engine: Path) -> None:
         "provenance": dict(manifest.provenance),
         "unbuilt": manifest.unbuilt,
         "recipe": dict(manifest.recipe),
+        "built": dict(manifest.built),
     }
     output.result(document, *_heading(found, engine), paths_table(manifest), *_origin(found))
 
@@ -45,7 +46,11 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
     size, weights = byte_size(file.stat().st_size), byte_size(len(engine.weights))
     tensors = [f"{t.name} {t.dtype}{list(t.shape)}" for t in (*manifest.inputs, *manifest.outputs)]
     recipe = ", ".join(f"{name} {value}" for name, value in manifest.recipe.items())
-    state = [f"unbuilt: a {manifest.target} has to finish it ({recipe})"] if recipe else []
+    built = ", ".join(f"{k} {v}" for k, v in manifest.built.items() if k != "state")
+    if manifest.unbuilt:
+        state = [f"unbuilt: a {manifest.target} has to finish it ({recipe})"]
+    else:
+        state = [f"{manifest.built.get('state', 'built')}: {built}"] if built else []
     return [
         f"{manifest.name} for {manifest.target} ({manifest.backend}): "
         f"{plural(len(manifest.paths), 'path')}, {size}, {weights} of it weights",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tipsc.cli.options import config_argument, connected, device_option, target_option
+from tipsc.cli.options import config_argument, connected, target_option
 from tipsc.cli.output import Output, verb
+from tipsc.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +24,14 @@ _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
 @verb
 @config_argument
 @target_option
-@device_option
+@click.option(
+    "--device",
+    "devices",
+    metavar="URL",
+    multiple=True,
+    help="Where to measure: ssh://[user@]host[:port], adb://serial or local; by default here. "
+    "Several are measured at once.",
+)
 @click.option(
     "--check",
     type=click.IntRange(min=1),
@@ -30,15 +39,22 @@ _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
     help="Measure N random paths more and compare them with their prediction.",
 )
 def command(
-    output: Output, config: Path, target: str, device: str | None, check: int | None
+    output: Output, config: Path, target: str, devices: tuple[str, ...], check: int | None
 ) -> None:
     """Measure paths of CONFIG on the target, and train first if that is missing.
 
-    build.measured paths are measured; all others are predicted from them.
+    build.measured paths are measured; all others are predicted from them. Each of several devices
+    has a profile of its own, called after it.
     """
+    if len(devices) > 1:
+        if check:
+            raise UsageError("--check is for one device", fix="profile them one by one")
+        _on_several(output, config, target, devices)
+        return
+    device = devices[0] if devices else None
     from tipsc.build import CHECK, PROFILE, Pipeline
     from tipsc.cli.building import stage_document
-    from tipsc.profile import Profile, profile_file
+    from tipsc.profile import Profile
     from tipsc.profiling import Check
     from tipsc.stages import only_one_build
 
@@ -49,7 +65,7 @@ def command(
             checked = pipeline.check(check) if check else None
     profile = Profile.load(stage.folder / PROFILE)
     result = Check.model_validate_json((checked.folder / CHECK).read_bytes()) if checked else None
-    file = profile_file(pipeline.target.name, pipeline.config.name, pipeline.folder / "profiles")
+    file = pipeline.published
     output.result(
         {
             "profile": str(file),
@@ -74,6 +90,81 @@ def command(
         *_trust(profile, result),
         f"profile  {file}",
     )
+
+
+def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]) -> None:
+    from tipsc.build import PROFILE, Pipeline
+    from tipsc.cli.progress import LineByDevice
+    from tipsc.device.measuring import Device
+    from tipsc.device.several import labels_of, on_each
+    from tipsc.profile import Profile
+    from tipsc.stages import only_one_build
+
+    if len(set(urls)) < len(urls):
+        raise UsageError("a device is named twice", got=", ".join(urls))
+    labels = labels_of(urls)
+    with output.reporter() as reporter:  # what all have in common comes first
+        shared = Pipeline(config, target, reporter=reporter)
+        with only_one_build(shared.runs):
+            shared.trained()
+    with (
+        only_one_build(shared.runs),
+        LineByDevice(output.stderr, list(labels.values()), quiet=output.quiet) as lines,
+    ):
+
+        def work(url: str, device: Device) -> tuple[Path, Profile]:
+            label = labels[url]
+            pipeline = Pipeline(
+                config, target, reporter=lines.of(label), device=device, label=label
+            )
+            return pipeline.published, Profile.load(pipeline.profile().folder / PROFILE)
+
+        found = on_each(urls, work)
+    done = {url: result for url, result in found.items() if not isinstance(result, BaseException)}
+    for url, (file, profile) in done.items():
+        output.note(f"{labels[url]}: {len(profile.paths)} paths, {file}")
+    failed = {url: error for url, error in found.items() if isinstance(error, BaseException)}
+    for error in list(failed.values())[1:]:
+        output.note(f"error: {error}")
+    if failed:
+        raise next(iter(failed.values()))
+    output.result(
+        {
+            "profiles": [
+                {
+                    "device": url,
+                    "profile": str(file),
+                    "noise_floor": profile.noise_floor.model_dump(mode="json"),
+                    "drift": profile.drift,
+                    "paths": len(profile.paths),
+                }
+                for url, (file, profile) in done.items()
+            ]
+        },
+        _devices_table({labels[url]: profile for url, (_, profile) in done.items()}),
+    )
+
+
+def _devices_table(profiles: Mapping[str, Profile]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from tipsc.report.format import milliseconds
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("device", no_wrap=True)
+    for heading in ("paths", "fastest p50 ms", "slowest p50 ms", "noise %", "drift %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for label, profile in profiles.items():
+        medians = [path.latency.p50_ms for path in profile.paths]
+        table.add_row(
+            label,
+            str(len(medians)),
+            *milliseconds([min(medians), max(medians)]),
+            f"{100 * profile.noise_floor.median:.1f}",
+            f"{100 * profile.drift:+.1f}",
+        )
+    return table
 
 
 def _trust(profile: Profile, check: Check | None) -> list[str]:

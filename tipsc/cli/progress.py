@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -173,3 +173,90 @@ def _left(seconds: float) -> str:
 
 def _ending(seconds: float, cached: bool) -> str:
     return f"from cache (took {duration(seconds)})" if cached else f"done in {duration(seconds)}"
+
+
+class LineByDevice:
+    """Progress of several devices at once: a line for each, told apart by their labels.
+
+    On a terminal a bar for each, which stay in their places; elsewhere plain lines.
+    """
+
+    def __init__(self, console: Console, labels: Sequence[str], *, quiet: bool) -> None:
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._quiet = quiet
+        self._width = max(map(len, labels), default=0)
+        if quiet or not console.is_terminal:
+            return
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(BAR_WIDTH),
+            TextColumn("{task.fields[share]}"),
+            TextColumn("{task.fields[left]}", style="cyan"),
+            console=console,
+        )
+        for label in labels:
+            text = label.ljust(self._width)
+            self._tasks[label] = self._bars.add_task(text, total=None, share="", left="")
+
+    def __enter__(self) -> LineByDevice:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def of(self, label: str) -> Reporter:
+        """The reporter of one device; it may be used from a thread of its own."""
+        if self._quiet:
+            return Silent()
+        if self._bars is None:
+            return _Labelled(LineReporter(), label)
+        return _Bar(self._bars, self._tasks[label], label.ljust(self._width))
+
+
+class _Labelled:
+    def __init__(self, reporter: Reporter, label: str) -> None:
+        self._reporter, self._label = reporter, label
+
+    def begin(self, stage: str) -> Progress:
+        return self._reporter.begin(f"{self._label}: {stage}")
+
+    def end(self, stage: str, seconds: float, *, cached: bool) -> None:
+        self._reporter.end(f"{self._label}: {stage}", seconds, cached=cached)
+
+
+class _Bar:
+    def __init__(self, bars: Any, task: Any, label: str) -> None:
+        self._bars, self._task, self._label = bars, task, label
+
+    def begin(self, stage: str) -> Progress:
+        estimate = TimeLeft()
+
+        def progress(done: float, total: float, note: str = "") -> None:
+            left = estimate.update(done, total)
+            self._bars.update(
+                self._task,
+                description=f"{self._label} {stage}",
+                completed=_share(done, total),
+                total=1.0,
+                share=f"{_share(done, total):4.0%}",
+                left=_left(left) if left is not None else "",
+            )
+
+        return progress
+
+    def end(self, stage: str, seconds: float, *, cached: bool) -> None:
+        self._bars.update(
+            self._task,
+            description=f"{self._label} {stage}",
+            completed=1.0,
+            total=1.0,
+            share=_ending(seconds, cached),
+            left="",
+        )

@@ -18,7 +18,7 @@ from tipsc.compile.tflite.merge import Merged, merge
 from tipsc.compile.tflite.module import digest_of, folded_module, function_of
 from tipsc.compile.tflite.workers import Request, Worker, run_all
 from tipsc.engine import Manifest, write_tflite_engine
-from tipsc.errors import LoweringError, MissingExtraError
+from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
 from tipsc.lower.plan import Operation, Planner, with_values
 
@@ -50,7 +50,15 @@ def compile_paths(job: Job) -> CompiledTflite:
         LoweringError: operations that the converter does not know (all of them are listed, before
             anything is converted), or a conversion that failed.
         MissingExtraError: the converter is not installed.
+        TargetError: the target asks for half precision.
     """
+    if job.target.precision == "fp16":
+        raise TargetError(
+            "LiteRT paths are compiled in fp32 and int8 only",
+            where=f"{job.target.name}.precision",
+            got=job.target.precision,
+            fix="choose fp32 or int8, or a target with another backend",
+        )
     versions = _versions("torch", "litert-torch", "litert-converter")
     supernet, example = job.supernet, job.supernet.example()
     mode = supernet.training

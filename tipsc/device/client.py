@@ -31,6 +31,7 @@ from tipsc.errors import (
 )
 
 ANSWER_S = 60.0  # for what is no job
+MAX_FILES = 4 << 30  # bytes of files that one job may send back
 TIMEOUT_S = 3600.0
 
 ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
@@ -76,7 +77,7 @@ class Connection:
             self._write(text)
         request: dict[str, Any] = {"op": "hello", "version": agent.VERSION}
         answer = self.ask({**request, **({} if quota is None else {"quota": quota})})
-        self.capabilities = answer["capabilities"]
+        self.capabilities = self._field(answer, "capabilities", dict)
 
     def ping(self) -> float:
         """Seconds of a round trip."""
@@ -114,7 +115,7 @@ class Connection:
         return self._push(hashlib.sha256(content).hexdigest(), len(content), read)
 
     def _push(self, name: str, size: int, read: Callable[[], bytes | memoryview]) -> str:
-        if self.ask({"op": "has", "digest": name})["has"]:
+        if self._field(self.ask({"op": "has", "digest": name}), "has", bool):
             return name
         self._send({"op": "put", "digest": name, "size": size})
         while part := read():
@@ -154,17 +155,27 @@ class Connection:
         }
         self._send(request)
         files: dict[str, bytearray] = {}
+        size = 0
         end = time.monotonic() + timeout_s + ANSWER_S
         while True:
             message, binary = self._receive(end)
             event = message.get("event")
-            if event == "progress" and progress is not None:
-                progress(*message["value"])
+            if event == "progress":
+                value = self._field(message, "value", list)
+                if len(value) != 2 or not all(type(part) in (int, float) for part in value):
+                    raise self._protocol(f"a progress of {value!r:.80}")
+                if progress is not None:
+                    progress(*value)
             elif event in ("file", "more"):
-                files.setdefault(str(message["name"]), bytearray()).extend(binary)
+                size += len(binary)
+                if size > MAX_FILES:
+                    raise self._protocol(f"more than {MAX_FILES} bytes of files")
+                files.setdefault(self._field(message, "name", str), bytearray()).extend(binary)
             elif event is None:
-                result = self._checked(message, job)["result"]
+                result = self._field(self._checked(message, job), "result", object)
                 return Answer(result, {name: bytes(content) for name, content in files.items()})
+            else:
+                raise self._protocol(f"an event {event!r:.40}")
 
     def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A request and its answer."""
@@ -182,6 +193,10 @@ class Connection:
             self._process.wait()
         self._process.stdout.close()
 
+    def cut(self) -> None:
+        """Ends the link at once, from any thread; the agent and its job end with it."""
+        self._process.kill()
+
     def _answer(self, end: float) -> dict[str, Any]:
         return self._checked(self._receive(end)[0], "request")
 
@@ -198,6 +213,12 @@ class Connection:
             raise self._protocol(f"the answer {message!r:.200}")
         error, what, fix = ERRORS[kind]
         raise error(f"{what} ({job})", where=self.link.url, got=text, fix=fix)
+
+    def _field(self, message: Mapping[str, Any], name: str, kind: type) -> Any:
+        """A field of a message that must be there."""
+        if name not in message or not isinstance(message[name], kind):
+            raise self._protocol(f"an answer without {name!r}")
+        return message[name]
 
     def _send(self, message: Mapping[str, Any], binary: bytes | memoryview = b"") -> None:
         try:

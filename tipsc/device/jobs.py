@@ -17,6 +17,11 @@ JOBS = {
     "describe": "tipsc.device.jobs:describe",
     "measure": "tipsc.device.jobs:measure",
     "outputs": "tipsc.device.jobs:outputs",
+    "bench": "tipsc.device.benching:bench",
+    "plans": "tipsc.backends.tensorrt.job:build_plans",
+    "tensorrt": "tipsc.backends.tensorrt.job:describe_api",
+    "cuda": "tipsc.backends.tensorrt.job:try_cuda",
+    "sensors": "tipsc.device.jobs:sensors",
     "selftest": "tipsc.device.selftest:misbehave",
 }
 
@@ -45,6 +50,20 @@ def facts(
     from tipsc.measure.facts import read_facts
 
     return read_facts()
+
+
+def sensors(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """Power by rail in milliwatts, and temperatures by zone."""
+    from tipsc.measure.jetson import input_milliwatts, read_ina3221, read_thermal_zones
+
+    rails = read_ina3221()
+    return {
+        "rails_mw": rails,
+        "input_mw": input_milliwatts(rails),
+        "celsius": read_thermal_zones(),
+    }
 
 
 def describe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -12,10 +13,13 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from tipsc.backends import backend
+from tipsc.backends import FINISHED_ON_DEVICE, backend
 from tipsc.device.client import Connection
+from tipsc.device.plans import Plans, request_plans, write_finished
+from tipsc.engine import read_engine
 from tipsc.errors import DeviceProtocolError
 from tipsc.profile import Protocol, Samples, System, collect, read_system
+from tipsc.profile.conditions import UNKNOWN
 from tipsc.progress import Progress
 from tipsc.runtime import Engine
 from tipsc.target import Target
@@ -53,10 +57,33 @@ class Device(Interface):
         """A context manager that gives ``run(example, path)``; see :class:`ThisMachine`."""
 
 
+def _settings(system: System) -> dict[str, object]:
+    """What it may run at; where its cores run now moves all the time."""
+    return {
+        "limits": [(core.min_mhz, core.max_mhz, core.governor) for core in system.cores],
+        "gpu limits": (system.gpu.min_mhz, system.gpu.max_mhz) if system.gpu else None,
+        "architecture": system.architecture,
+        "power_mode": system.power_mode,
+        "l4t": system.l4t,
+    }
+
+
+def conditions(device: Device, backend_name: str) -> dict[str, str]:
+    """What :func:`tipsc.profile.conditions.conditions_of` says of a profile, of a device now."""
+    return {
+        "backend": backend_name,
+        f"{backend_name} version": device.versions(backend_name)[backend_name],
+        "power mode": device.system().power_mode or UNKNOWN,
+    }
+
+
 class ThisMachine:
     """The machine that this process runs on: no agent, no copy."""
 
-    essence: Mapping[str, object] = {}
+    @property
+    def essence(self) -> Mapping[str, object]:
+        mode = self.system().power_mode
+        return {} if mode is None else {"power_mode": mode}
 
     def system(self) -> System:
         return read_system()
@@ -102,24 +129,36 @@ class Remote:
     """A device behind a connection: the same, as jobs of its agent."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
+        self._plans: dict[str, Plans] = {}  # by the engine's content hash
+
+    @contextmanager
+    def _runnable(self, file: Path, target: Target) -> Iterator[Path]:
+        """The engine file, or one like it with plans that were made there if it needs them."""
+        engine = read_engine(file) if target.backend in FINISHED_ON_DEVICE else None
+        if engine is None or engine.plans:
+            yield file
+            return
+        if engine.content_hash not in self._plans:  # one at a time: plans are large
+            self._plans = {
+                engine.content_hash: request_plans(self.connection, file, target.precision)
+            }
+        with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
+            finished = Path(folder) / file.name
+            write_finished(finished, engine, self._plans[engine.content_hash])
+            yield finished
 
     @property
     def essence(self) -> Mapping[str, object]:
         """Where it is, and what its clocks are set to: another setting is measured anew."""
-        known = self._connection.capabilities
-        names = ("architecture", "governor", "power_mode", "l4t")
-        # The system's cores say what they may run at; where they run now moves all the time.
-        limits = [(core.min_mhz, core.max_mhz, core.governor) for core in self.system().cores]
-        url = self._connection.link.url
-        return {"url": url, "limits": limits, **{name: known.get(name) for name in names}}
+        return {"url": self.connection.link.url, **_settings(self.system())}
 
     def system(self) -> System:
-        answer = self._connection.run("facts", {})
+        answer = self.connection.run("facts", {})
         return System.model_validate_json(json.dumps(answer.result))
 
     def versions(self, name: str) -> Mapping[str, str]:
-        return self._connection.run("describe", {"backend": name}).result["versions"]
+        return self.connection.run("describe", {"backend": name}).result["versions"]
 
     def measure(
         self,
@@ -144,8 +183,9 @@ class Remote:
             "protocol": settings,
             "only": None if only is None else sorted(only),
         }
-        blobs = {"engine": self._connection.push(file), "input": self._push(example)}
-        answer = self._connection.run(
+        with self._runnable(file, target) as runnable:
+            blobs = {"engine": self.connection.push(runnable), "input": self._push(example)}
+        answer = self.connection.run(
             "measure",
             arguments,
             blobs,
@@ -163,9 +203,10 @@ class Remote:
         self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
     ) -> Iterator[Run]:
         """As of :class:`ThisMachine`; all is computed at once, and then told one by one."""
-        blobs = {"engine": self._connection.push(file), "inputs": self._push(inputs)}
+        with self._runnable(file, target) as runnable:
+            blobs = {"engine": self.connection.push(runnable), "inputs": self._push(inputs)}
         arguments = {"threads": target.threads, "paths": list(paths)}
-        files = self._connection.run("outputs", arguments, blobs).files
+        files = self.connection.run("outputs", arguments, blobs).files
         rows = {path: iter(self._rows(files[f"{path}.npy"], len(inputs))) for path in paths}
         yield lambda example, path: next(rows[path])[None]
 
@@ -174,7 +215,7 @@ class Remote:
         if len(found) != count:
             raise DeviceProtocolError(
                 "the device answered for another number of examples",
-                where=self._connection.link.url,
+                where=self.connection.link.url,
                 expected=count,
                 got=len(found),
             )
@@ -183,4 +224,4 @@ class Remote:
     def _push(self, array: np.ndarray) -> str:
         stream = io.BytesIO()
         np.save(stream, array, allow_pickle=False)
-        return self._connection.push_bytes(stream.getvalue())
+        return self.connection.push_bytes(stream.getvalue())

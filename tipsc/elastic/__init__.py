@@ -5,6 +5,7 @@ from tipsc.elastic.conversion import (
     Importance,
     Report,
     convert,
+    fit_exits,
     norms,
     taylor,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "convert",
     "extract",
     "family",
+    "fit_exits",
     "freeze_scales",
     "has_batch_norm",
     "norms",

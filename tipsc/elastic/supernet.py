@@ -31,6 +31,11 @@ class Supernet(nn.Module):
         self.input_shape = tuple(input_shape)
         self.input_dtype = input_dtype
 
+    @property
+    def spanning(self) -> tuple[Path, ...]:
+        """Paths that together take every operation in its largest size; the largest comes first."""
+        return (self.space.largest,)
+
     def forward(self, x: Tensor, path: Path) -> Tensor:
         """The output for a batch `x` (N, *input_shape) on one path."""
         raise NotImplementedError

@@ -15,6 +15,8 @@ Sections in the order of the form, each at the first page after the one before. 
 ``manifest`` (JSON), ``weights`` (raw), ``graphs`` (one zlib stream over the path graphs in the
 header's order: path graphs repeat each other, so 32 of them cost little more than one). Form
 ``tflite``: ``manifest``, ``model`` (one .tflite in which each path is the signature of its id).
+Form ``plans``, an engine that was finished on a device: as ``onnx``, and ``plans`` (one compiled
+plan for each path, one after the other, in the order of the header's second table).
 
 The header holds the SHA-256 of each section, so its own hash covers the whole file.
 """
@@ -38,6 +40,7 @@ MAX_GRAPHS = 512 << 20
 FORMS = {
     "onnx": {"manifest": "json", "weights": "raw", "graphs": "zlib"},
     "tflite": {"manifest": "json", "model": "raw"},
+    "plans": {"manifest": "json", "weights": "raw", "graphs": "zlib", "plans": "raw"},
 }
 #: what a .tflite has at bytes 4..8
 TFLITE_IDENTIFIER = b"TFL3"
@@ -58,7 +61,7 @@ class Section:
 
 @dataclass(frozen=True)
 class GraphEntry:
-    """One path graph in the decompressed ``graphs`` section; `length` in bytes."""
+    """A path's share of the decompressed ``graphs``, or of ``plans``; `length` in bytes."""
 
     path: str
     length: int
@@ -68,6 +71,7 @@ class GraphEntry:
 class Header:
     sections: tuple[Section, ...]
     graphs: tuple[GraphEntry, ...]
+    plans: tuple[GraphEntry, ...] = ()
 
     def to_bytes(self) -> bytes:
         return dumps(encode(self))

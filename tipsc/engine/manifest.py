@@ -99,8 +99,10 @@ class Manifest:
         outputs: at least one.
         paths: at least one.
         space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
-        recipe: how the device finishes an engine that is not built yet: precision, plans, ... .
-            Empty for an engine that is complete.
+        recipe: how a device finishes an engine that only it can build: precision, plans, ... .
+            Empty for an engine that needs no such thing.
+        built: by what it was finished: module, version, device, power mode, ... . Its plans run
+            there only. Empty for an engine that is unbuilt, or needs no finishing.
         metric: what the paths' ``accuracy`` is: "accuracy" against labels, or "agreement" with
             the answers of the original model.
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
@@ -116,6 +118,7 @@ class Manifest:
     provenance: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, str] = field(default_factory=dict)
     metric: str = "accuracy"
+    built: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))
@@ -131,7 +134,7 @@ class Manifest:
     @property
     def unbuilt(self) -> bool:
         """Whether a device has to finish it before it runs there."""
-        return bool(self.recipe)
+        return bool(self.recipe) and not self.built
 
     @property
     def search_space(self) -> SearchSpace:

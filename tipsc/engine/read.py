@@ -7,7 +7,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -39,8 +39,9 @@ class EngineFile:
     Attributes:
         file: where it was read from; None for an engine parsed from memory.
         manifest: what is in it.
-        form: ``onnx`` or ``tflite``; see :mod:`tipsc.engine.format`.
+        form: ``onnx`` (with plans or without) or ``tflite``; see :mod:`tipsc.engine.format`.
         weights: the weight store, or the whole .tflite; read-only, mapped and not copied.
+        plans: of an engine that was finished on a device, by path id; mapped and not copied.
         content_hash: SHA-256 that covers the whole file, in hexadecimal.
     """
 
@@ -50,6 +51,7 @@ class EngineFile:
     weights: memoryview
     content_hash: str
     _graphs: Mapping[str, bytes]
+    plans: Mapping[str, memoryview] = field(default_factory=dict)
 
     def graph(self, path_id: str) -> bytes:
         """The serialised ONNX model of a path; its external data lies in :attr:`weights`.
@@ -110,19 +112,25 @@ def parse_engine(buffer: bytes | mmap.mmap, file: Path | None = None) -> EngineF
         loads(bytes(sections["manifest"]), f"{where}: manifest"), f"{where}: manifest"
     )
     graphs: dict[str, bytes] = {}
-    if form == "onnx":
+    plans: dict[str, memoryview] = {}
+    ids = {path.id for path in manifest.paths}
+    if form != "tflite":
         graphs = _graphs(sections["graphs"], header, where)
-        if set(graphs) != {path.id for path in manifest.paths}:
+        if set(graphs) != ids:
             raise EngineDamagedError("manifest and graphs name different paths", where=where)
-    elif bytes(sections["model"][4:8]) != TFLITE_IDENTIFIER or header.graphs:
+        plans = _plans(sections.get("plans", memoryview(b"")), header, where)
+        if set(plans) != (ids if manifest.built else set()):
+            raise EngineDamagedError("manifest and plans name different paths", where=where)
+    elif bytes(sections["model"][4:8]) != TFLITE_IDENTIFIER or header.graphs or header.plans:
         raise EngineDamagedError("section model is not a .tflite", where=where, fix=_REBUILD)
     return EngineFile(
         file=file,
         manifest=manifest,
-        form=form,
-        weights=sections["weights" if form == "onnx" else "model"],
+        form="tflite" if form == "tflite" else "onnx",
+        weights=sections["model" if form == "tflite" else "weights"],
         content_hash=hashlib.sha256(header_bytes).hexdigest(),
         _graphs=MappingProxyType(graphs),
+        plans=MappingProxyType(plans),
     )
 
 
@@ -225,3 +233,18 @@ def _graphs(packed: memoryview, header: Header, where: str) -> dict[str, bytes]:
         graphs[path] = data[position : position + length]
         position += length
     return graphs
+
+
+def _plans(section: memoryview, header: Header, where: str) -> dict[str, memoryview]:
+    lengths = {plan.path: plan.length for plan in header.plans}
+    if (
+        len(lengths) != len(header.plans)
+        or min(lengths.values(), default=0) < 0
+        or sum(lengths.values()) != len(section)
+    ):
+        raise EngineDamagedError("the table of plans is not valid", where=where)
+    plans, position = {}, 0
+    for path, length in lengths.items():
+        plans[path] = section[position : position + length]
+        position += length
+    return plans

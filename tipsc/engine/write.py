@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tipsc.engine.atomic import write_atomically
@@ -34,6 +35,7 @@ def write_engine(
     manifest: Manifest,
     weights: bytes | bytearray | memoryview,
     graphs: Mapping[str, bytes],
+    plans: Mapping[str, bytes | memoryview] | None = None,
 ) -> None:
     """Write one engine file: whole or not at all; the same bytes for the same arguments.
 
@@ -42,9 +44,10 @@ def write_engine(
         manifest: its paths are exactly the keys of `graphs`.
         weights: the weight store.
         graphs: path id to a serialised ONNX model, whose external data lies in `weights`.
+        plans: path id to a compiled plan, for a manifest that is ``built``.
 
     Raises:
-        DataError: manifest and graphs name different paths, or something is too large.
+        DataError: manifest, graphs and plans name different paths, or something is too large.
         EngineDamagedError: a graph refers to bytes outside `weights`.
     """
     ids = [path.id for path in manifest.paths]
@@ -52,6 +55,9 @@ def write_engine(
         raise DataError(
             "manifest and graphs name different paths", expected=sorted(ids), got=sorted(graphs)
         )
+    plans = plans or {}
+    if set(plans) != (set(ids) if manifest.built else set()):
+        raise DataError("manifest and plans name different paths", got=sorted(plans))
     weights = memoryview(weights).cast("B")
     for path in ids:
         check_external(graphs[path], len(weights), f"graph of path {path}")
@@ -61,7 +67,10 @@ def write_engine(
         "graphs": zlib.compress(b"".join(graphs[path] for path in ids), 9),
     }
     _bound("path graphs", sum(map(len, graphs.values())), MAX_GRAPHS)
-    _write(file, "onnx", bodies, tuple(GraphEntry(path, len(graphs[path])) for path in ids))
+    if plans:
+        bodies["plans"] = b"".join(plans[path] for path in ids)
+    header = Header((), _table(ids, graphs), _table(ids, plans) if plans else ())
+    _write(file, "plans" if plans else "onnx", bodies, header)
 
 
 def write_tflite_engine(
@@ -78,14 +87,14 @@ def write_tflite_engine(
     model = memoryview(model).cast("B")
     if bytes(model[4:8]) != TFLITE_IDENTIFIER:
         raise DataError("the model is not a .tflite", got=bytes(model[4:8]))
-    _write(file, "tflite", {"manifest": dumps(manifest.to_json()), "model": model}, ())
+    _write(file, "tflite", {"manifest": dumps(manifest.to_json()), "model": model}, Header((), ()))
 
 
 def _write(
     file: str | os.PathLike[str],
     form: str,
     bodies: Mapping[str, bytes | memoryview],
-    table: tuple[GraphEntry, ...],
+    tables: Header,
 ) -> None:
     _bound("manifest", len(bodies["manifest"]), MAX_MANIFEST)
     hashes = {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}
@@ -94,7 +103,7 @@ def _write(
         # The offsets stand in the header, whose length they follow: a second round settles it.
         first = next_page(PREFIX.size + len(header))
         sections = _lay_out(form, bodies, hashes, first)
-        header = Header(sections, table).to_bytes()
+        header = replace(tables, sections=sections).to_bytes()
     _bound("header", len(header), MAX_HEADER)
 
     chunks: list[bytes | memoryview] = [
@@ -106,6 +115,12 @@ def _write(
         chunks += [bytes(section.offset - position), bodies[section.name]]
         position = section.offset + section.length
     write_atomically(Path(file), chunks)
+
+
+def _table(
+    ids: Sequence[str], parts: Mapping[str, bytes] | Mapping[str, bytes | memoryview]
+) -> tuple[GraphEntry, ...]:
+    return tuple(GraphEntry(path, len(parts[path])) for path in ids)
 
 
 def _lay_out(

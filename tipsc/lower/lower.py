@@ -62,7 +62,7 @@ def lower(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Lowered:
-    """Exports the largest path once, and makes the graph of each path by surgery.
+    """Exports all operations once, and makes the graph of each path by surgery.
 
     Args:
         paths: of the supernet's space.
@@ -80,7 +80,7 @@ def lower(
     try:
         planner = Planner(supernet)
         example = supernet.example()
-        templates = export_templates(planner.plan(supernet.space.largest), example)
+        templates = export_templates([planner.plan(p) for p in supernet.spanning], example)
         store = WeightStore()
         graphs = {}
         for done, path in enumerate(paths, 1):

@@ -166,9 +166,9 @@ class _Surgery:
         template = self._templates.get(operation.label)
         if template is None:
             raise LoweringError(
-                "is not on the largest path, so that one export cannot serve it",
+                "is on none of the paths that are exported, so that one export cannot serve it",
                 where=f"operation {operation.label}",
-                fix="make every operation of a smaller path part of the largest",
+                fix="make it part of the largest path, or of one in Supernet.spanning",
             )
         if len(template.inputs) != len(operation.inputs):
             raise LoweringError(

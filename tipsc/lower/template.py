@@ -1,4 +1,4 @@
-"""ONE export of the largest path, cut into a template for each operation.
+"""ONE export of the largest path and its early exits, cut into a template for each operation.
 
 Each operation is a submodule of the module that is exported, so that the exporter's own record
 of scopes says which ONNX nodes belong to which operation. A path's graph is then put together
@@ -55,30 +55,35 @@ class Template:
 class _Assembled(nn.Module):
     """Runs operations one after the other; operation i is the submodule ``op<i>``."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
+    def __init__(self, operations: Sequence[Operation], ends: Sequence[str]) -> None:
         super().__init__()
+        self._ends = tuple(ends)
         for index, operation in enumerate(operations):
             self.add_module(f"op{index}", with_values(operation))
         self._wiring = [(o.label, o.inputs) for o in operations]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         values: dict[str, Any] = {"input": x}
         for index, (label, inputs) in enumerate(self._wiring):
             values[label] = getattr(self, f"op{index}")(*(values[i] for i in inputs))
-        return values[self._wiring[-1][0]]
+        return tuple(values[label] for label in self._ends)
 
 
-def export_templates(operations: Sequence[Operation], example: Tensor) -> dict[str, Template]:
-    """Exports a path once and gives the template of each of its operations, by label.
+def export_templates(plans: Sequence[Sequence[Operation]], example: Tensor) -> dict[str, Template]:
+    """Exports some paths as one module with an output for each; templates by label.
 
     Args:
-        operations: a plan.
+        plans: of the largest path, and of others with operations that it does not have.
         example: an input of batch 1.
 
     Raises:
-        LoweringError: torch.onnx cannot export the path, or an operation has no clear border.
+        LoweringError: torch.onnx cannot export them, or an operation has no clear border.
     """
-    model = _export(_Assembled(operations).eval(), example)
+    by_label = {operation.label: operation for plan in reversed(plans) for operation in plan}
+    order = dict.fromkeys(operation.label for plan in plans for operation in plan)
+    operations = [by_label[label] for label in order]
+    ends = [plan[-1].label for plan in plans]
+    model = _export(_Assembled(operations, ends).eval(), example, len(ends))
     graph = model.graph
     groups: dict[int, list[NodeProto]] = {index: [] for index in range(len(operations))}
     constants = {}
@@ -95,7 +100,8 @@ def export_templates(operations: Sequence[Operation], example: Tensor) -> dict[s
         for tensor in graph.initializer
         if not tensor.name.startswith("op")
     }
-    read_later = {name for node in graph.node for name in node.input} | {graph.output[0].name}
+    results = {output.name for output in graph.output}
+    read_later = {name for node in graph.node for name in node.input} | results
 
     values: dict[str, list[str]] = {"input": [graph.input[0].name]}
     templates = {}
@@ -113,7 +119,7 @@ def export_templates(operations: Sequence[Operation], example: Tensor) -> dict[s
         outer = {
             name for i, group in groups.items() if i != index for n in group for name in n.input
         }
-        outputs = [n for n in made if n in outer or n == graph.output[0].name]
+        outputs = [n for n in made if n in outer or n in results]
         if operation.item is not None:
             values[operation.label] = [values[operation.inputs[0]][operation.item]]
         elif not nodes:
@@ -155,7 +161,7 @@ def _pass_on(
     return values[operation.inputs[0]]
 
 
-def _export(module: nn.Module, example: Tensor) -> onnx.ModelProto:
+def _export(module: nn.Module, example: Tensor, outputs: int) -> onnx.ModelProto:
     try:
         with _silence(), torch.no_grad():
             program = torch.onnx.export(
@@ -166,7 +172,7 @@ def _export(module: nn.Module, example: Tensor) -> onnx.ModelProto:
                 opset_version=OPSET,
                 verbose=False,
                 input_names=["input"],
-                output_names=["output"],
+                output_names=[f"output{number}" for number in range(outputs)],
             )
     except Exception as error:
         raise LoweringError(

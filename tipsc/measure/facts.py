@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-MAX_TEXT_BYTES = 4_000_000  # /proc/cpuinfo of a machine with a thousand cores
+from tipsc.measure import jetson
+from tipsc.measure.gpu import read_gpu
+
+MAX_TEXT_BYTES = 16_000_000  # /proc/cpuinfo of a machine with a thousand cores, dpkg's list
+COMMAND_S = 10.0
 
 # Of the hundred flags of a processor, the ones that decide which kernels a backend takes.
 _VECTOR_FLAG = re.compile(
@@ -37,12 +43,48 @@ def read_facts(root: Path = Path("/")) -> dict[str, Any]:
         "kernel": _text(root, "proc/sys/kernel/osrelease") or platform.release() or None,
         "python": platform.python_version(),
         "virtualised": _virtualised(root, cpuinfo),
+        **_release(root),
+        "power_mode": _power_mode(root),
+        "gpu": _gpu(root),
     }
 
 
 def max_frequency_mhz(core: int, root: Path = Path("/")) -> float | None:
     """The highest frequency that a core can have, in MHz."""
     return _megahertz(root, core, "cpuinfo_max_freq")
+
+
+def _release(root: Path) -> dict[str, str | None]:
+    """Release of the system of a Jetson; the list of packages is long, so only there."""
+    l4t = jetson.parse_l4t(_text(root, "etc/nv_tegra_release") or "")
+    packages = (_text(root, "var/lib/dpkg/status") or "") if l4t else ""
+    return {"l4t": l4t, "jetpack": jetson.parse_jetpack(packages)}
+
+
+def _power_mode(root: Path) -> str | None:
+    """What the system's ``nvpmodel`` says; it is not asked when a folder stands for the system."""
+    places = "/usr/sbin:/usr/bin"  # which a shell without a login may not look into
+    command = shutil.which("nvpmodel") or shutil.which("nvpmodel", path=places)
+    if root != Path("/") or command is None:
+        return None
+    try:
+        done = subprocess.run(
+            [command, "-q"],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=COMMAND_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    name = jetson.parse_power_mode(done.stdout.decode("utf-8", "replace")).name
+    return None if name == jetson.UNKNOWN else name
+
+
+def _gpu(root: Path) -> dict[str, Any] | None:
+    clocks = jetson.read_gpu_clocks(root / "sys/class/devfreq")
+    found = read_gpu() if root == Path("/") else {}
+    return {**found, **clocks} or None
 
 
 def _text(root: Path, name: str) -> str | None:

@@ -16,7 +16,10 @@ Batches = list[list[int]]  # for each round, the nanoseconds of its batch
 
 
 class Latency(Record):
-    """What one call takes. cv is the standard deviation over the mean; runs were timed."""
+    """What one call takes. cv is the standard deviation over the mean; runs were timed.
+
+    p99 is None in profiles that were taken before it was told.
+    """
 
     p10_ms: Milliseconds
     p50_ms: Milliseconds
@@ -24,15 +27,16 @@ class Latency(Record):
     mean_ms: Milliseconds
     cv: Ratio
     runs: Annotated[int, Field(ge=1)]
+    p99_ms: Milliseconds | None = None
 
     @classmethod
     def of(cls, samples_ms: NDArray[np.float64]) -> Latency:
         """Statistics of samples in milliseconds, shape (runs,)."""
-        p10, p50, p95 = (float(q) for q in np.percentile(samples_ms, (10, 50, 95)))
+        p10, p50, p95, p99 = (float(q) for q in np.percentile(samples_ms, (10, 50, 95, 99)))
         mean = float(samples_ms.mean())
         cv = float(samples_ms.std()) / mean if mean > 0 else 0.0
         runs = len(samples_ms)
-        return cls(p10_ms=p10, p50_ms=p50, p95_ms=p95, mean_ms=mean, cv=cv, runs=runs)
+        return cls(p10_ms=p10, p50_ms=p50, p95_ms=p95, p99_ms=p99, mean_ms=mean, cv=cv, runs=runs)
 
 
 class NoiseFloor(Record):

@@ -22,7 +22,7 @@ from tipsc.profile.forecast import FORECAST_VERSION, Forecast, PredictedPath
 from tipsc.profile.latency import Latency, Measurement, NoiseFloor, rank
 from tipsc.profile.protocol import Protocol
 from tipsc.profile.record import Ratio, Record
-from tipsc.profile.system import System, read_system
+from tipsc.profile.system import System
 from tipsc.target import Target
 
 VERSION = 2  # what `version` must be
@@ -173,19 +173,20 @@ def make_profile(
     measurement: Measurement,
     protocol: Protocol,
     before: System,
+    after: System,
     forecast: Forecast | None = None,
 ) -> Profile:
     """Put a measurement, whose names are path ids, together with what is needed to judge it.
 
     Args:
-        before: :func:`tipsc.profile.read_system` from before the measurement.
+        before, after: what the device said of itself before and after the measurement.
         forecast: what was predicted from it.
     """
     return Profile(
         target=target.name,
         backend=Backend(name=target.backend, version=backend_version, threads=target.threads),
         system=before,
-        system_after=read_system(),
+        system_after=after,
         protocol=protocol,
         taken=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         rounds=measurement.rounds,

@@ -24,8 +24,21 @@ class ThermalZone(Record):
     celsius: float
 
 
+class GPU(Record):
+    """The GPU that CUDA finds; clocks in MHz."""
+
+    name: str | None = None
+    compute_capability: str | None = None
+    current_mhz: float | None = None
+    min_mhz: float | None = None
+    max_mhz: float | None = None
+
+
 class System(Record):
-    """A machine at one moment. None means that the system does not tell."""
+    """A machine at one moment. None means that the system does not tell.
+
+    `l4t` and `jetpack` are the release of a Jetson's system, `power_mode` is what nvpmodel says.
+    """
 
     cpu: str | None = None
     board: str | None = None
@@ -39,6 +52,10 @@ class System(Record):
     kernel: str | None = None
     python: str | None = None
     virtualised: bool | None = None
+    l4t: str | None = None
+    jetpack: str | None = None
+    power_mode: str | None = None
+    gpu: GPU | None = None
 
 
 def read_system(root: Path = Path("/")) -> System:

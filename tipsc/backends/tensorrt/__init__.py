@@ -1,16 +1,22 @@
 """TensorRT on NVIDIA devices: one plan a path, built on the device itself.
 
 An engine for this backend carries portable graphs and weights; plans can be made from them on the
-device only, by its own TensorRT. Here is what can be done without one: every path is parsed and
-built (:mod:`tipsc.backends.tensorrt.examine`). Nothing of it is verified on hardware.
+device only, by its own TensorRT: ``tipsc finish`` does that (:mod:`tipsc.backends.tensorrt.job`)
+and writes them into the engine, which then runs there (:mod:`tipsc.backends.tensorrt.execute`).
+What can be done without a device is in :mod:`tipsc.backends.tensorrt.examine`. Running plans is
+unverified on hardware.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
-from tipsc.backends.tensorrt import api
+from tipsc.backends.tensorrt import api, cuda
+from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
+from tipsc.backends.tensorrt.refit import refit_plan
+from tipsc.engine.manifest import Manifest
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError, MissingExtraError
 
@@ -44,18 +50,60 @@ def open(
     path_ids: Collection[str] | None = None,
     threads: int = 1,
     cache_dir: Path | None = None,
-) -> Mapping[str, object]:
-    """Refuses, saying what to do: plans for TensorRT are built on the device.
+) -> Mapping[str, PlanExecutor]:
+    """A warmed executor for each of `path_ids` (None: all) of a finished engine.
+
+    Args:
+        engine: what :func:`tipsc.engine.read_engine` gave.
+        path_ids: ids of the manifest.
+        threads, cache_dir: of no use here; plans are in the engine.
 
     Raises:
-        EngineDeviceError: always, in this version.
+        EngineDeviceError: the engine is unbuilt, or was finished for another version or device,
+            or there is no CUDA device; it says what to do.
+        MissingExtraError: there is no TensorRT.
     """
-    target = engine.manifest.target
+    manifest = engine.manifest
     file = engine.file.name if engine.file else "ENGINE"
-    raise EngineDeviceError(
-        f"this engine is unbuilt: its TensorRT plans are made on a {target}, and running them "
-        "is not in this version",
-        where=file,
-        got=api.installed() or "no TensorRT here",
-        fix=f"run 'tipsc unpack {file}' for its ONNX graphs, which ONNX Runtime runs anywhere",
-    )
+    if not engine.plans:
+        raise EngineDeviceError(
+            f"this engine is unbuilt: its TensorRT plans are made on a {manifest.target}",
+            where=file,
+            got=f"{api.installed() or 'no TensorRT'} here, and no plans in the engine",
+            fix=f"run 'tipsc finish {file} --device ssh://[user@]host', or on the "
+            f"{manifest.target} itself with --device local; 'tipsc unpack {file}' gives its ONNX "
+            "graphs, which ONNX Runtime runs anywhere",
+        )
+    if api.installed() is None:
+        check()  # which says how to install it
+    device = cuda.load()
+    trt = api.load()
+    here = {
+        "module": trt.__name__,
+        "version": trt.__version__,
+        "compute capability": device.compute_capability(),
+    }
+    check_built(manifest, here, file)
+    wanted = {
+        name: plan for name, plan in engine.plans.items() if path_ids is None or name in path_ids
+    }
+    refit = partial(refit_plan, trt, engine) if manifest.built.get("stripped") == "yes" else None
+    return make_executors(trt, device, wanted, manifest.inputs, manifest.outputs, refit)
+
+
+def check_built(manifest: Manifest, here: Mapping[str, str], file: str) -> None:
+    """Refuses plans that were built by another TensorRT or for another GPU.
+
+    Raises:
+        EngineDeviceError: names what differs.
+    """
+    for name, value in here.items():
+        built = manifest.built.get(name, "unknown")
+        if built not in (value, "unknown"):
+            raise EngineDeviceError(
+                f"this engine was finished for another {name}",
+                where=file,
+                expected=value,
+                got=built,
+                fix=f"run 'tipsc finish {file} --device local' here: it builds the plans again",
+            )

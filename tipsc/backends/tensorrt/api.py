@@ -32,7 +32,13 @@ class Capabilities:
             strategy (10 and later).
         without_device_memory: the same by the older method (8.6 and 10).
         execute_v3: ``execute_async_v3`` over named tensors.
+        set_device_memory: contexts take activation memory with its size.
+        memory_size_v2: plans tell their activation memory as ``device_memory_size_v2``.
         timing_cache: timings are kept between builds.
+        precision_flags: fp16 and int8 have to be allowed by flags, unless the network is
+            strongly typed.
+        tf32: kernels may round fp32 to TF32 unless a flag is cleared.
+        refit: a stripped plan takes its weights from the ONNX graph.
     """
 
     strongly_typed: bool
@@ -45,6 +51,11 @@ class Capabilities:
     without_device_memory: bool
     execute_v3: bool
     timing_cache: bool
+    set_device_memory: bool
+    memory_size_v2: bool
+    precision_flags: bool
+    tf32: bool
+    refit: bool
 
 
 #: capability to the dotted name, in the module, whose presence means it
@@ -59,6 +70,11 @@ NAMES = {
     "without_device_memory": "ICudaEngine.create_execution_context_without_device_memory",
     "execute_v3": "IExecutionContext.execute_async_v3",
     "timing_cache": "IBuilderConfig.create_timing_cache",
+    "set_device_memory": "IExecutionContext.set_device_memory",
+    "memory_size_v2": "ICudaEngine.device_memory_size_v2",
+    "precision_flags": "BuilderFlag.FP16",
+    "tf32": "BuilderFlag.TF32",
+    "refit": "OnnxParserRefitter.refit_from_file",
 }
 
 

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tipsc.backends.tensorrt import api
+from tipsc.backends.tensorrt.plans import PlanBuilder
+from tipsc.engine.read import EngineFile, read_engine
 from tipsc.errors import EngineDeviceError
 
 _TIMEOUT_S = 600.0
@@ -97,22 +99,30 @@ def _run(file: Path, path_ids: Sequence[str], results: Path, timeout_s: float) -
     return " ".join((done.stderr or done.stdout).split())[-_TAIL:] or f"exit {done.returncode}"
 
 
-def _judge(file: str, results: str, path_ids: Sequence[str]) -> None:
-    from tipsc.backends.tensorrt.plans import PlanBuilder
-    from tipsc.engine import read_engine
+def build_paths(
+    builder: PlanBuilder, engine: EngineFile, path_ids: Sequence[str]
+) -> Iterator[tuple[PathCheck, bytes]]:
+    """Builds paths in this process: how each fared, and its plan (empty when there is none)."""
+    trt = builder.module
+    for path_id in path_ids:
+        begun, plan, problem = time.perf_counter(), b"", ""
+        try:
+            plan = builder.build(path_id, engine.graph(path_id))
+        except EngineDeviceError as error:
+            problem = str(error)
+        seconds = time.perf_counter() - begun
+        yield (
+            PathCheck(path_id, trt.__name__, trt.__version__, len(plan), seconds, problem),
+            plan,
+        )
 
-    trt = api.load()
+
+def _judge(file: str, results: str, path_ids: Sequence[str]) -> None:
     engine = read_engine(file)
-    builder = PlanBuilder(trt, engine.weights)
+    precision = engine.manifest.recipe.get("precision", "fp32")
+    builder = PlanBuilder(api.load(), engine.weights, precision=precision)
     with Path(results).open("a", encoding="utf-8") as stream:
-        for path_id in path_ids:
-            begun, size, problem = time.perf_counter(), 0, ""
-            try:
-                size = len(builder.build(path_id, engine.graph(path_id)))
-            except EngineDeviceError as error:
-                problem = str(error)
-            seconds = time.perf_counter() - begun
-            check = PathCheck(path_id, trt.__name__, trt.__version__, size, seconds, problem)
+        for check, _ in build_paths(builder, engine, path_ids):
             stream.write(json.dumps(asdict(check)) + "\n")
             stream.flush()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tipsc.errors import EngineDeviceError
 #: of the memory that is free, what tactics may take while building
 WORKSPACE_SHARE = 0.25
 _MOST_WORKSPACE = 1 << 30
+#: precision of a graph to the flags that allow it where networks have no types of their own
+FLAGS: Mapping[str, tuple[str, ...]] = {"fp32": (), "fp16": ("FP16",), "int8": ("FP16", "INT8")}
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,19 @@ class PlanBuilder:
         weights: the weight store; not copied where the parser takes initializers from memory.
         timing_cache: what :meth:`timings` gave before, on the same device and version.
         strip: leave the weights out of plans, where the version can.
+        precision: what the graphs compute in; a key of :data:`FLAGS`.
     """
 
     def __init__(
-        self, trt: Any, weights: memoryview, *, timing_cache: bytes = b"", strip: bool = False
+        self,
+        trt: Any,
+        weights: memoryview,
+        *,
+        timing_cache: bytes = b"",
+        strip: bool = False,
+        precision: str = "fp32",
     ) -> None:
+        self._precision = precision
         self._trt = trt
         self.capabilities: Capabilities = probe(trt)
         self._weights = weights
@@ -70,7 +81,13 @@ class PlanBuilder:
         self._builder = trt.Builder(self._logger)
         self._timing_bytes = timing_cache
         self._timings: Any = None
-        self._strip = strip and self.capabilities.strip_plan
+        #: whether plans have no weights: asked for, and the version can strip and refit
+        self.stripped = strip and self.capabilities.strip_plan and self.capabilities.refit
+
+    @property
+    def module(self) -> Any:
+        """The TensorRT module."""
+        return self._trt
 
     def build(self, path_id: str, graph: bytes) -> bytes:
         """The plan of one path.
@@ -132,7 +149,13 @@ class PlanBuilder:
         trt = self._trt
         config = self._builder.create_builder_config()
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes())
-        if self._strip:
+        if self.capabilities.tf32:  # what is called fp32 computes in fp32
+            config.clear_flag(trt.BuilderFlag.TF32)
+        if self.capabilities.precision_flags and not self.capabilities.strongly_typed:
+            # The graph says where; without types in the network the builder has to be allowed.
+            for flag in FLAGS[self._precision]:
+                config.set_flag(getattr(trt.BuilderFlag, flag))
+        if self.stripped:
             config.set_flag(trt.BuilderFlag.STRIP_PLAN)
             if self.capabilities.refit_identical:
                 config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)

@@ -13,20 +13,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
-from tipsc.engine.blob import ALIGNMENT, Blob
+from tipsc.compile.tflite.last_axis import turn, worth_turning
+from tipsc.engine.blob import Blob
+from tipsc.engine.tflite import PLACEHOLDER, file_of
 from tipsc.errors import LoweringError
 from tipsc.lower import PathBytes
 
 INPUT, OUTPUT = "input", "output"
 #: bytes; smaller constants are shapes, axes and pads, which tools expect inside the flatbuffer
 _MIN_EXTERNAL = 64
-_PLACEHOLDER = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,23 @@ class Merged:
 
 @dataclass(frozen=True)
 class _Constant:
-    """A constant tensor of a path: which buffer it gets is decided when all are known."""
+    """A constant tensor of a path: which buffer it gets is decided when all are known.
+
+    Attributes:
+        role: "weights" and "bias" of an operation that has both; else "".
+        group: not "": it shares its place only with those of the same group.
+    """
 
     path: str
-    tensor: Any
+    graph: Any
+    index: int
     content: bytes
-    group: str
-    alone: bool
+    role: str = ""
+    group: str = ""
+
+    @property
+    def tensor(self) -> Any:
+        return self.graph.tensors[self.index]
 
 
 def merge(files: Mapping[str, bytes]) -> Merged:
@@ -103,6 +113,7 @@ def merge(files: Mapping[str, bytes]) -> Merged:
     if len(shapes) != 1:
         raise LoweringError("paths differ in the shape of input or output", got=sorted(shapes))
     ((input_shape, output_shape),) = shapes
+    constants = _last_axis_first(constants, codes, merged, schema)
     blob, places = _place(constants)
     indices: dict[tuple[int, int], int] = {}
     for constant, offset in zip(constants, places, strict=True):
@@ -112,11 +123,12 @@ def merge(files: Mapping[str, bytes]) -> Merged:
             merged.buffers.append(
                 schema.BufferT(data=np.frombuffer(constant.content, np.uint8))
                 if offset < 0
-                else schema.BufferT(offset=_PLACEHOLDER, size=len(constant.content))
+                else schema.BufferT(offset=PLACEHOLDER, size=len(constant.content))
             )
         constant.tensor.buffer = indices[key]
+    offsets = {index: offset for (offset, _), index in indices.items() if offset >= 0}
     return Merged(
-        _pack(merged, blob, {index: offset for (offset, _), index in indices.items()}),
+        file_of(merged, blob, offsets),
         _sizes(constants, places, files),
         input_shape,
         output_shape,
@@ -153,9 +165,9 @@ def _constants(
         if role == "weights" and not has_bias:
             # Nothing but itself tells its packed form apart from a longer or rescaled one.
             exact = hashlib.sha256(value + _scales(tensor) + str(tensor.shape).encode())
-            yield _Constant(path, tensor, value, exact.hexdigest(), False)
+            yield _Constant(path, graph, index, value, group=exact.hexdigest())
         else:
-            yield _Constant(path, tensor, value, "", role == "bias")
+            yield _Constant(path, graph, index, value, role)
 
 
 def _scales(tensor: Any) -> bytes:
@@ -178,13 +190,36 @@ def _code(code: Any, known: dict[tuple[object, ...], int], merged: Any) -> int:
     return known[key]
 
 
+def _last_axis_first(
+    constants: list[_Constant], codes: dict[tuple[object, ...], int], merged: Any, schema: Any
+) -> list[_Constant]:
+    """The constants, weights that share more so with their last axis first."""
+    # XNNPACK takes a DENSIFY for a constant in floating point only.
+    weights = {
+        number: np.frombuffer(constant.content, np.float32).reshape(constant.tensor.shape)
+        for number, constant in enumerate(constants)
+        if constant.role == "weights" and constant.tensor.type == schema.TensorType.FLOAT32
+    }
+    found = list(constants)
+    for number, content in worth_turning(weights).items():
+        constant = constants[number]
+        code = schema.OperatorCodeT(
+            builtinCode=schema.BuiltinOperator.DENSIFY,
+            deprecatedBuiltinCode=schema.BuiltinOperator.DENSIFY,
+            version=1,
+        )
+        turn(constant.graph, constant.index, _code(code, codes, merged), schema)
+        found[number] = replace(constant, content=content)
+    return found
+
+
 def _place(constants: list[_Constant]) -> tuple[bytearray, list[int]]:
     """Bytes for all constants, and where each is in them; -1: it stays in the flatbuffer."""
     blob, exact = Blob(), {}
     places = [-1] * len(constants)
     for i in sorted(range(len(constants)), key=lambda i: -len(constants[i].content)):
         constant = constants[i]
-        if constant.alone:
+        if constant.role == "bias":
             places[i] = blob.add_alone(constant.content)
         elif len(constant.content) < _MIN_EXTERNAL and not constant.group:
             continue
@@ -195,38 +230,6 @@ def _place(constants: list[_Constant]) -> tuple[bytearray, list[int]]:
         else:
             places[i] = blob.add(constant.content)
     return blob.content, places
-
-
-def _pack(merged: Any, blob: bytearray, offsets: Mapping[int, int]) -> bytes:
-    """The file: flatbuffer, then the constants. Offsets count from the start of the file."""
-    packed = _flatbuffer(merged)
-    start = -(-len(packed) // ALIGNMENT) * ALIGNMENT
-    for index, offset in offsets.items():
-        if offset >= 0:
-            merged.buffers[index].offset = start + offset
-    again = _flatbuffer(merged)
-    assert len(again) == len(packed)  # offsets are 8 bytes wide, whatever they are
-    return b"".join([again, bytes(start - len(again)), bytes(blob), bytes(-len(blob) % ALIGNMENT)])
-
-
-class _SharingBuilder(flatbuffers.Builder):
-    """Stores each vector once: shapes, and the scales and zero points of int8, repeat a lot."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._vectors: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: np.ndarray) -> int:
-        key = (x.dtype.str, x.tobytes())
-        if key not in self._vectors:
-            self._vectors[key] = super().CreateNumpyVector(x)
-        return self._vectors[key]
-
-
-def _flatbuffer(merged: Any) -> bytes:
-    builder = _SharingBuilder(1 << 16)
-    builder.Finish(merged.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def _sizes(

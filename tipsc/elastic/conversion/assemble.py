@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,7 +16,9 @@ from tipsc.elastic import fitted
 from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
 from tipsc.elastic.conversion.choices import Plan
+from tipsc.elastic.conversion.converted import Bypass, Call, ConvertedSupernet, Leave
 from tipsc.elastic.conversion.functions import Attention, Function, Size, Slot
+from tipsc.elastic.conversion.heads import add_head, leaves_of
 from tipsc.elastic.conversion.resolutions import VIEWS
 from tipsc.elastic.conversion.rules import Analysis, bound, is_tensors, slice_start
 from tipsc.elastic.dims import Dim, largest
@@ -26,9 +29,7 @@ from tipsc.elastic.layers import (
     ElasticLayer,
 )
 from tipsc.elastic.resolution import ElasticResize
-from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConversionError
-from tipsc.paths import Path
 
 _CONV = {
     **{f"conv{r}d": getattr(nn, f"Conv{r}d") for r in (1, 2, 3)},
@@ -41,89 +42,9 @@ _NORMS = {
     5: ElasticBatchNorm3d,
 }
 _FACTORIES = ("zeros", "ones", "full")
+Gates: TypeAlias = tuple[tuple[str, int], ...]
+"""(choice, least option) that switch an operation on, all of them."""
 _SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operation of the forward pass.
-
-    Attributes:
-        module: its name in the supernet.
-        inputs: numbers of the values that it reads; value 0 is the input.
-        output: number of the value that it gives.
-        with_path: whether the module is given the path, first or last or not.
-        gate: (depth choice, blocks) that switches it on, or None.
-    """
-
-    module: str
-    inputs: tuple[int, ...]
-    output: int
-    with_path: str
-    gates: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class Bypass:
-    """After a block: if it was left out, its output is its input."""
-
-    output: int
-    source: int
-    gate: tuple[str, int]
-
-
-class ConvertedSupernet(Supernet):
-    """A supernet made of a plain module; see :func:`tipsc.elastic.convert`.
-
-    Attributes:
-        report: what became elastic, what did not and why.
-    """
-
-    report: Any
-
-    def __init__(self, plan: Plan, input_shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        super().__init__(plan.space, input_shape, dtype)
-        self._calls: list[Call | Bypass] = []
-        self._spent: list[tuple[int, ...]] = []
-        self._result = 0
-
-    def forward(self, x: Tensor, path: Path) -> Tensor:
-        """The output for a batch `x` (N, *input_shape) on one path."""
-        values: dict[int, Any] = {0: x}
-        for call, spent in zip(self._calls, self._spent, strict=True):
-            self._run(call, values, path)
-            for number in spent:
-                values.pop(number, None)
-        return values[self._result]
-
-    def _run(self, call: Call | Bypass, values: dict[int, Any], path: Path) -> None:
-        if isinstance(call, Bypass):
-            choice, blocks = call.gate
-            if path[choice] < blocks:
-                values[call.output] = values[call.source]
-            return
-        if any(path[choice] < blocks for choice, blocks in call.gates):
-            return
-        module = self.get_submodule(call.module)
-        inputs = [values[i] for i in call.inputs]
-        if call.with_path == "last":
-            values[call.output] = module(*inputs, path)
-        elif call.with_path == "first":
-            values[call.output] = module(path, *inputs)
-        else:
-            values[call.output] = module(*inputs)
-
-    def _finish(self, result: int) -> None:
-        """Notes what the output is, and after which call each other value is read no more."""
-        last: dict[int, int] = {}
-        for place, call in enumerate(self._calls):
-            read = (call.source,) if isinstance(call, Bypass) else call.inputs
-            last |= dict.fromkeys((*read, call.output), place)
-        last.pop(result, None)
-        spent: list[list[int]] = [[] for _ in self._calls]
-        for number, place in last.items():
-            spent[place].append(number)
-        self._result, self._spent = result, [tuple(numbers) for numbers in spent]
 
 
 def assemble(
@@ -134,12 +55,12 @@ def assemble(
     example: Tensor,
 ) -> ConvertedSupernet:
     """The supernet with these weights (permuted copies of the program's tensors)."""
-    net = ConvertedSupernet(plan, tuple(example.shape[1:]), example.dtype)
-    _Assembly(program, analysis, plan, values, net).run()
+    net = ConvertedSupernet(plan.space, tuple(example.shape[1:]), example.dtype)
+    Assembly(program, analysis, plan, values, net).run()
     return net
 
 
-class _Assembly:
+class Assembly:
     def __init__(
         self,
         program: Program,
@@ -155,7 +76,14 @@ class _Assembly:
         self.net = net
         self.numbers: dict[fx.Node, int] = {program.input: 0}
         self.known: dict[object, str] = {}
-        self.gates: dict[fx.Node, tuple[tuple[str, int], ...]] = {}
+        self.calls: list[Call | Bypass | Leave] = net._calls
+        self.prefix = ""
+        self._fresh = itertools.count(1)
+        self.gates: dict[fx.Node, Gates] = {}
+        for node in program.nodes():
+            gate = plan.exits.gate([node])
+            if gate is not None:
+                self.gates[node] = (gate,)
         for stage, choice in plan.stages:
             for index, block in enumerate(stage.blocks):
                 if index >= stage.kept[0]:
@@ -171,15 +99,26 @@ class _Assembly:
     def run(self) -> None:
         if self.plan.resolutions is not None:  # all else reads the resized input as value 0
             place = self.place("resize", ElasticResize(self.plan.resolutions.choice))
-            self.net._calls.append(Call(place, (0,), 0, "last", ()))
+            self.calls.append(Call(place, (0,), 0, "last", ()))
+        leaves = leaves_of(self.program, self.plan.exits)
         for node in self.program.nodes():
-            self._add(node)
+            self.add(node)
             if node in self.bypasses:
                 source, gate = self.bypasses[node]
-                self.net._calls.append(Bypass(self.numbers[node], self.numbers[source], gate))
+                self.calls.append(Bypass(self.numbers[node], self.numbers[source], gate))
+            for leave in leaves.get(node, ()):
+                add_head(self, leave, self.plan.exits)
         self.net._finish(self.numbers[self.program.output])
 
-    def _add(self, node: fx.Node) -> None:
+    def within(self, prefix: str) -> Assembly:
+        """One that goes on from here, but for itself: calls, names and layers are its own."""
+        inner = copy.copy(self)
+        inner.numbers, inner.known, inner.calls, inner.gates = dict(self.numbers), {}, [], {}
+        inner.prefix = prefix
+        return inner
+
+    def add(self, node: fx.Node) -> None:
+        """The calls of one operation."""
         name = name_of(node)
         if name == "getitem" and not is_tensors(node.meta.get("val")):
             return
@@ -229,6 +168,10 @@ class _Assembly:
 
     def place(self, name: str, module: nn.Module) -> str:
         """Registers a module under this name, or one like it that is free."""
+        first, *rest = (self.prefix + name).split(".")
+        while hasattr(self.net, first) and first not in self.net._modules:
+            first += "_"  # a container of the model that is called like something of a supernet
+        name = ".".join([first, *rest])
         candidate, count = name, 2
         while not self._is_free(candidate):
             candidate, count = f"{name}_{count}", count + 1
@@ -256,16 +199,17 @@ class _Assembly:
         return not hasattr(owner, leaf)
 
     def call(self, node: fx.Node, module: str, inputs: Iterable[fx.Node], with_path: str) -> None:
-        self.numbers[node] = len(self.numbers)
-        self.net._calls.append(
-            Call(
-                module,
-                tuple(self.value(n) for n in inputs),
-                self.numbers[node],
-                with_path,
-                self.gates.get(node, ()),
-            )
-        )
+        read = tuple(self.value(n) for n in inputs)
+        self.numbers[node] = self._called(module, read, with_path, self.gates.get(node, ()))
+
+    def emit(self, name: str, module: nn.Module, inputs: tuple[int, ...], with_path: str) -> int:
+        """A call that the program does not have; gives the number of its value."""
+        return self._called(self.place(name, module), inputs, with_path, ())
+
+    def _called(self, module: str, inputs: tuple[int, ...], with_path: str, gates: Gates) -> int:
+        number = next(self._fresh)
+        self.calls.append(Call(module, inputs, number, with_path, gates))
+        return number
 
     def value(self, node: fx.Node) -> int:
         """The number of a node's value; a tensor that is read by itself becomes a call first."""
@@ -273,10 +217,8 @@ class _Assembly:
             name = self.program.tensors[node]
             module = fitted.FittedTensor(cast(Tensor, self.tensor(node)), self.dims(node))
             place = self.place(name, module)
-            self.numbers[node] = len(self.numbers)
-            users = [self.gates.get(u, ()) for u in node.users]
-            gates = users[0] if all(u == users[0] for u in users) else ()
-            self.net._calls.append(Call(place, (), self.numbers[node], "last", gates))
+            gates = _common([self.gates.get(user, ()) for user in node.users])
+            self.numbers[node] = self._called(place, (), "last", gates)
         return self.numbers[node]
 
     def layer(
@@ -438,16 +380,21 @@ class _Assembly:
         sizes = [_size(self.plan.dim(pieces[i])) for i in kept]
         split = Function(torch.split, (Slot(0), sizes, axis), {})
         place = self.place(".".join(filter(None, (scope, "slice"))), split)
-        number = len(self.numbers)
-        self.numbers[
-            fx.Node(node.graph, f"{node.name}_split", "call_function", operator.getitem, (), {})
-        ] = number
         gates = self.gates.get(node, ())
-        self.net._calls.append(Call(place, (self.value(source),), number, "first", gates))
+        number = self._called(place, (self.value(source),), "first", gates)
         pick = Function(operator.getitem, (Slot(0), kept.index(1)), {})
         place = self.place(".".join(filter(None, (scope, "piece"))), pick)
-        self.numbers[node] = len(self.numbers)
-        self.net._calls.append(Call(place, (number,), self.numbers[node], "first", gates))
+        self.numbers[node] = self._called(place, (number,), "first", gates)
+
+
+def _common(gates: Sequence[Gates]) -> Gates:
+    """What switches on a value that several operations read: what each of them needs at least."""
+    each = [dict(gate) for gate in gates]
+    return tuple(
+        (choice, min(gate[choice] for gate in each))
+        for choice in (each[0] if each else ())
+        if all(choice in gate for gate in each)
+    )
 
 
 def _one_index(args: Mapping[str, Any]) -> tuple[int, fx.Node] | None:
@@ -474,7 +421,7 @@ def _all_fixed(*dims: Iterable[Dim]) -> bool:
     return all(isinstance(dim, int) for group in dims for dim in group)
 
 
-def _convolution(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+def _convolution(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     kind = _CONV[name_of(node)]
     weight, bias, x = args["weight"], args["bias"], args["input"]
     transposed = "transpose" in name_of(node)
@@ -512,7 +459,7 @@ def _convolution(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     a.layer(node, key, make, weight, x)
 
 
-def _groups_of(a: _Assembly, x: fx.Node, groups: int) -> Dim:
+def _groups_of(a: Assembly, x: fx.Node, groups: int) -> Dim:
     """How many groups a path has: the channels without what is inside a group."""
     axis = ax.settled(a.analysis.axes[x][1])
     each = ax.axis_size(axis) // groups
@@ -527,7 +474,7 @@ def _groups_of(a: _Assembly, x: fx.Node, groups: int) -> Dim:
     return a.plan.dim(outer)
 
 
-def _linear(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+def _linear(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     weight, bias, x = args["weight"], args["bias"], args["input"]
 
     def make() -> tuple[nn.Module, nn.Module | None]:
@@ -544,7 +491,7 @@ def _linear(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     a.layer(node, ("linear", weight, bias), make, weight, x)
 
 
-def _batch_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+def _batch_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     x = args["input"]
     channels = a.dims(x)[1]
 
@@ -570,7 +517,7 @@ def _batch_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     a.call(node, a.known[key], [x], "last")
 
 
-def _layer_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+def _layer_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     weight, bias, x = args["weight"], args.get("bias"), args["input"]
     is_rms = name_of(node) == "rms_norm"
     eps = args["eps"]
@@ -594,7 +541,7 @@ def _layer_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     a.layer(node, (name_of(node), weight, bias, eps), make, weight, x)
 
 
-def _group_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+def _group_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     weight, bias, x = args["weight"], args["bias"], args["input"]
 
     def make() -> tuple[nn.Module, nn.Module | None]:
@@ -612,7 +559,7 @@ def _group_norm(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     a.layer(node, ("group_norm", weight, bias, args["num_groups"]), make, weight, x)
 
 
-def _embedding(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
+def _embedding(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     weight = args["weight"]
     padding = args["padding_idx"] if args["padding_idx"] >= 0 else None
 
@@ -628,7 +575,7 @@ def _embedding(a: _Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
     a.layer(node, ("embedding", weight, padding), make, weight, args["indices"])
 
 
-_LAYERS: dict[str, Callable[[_Assembly, fx.Node, Mapping[str, Any]], None]] = {
+_LAYERS: dict[str, Callable[[Assembly, fx.Node, Mapping[str, Any]], None]] = {
     **dict.fromkeys(_CONV, _convolution),
     "linear": _linear,
     "batch_norm": _batch_norm,

@@ -117,7 +117,7 @@ def find_stages(
 ) -> list[Stage]:
     """The stages of a program, in order."""
     units = _units(program, additions)
-    stages: list[Stage] = []
+    stages: list[tuple[Unit, ...]] = []
     for chain in _chains(units):
         signatures = [_signature(program, unit) for unit in chain]
         at = 0
@@ -126,14 +126,18 @@ def find_stages(
             blocks = tuple(
                 _joined(chain[at + r * period : at + (r + 1) * period]) for r in range(repeats)
             )
-            stages.append(Stage("", blocks, _kept(repeats)))
+            stages.append(blocks)
             at += period * repeats
+    return named(stages)
+
+
+def named(stages: Sequence[tuple[Unit, ...]]) -> list[Stage]:
+    """Stages of these blocks, with names of their own."""
     names: set[str] = set()
-    named = []
-    for stage in stages:
-        name = _unique(f"{_scope(stage.blocks)}.depth".lstrip("."), names)
-        named.append(Stage(name, stage.blocks, stage.kept))
-    return named
+    return [
+        Stage(_unique(f"{scope(blocks)}.depth".lstrip("."), names), blocks, _kept(len(blocks)))
+        for blocks in stages
+    ]
 
 
 def _units(
@@ -223,8 +227,8 @@ def _kept(blocks: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(blocks * quarter / 4)) for quarter in (1, 2, 3, 4)}))
 
 
-def _scope(blocks: Sequence[Unit]) -> str:
-    """The module that holds the stage: what the names of its operations have in common."""
+def scope(blocks: Sequence[Unit]) -> str:
+    """The module that holds these blocks: what the names of their operations have in common."""
     scopes = [scope_of(node).split(".") for block in blocks for node in block.nodes]
     common: list[str] = []
     for parts in zip(*scopes, strict=False):

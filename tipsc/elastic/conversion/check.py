@@ -47,6 +47,7 @@ def check_resolutions(
     Raises:
         ConversionError: they differ.
     """
+    example = example[:_EXAMPLES]
     for size in choice.options:
         path = supernet.space.path({**supernet.space.largest.options, choice.name: size})
         _compare(model, supernet, example, ElasticResize(choice)(example, path), path)
@@ -78,14 +79,15 @@ def _compare(
 
 
 def check_paths(supernet: Supernet, costs: CostModel, example: Tensor) -> None:
-    """The smallest path and random ones run, and equal their extraction.
+    """The smallest path, each early exit and random paths run, and equal their extraction.
 
     Raises:
         ConversionError: one does not.
     """
     generator = random.Random(0)
     space = supernet.space
-    for path in (space.smallest, *(space.sample_options(generator) for _ in range(_PATHS))):
+    drawn = [space.sample_options(generator) for _ in range(_PATHS)]
+    for path in (space.smallest, *supernet.spanning[1:], *drawn):
         try:
             with torch.no_grad():
                 got = supernet(example[:1], path)

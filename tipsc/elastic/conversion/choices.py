@@ -13,6 +13,7 @@ from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.blocks import Stage
 from tipsc.elastic.conversion.capture import Program
+from tipsc.elastic.conversion.exits import Exits
 from tipsc.elastic.conversion.resolutions import Resolutions
 from tipsc.elastic.conversion.rules import Analysis
 from tipsc.elastic.dims import Counts, Dim, Layout
@@ -45,6 +46,7 @@ class Plan:
     space: SearchSpace
     elastic: tuple[Elastic, ...]
     stages: tuple[tuple[Stage, Choice], ...]
+    exits: Exits
     resolutions: Resolutions | None = None
 
     def at_resolutions(self, found: Resolutions) -> Plan:
@@ -88,9 +90,16 @@ def _axes_of(analysis: Analysis, node: fx.Node) -> list[Axis]:
 
 
 def make_plan(
-    program: Program, analysis: Analysis, stages: Sequence[Stage], widths: Sequence[float]
+    program: Program,
+    analysis: Analysis,
+    stages: Sequence[Stage],
+    widths: Sequence[float],
+    exits: Exits,
 ) -> Plan:
     """Decides on the choices.
+
+    A choice of operations that come after an exit is gated by it: where a path left before them
+    it has no effect, so that there are no two paths of one subnetwork.
 
     Args:
         widths: shares of the units that options keep, in (0, 1].
@@ -100,7 +109,7 @@ def make_plan(
     users = _users(program, analysis)
     holders = _holders(program, analysis)
     order = {node: i for i, node in enumerate(program.graph.nodes)}
-    depths = [Choice(stage.name, stage.kept) for stage in stages]
+    depths = [_gated(Choice(s.name, s.kept), exits, s.blocks[0].nodes) for s in stages]
     drafts: list[tuple[int, Choice, list[Elastic]]] = []
     taken = {choice.name for choice in depths}
     for tie in ties:
@@ -108,26 +117,35 @@ def make_plan(
         if draft is None:
             continue
         choice, elastic = draft
-        nodes = set().union(*(users[group] for group in tie))
+        nodes = frozenset().union(*(users[group] for group in tie))
+        choice = _gated(choice, exits, nodes)
         gate = _gate(nodes, stages)
         if gate is not None:
             stage, index = gate
             if index >= stages[stage].kept[0]:
                 choice = Choice(choice.name, choice.options, depths[stage].name, index + 1)
-                elastic = [
-                    Elastic(e.group, Counts(choice, e.counts.counts), e.inner, e.layers)
-                    for e in elastic
-                ]
+        elastic = [
+            Elastic(e.group, Counts(choice, e.counts.counts), e.inner, e.layers) for e in elastic
+        ]
         drafts.append((min(order[node] for node in nodes), choice, elastic))
     begins = [min(order[n] for n in stage.blocks[0].nodes) for stage in stages]
     entries = [(begin - 0.5, choice) for begin, choice in zip(begins, depths, strict=True)]
     entries += [(float(begin), choice) for begin, choice, _ in drafts]
-    space = SearchSpace(tuple(choice for _, choice in sorted(entries, key=lambda e: e[0])))
+    choices = [choice for _, choice in sorted(entries, key=lambda e: e[0])]
+    if exits.choice is not None:
+        choices.insert(0, exits.choice)
     return Plan(
-        space,
+        SearchSpace(tuple(choices)),
         tuple(e for _, _, elastic in drafts for e in elastic),
         tuple(zip(stages, depths, strict=True)),
+        exits,
     )
+
+
+def _gated(choice: Choice, exits: Exits, nodes: frozenset[fx.Node]) -> Choice:
+    """The choice, switched on by paths that do not leave before all of these operations."""
+    gate = exits.gate(nodes)
+    return choice if gate is None else Choice(choice.name, choice.options, *gate)
 
 
 def _one_per_term(analysis: Analysis) -> None:
@@ -253,7 +271,7 @@ def _layer(tensor: str) -> str:
     return owner if leaf in ("weight", "bias") else tensor.removesuffix("_weight")
 
 
-def _gate(nodes: set[fx.Node], stages: Sequence[Stage]) -> tuple[int, int] | None:
+def _gate(nodes: frozenset[fx.Node], stages: Sequence[Stage]) -> tuple[int, int] | None:
     """The stage and the block that hold all of the nodes, if one does."""
     for number, stage in enumerate(stages):
         for index, block in enumerate(stage.blocks):

@@ -9,13 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from tipsc.elastic.conversion import axes as ax
-from tipsc.elastic.conversion.assemble import ConvertedSupernet, assemble
+from tipsc.elastic.conversion.assemble import assemble
 from tipsc.elastic.conversion.blocks import find_stages, residual_additions
 from tipsc.elastic.conversion.capture import capture
 from tipsc.elastic.conversion.check import check_paths, check_resolutions, check_same
 from tipsc.elastic.conversion.choices import Plan, fix_residuals, make_plan
+from tipsc.elastic.conversion.converted import ConvertedSupernet
+from tipsc.elastic.conversion.exits import Exits, check_wanted, depths, divided, find_exits
 from tipsc.elastic.conversion.importance import Importance, norms, permuted
-from tipsc.elastic.conversion.report import Kept, Report, Row
+from tipsc.elastic.conversion.report import ExitRow, Kept, Report, Row
 from tipsc.elastic.conversion.resolutions import find_resolutions
 from tipsc.elastic.conversion.rules import Analysis
 from tipsc.elastic.cost import CostModel
@@ -31,6 +33,7 @@ def convert(
     widths: Sequence[float] = WIDTHS,
     depth: bool = True,
     resolutions: Sequence[int] | None = None,
+    exits: bool | int | Sequence[int] = False,
     importance: Importance = norms,
 ) -> ConvertedSupernet:
     """Finds what can be elastic in a model and makes it so; its weights are kept.
@@ -49,6 +52,10 @@ def convert(
         resolutions: of the input, in pixels a side, for a fully convolutional model of square
             images; the example's own is always among them. The engine's input keeps that size:
             a path resizes its input itself, see :class:`tipsc.elastic.resolution.ElasticResize`.
+        exits: whether paths of a classifier can leave after a stage, through a small head that is
+            new and has to be trained, see :func:`fit_exits`: True for all stages where that is
+            possible, or how many (spread over the MACs), or the numbers of stages, from 1 on. The
+            report says where it is not possible, and why.
         importance: what keeps units longest: :func:`norms` (no data) or ``taylor(batches, loss)``.
 
     Raises:
@@ -62,12 +69,17 @@ def convert(
         raise ConversionError(
             "widths must be shares of the whole", got=list(widths), expected="(0, 1]"
         )
+    check_wanted(exits)
     program = capture(model, example)
     additions = residual_additions(program)
     analysis = Analysis(program)
     fix_residuals(analysis, list(additions))
-    stages = find_stages(program, additions) if depth else []
-    plan = make_plan(program, analysis, stages, shares)
+    stages = find_stages(program, additions)
+    found = Exits()
+    if exits is not False:
+        stages = divided(stages)
+        found = find_exits(program, analysis, stages, exits)
+    plan = make_plan(program, analysis, depths(stages, found) if depth else [], shares, found)
     if resolutions is not None:
         plan = plan.at_resolutions(find_resolutions(model, program, example, resolutions))
     if not plan.space.choices:
@@ -90,6 +102,7 @@ def convert(
         _rows(plan),
         _kept(program, analysis, plan),
         (*program.notes, *dict.fromkeys(analysis.notes)),
+        _exit_rows(plan.exits),
         plan.space.size,
         (ends[0].macs, ends[0].parameters),
         (ends[1].macs, ends[1].parameters),
@@ -128,12 +141,28 @@ def _rows(plan: Plan) -> tuple[Row, ...]:
                 )
             )
             continue
+        if choice == plan.exits.choice:
+            names = (*(f"after {e.stage}" for e in plan.exits.found), "the model's own head")
+            rows.append(Row(choice.name, "exit", choice.options, names))
+            continue
         if plan.resolutions is not None and choice == plan.resolutions.choice:
             rows.append(Row(choice.name, "resolution", choice.options, ("the input",)))
             continue
         stage = next(stage for stage, depth in plan.stages if depth.name == choice.name)
         rows.append(Row(choice.name, "depth", choice.options, (f"{len(stage.blocks)} block(s)",)))
     return tuple(rows)
+
+
+def _exit_rows(exits: Exits) -> tuple[ExitRow, ...]:
+    """What became of each stage's end, in order."""
+    rows = [ExitRow(number, stage, None, reason) for number, stage, reason in exits.refused]
+    for leave in exits.found:
+        head = "a copy of the model's head"
+        if leave.pooling is not None:
+            places = {None: "mean over places", 0: "first place", -1: "last place"}
+            head = f"{places[leave.pooling.taken]}, new linear layer"
+        rows.append(ExitRow(leave.number, leave.stage, head, None))
+    return tuple(sorted(rows, key=lambda row: row.number))
 
 
 def _kept(program: Any, analysis: Analysis, plan: Plan) -> tuple[Kept, ...]:

@@ -14,7 +14,7 @@ class Row:
 
     Attributes:
         name: of the choice.
-        kind: "width", "heads", "groups", "depth" or "resolution".
+        kind: "width", "heads", "groups", "depth", "resolution" or "exit".
         options: what it chooses from.
         layers: names of the tensors or blocks concerned.
     """
@@ -34,6 +34,23 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class ExitRow:
+    """The end of one stage, if exits were asked for.
+
+    Attributes:
+        number: of the stage, from 1 on; 0 stands for the whole model.
+        stage: the module of its last block.
+        head: what paths end with that leave there, or None: they cannot.
+        reason: why they cannot.
+    """
+
+    number: int
+    stage: str
+    head: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class Report:
     """Of a conversion.
 
@@ -42,6 +59,7 @@ class Report:
         elastic: the choices.
         fixed: what is not elastic, by reason.
         notes: (layer, remark) about operations that were not understood.
+        exits: whether paths can leave after each stage, where that was asked for.
         paths: size of the space.
         largest, smallest: (multiply-accumulates, parameters) of those paths.
         difference: of the largest path from the original, relative to the largest output.
@@ -52,6 +70,7 @@ class Report:
     elastic: tuple[Row, ...]
     fixed: tuple[Kept, ...]
     notes: tuple[tuple[str, str], ...]
+    exits: tuple[ExitRow, ...]
     paths: int
     largest: tuple[int, int]
     smallest: tuple[int, int]
@@ -72,12 +91,15 @@ class Report:
         for kept in self.fixed:
             text = f"  {_short(kept.reason, 56):<56}  "
             lines.append(text + _names(kept.layers, WIDTH - len(text)))
+        if self.exits:
+            lines += ["", "early exits"]
+        for end in self.exits:
+            where = f"after stage {end.number}, {end.stage}" if end.number else "none"
+            lines += _wrapped(f"{where}: {end.head or end.reason}")
         if self.notes:
             lines += ["", "notes"]
         for layer, remark in self.notes:
-            lines += textwrap.wrap(
-                f"{layer}: {remark}", WIDTH, initial_indent="  ", subsequent_indent="    "
-            )
+            lines += _wrapped(f"{layer}: {remark}")
         lines += ["", f"{'':<10}{'MACs':>14}  {'parameters':>14}"]
         for label, (macs, parameters) in (("largest", self.largest), ("smallest", self.smallest)):
             lines.append(f"{label:<10}{_count(macs):>14}  {_count(parameters):>14}")
@@ -85,6 +107,10 @@ class Report:
             f"largest path against the original: {self.difference:.1e} of the largest output"
         )
         return "\n".join(line.rstrip() for line in lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _short(text: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""What a Jetson says about itself, read from text: power mode, tegrastats, thermal zones, INA3221.
+"""What a Jetson says about itself, read from text: release, power mode, clocks, sensors.
 
 Standard library only, in Python 3.8 syntax: it also runs on the device. Text that is not known
 gives ``unknown`` (or leaves a value out), and never an error: a profile with a hole in it is worth
@@ -8,11 +8,16 @@ more than none.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 UNKNOWN = "unknown"
 
+_RELEASE = re.compile(r"^# R(\d{1,3}) \(release\), REVISION: (\d{1,3}(?:\.\d{1,3}){0,2})\b")
+_PACKAGE = re.compile(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: (\S{1,64})$", re.MULTILINE)
+#: names that the GPU's entry in devfreq has had, from the TX1 on
+_GPU_CLOCK = re.compile(r"\.(gpu|g[a-z]\d\d[a-z])$")
 _MODE = re.compile(r"NV Power Mode:[ \t]*(\S[^\r\n]*)")
 _NUMBER = re.compile(r"^\s*(\d{1,4})\s*$", re.MULTILINE)
 _TEMPERATURE = re.compile(r"(?<!\S)([A-Za-z][A-Za-z0-9_.-]*)@(-?\d{1,4}(?:\.\d{1,6})?)C(?!\S)")
@@ -57,8 +62,36 @@ class TegraStats:
     @property
     def input_milliwatts(self) -> int | None:
         """Power that the module takes in, if a rail that is known for it is reported."""
-        found = [self.milliwatts[name] for name in _INPUT_RAILS if name in self.milliwatts]
-        return found[0] if found else None
+        found = input_milliwatts(self.milliwatts)
+        return None if found is None else int(found)
+
+
+def parse_l4t(text: str) -> str | None:
+    """The release in ``/etc/nv_tegra_release``, as "36.4.3"."""
+    found = _RELEASE.match(text)
+    return f"{found.group(1)}.{found.group(2)}" if found else None
+
+
+def parse_jetpack(text: str) -> str | None:
+    """The version of the package nvidia-jetpack in ``/var/lib/dpkg/status``, if it is installed."""
+    found = _PACKAGE.search(text)
+    return found.group(1) if found else None
+
+
+def read_gpu_clocks(root: Path = Path("/sys/class/devfreq")) -> dict[str, float]:
+    """``current_mhz``, ``min_mhz`` and ``max_mhz`` of the GPU, those that are told.
+
+    ``cur_freq``, ``min_freq`` and ``max_freq`` are in Hz:
+    https://docs.kernel.org/admin-guide/abi-testing.html#abi-sys-class-devfreq-cur-freq
+    """
+    folders = [f for f in sorted(root.glob("*")) if _GPU_CLOCK.search(f.name)]
+    found = {}
+    for name, file in (("current", "cur"), ("min", "min"), ("max", "max")):
+        values = [_integer(folder / f"{file}_freq") for folder in folders]
+        known = [value for value in values if value is not None]
+        if known:
+            found[f"{name}_mhz"] = known[0] / 1e6
+    return found
 
 
 def parse_power_mode(text: str) -> PowerMode:
@@ -119,6 +152,12 @@ def read_ina3221(root: Path = Path("/sys/bus/i2c/drivers/ina3221")) -> dict[str,
     return found
 
 
+def input_milliwatts(rails: Mapping[str, float]) -> float | None:
+    """Power that the module takes in, if a rail that is known for it is among `rails`."""
+    found = [rails[name] for name in _INPUT_RAILS if name in rails]
+    return found[0] if found else None
+
+
 def _text(file: Path) -> str:
     try:
         return file.read_bytes()[:256].decode("utf-8", "replace").strip()
@@ -128,4 +167,4 @@ def _text(file: Path) -> str:
 
 def _integer(file: Path) -> int | None:
     text = _text(file)
-    return int(text) if re.match(r"^-?\d{1,9}$", text) else None
+    return int(text) if re.match(r"^-?\d{1,12}$", text) else None

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tipsc.device.jetson import (
+from tipsc.measure.facts import read_facts
+from tipsc.measure.jetson import (
     UNKNOWN,
     PowerMode,
     TegraStats,
+    parse_jetpack,
+    parse_l4t,
     parse_power_mode,
     parse_tegrastats,
+    read_gpu_clocks,
     read_ina3221,
     read_thermal_zones,
 )
@@ -101,3 +106,57 @@ def test_ina3221_is_volts_times_amperes(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         (sensor / name).write_text(text + "\n")
     assert read_ina3221(tmp_path) == {"VDD_IN": pytest.approx(6019.2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # as on an Orin Nano, https://github.com/dusty-nv/jetson-containers/issues/883 and others
+        (
+            "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, "
+            "DATE: Wed Jan  8 01:49:37 UTC 2025\n",
+            "36.4.3",
+        ),
+        ("# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref", "32.7.1"),
+        # made up
+        ("R36", None),
+        ("", None),
+    ],
+)
+def test_the_release_of_the_system(text: str, expected: str | None) -> None:
+    assert parse_l4t(text) == expected
+
+
+def test_the_package_of_jetpack() -> None:  # in the form of dpkg's status file
+    other = "Package: nvidia-jetpack-dev\nStatus: install ok installed\nVersion: 1\n\n"
+    own = "Package: nvidia-jetpack\nStatus: install ok installed\nVersion: 6.2+b77\n"
+    assert parse_jetpack(other + own) == "6.2+b77"
+    assert parse_jetpack(other) is None
+
+
+def test_clocks_of_the_gpu(tmp_path: Path) -> None:
+    # Files as https://docs.kernel.org/admin-guide/abi-testing.html says; the folder as on Orins.
+    for folder, hertz in (("13e10000.host1x", 1), ("17000000.gpu", 1_300_500_000)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "cur_freq").write_text(f"{hertz}\n")
+        (tmp_path / folder / "max_freq").write_text(f"{hertz}\n")
+    assert read_gpu_clocks(tmp_path) == {"current_mhz": 1300.5, "max_mhz": 1300.5}
+    assert read_gpu_clocks(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("printf 'NV Power Mode: MODE_15W_6CORE\\n2\\n'", "MODE_15W_6CORE"),
+        ("echo 'NVPM ERROR: failed to read' >&2; exit 1", None),
+        ("head -c 10000 /dev/urandom", None),
+    ],
+)
+def test_the_power_mode_is_asked_of_the_system(
+    program: str, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "nvpmodel"
+    command.write_text(f"#!/bin/sh\n{program}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert read_facts()["power_mode"] == expected

@@ -1,0 +1,153 @@
+"""How plans are run: how CUDA is called, and what paths share. No GPU: nothing of one is shown.
+
+libcudart is NVIDIA's own where it must say that no device is here; where calls must succeed, it is
+a stand-in of the same signatures, and so is what stands for TensorRT.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tipsc.backends.tensorrt import cuda as cuda_module
+from tipsc.backends.tensorrt.cuda import Cuda, Memory, candidates
+from tipsc.backends.tensorrt.execute import make_executors
+from tipsc.engine import TensorSpec
+from tipsc.errors import EngineDeviceError
+
+SPECS = (TensorSpec("x", "float32", (1, 4)),), (TensorSpec("y", "float32", (1, 4)),)
+
+
+def test_nvidias_runtime_says_that_no_device_is_here() -> None:
+    real = [name for name in candidates() if "/" in name]
+    if not real or any(Path("/dev").glob("nvidia*")):
+        pytest.skip("nvidia-cuda-runtime-cu12 is not installed, or a GPU is here")
+    with pytest.raises(EngineDeviceError, match=r"no CUDA device is here.*CUDA driver") as error:
+        cuda_module.load()
+    assert error.value.exit_code == 3
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler is here")
+    file = tmp_path_factory.mktemp("cudart") / "libcudart.so"
+    source = Path(__file__).with_name("stand_in_cudart.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", file, source], check=True)
+    return ctypes.CDLL(str(file))
+
+
+class Context:
+    """Computes y = factor * x, from and to the addresses that it was given."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor, self.addresses, self.memory = factor, {}, (0, 0)  # type: ignore[var-annotated]
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        self.memory = (address, size)
+
+    def execute_async_v3(self, stream: int) -> bool:
+        if not stream or not self.memory[0]:
+            return False
+        arrays = {
+            name: np.ctypeslib.as_array((ctypes.c_float * 4).from_address(address))
+            for name, address in self.addresses.items()
+        }
+        arrays["y"][:] = self.factor * arrays["x"]
+        return True
+
+
+class Plan:
+    def __init__(self, content: bytes) -> None:
+        self.factor = float(content)
+        self.device_memory_size_v2 = int(100 * self.factor)
+        self.contexts: list[Context] = []
+
+    def create_execution_context(self, strategy: str) -> Context:
+        assert strategy == "user managed"
+        self.contexts.append(Context(self.factor))
+        return self.contexts[-1]
+
+
+def stand_in() -> Any:
+    """What stands for TensorRT 10: a plan is a number, and "bad" is refused."""
+    plans: list[Plan] = []
+
+    def deserialize(content: bytes) -> Plan | None:
+        if content == b"bad":
+            return None
+        plans.append(Plan(content))
+        return plans[-1]
+
+    class Logger:
+        ERROR = 1
+
+        def __init__(self, severity: int) -> None: ...
+
+    class Runtime:
+        def __init__(self, logger: Logger) -> None: ...
+
+        deserialize_cuda_engine = staticmethod(deserialize)
+
+    return SimpleNamespace(
+        Logger=Logger,
+        Runtime=Runtime,
+        ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user managed"),
+        IExecutionContext=Context,
+        ICudaEngine=SimpleNamespace(device_memory_size_v2=1),
+        plans=plans,
+    )
+
+
+def test_paths_share_a_stream_and_the_largest_activations(library: ctypes.CDLL) -> None:
+    trt = stand_in()
+    executors = make_executors(trt, Cuda(library), {"a": b"2", "b": b"3"}, *SPECS)
+    memories = [context.memory for plan in trt.plans for context in plan.contexts]
+    assert len(set(memories)) == 1
+    assert memories[0][1] == 300
+    assert memories[0][0] % cuda_module.ALIGNMENT == 0
+    x = np.arange(4, dtype=np.float32)[None]
+    for _ in range(2):
+        np.testing.assert_array_equal(executors["a"].run([x])[0], 2 * x)
+        np.testing.assert_array_equal(executors["b"].run([x[:, ::-1]])[0], 3 * x[:, ::-1])
+    assert executors["a"].device_ms() >= 0
+    executors["a"].close()
+    executors["a"].close()
+    np.testing.assert_array_equal(executors["b"].run([x])[0], 3 * x)
+    with pytest.raises(EngineDeviceError, match="did not take the call"):
+        executors["a"].run([x])
+    executors["b"].close()
+    assert library.live() == 0
+
+
+def test_what_fails_on_the_way_gives_everything_back(library: ctypes.CDLL) -> None:
+    with pytest.raises(EngineDeviceError, match=r"b: TensorRT refuses the plan.*tipsc finish"):
+        make_executors(stand_in(), Cuda(library), {"a": b"2", "b": b"bad"}, *SPECS)
+    with pytest.raises(EngineDeviceError, match="out of memory"):
+        make_executors(stand_in(), Cuda(library), {"a": b"99999999"}, *SPECS)
+    with pytest.raises(EngineDeviceError, match="did not take the call"):  # no activations at all
+        make_executors(stand_in(), Cuda(library), {"a": b"0"}, *SPECS)
+    assert library.live() == 0
+
+
+def test_the_device_is_asked_what_it_is(library: ctypes.CDLL) -> None:
+    found = Cuda(library)
+    found.require_device()
+    assert found.compute_capability() == "8.7"
+    assert found.free_bytes() == 1 << 30
+    memory = Memory(found, 0)
+    assert memory.address == 0
+    memory.close()
+    assert library.live() == 0

@@ -1,0 +1,35 @@
+"""Several devices in one command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tipsc.profile import Profile
+
+
+def test_devices_are_profiled_at_once_and_one_that_fails_stops_no_other(
+    call: Callable[..., subprocess.CompletedProcess[str]], project: Path, tmp_path: Path
+) -> None:
+    one, two = (f"local?root={tmp_path / name}" for name in ("one", "two"))
+    lost = f"local?python={tmp_path / 'nothing'}"
+    devices = ["--device", one, "--device", two]
+    done = call("profile", project, *devices, "--device", lost)
+    assert done.returncode == 4
+    assert "the link cannot be made" in done.stderr
+    lines = done.stderr.splitlines()
+    for label in ("local", "local-2"):
+        assert any(line.startswith(f"{label}: profile: done in") for line in lines)
+    files = sorted((project / "profiles" / "host").iterdir())
+    assert [file.name for file in files] == ["digits-local-2.json", "digits-local.json"]
+    first, second = (Profile.load(file) for file in files)
+    assert {path.id for path in first.paths} == {path.id for path in second.paths}
+    assert first.taken and first.paths[0].latency != second.paths[0].latency
+
+    again = call("profile", project, *devices, "--format", "json", "--quiet")
+    assert again.returncode == 0, again.stderr
+    document = json.loads(again.stdout)["profiles"]
+    assert [profile["device"] for profile in document] == [one, two]
+    assert call("profile", project, "--device", one, "--device", one).returncode == 2

@@ -1,0 +1,209 @@
+"""Running plans: one stream, one activation buffer, one warmed context for each path.
+
+Calls of all paths of an engine follow one after the other in its stream, so that their contexts
+can share one activation buffer as large as the largest needs. Unverified on hardware.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tipsc.backends.tensorrt.api import Capabilities, probe
+from tipsc.backends.tensorrt.cuda import Cuda, Event, Memory, Stream
+from tipsc.engine.manifest import TensorSpec
+from tipsc.errors import EngineDeviceError
+
+#: gives a loaded plan (path id, ICudaEngine) its weights
+Refit = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a TensorRT module runs plans; see :func:`choose`.
+
+    Attributes:
+        context: ``user_managed`` (an allocation strategy), ``without_memory`` (the older method)
+            or ``own`` (each context has its own activations: more memory, same results).
+        memory: ``set_device_memory`` with a size, or the ``device_memory`` attribute.
+        size: the attribute that says how much activation memory a plan needs.
+    """
+
+    context: str
+    memory: str
+    size: str
+
+
+def choose(capabilities: Capabilities) -> Choices:
+    """The newest way that is there.
+
+    Raises:
+        EngineDeviceError: too old to run plans by the names of their tensors.
+    """
+    if not capabilities.execute_v3:
+        raise EngineDeviceError("this TensorRT is too old", expected="8.5 or newer")
+    if capabilities.user_managed_memory:
+        context = "user_managed"
+    else:
+        context = "without_memory" if capabilities.without_device_memory else "own"
+    return Choices(
+        context,
+        "set_device_memory" if capabilities.set_device_memory else "device_memory",
+        "device_memory_size_v2" if capabilities.memory_size_v2 else "device_memory_size",
+    )
+
+
+class Shared:
+    """What the paths of an engine share on the device: stream, activations, inputs, outputs."""
+
+    def __init__(
+        self, cuda: Cuda, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+    ) -> None:
+        self.cuda, self.inputs, self.outputs = cuda, tuple(inputs), tuple(outputs)
+        self.lock = threading.Lock()
+        self.users = 0
+        self.stream = Stream(cuda)
+        self.tensors = {spec.name: Memory(cuda, _bytes(spec)) for spec in (*inputs, *outputs)}
+        self.activations = Memory(cuda, 0)
+
+    def release(self) -> None:
+        """One user less; the last one gives all back."""
+        self.users -= 1
+        if self.users == 0:
+            self.close()
+
+    def close(self) -> None:
+        """Gives all back."""
+        for memory in (self.activations, *self.tensors.values()):
+            memory.close()
+        self.stream.close()
+
+
+class PlanExecutor:
+    """One path as an execution context; see :class:`tipsc.backends.Executor`."""
+
+    def __init__(self, shared: Shared, plan: Any, context: Any) -> None:
+        self._shared = shared
+        self._plan: Any = plan  # must outlive its context
+        self._context: Any = context
+        shared.users += 1
+        for name, memory in shared.tensors.items():
+            context.set_tensor_address(name, memory.address)
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        shared = self._shared
+        arrays = [np.ascontiguousarray(feed) for feed in feeds]
+        outputs = [np.empty(spec.shape, spec.dtype) for spec in shared.outputs]
+        with shared.lock:
+            for spec, array in zip(shared.inputs, arrays, strict=True):
+                shared.stream.to_device(shared.tensors[spec.name], array)
+            self._enqueue()
+            for spec, array in zip(shared.outputs, outputs, strict=True):
+                shared.stream.to_host(array, shared.tensors[spec.name])
+            shared.stream.synchronise()
+        return outputs
+
+    def device_ms(self) -> float:
+        """Milliseconds of one run by the device's own clock, without copies.
+
+        The run is waited for before the next: enqueueing ahead would hide what an application
+        waits for.
+        """
+        shared = self._shared
+        with shared.lock:
+            begin, end = Event(shared.cuda), Event(shared.cuda)
+            try:
+                begin.record(shared.stream)
+                self._enqueue()
+                end.record(shared.stream)
+                return end.milliseconds_since(begin)
+            finally:
+                begin.close()
+                end.close()
+
+    def _enqueue(self) -> None:
+        if self._context is None or not self._context.execute_async_v3(self._shared.stream.handle):
+            raise EngineDeviceError("TensorRT did not take the call; its log says why")
+
+    def close(self) -> None:
+        with self._shared.lock:
+            if self._context is not None:
+                self._context = self._plan = None
+                self._shared.release()
+
+
+def make_executors(
+    trt: Any,
+    cuda: Cuda,
+    plans: Mapping[str, memoryview | bytes],
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    refit: Refit | None = None,
+) -> dict[str, PlanExecutor]:
+    """A warmed executor for each plan.
+
+    Args:
+        plans: at least one, by path id.
+        refit: gives a plan that was stripped its weights.
+
+    Raises:
+        EngineDeviceError: TensorRT refuses a plan.
+    """
+    choices = choose(probe(trt))
+    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    loaded = {name: _load(runtime, name, plan) for name, plan in plans.items()}
+    for name, plan in loaded.items():
+        if refit is not None:
+            refit(name, plan)
+    shared, executors = Shared(cuda, inputs, outputs), {}
+    try:
+        if choices.context != "own":
+            most = max(int(getattr(plan, choices.size)) for plan in loaded.values())
+            shared.activations = Memory(cuda, most)
+        for name, plan in loaded.items():
+            context = _context(trt, plan, choices, shared.activations)
+            if context is None:
+                raise EngineDeviceError("TensorRT gives no context for a path", where=name)
+            executors[name] = PlanExecutor(shared, plan, context)
+        zeros = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
+        for executor in executors.values():
+            executor.run(zeros)  # the first call of a context allocates and tunes
+    except BaseException:
+        shared.close()
+        raise
+    return executors
+
+
+def _load(runtime: Any, name: str, plan: memoryview | bytes) -> Any:
+    loaded = runtime.deserialize_cuda_engine(bytes(plan))
+    if loaded is None:
+        raise EngineDeviceError(
+            "TensorRT refuses the plan of a path",
+            where=name,
+            fix="run tipsc finish again: plans fit one version and one kind of device",
+        )
+    return loaded
+
+
+def _context(trt: Any, plan: Any, choices: Choices, activations: Memory) -> Any:
+    if choices.context == "own":
+        return plan.create_execution_context()
+    if choices.context == "user_managed":
+        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        context = plan.create_execution_context(strategy)
+    else:
+        context = plan.create_execution_context_without_device_memory()
+    if context is not None and activations.size:
+        if choices.memory == "set_device_memory":
+            context.set_device_memory(activations.address, activations.size)
+        else:
+            context.device_memory = activations.address
+    return context
+
+
+def _bytes(spec: TensorSpec) -> int:
+    return int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize

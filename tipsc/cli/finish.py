@@ -1,0 +1,82 @@
+"""tipsc finish: an unbuilt engine, completed on the device that it is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tipsc.cli.engines import path_document, paths_table
+from tipsc.cli.options import ANY_PATH, engine_argument
+from tipsc.cli.output import Output, verb
+from tipsc.report.format import plural
+
+if TYPE_CHECKING:
+    from tipsc.finish import Finished
+
+
+@verb
+@engine_argument
+@click.option(
+    "--device",
+    required=True,
+    metavar="URL",
+    help="Where to finish it: ssh://[user@]host[:port], adb://serial, or local on the device.",
+)
+@click.option(
+    "--output",
+    "output_file",
+    type=ANY_PATH,
+    metavar="FILE",
+    help="Where the finished engine goes; by default it replaces ENGINE.",
+)
+@click.option("--no-run", is_flag=True, help="Build the plans, but run and measure nothing.")
+@click.option("--strip", is_flag=True, help="Leave the weights out of the plans, where possible.")
+def command(
+    output: Output, engine: Path, device: str, output_file: Path | None, no_run: bool, strip: bool
+) -> None:
+    """Build the plans of ENGINE on the device, compare them with ONNX Runtime, and measure them.
+
+    The engine is replaced when all is done, and not before. It then runs on that kind of device;
+    its portable graphs stay in it, so that it can be finished again after an update there.
+    """
+    from tipsc.device.client import connect
+    from tipsc.finish import finish
+
+    with connect(device) as connection, output.reporter() as reporter:
+        done = finish(
+            engine,
+            connection,
+            output=output_file,
+            run=not no_run,
+            strip=strip,
+            reporter=reporter,
+        )
+    output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
+
+
+def finish_document(done: Finished) -> dict[str, object]:
+    """What was finished, as ``--format json`` gives it."""
+    return {
+        "engine": str(done.engine),
+        "built": dict(done.manifest.built),
+        "plans": [vars(check) for check in done.checks],
+        "differences": dict(done.differences),
+        "remarks": list(done.remarks),
+        "paths": [path_document(path, done.manifest) for path in done.manifest.paths],
+    }
+
+
+def finish_lines(done: Finished) -> list[str]:
+    """The same for people."""
+    built = done.manifest.built
+    lines = [
+        f"engine   {done.engine}",
+        f"state    {built['state']}, by {built['module']} {built['version']} on {built['device']}",
+        f"plans    {plural(len(done.checks), 'plan')}, "
+        f"{sum(check.seconds for check in done.checks):.1f} s",
+    ]
+    if done.differences:
+        lines.append(f"against ONNX Runtime: at most {max(done.differences.values()):.2g}")
+    return [*lines, *(f"remark   {remark}" for remark in done.remarks)]

@@ -1,0 +1,105 @@
+"""Plans made on a device: asked for over its connection, and put into an engine here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tipsc.backends.tensorrt.examine import PathCheck
+from tipsc.device.client import Connection
+from tipsc.engine import EngineFile, Manifest, write_engine
+from tipsc.errors import EngineDeviceError
+
+RAN, NOT_RUN = "built and run", "built, not run"
+UNKNOWN = "unknown"
+_BUILD_S = 4 * 3600.0
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What a device made of an engine.
+
+    Attributes:
+        module, version: of the TensorRT that built them.
+        compute_capability: of the GPU that they were built for; None where they were not run.
+        stripped: they have no weights.
+        checks: how each path was built.
+        content: by path id.
+    """
+
+    module: str
+    version: str
+    compute_capability: str | None
+    stripped: bool
+    checks: tuple[PathCheck, ...]
+    content: Mapping[str, bytes]
+
+    @property
+    def built(self) -> dict[str, str]:
+        """What an engine with these plans says of them; see :class:`tipsc.engine.Manifest`."""
+        return {
+            "state": RAN if self.compute_capability else NOT_RUN,
+            "module": self.module,
+            "version": self.version,
+            "compute capability": self.compute_capability or UNKNOWN,
+            "stripped": "yes" if self.stripped else "no",
+        }
+
+
+def request_plans(
+    connection: Connection,
+    file: Path,
+    precision: str,
+    *,
+    run: bool = True,
+    strip: bool = False,
+    progress: Callable[[float, float], None] | None = None,
+) -> Plans:
+    """Has a device build the plans of an engine file.
+
+    Raises:
+        EngineDeviceError: no CUDA device is there although they shall be run, or TensorRT refuses
+            paths (all are named).
+        DeviceJobError: the job failed for another reason; each has its kind.
+    """
+    answer = connection.run(
+        "plans",
+        {"run": run, "precision": precision, "strip": strip},
+        {"engine": connection.push(file)},
+        timeout_s=_BUILD_S,
+        progress=progress,
+    )
+    result = answer.result
+    checks = tuple(PathCheck(**check) for check in result["checks"])
+    refused = [f"{check.path_id}: {check.problem}" for check in checks if check.problem]
+    if refused:
+        raise EngineDeviceError(
+            f"{result['module']} {result['version']} refuses {len(refused)} of {len(checks)} paths",
+            where=connection.link.url,
+            got="; ".join(refused),
+            fix="replace the layers that are named, or free memory there",
+        )
+    return Plans(
+        result["module"],
+        result["version"],
+        result["compute_capability"],
+        result["stripped"],
+        checks,
+        {check.path_id: answer.files[f"{check.path_id}.plan"] for check in checks},
+    )
+
+
+def write_with_plans(
+    file: Path, manifest: Manifest, engine: EngineFile, plans: Mapping[str, bytes]
+) -> None:
+    """Writes `engine` with another manifest, and with plans or without."""
+    graphs = {path.id: engine.graph(path.id) for path in manifest.paths}
+    write_engine(file, manifest, engine.weights, graphs, plans)
+
+
+def write_finished(file: Path, engine: EngineFile, plans: Plans) -> None:
+    """Writes `engine` with its plans, to measure or verify it: no latency in it is of them."""
+    paths = tuple(replace(path, latency=None) for path in engine.manifest.paths)
+    manifest = replace(engine.manifest, paths=paths, built=plans.built)
+    write_with_plans(file, manifest, engine, plans.content)

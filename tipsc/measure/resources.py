@@ -1,0 +1,80 @@
+"""Memory and energy: what a process holds, and what the module's sensor says that it takes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tipsc.measure import jetson
+from tipsc.measure.loop import Call
+
+ENERGY_S = 2.0  # of runs of one path; a sensor is read every few dozen milliseconds
+_SAMPLE_S = 0.05
+
+#: milliwatts that the whole module takes in now; None where no sensor tells
+Power = Callable[[], "float | None"]
+
+
+def resident_mib(root: Path = Path("/")) -> float | None:
+    """Memory of this process that is resident, in MiB; ``statm`` counts pages."""
+    try:
+        pages = int((root / "proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def input_power(root: Path = Path("/")) -> Power:
+    """Reads the INA3221 sensors below `root`."""
+    folder = root / "sys/bus/i2c/drivers/ina3221"
+    return lambda: jetson.input_milliwatts(jetson.read_ina3221(folder))
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Of one call: what the whole module took meanwhile, idle power included.
+
+    Attributes:
+        millijoules: of one call.
+        milliwatts: mean while calls ran.
+        idle_milliwatts: just before.
+        runs: that were made.
+    """
+
+    millijoules: float
+    milliwatts: float
+    idle_milliwatts: float
+    runs: int
+
+
+def measure_energy(call: Call, power: Power, seconds: float = ENERGY_S) -> Energy | None:
+    """Energy of a call that is repeated for `seconds`; None where no sensor tells."""
+    idle = power()
+    if idle is None:
+        return None
+    samples: list[float] = []
+    done = threading.Event()
+
+    def sample() -> None:
+        while not done.wait(_SAMPLE_S):
+            value = power()
+            if value is not None:
+                samples.append(value)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    begin, runs = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds:
+        call()
+        runs += 1
+    elapsed = time.perf_counter() - begin
+    done.set()
+    sampler.join()
+    if not samples:
+        return None
+    mean = sum(samples) / len(samples)
+    return Energy(mean * elapsed / runs, mean, idle, runs)
