@@ -271,7 +271,7 @@ def _prelu(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
 def _windows(rank: int) -> Rule:
     """Pooling, interpolation: the last axes change, the others pass."""
 
-    def rule(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
+    def rule(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Any:
         x = a.of(args.get("self", args.get("input")))
         _fix_all(x[-rank:], _SPATIAL)
         value = node.meta["val"]
