@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint watch words efficientnet benchmarks clean
+.PHONY: demo test lint arm64 watch words efficientnet benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -17,6 +17,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+arm64: $(INSTALLED)  ## the tests of devices against an emulated aarch64 userland; needs root
+	command -v mmdebstrap >/dev/null || apt-get install --quiet --yes mmdebstrap
+	tests/device/make_arm64.sh .arm64
+	$(BIN)/python -m pytest tests/device/test_arm64.py
 
 watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
 	$(BIN)/pip install --quiet 'seglearn==1.2.5' pandas

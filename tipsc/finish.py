@@ -162,10 +162,15 @@ def _remarks(manifest: Manifest, plans: Plans, system: System) -> tuple[str, ...
 
 
 def _inputs(manifest: Manifest, count: int) -> list[np.ndarray]:
-    """Normal noise, the same every time: what is compared must not be all zeros."""
+    """Noise, the same every time: what is compared must not be all zeros.
+
+    Integers may be places in a table whose length is not known here: so 0 and 1 only.
+    """
     (spec,) = manifest.inputs
     generator = np.random.default_rng(0)
-    return [generator.standard_normal(spec.shape).astype(spec.dtype) for _ in range(count)]
+    if np.dtype(spec.dtype).kind == "f":
+        return [generator.standard_normal(spec.shape).astype(spec.dtype) for _ in range(count)]
+    return [generator.integers(0, 2, spec.shape).astype(spec.dtype) for _ in range(count)]
 
 
 def _compare(

@@ -81,6 +81,18 @@ def test_an_unbuilt_engine_says_what_to_do(
     assert caught.value.exit_code == 3
 
 
+def test_a_system_package_without_metadata_tells_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "tensorrt"
+    package.mkdir()
+    (package / "__init__.py").write_text('raise ImportError("not to be imported")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert api.version_of("tensorrt") == "unknown"
+    (package / "__init__.py").write_text('import ctypes\n__version__ = "10.3.0"\n')
+    assert dict(backend("tensorrt").check()) == {"tensorrt": "10.3.0", "module": "tensorrt"}
+
+
 def test_no_module_of_the_backend_hides_its_functions() -> None:
     found = backend("tensorrt")  # whose submodules are imported above
     assert callable(found.check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tipsc.cli import main
 from tipsc.device.client import connect
 from tipsc.device.info import lines_of, read_info
 from tipsc.device.new_target import target_text, write_target
-from tipsc.errors import DeviceError, UsageError
+from tipsc.errors import DeviceError, DeviceJobError, UsageError
 from tipsc.target import load_target
 
 # Names of boards as their device trees give them, in public reports.
@@ -44,7 +45,7 @@ def test_it_extends_the_shipped_target_that_is_called_like_the_board(
         write_target("bench-7", info, tmp_path / "new.yaml", None)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text(), st.text())
 def test_whatever_a_device_says_the_file_is_a_target(board: str, cpu: str) -> None:
     import tempfile
@@ -74,3 +75,19 @@ def test_from_a_device_over_its_link(
     assert info["power_mode"] is None
     assert len(info["cores"]) >= 1
     assert "power_mode            unknown" in lines_of(info)
+
+
+def test_an_old_python_can_say_what_the_device_is(root: Path, tmp_path: Path) -> None:
+    """As JetPack 5 has it. Running a backend needs 3.10, and says so."""
+    installed = sorted(Path("~/.pyenv/versions").expanduser().glob("3.8.*/bin/python3"))
+    python = str(installed[0]) if installed else shutil.which("python3.8")
+    if python is None:
+        pytest.skip("no Python 3.8 is here")
+    with connect(f"local?python={python}&root={root}") as device:
+        info = read_info(device)
+        assert info["python"].startswith("3.8.")
+        assert info["memory_total_mib"] > 0
+        assert write_target("old", info, tmp_path / "old.yaml", "tensorrt").backend == "tensorrt"
+        assert device.run("selftest", {"how": "print"}).result == "done"
+        with pytest.raises(DeviceJobError):
+            device.run("bench", {})

@@ -18,7 +18,7 @@ from synthetic_engine import Net, tiny_net
 
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import check_engine
-from tipsc.engine import write_engine
+from tipsc.engine import Manifest, TensorSpec, write_engine
 from tipsc.errors import LoweringError
 from tipsc.lower import Lowered
 from tipsc.lower.half import to_half
@@ -160,3 +160,52 @@ def test_a_calibrated_graph_with_quantise_nodes_is_built(net: Net, tmp_path: Pat
     (check,) = check_engine(file, ["one"])
     assert check.problem == ""
     assert check.plan_bytes > 0
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "transformer-tokens"])
+def test_lowered_supernets_keep_their_outputs_and_are_built(name: str, tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "elastic"))
+    import torch
+    from supernets import ARGUMENTS
+
+    from tipsc.elastic import family
+    from tipsc.lower import lower
+    from tipsc.train import calibrate
+
+    torch.manual_seed(0)
+    supernet = family(name, **ARGUMENTS[name]).eval()
+    tokens = supernet.input_dtype == torch.int64
+    shape = (32, *supernet.input_shape)
+    inputs = torch.randint(0, 11, shape) if tokens else torch.randn(shape)
+    paths = [supernet.space.smallest, supernet.space.largest]
+    statistics = {path.id: calibrate(supernet, path, [inputs]) for path in paths}
+    full = lower(supernet, paths, statistics)
+    half = to_half(full)
+    assert len(half.weights) < 0.6 * len(full.weights)
+    for path in paths:
+        found = {}
+        for kind, made in (("full", full), ("half", half)):
+            folder = tmp_path / kind
+            folder.mkdir(exist_ok=True)
+            (folder / "weights").write_bytes(made.weights)
+            (folder / f"{path.id}.onnx").write_bytes(made.graphs[path.id])
+            session = ort.InferenceSession(str(folder / f"{path.id}.onnx"))
+            found[kind] = session.run(None, {"input": inputs[:1].numpy()})[0]
+        difference = np.abs(found["half"] - found["full"]).max() / np.abs(found["full"]).max()
+        assert difference < TOLERANCE
+    if api.installed() is not None:
+        manifest = _manifest(half)
+        half.write(tmp_path / "half.tipsc", manifest)
+        for check in check_engine(tmp_path / "half.tipsc", [path.id for path in paths]):
+            assert check.problem == ""
+
+
+def _manifest(half: Lowered) -> Manifest:
+    net = tiny_net()
+    made = net.manifest(list(half.graphs))
+    return replace(
+        made,
+        inputs=(TensorSpec("input", half.input_dtype, half.input_shape),),
+        outputs=(TensorSpec("output", "float32", half.output_shape),),
+        recipe={"precision": "fp16"},
+    )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tipsc.backends import FINISHED_ON_DEVICE
 from tipsc.cli.options import config_argument, connected, target_option
 from tipsc.cli.output import Output, verb
 from tipsc.errors import UsageError
+from tipsc.target import load_target
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,6 +48,11 @@ def command(
     build.measured paths are measured; all others are predicted from them. Each of several devices
     has a profile of its own, called after it.
     """
+    if not devices and load_target(target).backend in FINISHED_ON_DEVICE:
+        raise UsageError(
+            "paths for this target are compiled and measured on the device",
+            fix="give --device ssh://[user@]host, or --device local on the device itself",
+        )
     if len(devices) > 1:
         if check:
             raise UsageError("--check is for one device", fix="profile them one by one")

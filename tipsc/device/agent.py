@@ -339,13 +339,15 @@ def capabilities():
     names = {}
     try:
         from importlib.metadata import PackageNotFoundError, version
+        from importlib.util import find_spec
     except ImportError:
         return {}
     for name in ("numpy", "onnxruntime", "ai-edge-litert", "tensorrt"):
         try:
             names[name] = version(name)
         except PackageNotFoundError:
-            pass
+            if name == "tensorrt" and find_spec(name):  # a system's package without metadata
+                names[name] = "unknown"
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "architecture": platform.machine(),

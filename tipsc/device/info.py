@@ -11,7 +11,7 @@ from tipsc.errors import DeviceJobError
 def read_info(device: Connection) -> dict[str, Any]:
     """The agent's greeting, over which stands what the job ``facts`` finds.
 
-    The greeting needs Python 3.8 there and the job 3.10; without it ``facts`` says why.
+    Both need Python 3.8 there; where the job fails, ``facts`` says why.
     """
     known: dict[str, Any] = {"url": device.link.url, **device.capabilities}
     try:

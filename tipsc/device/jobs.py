@@ -1,15 +1,21 @@
-"""What a device can be asked to do. This runs on the device: numpy, a backend, the runtime."""
+"""What a device can be asked to do. This runs on the device: numpy, a backend, the runtime.
+
+This file, and what ``facts`` and ``selftest`` import, is Python 3.8: an old device can at least
+say what it is.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Progress = Callable[..., None]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Progress = Callable[..., None]
 
 #: job to ``module:function``; see :mod:`tipsc.device` for the function
 JOBS = {

@@ -10,7 +10,7 @@ import ctypes
 import json
 import subprocess
 import sys
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ PROBE_S = 30.0
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h
 
 
-@cache
+@lru_cache(maxsize=None)  # noqa: UP033 - Python 3.8
 def read_gpu() -> dict[str, Any]:
     """``name`` and ``compute_capability`` ("8.7") of the first GPU; empty where there is none."""
     if not any(file.name.startswith(_DEVICE_FILES) for file in Path("/dev").iterdir()):

@@ -29,19 +29,13 @@ def check() -> Mapping[str, str]:
     Raises:
         MissingExtraError: there is none.
     """
-    from importlib import metadata
-
     name = api.installed()
     if name is None:
         raise MissingExtraError(
             "the backend tensorrt needs TensorRT, which is not installed",
             fix="on a Jetson run: sudo apt-get install python3-libnvinfer",
         )
-    try:
-        version = metadata.version("tensorrt" if name == "tensorrt" else "tensorrt-rtx-cu12")
-    except metadata.PackageNotFoundError:  # Debian's packages of it have no metadata
-        version = "unknown"
-    return {"tensorrt": version, "module": name}
+    return {"tensorrt": api.version_of(name), "module": name}
 
 
 def open(

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from tipsc.errors import MissingExtraError
@@ -95,6 +98,20 @@ def _has(module: Any, dotted: str) -> bool:
 def installed() -> str | None:
     """The name of the TensorRT module that is here, without importing it."""
     return next((name for name in MODULES if importlib.util.find_spec(name)), None)
+
+
+def version_of(name: str) -> str:
+    """The version of an installed module, without importing it; "unknown" if it does not tell."""
+    try:
+        return metadata.version("tensorrt" if name == "tensorrt" else "tensorrt-rtx-cu12")
+    except metadata.PackageNotFoundError:  # a system's packages may come without metadata
+        spec = importlib.util.find_spec(name)
+    try:
+        text = Path(spec.origin if spec and spec.origin else "").read_text(errors="replace")
+    except OSError:
+        return "unknown"
+    found = re.search(r"^__version__ *= *[\"']([0-9][0-9.a-z]*)[\"']", text, re.MULTILINE)
+    return found.group(1) if found else "unknown"
 
 
 def load() -> Any:

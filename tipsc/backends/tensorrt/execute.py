@@ -61,8 +61,13 @@ class Shared:
     """What the paths of an engine share on the device: stream, activations, inputs, outputs."""
 
     def __init__(
-        self, cuda: Cuda, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+        self,
+        cuda: Cuda,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        keep: Any = None,
     ) -> None:
+        self._keep = keep  # what TensorRT's objects refer to without owning it
         self.cuda, self.inputs, self.outputs = cuda, tuple(inputs), tuple(outputs)
         self.lock = threading.Lock()
         self.users = 0
@@ -154,12 +159,13 @@ def make_executors(
         EngineDeviceError: TensorRT refuses a plan.
     """
     choices = choose(probe(trt))
-    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    logger = trt.Logger(trt.Logger.ERROR)
+    runtime = trt.Runtime(logger)
     loaded = {name: _load(runtime, name, plan) for name, plan in plans.items()}
     for name, plan in loaded.items():
         if refit is not None:
             refit(name, plan)
-    shared, executors = Shared(cuda, inputs, outputs), {}
+    shared, executors = Shared(cuda, inputs, outputs, keep=(logger, runtime)), {}
     try:
         if choices.context != "own":
             most = max(int(getattr(plan, choices.size)) for plan in loaded.values())

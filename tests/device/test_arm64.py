@@ -1,0 +1,83 @@
+"""An aarch64 device behind a real sshd: its processor is emulated, all else is as on a board.
+
+Correctness only: what an emulator takes says nothing about a device. ``make arm64`` prepares the
+userland and runs this; without it the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tipsc.backends import backend
+from tipsc.device import client
+from tipsc.device.client import connect
+from tipsc.device.info import read_info
+from tipsc.device.measuring import Remote
+from tipsc.device.new_target import target_text
+from tipsc.engine import read_engine
+from tipsc.errors import DeviceCrashError, MissingExtraError
+from tipsc.runtime import Engine
+from tipsc.target import load_target
+
+PYTHON = Path(os.environ.get("TIPSC_ARM64", Path(__file__).parents[2] / ".arm64")) / "python3"
+pytestmark = pytest.mark.skipif(
+    not PYTHON.exists(), reason="no emulated userland: make arm64 prepares one"
+)
+#: other kernels round otherwise; outputs here are of the order of 1
+TOLERANCE = 1e-4
+
+
+@pytest.fixture
+def arm64(ssh_port: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    # An interpreter under emulation starts in seconds, on a busy machine in minutes.
+    monkeypatch.setattr(client, "ANSWER_S", 1200.0)
+    return f"ssh://127.0.0.1:{ssh_port}?python={PYTHON}&root={root}"
+
+
+def test_engines_compute_there_what_they_compute_here(
+    arm64: str, root: Path, engine_file: Path, tmp_path: Path
+) -> None:
+    files = {"onnxruntime": engine_file}
+    try:
+        backend("litert")
+    except MissingExtraError:
+        pass
+    else:
+        files["litert"] = _tflite(tmp_path / "two.tipsc")
+    with connect(arm64) as connection:
+        info = read_info(connection)
+        assert info["architecture"] == "aarch64"
+        assert "onnxruntime" in info["backends"]
+        assert "backend: " not in target_text("emulated", info)  # which its base has
+        device = Remote(connection)
+        for file in files.values():
+            manifest = read_engine(file).manifest
+            shape = manifest.inputs[0].shape[1:]
+            x = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+            ids = [path.id for path in manifest.paths]
+            with Engine.open(file) as here, device.opened(file, load_target("host"), ids, x) as run:
+                for path in ids:
+                    for row in x:
+                        np.testing.assert_allclose(
+                            run(row[None], path), here.run(row[None], path=path), atol=TOLERANCE
+                        )
+        with pytest.raises(DeviceCrashError):
+            connection.run("selftest", {"how": "crash"})
+        assert connection.run("selftest", {"how": "nothing"}).result == "done"
+        connection.clean()
+    assert not root.exists()
+
+
+def _tflite(file: Path) -> Path:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "compile"))
+    from plain_tflite import engine_of, two_widths
+
+    from tipsc.compile.tflite.merge import merge
+
+    models = two_widths()
+    return engine_of(file, merge(models).model, list(models))
