@@ -51,7 +51,7 @@ before = anonymous()
 program, x = open_model(file, weight_cache=cache or None), np.ones(shape, np.float32)
 for name in program.signatures():
     program.runner(name)(x)
-print(anonymous() - before)
+print("anonymous", anonymous() - before)
 """
 
 
@@ -76,23 +76,23 @@ def alone(model: bytes, path: str) -> bytes:
 
 
 def anonymous_kib(file: Path, cache: str, shape: tuple[int, ...]) -> int:
-    """Median of three fresh processes."""
+    """Of a fresh process; another before it wrote the cache."""
     command = [sys.executable, "-c", MEMORY, str(file), cache, ",".join(map(str, shape))]
-    found = []
-    for _ in range(4):  # the first writes the cache
+    for _ in range(2 if cache else 1):
         told = subprocess.run(command, capture_output=True, text=True, check=True)
-        found.append(int(told.stdout.split()[-1]))
-    return sorted(found[1:])[1]
+    (line,) = (line for line in told.stdout.splitlines() if line.startswith("anonymous "))
+    return int(line.split()[1])
 
 
-def int8_of(config: Path, target: str, file: Path) -> Path:
+def int8_of(config: Path, target: str, chosen: Path | None, file: Path) -> Path:
     """The paths of a finished build, in int8; its own conversions are used again."""
     pipeline = Pipeline(config, target)
+    chosen = chosen or pipeline.chosen().folder
     compiled = compile_candidates(
         Job(
             target=pipeline.target.model_copy(update={"precision": "int8"}),
             supernet=pipeline.supernet,
-            candidates=load_candidates(pipeline.chosen().folder, pipeline.supernet.space),
+            candidates=load_candidates(chosen, pipeline.supernet.space),
             images=pipeline.data.calibration(pipeline.config.build.calibration_images)[0],
             cache=pipeline.runs / COMPILED,
             progress=lambda done, total, note="": None,
@@ -136,7 +136,7 @@ def memory_of(files: dict[str, Path], shape: tuple[int, ...], folder: Path) -> d
     return found
 
 
-def measure(engine_file: Path, int8: tuple[Path, str] | None) -> dict[str, object]:
+def measure(engine_file: Path, int8: tuple[Path, str, Path | None] | None) -> dict[str, object]:
     engine = read_engine(engine_file)
     shipped, ids = bytes(engine.weights), [path.id for path in engine.manifest.paths]
     opened = densified(shipped)
@@ -202,9 +202,10 @@ def main() -> None:
     parser.add_argument("engine", type=Path)
     parser.add_argument("--int8", type=Path, metavar="CONFIG", help="of the engine's build")
     parser.add_argument("--target", default="mobile-cpu", help="of the engine's build")
+    parser.add_argument("--chosen", type=Path, help="its stage choose, if not the last one's")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    int8 = (arguments.int8, arguments.target) if arguments.int8 else None
+    int8 = (arguments.int8, arguments.target, arguments.chosen) if arguments.int8 else None
     text = json.dumps(measure(arguments.engine, int8), indent=1)
     print(text)
     if arguments.json:

@@ -28,7 +28,6 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.runtime import Engine
 
 INPUTS = 8
-CPU = "cortex-a72"  # a Raspberry Pi 4
 USERLAND = "python3-minimal,libpython3.11-stdlib,libstdc++6,libgomp1,libgcc-s1"
 PACKAGES = (
     "ai-edge-litert", "numpy", "flatbuffers", "backports.strenum", "tqdm", "typing-extensions",
@@ -39,10 +38,10 @@ PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_
 RUN = """
 import platform, sys
 import numpy as np
-from tipsc.backends import check_caches
+from tipsc.backends import check_caches, litert
 from tipsc.engine import read_engine
 from tipsc.runtime import Engine
-engine_file, inputs_file, outputs_file = sys.argv[1:]
+cpu, engine_file, inputs_file, outputs_file = sys.argv[1:]
 inputs = np.load(inputs_file)
 with Engine.open(engine_file) as engine:
     outputs = {
@@ -51,7 +50,8 @@ with Engine.open(engine_file) as engine:
     }
 check_caches(read_engine(engine_file), inputs[:2])
 np.savez(outputs_file, **outputs)
-print("machine", platform.machine())
+program = "compiled models" if litert._COMPILES else "the interpreter"
+print(f"{platform.machine()}, emulated {cpu}, through {program}")
 """
 
 
@@ -73,21 +73,21 @@ def fetch(folder: Path) -> None:
             zipfile.ZipFile(wheel).extractall(packages)
 
 
-def run_there(folder: Path, engine: Path, inputs: Path, outputs: Path) -> str:
+def run_there(folder: Path, cpu: str, engine: Path, inputs: Path, outputs: Path) -> str:
     """What the emulated process says; its outputs are in a file."""
     source = Path(__file__).resolve().parent.parent
     command = [
-        folder / "qemu/usr/bin/qemu-aarch64", "-cpu", CPU, "-L", folder / "rootfs",
+        folder / "qemu/usr/bin/qemu-aarch64", "-cpu", cpu, "-L", folder / "rootfs",
         "-E", f"PYTHONPATH={source}:{folder / 'packages'}", "-E", "PYTHONDONTWRITEBYTECODE=1",
-        folder / "rootfs/usr/bin/python3.11", "-c", RUN, engine, inputs, outputs,
+        folder / "rootfs/usr/bin/python3.11", "-c", RUN, cpu, engine, inputs, outputs,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"the emulated process ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return done.stdout.split()[-1]
+    return done.stdout.splitlines()[-1]
 
 
-def compare(engine_file: Path, folder: Path) -> dict[str, object]:
+def compare(engine_file: Path, folder: Path, cpu: str) -> dict[str, object]:
     """Outputs there against outputs here, by path."""
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
@@ -98,7 +98,7 @@ def compare(engine_file: Path, folder: Path) -> dict[str, object]:
     generator = np.random.default_rng(0)
     inputs = generator.standard_normal((INPUTS, *spec.shape[1:])).astype(np.float32)
     np.save(folder / "inputs.npy", inputs)
-    machine = run_there(folder, engine, folder / "inputs.npy", folder / "outputs.npz")
+    there_is = run_there(folder, cpu, engine, folder / "inputs.npy", folder / "outputs.npz")
     there, paths = np.load(folder / "outputs.npz", allow_pickle=False), {}
     with Engine.open(engine) as opened:
         for path in opened.paths:
@@ -110,7 +110,7 @@ def compare(engine_file: Path, folder: Path) -> dict[str, object]:
             }
     return {
         "engine": engine_file.name,
-        "there": f"{machine}, emulated {CPU}",
+        "there": there_is,
         "here": f"{platform.machine()}, {check()['instruction set']}",
         "litert": check()["litert"],
         "inputs": INPUTS,
@@ -125,9 +125,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("engine", type=Path)
     parser.add_argument("--folder", type=Path, required=True, help="for what is fetched; reusable")
+    parser.add_argument("--cpu", default="cortex-a76", help="that of a Raspberry Pi 5, or another")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    text = json.dumps(compare(arguments.engine, arguments.folder), indent=1)
+    text = json.dumps(compare(arguments.engine, arguments.folder, arguments.cpu), indent=1)
     print(text)
     if arguments.json:
         write_atomically(arguments.json, [f"{text}\n".encode()])

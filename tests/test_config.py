@@ -126,6 +126,23 @@ def test_data_that_cannot_be_are_named(tmp_path: Path) -> None:
         load_data(config, folder)
 
 
+@pytest.mark.parametrize(
+    ("text", "exits"), [("true", True), ("false", False), ("2", 2), ("[1, 3]", (1, 3))]
+)
+def test_early_exits_are_all_or_some_or_these(
+    tmp_path: Path, text: str, exits: bool | int | tuple[int, ...]
+) -> None:
+    config, _ = load_config(write(tmp_path, GOOD + f"convert: {{exits: {text}}}\n"))
+    assert config.convert is not None
+    assert config.convert.exits == exits and type(config.convert.exits) is type(exits)
+
+
+@pytest.mark.parametrize("text", ["0", "[]", "[0]", "all", "1.5"])
+def test_what_says_nothing_of_early_exits_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="exits"):
+        load_config(write(tmp_path, GOOD + f"convert: {{exits: {text}}}\n"))
+
+
 def test_a_family_needs_labels_and_no_conversion(tmp_path: Path) -> None:
     config, folder = load_config(write(tmp_path, GOOD + "convert: {depth: false}\n"))
     with pytest.raises(ConfigError, match="convert: the model is elastic already"):

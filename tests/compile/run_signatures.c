@@ -24,9 +24,16 @@ typedef struct Buffer *Buffer;
 typedef struct {
   unsigned char opaque[256]; /* larger than in any release */
 } TensorType;
-enum { ON_CPU = 1, FOR_READING = 0, FOR_WRITING = 1 };
+typedef struct {
+  int tag;
+  struct {
+    int type;
+    long long value;
+  } any;
+} EnvironmentOption;
+enum { AUTO_REGISTER = 24, INTEGER = 2, ON_CPU = 1, FOR_READING = 0, FOR_WRITING = 1 };
 
-int LiteRtCreateEnvironment(int count, const void *options, Environment *);
+int LiteRtCreateEnvironment(int count, const EnvironmentOption *options, Environment *);
 int LiteRtCreateModelFromFile(Environment, const char *file, Model *);
 int LiteRtGetNumModelSignatures(Model, size_t *count);
 int LiteRtGetModelSignature(Model, size_t index, Signature *);
@@ -128,7 +135,9 @@ int main(int count, char **arguments) {
   Model model;
   Options options;
   Compiled compiled;
-  MUST(LiteRtCreateEnvironment(0, NULL, &environment));
+  /* Otherwise LiteRT opens the libraries of GPUs that it finds, too. */
+  EnvironmentOption cpu_only = {AUTO_REGISTER, {INTEGER, ON_CPU}};
+  MUST(LiteRtCreateEnvironment(1, &cpu_only, &environment));
   MUST(LiteRtCreateModelFromFile(environment, arguments[1], &model));
   MUST(LiteRtCreateOptions(&options));
   MUST(LiteRtSetOptionsHardwareAccelerators(options, ON_CPU));

@@ -22,6 +22,7 @@ from plain_tflite import (
 from tiny_paths import inputs_of
 
 from tipsc.backends import check_caches
+from tipsc.backends.isa import cpu_features, has_atomics
 from tipsc.backends.litert import IN_MEMORY, channels_last, open_model
 from tipsc.backends.litert_interpreter import InterpreterProgram
 from tipsc.compile.tflite.merge import merge
@@ -176,6 +177,17 @@ def test_the_interpreter_runs_signatures_through_xnnpack(tmp_path: Path) -> None
     expected = outputs(file, None, X)
     for name in program.signatures():
         assert np.allclose(program.runner(name)(X), expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_compiled_models_are_left_alone_without_atomics() -> None:
+    """LiteRT opens a library with each that ends the process on arm64 before ARMv8.1.
+
+    Shown by ``benchmarks/litert_arm64.py --cpu cortex-a72``.
+    """
+    assert not has_atomics("aarch64", 0x8FB)  # Cortex-A72, as qemu has it
+    assert has_atomics("aarch64", 0x119FFB)  # Cortex-A76
+    assert has_atomics("x86_64", 0)
+    assert cpu_features() != 0
 
 
 def test_external_buffers_are_read(images_case: Case, tmp_path: Path) -> None:

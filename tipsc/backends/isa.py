@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ _FLAGS = """
     avx512_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16
     neon asimd fphp asimdhp asimddp i8mm bf16 sve sve2 svei8mm svebf16 sme sme2
 """
+#: of Linux: the entry of the auxiliary vector with a CPU's features, and the bit for arm64
+_AT_HWCAP, _HWCAP_ATOMICS = 16, 1 << 8
 
 
 @cache
@@ -30,3 +33,21 @@ def instruction_set() -> str:
         if name.strip() in ("flags", "Features"):
             flags.update(set(_FLAGS.split()).intersection(value.split()))
     return " ".join([platform.machine(), *sorted(flags)])
+
+
+def has_atomics(machine: str, features: int) -> bool:
+    """Whether a CPU, if it is an arm64, has the atomics of ARMv8.1. A Raspberry Pi 4's has not.
+
+    Args:
+        machine: as ``platform.machine`` says it.
+        features: of :func:`cpu_features`.
+    """
+    return machine != "aarch64" or bool(features & _HWCAP_ATOMICS)
+
+
+def cpu_features() -> int:
+    """The bits of Linux's auxiliary vector; all of them where the system does not tell."""
+    try:
+        return int(ctypes.CDLL(None).getauxval(_AT_HWCAP))
+    except (OSError, AttributeError, TypeError):
+        return -1

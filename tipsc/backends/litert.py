@@ -10,14 +10,15 @@ Weights that an engine stores with their last axis first get the usual order in 
 which costs disk instead of memory.
 
 Three runtimes are taken, the first that is there: ``ai_edge_litert`` with its compiled models,
-or else its ``Interpreter``; or ``tflite_runtime`` on old devices, which has no weight cache that
-can be chosen.
+or else its ``Interpreter`` (on a Raspberry Pi 4, too); or ``tflite_runtime`` on old devices. The
+last two have no weight cache that can be chosen.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import platform
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,7 +28,7 @@ from typing import Protocol
 import numpy as np
 
 from tipsc.backends.cache import build_into, keyed_folder, obtain
-from tipsc.backends.isa import instruction_set
+from tipsc.backends.isa import cpu_features, has_atomics, instruction_set
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDamagedError, EngineDeviceError, MissingExtraError
 
@@ -41,9 +42,12 @@ _PACKAGES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runti
 _INSTALLED = next((name for name in _PACKAGES if importlib.util.find_spec(name)), None)
 if _INSTALLED is None:
     raise MissingExtraError.of("ai-edge-litert", "litert", "the backend litert")
-#: early versions have no compiled models
-_COMPILES = _INSTALLED == "ai_edge_litert" and bool(
-    importlib.util.find_spec("ai_edge_litert.compiled_model")
+#: Early versions have no compiled models. Version 2.3 opens the library for WebGPU with each, and
+#: in the wheel for arm64 that one ends the process on a CPU without the atomics of ARMv8.1.
+_COMPILES = (
+    _INSTALLED == "ai_edge_litert"
+    and bool(importlib.util.find_spec("ai_edge_litert.compiled_model"))
+    and has_atomics(platform.machine(), cpu_features())
 )
 #: tflite-runtime has no schema
 _PARSES = _INSTALLED == "ai_edge_litert" and bool(

@@ -114,13 +114,16 @@ class Exits:
 
 
 def divided(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages; one that is alone, as in most transformers, in parts of about equal length."""
-    if len(stages) != 1:
+    """The stages; the last one in parts, if it is alone or long and has most of the blocks.
+
+    Most transformers are one stage, and nothing but the model's own head follows it.
+    """
+    *others, last = (stage.blocks for stage in stages) if stages else [()]
+    if not last or (others and len(last) < max(PARTS, 1 + sum(map(len, others)))):
         return list(stages)
-    blocks = stages[0].blocks
-    parts = min(PARTS, len(blocks))
-    borders = [round(len(blocks) * part / parts) for part in range(parts + 1)]
-    return named([blocks[low:high] for low, high in pairwise(borders)])
+    parts = min(PARTS, len(last))
+    borders = [round(len(last) * part / parts) for part in range(parts + 1)]
+    return named([*others, *(last[low:high] for low, high in pairwise(borders))])
 
 
 def depths(stages: Sequence[Stage], exits: Exits) -> list[Stage]:
@@ -199,14 +202,14 @@ def _exit(
     if head is not None and head.is_simple and node is head.source:
         return "the model's own head follows"
     name = scope(stage.blocks[-1:])
-    if head is not None and head.is_simple and shape_of(node) == shape_of(head.source):
+    needs = flow.up_to(node)
+    if head is not None and head.is_simple and _reads(head, node, flow):
         needs = flow.up_to(node, *head.beside)
         at = Exit(number, name, node, None, needs)
     else:
         pooling = _pooling(flow, analysis, node, head)
         if isinstance(pooling, str):
             return pooling
-        needs = flow.up_to(node)
         at = Exit(number, name, node, pooling, needs)
     saved = 1 - flow.share(needs)
     if saved < LEAST_SAVED:
@@ -234,6 +237,12 @@ def _head(flow: Flow, analysis: Analysis, source: fx.Node) -> Head | None:
     )
     is_simple = len(linear) == 1 and name_of(linear[0]) == "linear" and not is_free
     return Head(source, tuple(nodes), beside, is_simple)
+
+
+def _reads(head: Head, node: fx.Node, flow: Flow) -> bool:
+    """Whether the model's head can read this feature map, and needs no later one beside it."""
+    more = flow.up_to(*head.beside) - flow.up_to(node)
+    return shape_of(node) == shape_of(head.source) and not more & flow.maps
 
 
 def _pooling(flow: Flow, analysis: Analysis, node: fx.Node, head: Head | None) -> Pooling | str:
