@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from tipsc.assemble import verify_engine
 from tipsc.compile import litert as compiler
+from tipsc.compile.tflite import workers
 from tipsc.compile.tflite.merge import merge
 from tipsc.elastic import ElasticLinear, Supernet, extract
 from tipsc.engine import read_engine, unpack
@@ -177,6 +180,15 @@ def test_unknown_operations_are_listed_before_anything_is_converted(tmp_path: Pa
         assert name in str(caught.value)
     assert "2 of the model's operations" in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_operations_of_aten_reach_a_worker() -> None:
+    """A converted model may call them by themselves, as EfficientNet-Lite0 does."""
+    stream = io.BytesIO()
+    workers._Pickler(stream).dump([torch.ops.aten.pad.default, nn.functional.pad])
+    got = pickle.loads(stream.getvalue())
+    assert got[0] is torch.ops.aten.pad.default
+    assert got[1] is nn.functional.pad
 
 
 def test_the_worker_leaves_nothing_running(images_case: Case) -> None:

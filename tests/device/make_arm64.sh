@@ -17,11 +17,12 @@ if [ ! -d site ]; then
   mkdir site
   for wheel in wheels/*.whl; do python3 -m zipfile -e "$wheel" site; done
 fi
+# A Raspberry Pi 5's processor: LiteRT's compiled models need its atomics, which a Pi 4's has not.
 # With -0 the interpreter takes this script for itself, and starts its jobs through it.
 cat > python3 <<END
 #!/bin/sh
 PYTHONHOME=$folder/rootfs/usr PYTHONPATH=$folder/site exec $folder/emulator/usr/bin/qemu-aarch64 \\
-  -cpu cortex-a72 -0 $folder/python3 -L $folder/rootfs $folder/rootfs/usr/bin/python3.11 "\$@"
+  -cpu cortex-a76 -0 $folder/python3 -L $folder/rootfs $folder/rootfs/usr/bin/python3.11 "\$@"
 END
 chmod +x python3
 ./python3 -c 'import platform, numpy, onnxruntime; print(platform.machine(), onnxruntime.__version__)'

@@ -38,7 +38,10 @@ def test_an_engine_is_measured_alike_here_and_on_a_device(
         assert 0 < latency.p10_ms <= latency.p50_ms <= latency.p95_ms <= latency.p99_ms
     assert found.extras["switches"].keys() == set(ids)
     assert all(row.keys() == set(ids) for row in found.extras["switches"].values())
-    assert found.extras["memory_mib"]["after"] > found.extras["memory_mib"]["before"] > 0
+    before, after = (found.extras["memory_mib"][when] for when in ("before", "after"))
+    assert min(before, after) > 0
+    if url is not None:  # in a fresh process; this one may give some back to the system
+        assert after > before
     assert found.extras["device_ms"] is None  # a processor has no clock of its own
     assert len(found.windows) >= 2
     assert found.windows[-1].seconds > found.windows[0].seconds

@@ -471,7 +471,7 @@ def test_heads_are_fitted_in_closed_form_and_learn_in_the_loop(tmp_path: FilePat
     assert 0 < explained[1] < 1
     config = TrainConfig(
         epochs=3,
-        frozen_epochs=1,
+        frozen_epochs=0,
         batch_size=64,
         learning_rate=0.01,
         sampler="uniform",

@@ -246,7 +246,7 @@ def test_settings_out_of_range_are_refused() -> None:
     for name, value in {
         "epochs": 0, "batch_size": 0, "learning_rate": math.nan, "weight_decay": -1.0,
         "label_smoothing": 1.0, "paths_per_step": 0, "frozen_epochs": 5, "threads": 0,
-        "schedule": "one-cycel", "sampler": "sandwhich",
+        "schedule": "one-cycel", "sampler": "sandwhich", "scale_images": 0,
     }.items():  # fmt: skip
         with pytest.raises(ConfigError, match=name):
             dataclasses.replace(config(), **{name: value})

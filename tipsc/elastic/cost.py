@@ -95,6 +95,8 @@ class CostModel:
     def _macs(self, step: Step, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
         if step.operation in _MATRIX_PRODUCTS:
             return math.prod(step.shape) * shapes[step.inputs[0]][-1]
+        if step.products:
+            return step.products
         if not step.module or isinstance(self._supernet.get_submodule(step.module), _LOOKUPS):
             return 0
         layer = self._supernet.get_submodule(step.module)

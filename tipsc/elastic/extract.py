@@ -10,7 +10,7 @@ from torch import fx, nn
 from tipsc.elastic.layers import ElasticLayer
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
-from tipsc.elastic.trace import Trace, trace
+from tipsc.elastic.trace import Trace, skeleton, trace
 from tipsc.errors import PathError
 from tipsc.paths import Path
 
@@ -35,7 +35,13 @@ def extract(supernet: Supernet, path: Path, statistics: Statistics | None = None
             got=statistics.path_id,
             fix="calibrate this path",
         )
-    traced = trace(supernet, path)
+    return extract_traced(supernet, trace(skeleton(supernet), path), statistics)
+
+
+def extract_traced(
+    supernet: Supernet, traced: Trace, statistics: Statistics | None = None
+) -> fx.GraphModule:
+    """:func:`extract` of a path whose steps are known, which spares tracing it again."""
     modules = plain_modules(supernet, traced, statistics)
     module = fx.GraphModule(modules, traced.graph, class_name=type(supernet).__name__)
     for node in module.graph.nodes:

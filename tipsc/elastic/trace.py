@@ -9,6 +9,7 @@ node. Labels are stable: the same step has the same label on every path that tak
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ _KEEP_SHAPE = (
     nn.GELU,
     nn.Identity,
 )
+_KEEP_SHAPE_FUNCTIONS = {
+    *("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu", "tanh"),
+    *("elu", "leaky_relu", "mish", "softplus", "clamp"),
+}
 _PREFIX = "net."
 
 
@@ -63,6 +68,7 @@ class Step:
         parts: their shapes, if it gives several tensors (a split).
         channel_groups: how many width groups of its output are active: the k-th option of a
             width has k.
+        products: multiplications of an einsum, for a batch of one; 0 of all else.
         channelwise: whether each group of the output reads only the same group of the inputs.
     """
 
@@ -74,6 +80,7 @@ class Step:
     parts: tuple[tuple[int, ...], ...] = ()
     channel_groups: int = 1
     channelwise: bool = False
+    products: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,12 @@ class _Tracer(fx.Tracer):
 
 def skeleton(supernet: Supernet) -> Supernet:
     """A copy without values: shapes can be computed on it at no cost."""
-    return copy.deepcopy(supernet).to("meta").eval()
+    memo: dict[int, Any] = {}
+    for tensor in (*supernet.parameters(), *supernet.buffers()):
+        empty = torch.empty_like(tensor, device="meta")
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+    return copy.deepcopy(supernet, memo).eval()
 
 
 def trace(supernet: Supernet, path: Path) -> Trace:
@@ -195,6 +207,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
                 parts,
                 groups[node.meta["label"]],
                 channelwise,
+                _products(node, values),
             )
         )
     return Trace(path, tuple(steps), graph, constants)
@@ -206,6 +219,23 @@ def _grouping(layer: nn.Module | None, path: Path, inputs: list[int]) -> tuple[i
         return group(layer.width, path), layer.channelwise
     mixes = layer is not None and any(value.dim() > 1 for value in layer.parameters())
     return (1, False) if mixes else (max(inputs, default=1), True)
+
+
+def _products(node: fx.Node, values: Mapping[fx.Node, Any]) -> int:
+    """One for each combination of an einsum's indices."""
+    if _operation(node) != "einsum":
+        return 0
+    equation, *rest = node.args
+    tensors = rest[0] if isinstance(rest[0], list | tuple) else rest
+    words = str(equation).replace(" ", "").partition("->")[0].split(",")
+    sizes: dict[str, int] = {}
+    for word, tensor in zip(words, tensors, strict=True):
+        shape = values[tensor].shape
+        first, dots, last = word.partition("...")
+        hidden = range(len(shape) - len(first) - len(last), 0, -1) if dots else ()
+        for index, size in zip([*first, *map(str, hidden), *last], shape, strict=True):
+            sizes[index] = max(size, sizes.get(index, 1))
+    return math.prod(sizes.values())
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
@@ -233,6 +263,10 @@ def _name(target: Any) -> str:
     return target if isinstance(target, str) else target.__name__.partition(".")[0]
 
 
+def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    return sum(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
+
+
 class _Values(fx.Interpreter):
     """Runs the graph for a batch of one and keeps the value of each node."""
 
@@ -246,6 +280,11 @@ class _Values(fx.Interpreter):
         with torch.no_grad():
             self.run(self._supernet.example(device=device))
         return self.env
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if _name(target).rstrip("_") in _KEEP_SHAPE_FUNCTIONS and _tensors(args, kwargs) == 1:
+            return args[0]
+        return super().call_function(target, args, kwargs)
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)

@@ -37,6 +37,8 @@ class TrainConfig:
         phases: what changes over the training, in order; empty for one recipe throughout.
         frozen_epochs: the last epochs, trained with scales that all paths share (see
             :mod:`tipsc.train.scales`); no effect without batch norm.
+        scale_images: examples that the shared scales are measured on, for some paths each. Large
+            images take long, and a hundred are enough: each of their places counts.
         seed: of everything random; the weights' initial values are the caller's.
         threads: of torch, or None to leave them alone.
         checkpoint_seconds: time between checkpoints; 0 writes one after each step.
@@ -56,6 +58,7 @@ class TrainConfig:
     sampler_options: dict[str, Any] = field(default_factory=dict)
     phases: tuple[Phase, ...] = ()
     frozen_epochs: int = 2
+    scale_images: int = 1024
     seed: int = 0
     threads: int | None = None
     checkpoint_seconds: float = 20.0
@@ -69,6 +72,7 @@ class TrainConfig:
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "paths_per_step": self.paths_per_step >= 1,
             "frozen_epochs": 0 <= self.frozen_epochs <= self.epochs,
+            "scale_images": self.scale_images >= 1,
             "threads": self.threads is None or self.threads >= 1,
             "checkpoint_seconds": self.checkpoint_seconds >= 0,
         }

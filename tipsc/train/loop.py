@@ -30,7 +30,8 @@ from tipsc.train.samplers import Adaptive
 from tipsc.train.scales import share_scales
 
 HISTORY_FILE = "history.jsonl"
-_CALIBRATION_IMAGES = 1024
+_CALIBRATION_BATCH = 512
+_CALIBRATION_VALUES = 2**24  # of a batch: activations of large images take much memory
 
 
 class Progress(Protocol):
@@ -225,13 +226,15 @@ class _Run:
 
     def _share_scales(self) -> None:
         if self.ranks.rank == 0:
-            inputs: list[Tensor] = []
+            found: list[Tensor] = []
             for batch in self.batches.epoch(0):
-                inputs.append(placed(batch[0], self.device))
-                if sum(map(len, inputs)) >= _CALIBRATION_IMAGES:
+                found.append(placed(batch[0], self.device))
+                if sum(map(len, found)) >= self.config.scale_images:
                     break
+            inputs = torch.cat(found)[: self.config.scale_images]
+            size = min(_CALIBRATION_BATCH, max(16, _CALIBRATION_VALUES // inputs[0].numel()))
             chance = random.Random(seed_of("scales", self.config.seed))
-            share_scales(self.supernet, torch.cat(inputs).split(512), chance)
+            share_scales(self.supernet, inputs.split(size), chance)
         self.ranks.copy_from_first(self.supernet.buffers())
         self.supernet.train()
 

@@ -60,9 +60,7 @@ def turn(graph: Any, index: int, opcode: int, schema: Any) -> None:
     """
     stored = graph.tensors[index]
     order = [len(stored.shape) - 1, *range(len(stored.shape) - 1)]
-    dense = schema.TensorT(
-        shape=stored.shape, type=stored.type, buffer=0, name=f"{stored.name}/dense"
-    )
+    dense = schema.TensorT(shape=stored.shape, type=stored.type, buffer=0, name=f"{stored.name}d")
     stored.sparsity = schema.SparsityParametersT(
         traversalOrder=order,
         dimMetadata=[

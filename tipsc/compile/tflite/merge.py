@@ -83,7 +83,7 @@ def merge(files: Mapping[str, bytes]) -> Merged:
     merged.signatureDefs, merged.buffers = [], [schema.BufferT()]
     codes: dict[tuple[object, ...], int] = {}
     constants: list[_Constant] = []
-    shapes = set()
+    shapes, number = set(), 0
     for path, content in files.items():
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         if len(model.subgraphs) != 1 or len(model.signatureDefs or ()) != 1:
@@ -97,9 +97,11 @@ def merge(files: Mapping[str, bytes]) -> Merged:
             operator.opcodeIndex = renumber[operator.opcodeIndex]
             operator.debugMetadataIndex = -1
         graph.name = path
-        for index, tensor in enumerate(graph.tensors):
-            name = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
-            tensor.name = f"{path}/{index}/{name or ''}"  # the converter may repeat a name
+        for tensor in graph.tensors:
+            tensor.name = f"t{number}"  # the converter's are long, and may repeat
+            number += 1
+            if not _quantised(tensor):
+                tensor.quantization = None
         signature.signatureKey, signature.subgraphIndex = path, len(merged.subgraphs)
         signature.inputs[0].name, signature.outputs[0].name = INPUT, OUTPUT
         shapes.add(
@@ -170,11 +172,14 @@ def _constants(
             yield _Constant(path, graph, index, value, role)
 
 
+def _quantised(tensor: Any) -> bool:
+    return tensor.quantization is not None and tensor.quantization.scale is not None
+
+
 def _scales(tensor: Any) -> bytes:
-    quantization = tensor.quantization
-    if quantization is None or quantization.scale is None:
+    if not _quantised(tensor):
         return b""
-    return np.asarray(quantization.scale, np.float32).tobytes()
+    return np.asarray(tensor.quantization.scale, np.float32).tobytes()
 
 
 def _builtin(code: Any) -> int:

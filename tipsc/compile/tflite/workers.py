@@ -7,6 +7,8 @@ end is shown if a worker dies.
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import os
 import pickle
@@ -33,6 +35,21 @@ _TASKS = {
 Request = tuple[str, tuple[Any, ...]]
 
 
+class _Pickler(pickle.Pickler):
+    """Takes operations of ATen, which traced models call and which pickle does not take."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value).__name__ == "OpOverload":
+            return _overload, tuple(str(value).split("."))
+        return NotImplemented
+
+
+def _overload(space: str, operation: str, overload: str) -> object:
+    import torch
+
+    return getattr(getattr(getattr(torch.ops, space), operation), overload)
+
+
 class Worker:
     """One process. A context manager; leaving it ends the process."""
 
@@ -54,7 +71,9 @@ class Worker:
             LoweringError: the task failed, or the process died.
             MissingExtraError: the converter is not installed.
         """
-        request = pickle.dumps((task, arguments))
+        stream = io.BytesIO()
+        _Pickler(stream).dump((task, arguments))
+        request = stream.getvalue()
         try:
             stdin, stdout = cast("IO[bytes]", self._process.stdin), self._process.stdout
             stdin.write(_LENGTH.pack(len(request)) + request)
@@ -144,8 +163,6 @@ def run_all(requests: Sequence[Request], first: Worker, done: Callable[[int], No
 
 def _serve() -> None:
     """The worker's end: until its standard input ends."""
-    import importlib
-
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries print to the standard output

@@ -108,7 +108,7 @@ class Assembly:
                 self.calls.append(Bypass(self.numbers[node], self.numbers[source], gate))
             for leave in leaves.get(node, ()):
                 add_head(self, leave, self.plan.exits)
-        self.net._result = self.numbers[self.program.output]
+        self.net._finish(self.numbers[self.program.output])
 
     def within(self, prefix: str) -> Assembly:
         """One that goes on from here, but for itself: calls, names and layers are its own."""

@@ -9,11 +9,13 @@ refused. The layers' names are those of their parameters.
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import operator
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -72,6 +74,7 @@ def capture(model: nn.Module, example: Tensor) -> Program:
         ConversionError: it cannot be traced, or not for any size of a batch.
     """
     check_example(example)
+    _check_weights(model)
     mode = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -82,6 +85,7 @@ def capture(model: nn.Module, example: Tensor) -> Program:
             module.training = training
     program = _program(model, exported)
     _make_functional(program)
+    _fold_constants(program)
     _split_parameters(program)
     _drop_dead(program)
     return program
@@ -106,6 +110,17 @@ def check_example(example: Any) -> None:
         )
 
 
+def _check_weights(model: nn.Module) -> None:
+    for name, value in _tensors_of(model).items():
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise ConversionError(
+                "only float32 weights are supported",
+                where=name,
+                got=str(value.dtype).removeprefix("torch."),
+                fix="convert model.float(); a backend may use fewer bits later",
+            )
+
+
 def _export(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     batch = example[:1].expand(_BATCH, *example.shape[1:])
     try:
@@ -116,6 +131,13 @@ def _export(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
         message = str(error).strip()
         first = message.splitlines()[0] if message else type(error).__name__
         values = "data-dependent" in message or "GuardOnDataDependent" in type(error).__name__
+        if not values and _runs_for_one_batch(model, example):
+            raise ConversionError(
+                "the forward pass works for one batch size only",
+                where=_place(error, model),
+                got=first[:200],
+                fix="use x.shape[0] or -1 in place of a constant",
+            ) from error
         raise ConversionError(
             "control flow depends on the values in a tensor"
             if values
@@ -126,6 +148,15 @@ def _export(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
             if values
             else "see what torch.export says of it",
         ) from error
+
+
+def _runs_for_one_batch(model: nn.Module, example: Tensor) -> bool:
+    """Whether it can be traced if all its sizes are constants."""
+    try:
+        torch.export.export(model, (example,), strict=False)
+    except Exception:
+        return False
+    return True
 
 
 def _place(error: BaseException, model: nn.Module) -> str:
@@ -147,14 +178,20 @@ def _place(error: BaseException, model: nn.Module) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Also without the fused kernels of nn.MultiheadAttention, which hide its operations."""
+    """What torch.export prints of a model that it refuses stays away from the user.
+
+    Also without the fused kernels of nn.MultiheadAttention, which hide its operations.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    disabled = logging.root.manager.disable
+    logging.disable(max(disabled, logging.ERROR))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.disable(disabled)
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
@@ -167,7 +204,8 @@ def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Progra
         **signature.inputs_to_lifted_tensor_constants,
     }
     constants = {**exported.constants, **exported.state_dict}
-    owners = {id(value): name for name, value in _tensors_of(model).items()}
+    own = _tensors_of(model)
+    owners = {id(value): name for name, value in own.items()}
     tensors: dict[fx.Node, str] = {}
     values: dict[str, Tensor] = {}
     first: dict[str, fx.Node] = {}
@@ -179,7 +217,7 @@ def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Progra
             user.append(node)
             continue
         name = names[node.name]
-        value = _tensors_of(model).get(name, constants.get(name))
+        value = own.get(name, constants.get(name))
         if not isinstance(value, Tensor):
             raise ConversionError("is no tensor", where=name)
         name = owners.get(id(value), name)
@@ -313,6 +351,36 @@ def _aliases(tensor: fx.Node, writer: fx.Node) -> bool:
         family.add(base)
     others = family - {tensor}
     return any(order[user] > order[writer] for other in others for user in other.users)
+
+
+def _fold_constants(program: Program) -> None:
+    """What is computed from nothing but numbers (a mask, positions) becomes a tensor."""
+    known: dict[fx.Node, Any] = {}
+    for node in program.nodes():
+        if not isinstance(node.target, torch._ops.OpOverload | type(operator.getitem)):
+            continue
+        if any(source not in known for source in node.all_input_nodes):
+            continue
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            raise ConversionError(
+                f"the output depends on chance: {name_of(node)}",
+                where=scope_of(node) or "the model",
+            )
+        args, named = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+        with torch.no_grad():
+            known[node] = cast(Any, node.target)(*args, **named)
+    for node, value in known.items():
+        if not isinstance(value, Tensor) or all(user in known for user in node.users):
+            continue
+        base = ".".join(filter(None, (scope_of(node), name_of(node))))
+        name, count = base, 2
+        while name in program.values:
+            name, count = f"{base}_{count}", count + 1
+        with program.graph.inserting_before(next(iter(program.graph.nodes))):
+            placeholder = program.graph.placeholder(name.replace(".", "_"))
+        placeholder.meta["val"] = node.meta["val"]
+        node.replace_all_uses_with(placeholder)
+        program.tensors[placeholder], program.values[name] = name, value.clone()
 
 
 def _split_parameters(program: Program) -> None:

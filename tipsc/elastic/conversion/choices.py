@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from torch import Tensor, fx
 
@@ -66,9 +67,13 @@ class Plan:
                 dims[place] = Layout(((Counts(self.resolutions.choice, sizes),),))
         return tuple(dims)
 
+    @cached_property
+    def _counts(self) -> dict[Group, Counts]:
+        return {e.group: e.counts for e in self.elastic}
+
     def dim(self, axis: Axis) -> Dim:
         """The size of an axis on a path."""
-        counts = {e.group: e.counts for e in self.elastic}
+        counts = self._counts
         segments = tuple(
             tuple(counts.get(group.root, group.size) for group in term) for term in ax.settled(axis)
         )
@@ -102,12 +107,13 @@ def make_plan(
     _one_per_term(analysis)
     ties = _ties(program, analysis)
     users = _users(program, analysis)
+    holders = _holders(program, analysis)
     order = {node: i for i, node in enumerate(program.graph.nodes)}
     depths = [_gated(Choice(s.name, s.kept), exits, s.blocks[0].nodes) for s in stages]
     drafts: list[tuple[int, Choice, list[Elastic]]] = []
     taken = {choice.name for choice in depths}
     for tie in ties:
-        draft = _draft(program, analysis, tie, widths, taken)
+        draft = _draft(tie, [holders[group] for group in tie], widths, taken)
         if draft is None:
             continue
         choice, elastic = draft
@@ -183,29 +189,22 @@ def _free(axis: Axis) -> list[Group]:
 
 def _users(program: Program, analysis: Analysis) -> dict[Group, set[fx.Node]]:
     """The operations that see each group."""
+    seen = {n: {g for axis in _axes_of(analysis, n) for g in _free(axis)} for n in analysis.axes}
     users: dict[Group, set[fx.Node]] = {}
     for node in program.nodes():
-        for seen in (node, *node.all_input_nodes):
-            for axis in _axes_of(analysis, seen):
-                for group in _free(axis):
-                    users.setdefault(group, set()).add(node)
+        for other in (node, *node.all_input_nodes):
+            for group in seen.get(other, ()):
+                users.setdefault(group, set()).add(node)
     return users
 
 
 def _draft(
-    program: Program,
-    analysis: Analysis,
-    tie: list[Group],
-    widths: Sequence[float],
-    taken: set[str],
+    tie: list[Group], holders: Sequence[_Holders], widths: Sequence[float], taken: set[str]
 ) -> tuple[Choice, list[Elastic]] | None:
     """A choice for groups that are cut together; None if there is nothing to choose."""
     tables = []
-    found: list[tuple[list[str], int, bool]] = []
-    for group in tie:
-        names, inner, is_conv = _holders(program, analysis, group)
-        found.append((names, inner, is_conv))
-        step = 1 if inner > 1 else next((s for least, s in _STEPS if group.size >= least), 1)
+    for group, holder in zip(tie, holders, strict=True):
+        step = 1 if holder.inner > 1 else next((s for least, s in _STEPS if group.size >= least), 1)
         tables.append(
             [min(group.size, max(1, step * round(group.size * w / step))) for w in sorted(widths)]
         )
@@ -215,9 +214,9 @@ def _draft(
         for group in tie:
             group.fix("too few units to choose from")
         return None
-    names, inner, is_conv = found[0]
-    kind = "width" if inner == 1 else ("groups" if is_conv else "heads")
-    layer = _layer(names[0])
+    first = holders[0]
+    kind = "width" if first.inner == 1 else ("groups" if first.is_convolution else "heads")
+    layer = _layer(first.names[0])
     name, count = f"{layer}.{kind}" if layer else kind, 2
     while name in taken:
         name, count = f"{layer}.{kind}{count}".lstrip("."), count + 1
@@ -231,27 +230,40 @@ def _draft(
             options = tuple(sum(column) for column in columns)
     choice = Choice(name, options)
     return choice, [
-        Elastic(group, Counts(choice, tuple(c[i] for c in columns)), f[1], tuple(f[0]))
-        for i, (group, f) in enumerate(zip(tie, found, strict=True))
+        Elastic(group, Counts(choice, tuple(c[i] for c in columns)), holder.inner, (*holder.names,))
+        for i, (group, holder) in enumerate(zip(tie, holders, strict=True))
     ]
 
 
-def _holders(program: Program, analysis: Analysis, group: Group) -> tuple[list[str], int, bool]:
-    """Tensors with this group, producers first; values of a unit; whether it is a convolution."""
-    producers: list[str] = []
-    others: list[str] = []
-    inner, convolution = 1, False
+@dataclass
+class _Holders:
+    """Names of the tensors that have a group; values of one unit; whether one is a filter."""
+
+    producers: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    inner: int = 1
+    is_convolution: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return list(dict.fromkeys([*self.producers, *self.others]))
+
+
+def _holders(program: Program, analysis: Analysis) -> dict[Group, _Holders]:
+    """The tensors that have each group on an axis; producers have it on their first."""
+    found: dict[Group, _Holders] = {}
     for node, name in program.tensors.items():
         for place, axis in enumerate(_axes_of(analysis, node)):
             for term in ax.settled(axis):
                 roots = [g.root for g in term]
-                if group in roots:
-                    rest = math.prod(g.size for g in roots[roots.index(group) + 1 :])
+                for group in dict.fromkeys(roots):
+                    holders = found.setdefault(group, _Holders())
                     if place == 0:
-                        inner = max(inner, rest)
-                    convolution = convolution or len(node.meta["val"].shape) > 2
-                    (producers if place == 0 else others).append(name)
-    return list(dict.fromkeys([*producers, *others])), inner, convolution
+                        inner = math.prod(g.size for g in roots[roots.index(group) + 1 :])
+                        holders.inner = max(holders.inner, inner)
+                    holders.is_convolution |= len(node.meta["val"].shape) > 2
+                    (holders.others if place else holders.producers).append(name)
+    return found
 
 
 def _layer(tensor: str) -> str:

@@ -94,8 +94,8 @@ def convert(
     difference = check_same(model, supernet, example)
     if plan.resolutions is not None:
         check_resolutions(model, supernet, example, plan.resolutions.choice)
-    check_paths(supernet, example)
     costs = CostModel(supernet)
+    check_paths(supernet, costs, example)
     ends = [costs.of(path) for path in (plan.space.largest, plan.space.smallest)]
     supernet.report = Report(
         type(model).__name__,

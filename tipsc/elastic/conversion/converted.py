@@ -69,6 +69,7 @@ class ConvertedSupernet(Supernet):
         super().__init__(space, input_shape, dtype)
         self._calls: list[Call | Bypass | Leave] = []
         self._result = 0
+        self._spent: list[tuple[int, ...]] = []
 
     @property
     def leaves(self) -> tuple[Leave, ...]:
@@ -84,7 +85,7 @@ class ConvertedSupernet(Supernet):
     def forward(self, x: Tensor, path: Path) -> Tensor:
         """The output for a batch `x` (N, *input_shape) on one path."""
         values: dict[int, Any] = {0: x}
-        for call in self._calls:
+        for call, spent in zip(self._calls, self._spent, strict=True):
             if isinstance(call, Leave):
                 if path[call.choice] == call.option:
                     for step in call.head:
@@ -96,7 +97,26 @@ class ConvertedSupernet(Supernet):
                     values[call.output] = values[call.source]
             elif all(path[choice] >= least for choice, least in call.gates):
                 self._run(call, values, path)
+            for number in spent:
+                values.pop(number, None)
         return values[self._result]
+
+    def _finish(self, result: int) -> None:
+        """Notes what the output is, and after which call each other value is read no more."""
+        last: dict[int, int] = {}
+        for place, call in enumerate(self._calls):
+            if isinstance(call, Leave):
+                used = [number for step in call.head for number in step.inputs]
+            elif isinstance(call, Bypass):
+                used = [call.source, call.output]
+            else:
+                used = [*call.inputs, call.output]
+            last |= dict.fromkeys(used, place)
+        last.pop(result, None)
+        spent: list[list[int]] = [[] for _ in self._calls]
+        for number, place in last.items():
+            spent[place].append(number)
+        self._result, self._spent = result, [tuple(numbers) for numbers in spent]
 
     def _run(self, call: Call, values: dict[int, Any], path: Path) -> None:
         module = self.get_submodule(call.module)

@@ -42,23 +42,25 @@ class Function(nn.Module):
         self.named = dict(named)
 
     def forward(self, path: Path, *inputs: Any) -> Any:
-        def fill(argument: Any) -> Any:
-            if isinstance(argument, Slot):
-                return inputs[argument.index]
-            if isinstance(argument, Size):
-                return at(argument.dim, path)
-            if isinstance(argument, list | tuple):
-                return [fill(a) for a in argument]
-            return argument
-
-        named = {key: fill(value) for key, value in self.named.items()}
-        arguments = [fill(a) for a in self.arguments]
+        named = {key: _filled(value, path, inputs) for key, value in self.named.items()}
+        arguments = [_filled(argument, path, inputs) for argument in self.arguments]
         if isinstance(self.target, str):
             return getattr(arguments[0], self.target)(*arguments[1:], **named)
         return self.target(*arguments, **named)
 
     def extra_repr(self) -> str:
         return str(getattr(self.target, "__name__", self.target))
+
+
+def _filled(argument: Any, path: Path, inputs: Sequence[Any]) -> Any:
+    # No closure: one that calls itself is a cycle, which would hold the inputs until it is found.
+    if isinstance(argument, Slot):
+        return inputs[argument.index]
+    if isinstance(argument, Size):
+        return at(argument.dim, path)
+    if isinstance(argument, list | tuple):
+        return [_filled(a, path, inputs) for a in argument]
+    return argument
 
 
 class Attention(nn.Module):

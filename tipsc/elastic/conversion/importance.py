@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import torch
@@ -19,13 +19,26 @@ Importance: TypeAlias = Callable[[nn.Module], Mapping[str, Tensor]]
 """Gives for a model the importance of each value of (some of) its parameters, by name, >= 0."""
 
 
-def norms(model: nn.Module) -> dict[str, Tensor]:
+def norms(model: nn.Module) -> Mapping[str, Tensor]:
     """Without data: the square of each weight over the mean square of its tensor."""
-    found = {}
-    for name, value in model.named_parameters():
-        squares = value.detach().float() ** 2
-        found[name] = squares / squares.mean().clamp_min(1e-12) / squares.numel()
-    return found
+    return _Norms(model)
+
+
+class _Norms(Mapping[str, Tensor]):
+    """Computed one by one when they are read: all at once are as large as the model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._parameters = dict(model.named_parameters())
+
+    def __getitem__(self, name: str) -> Tensor:
+        squares = self._parameters[name].detach().float() ** 2
+        return squares.div_(squares.sum().clamp_min(1e-12 * max(1, squares.numel())))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
 
 
 def taylor(
@@ -42,19 +55,24 @@ def taylor(
 
     def importance(model: nn.Module) -> dict[str, Tensor]:
         training = {module: module.training for module in model.modules()}
-        model.eval()
-        parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        parameters = {n: p for n, p in model.named_parameters() if p.is_floating_point()}
+        wanted = {name: p.requires_grad for name, p in parameters.items()}
         found = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        for inputs, targets in batches:
-            with torch.enable_grad():
-                gradients = torch.autograd.grad(
-                    loss(model(inputs), targets), list(parameters.values()), allow_unused=True
-                )
-            for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
-                if gradient is not None:
-                    found[name] += (gradient * parameter.detach()) ** 2
-        for module, mode in training.items():
-            module.training = mode
+        try:
+            model.eval().requires_grad_()  # a frozen layer's units matter too
+            for inputs, targets in batches:
+                with torch.enable_grad():
+                    gradients = torch.autograd.grad(
+                        loss(model(inputs), targets), list(parameters.values()), allow_unused=True
+                    )
+                for (name, p), gradient in zip(parameters.items(), gradients, strict=True):
+                    if gradient is not None:
+                        found[name] += (gradient * p.detach()) ** 2
+        finally:
+            for name, p in parameters.items():
+                p.requires_grad_(wanted[name])
+            for module, mode in training.items():
+                module.training = mode
         return found
 
     return importance
@@ -66,12 +84,14 @@ def permuted(
     """Copies of all tensors, the units of each elastic group in the order of their importance."""
     scores = {e.group: torch.zeros(e.group.size, dtype=torch.float64) for e in plan.elastic}
     for node, name in program.tensors.items():
+        if not any(_free(axis, scores) for axis in analysis.axes[node]):
+            continue
         values = importance.get(name)
         if values is None or values.shape != program.values[name].shape:
             continue
         for place, axis in enumerate(analysis.axes[node]):
             others = [d for d in range(values.dim()) if d != place]
-            line = values.double().sum(others) if others else values.double()
+            line = values.sum(others, dtype=torch.float64) if others else values.double()
             _add(scores, axis, line)
     order = {group: torch.argsort(-score, stable=True) for group, score in scores.items()}
     result = {}
@@ -104,9 +124,14 @@ def _add(scores: Mapping[Group, Tensor], axis: Axis, line: Tensor) -> None:
                 scores[group.root] += block.sum(others) if others else block
 
 
+def _free(axis: Axis, groups: Container[Group]) -> bool:
+    """Whether one of these groups lies on the axis."""
+    return any(group.root in groups for term in ax.settled(axis) for group in term)
+
+
 def _index(axis: Axis, order: Mapping[Group, Tensor]) -> Tensor | None:
     """For each place of the axis the old place of what stands there; None if nothing moves."""
-    if not any(group.root in order for term in axis for group in term):
+    if not _free(axis, order):
         return None
     pieces, start = [], 0
     for term in axis:

@@ -52,7 +52,9 @@ class Analysis:
         try:
             found = self._rule(node)
             self._check(node, found)
-        except (NotUnderstood, ValueError, IndexError, KeyError, TypeError) as error:
+        except (
+            NotUnderstood, ValueError, IndexError, KeyError, TypeError, AttributeError
+        ) as error:  # fmt: skip
             reason = str(error) if isinstance(error, NotUnderstood) else ""
             reason = f"{name_of(node)} is not understood" + (f": {reason}" if reason else "")
             touched = self._fix_inputs(node, reason)
@@ -155,9 +157,8 @@ def bound(node: fx.Node) -> dict[str, Any]:
 Rule: TypeAlias = Callable[[Analysis, fx.Node, dict[str, Any]], Any]
 
 
-def _fresh(node: fx.Node, count: int) -> Axes:
-    shape = node.meta["val"].shape
-    return [ax.new_axis(hint(size), _SPATIAL) for size in shape[len(shape) - count :]]
+def _fresh(value: Tensor, count: int) -> Axes:
+    return [ax.new_axis(hint(size), _SPATIAL) for size in value.shape[value.dim() - count :]]
 
 
 def _fix_all(axes: Sequence[Axis], reason: str) -> None:
@@ -194,7 +195,7 @@ def _convolution(rank: int, *, transposed: bool) -> Rule:
                 ax.unify(second, (into[0][1:],))
         if args["bias"] is not None:
             ax.unify(a.of(args["bias"])[0], out)
-        return [x[0], out, *_fresh(node, rank)]
+        return [x[0], out, *_fresh(node.meta["val"], rank)]
 
     return rule
 
@@ -270,10 +271,13 @@ def _prelu(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
 def _windows(rank: int) -> Rule:
     """Pooling, interpolation: the last axes change, the others pass."""
 
-    def rule(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
+    def rule(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Any:
         x = a.of(args.get("self", args.get("input")))
         _fix_all(x[-rank:], _SPATIAL)
-        return [*x[:-rank], *_fresh(node, rank)]
+        value = node.meta["val"]
+        if isinstance(value, Tensor):
+            return [*x[:-rank], *_fresh(value, rank)]
+        return [[*x[:-rank], *_fresh(item, rank)] for item in value]  # maxima and their places
 
     return rule
 
@@ -430,6 +434,29 @@ def _expand(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
     ]
 
 
+def _repeat(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
+    x, repeats = a.of(args["self"]), args["repeats"]
+    x = [((),)] * (len(repeats) - len(x)) + x
+    result: Axes = []
+    for axis, count, size in zip(x, repeats, node.meta["val"].shape, strict=True):
+        if count == 1:
+            result.append(axis)
+            continue
+        ax.fix(axis, "repeated")
+        result.append(ax.new_axis(hint(size), "repeated"))
+    return result
+
+
+def _repeat_interleave(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
+    x, copies = a.of(args["self"]), args["repeats"]
+    if not isinstance(copies, int) or args["dim"] is None or args["output_size"] is not None:
+        raise NotUnderstood("another number of copies of each, or of a flattened tensor")
+    axis = args["dim"] % len(x)
+    if copies > 1:
+        x[axis] = tuple((*term, Group(copies, "repeated")) for term in x[axis])
+    return x
+
+
 def _matmul(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
     first, second = list(args.values())[:2]
     x, y = a.of(first), a.of(second)
@@ -497,13 +524,28 @@ def _reduction(*, keeps_scale: bool) -> Rule:
     return rule
 
 
+def _extreme(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Any:
+    """max and min: of two tensors, or over an axis, which also tells the places."""
+    if "other" in args:
+        return a.broadcast(node, [args["self"], args["other"]])
+    if "dim" not in args:
+        raise NotUnderstood("over all axes")
+    x = a.of(args["self"])
+    place = args["dim"] % len(x)
+    if any(user.args[1] == 1 for user in node.users):
+        ax.fix(x[place], "places in it are told")
+    ax.mix(x[place])
+    kept = [((),)] if args["keepdim"] else []
+    return [[*x[:place], *kept, *x[place + 1 :]] for _ in node.meta["val"]]
+
+
 def _pixel_shuffle(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
     x = a.of(args["self"])
     r = args["upscale_factor"] ** 2
     channels = Group(ax.axis_size(x[-3]) // r)
     ax.unify(x[-3], ((channels, Group(r, "a block of pixels")),))
     out = ((channels,),) if channels.size != 1 else ((),)
-    return [*x[:-3], out, *_fresh(node, 2)]
+    return [*x[:-3], out, *_fresh(node.meta["val"], 2)]
 
 
 def _einsum(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
@@ -577,11 +619,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "_unsafe_view"), _reshape),
     "expand": _expand,
     "expand_as": _expand,
+    "repeat": _repeat,
+    "repeat_interleave": _repeat_interleave,
     **dict.fromkeys(("matmul", "bmm", "mm"), _matmul),
     "scaled_dot_product_attention": _attention,
     **dict.fromkeys(("softmax", "log_softmax", "_softmax", "cumsum"), _softmax),
     **dict.fromkeys(("mean", "amax", "amin"), _reduction(keeps_scale=True)),
-    "sum": _reduction(keeps_scale=False),
+    **dict.fromkeys(("sum", "linalg_vector_norm"), _reduction(keeps_scale=False)),
+    **dict.fromkeys(("max", "min"), _extreme),
     "pixel_shuffle": _pixel_shuffle,
     "einsum": _einsum,
     "glu": _glu,

@@ -1,0 +1,49 @@
+"""Whether two nets compute the same, by other means than the product's own."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from tipsc.elastic import ElasticLayer, Supernet, extract
+from tipsc.paths import Path
+
+
+def apart(got: Tensor, expected: Tensor) -> float:
+    """Largest difference, relative to the largest value."""
+    return ((got - expected).abs().max() / expected.abs().max().clamp_min(1e-12)).item()
+
+
+def masked(supernet: Supernet, path: Path) -> Supernet:
+    """A copy in which every weight that `path` does not use is zero."""
+    copied = copy.deepcopy(supernet)
+    with torch.no_grad():
+        for layer in copied.modules():
+            for name, cut in layer.cuts(path).items() if isinstance(layer, ElasticLayer) else ():
+                value = getattr(layer, name)
+                if name.startswith("running"):
+                    continue
+                places = [
+                    [i for r in (part if isinstance(part, tuple) else (part,))
+                     for i in range(*r.indices(size))]
+                    for part, size in zip(cut, value.shape, strict=False)
+                ]  # fmt: skip
+                kept = torch.zeros_like(value)
+                kept[np.ix_(*places)] = 1
+                value.mul_(kept)
+    return copied
+
+
+def executed_macs(supernet: Supernet, path: Path, x: Tensor) -> int:
+    """Multiply-accumulates of the extracted path, counted by torch while it runs.
+
+    Those of recurrent layers, which are the same on all paths, may be missing.
+    """
+    module = extract(supernet, path).requires_grad_(False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(x)
+    return counter.get_total_flops() // 2
