@@ -168,7 +168,7 @@ class _Run:
         inputs, targets = placed(batch[0], self.device), batch[1].to(self.device)
         drawing = time.perf_counter()
         rank, seed = self.ranks.rank, self.config.seed
-        torch.manual_seed(seed_of("torch", seed, step, rank))  # for dropout
+        self._seed_dropout(seed_of("torch", seed, step, rank))
         trial = Trial(self.supernet, inputs, targets)
         generator = random.Random(seed_of("paths", seed, step, rank))
         paths = self.plan.draw(step, generator, trial)
@@ -216,6 +216,13 @@ class _Run:
                 trial_macs=trial_macs,
             )
         )
+
+    def _seed_dropout(self, seed: int) -> None:
+        # torch.manual_seed looks for accelerators each time, which takes longer than all else here.
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _share_scales(self) -> None:
         if self.ranks.rank == 0:
