@@ -145,7 +145,14 @@ def test_ctrl_c_is_one_line(built_engine, tmp_path):
     engine = tmp_path / built_engine.name
     engine.write_bytes(built_engine.read_bytes())
     command = [sys.executable, "-m", "tipsc", "bench", str(engine), "--rounds", "10000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not list(tmp_path.glob("*-cache/**/*.onnx")):  # then it has begun
         time.sleep(0.05)
         assert process.poll() is None
