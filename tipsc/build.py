@@ -50,7 +50,7 @@ from tipsc.report import Report
 from tipsc.searching import check_engine, load_records, save_records, search_paths
 from tipsc.stages import Stage, Stages, only_one_build
 from tipsc.target import Target, load_target
-from tipsc.train import Data, accuracy, calibrate, checkpoint, train
+from tipsc.train import Data, accuracy, anchor, calibrate, checkpoint, train
 
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
@@ -178,9 +178,12 @@ class Pipeline:
 
         def work(folder: FilePath) -> None:
             progress = self._progress
-            if isinstance(self.untrained, ConvertedSupernet) and self.untrained.leaves:
-                images = self.config.build.calibration_images
-                fit_exits(self.untrained, self.data.calibration(images))
+            if isinstance(self.untrained, ConvertedSupernet):
+                batches = self.data.calibration(self.config.build.calibration_images)
+                if self.model.original is not None:
+                    anchor(self.untrained, batches)
+                if self.untrained.leaves:
+                    fit_exits(self.untrained, batches)
             train(
                 self.untrained,
                 self.data,

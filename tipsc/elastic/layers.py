@@ -279,11 +279,18 @@ class _ElasticBatchNorm(ElasticLayer):
     (:func:`freeze_scales`) the variance is `running_var`, the same for all paths, and only the
     mean is the batch's own: then all paths can share weights into which the norm was folded, and
     each needs no more than its own bias.
+
+    An *anchored* norm (``train.anchor``) corrects what it measures, because the data at hand differ
+    from those that the model was trained on: it adds `mean_shift`, and multiplies the variance
+    (plus eps) by `variance_factor`.
     """
 
     _torch_layer: type[nn.Module]
     _described = ("channels",)
     scale_frozen: Tensor
+    anchored: Tensor
+    mean_shift: Tensor
+    variance_factor: Tensor
     running_mean: Tensor
     running_var: Tensor
 
@@ -298,6 +305,9 @@ class _ElasticBatchNorm(ElasticLayer):
         self.register_buffer("running_mean", torch.zeros(size))
         self.register_buffer("running_var", torch.ones(size))
         self.register_buffer("scale_frozen", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("anchored", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("mean_shift", torch.zeros(size))
+        self.register_buffer("variance_factor", torch.ones(size))
 
     @property
     def width(self) -> Dim:
@@ -325,7 +335,8 @@ class _ElasticBatchNorm(ElasticLayer):
             cut_out(value, cut)
             for value in (self.running_mean, self.running_var, self.weight, self.bias)
         )
-        output = self._normalise(x, mean, variance, weight, bias)
+        shift, factor = self.correction(path) if self.training and self.anchored else (None, None)
+        output = self._normalise(x, mean, variance, weight, bias, shift, factor)
         if self.training and isinstance(cut[0], tuple):  # copies, not views
             self._write_back(cut[0], mean, variance)
         return output
@@ -338,17 +349,46 @@ class _ElasticBatchNorm(ElasticLayer):
             self.running_var[r] = variance[start:stop]
             start = stop
 
+    def correction(self, path: Path) -> tuple[Tensor, Tensor]:
+        """What `path` adds to a measured mean, and the factor of its variance plus eps."""
+        cut = self.cuts(path)["weight"]
+        return cut_out(self.mean_shift, cut), cut_out(self.variance_factor, cut)
+
     def _normalise(
-        self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor
+        self,
+        x: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        shift: Tensor | None,
+        factor: Tensor | None,
     ) -> Tensor:
         if self.training and self.scale_frozen:
             own = x.mean([axis for axis in range(x.dim()) if axis != 1])
+            own = own if shift is None else own + shift
             with torch.no_grad():
                 mean.lerp_(own, self.momentum)
             shape = (-1,) + (1,) * (x.dim() - 2)
             scale = weight * torch.rsqrt(variance + self.eps)
             return x * scale.view(shape) + (bias - own * scale).view(shape)
+        if shift is not None and factor is not None:
+            # The corrected norm is a plain one with another weight and bias. The bias follows the
+            # batch's variance too, but not its gradient: the shift is a constant of the data.
+            with torch.no_grad():
+                own, spread = torch.batch_norm_update_stats(x, None, None, 0.0)
+                spread = corrected(spread, factor, self.eps)
+                mean.lerp_(own + shift, self.momentum)
+                variance.lerp_(spread, self.momentum)
+                moved = shift * torch.rsqrt(spread + self.eps)
+            weight, bias = weight * torch.rsqrt(factor), bias - weight * moved
+            return F.batch_norm(x, None, None, weight, bias, True, 0.0, self.eps)
         return F.batch_norm(x, mean, variance, weight, bias, self.training, self.momentum, self.eps)
+
+
+def corrected(variance: Tensor, factor: Tensor, eps: float) -> Tensor:
+    """The variance of an anchored norm from the one that was measured."""
+    return ((variance + eps) * factor - eps).clamp_min(0)
 
 
 class ElasticBatchNorm1d(_ElasticBatchNorm):
@@ -374,6 +414,31 @@ def freeze_scales(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, _ElasticBatchNorm):
             layer.scale_frozen.fill_(True)
+
+
+def corrections(module: nn.Module, path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of each anchored norm, by its name: shift of the mean and factor of the variance."""
+    return {
+        name: layer.correction(path)
+        for name, layer in module.named_modules()
+        if isinstance(layer, _ElasticBatchNorm) and layer.anchored
+    }
+
+
+def anchor_norm(layer: nn.Module, mean: Tensor, variance: Tensor, limit: float) -> None:
+    """Corrects a norm so that these moments, measured, become its running statistics.
+
+    Args:
+        layer: an elastic batch norm with the statistics that it shall keep.
+        mean, variance: (channels,) of its inputs on the data at hand.
+        limit: of the factor and its inverse, for channels that hardly vary.
+    """
+    if not isinstance(layer, _ElasticBatchNorm):
+        raise TypeError(f"{type(layer).__name__} is no elastic batch norm")
+    factor = (layer.running_var + layer.eps) / (variance + layer.eps)
+    layer.mean_shift.copy_(layer.running_mean - mean)
+    layer.variance_factor.copy_(factor.clamp(1 / limit, limit))
+    layer.anchored.fill_(True)
 
 
 def has_batch_norm(module: nn.Module) -> bool:

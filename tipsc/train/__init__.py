@@ -1,5 +1,6 @@
 """Training a supernet: the loop, calibration of batch norm, checkpoints, accuracy of paths."""
 
+from tipsc.train.anchor import anchor
 from tipsc.train.calibrate import calibrate
 from tipsc.train.checkpoint import Checkpoint, restore
 from tipsc.train.config import TrainConfig
@@ -34,6 +35,7 @@ __all__ = [
     "Utility",
     "accuracy",
     "adaptive",
+    "anchor",
     "calibrate",
     "evaluate",
     "restore",

@@ -6,14 +6,14 @@ own: without them it predicts at random (slimmable networks, arXiv 1812.08928).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tipsc.elastic import Statistics, Supernet, extract
+from tipsc.elastic import Statistics, Supernet, corrected, corrections, extract
 from tipsc.errors import DataError
 from tipsc.paths import Path
 from tipsc.train.data import placed
@@ -44,17 +44,30 @@ def calibrate(
     Raises:
         DataError: no batches.
     """
-    return measure(extract(supernet, path), path, batches, own_scale=own_scale)
+    module, corrected_by = extract(supernet, path), corrections(supernet, path)
+    return measure(module, path, batches, corrected_by, own_scale=own_scale)
+
+
+Corrections = Mapping[str, tuple[Tensor, Tensor]]
 
 
 def measure(
-    module: fx.GraphModule, path: Path, batches: Iterable[Tensor], *, own_scale: bool
+    module: fx.GraphModule,
+    path: Path,
+    batches: Iterable[Tensor],
+    corrections: Corrections,
+    *,
+    own_scale: bool,
 ) -> Statistics:
-    """:func:`calibrate` on an extracted path, whose norms get the statistics."""
+    """:func:`calibrate` on an extracted path, whose norms get the statistics.
+
+    Args:
+        corrections: those of :func:`tipsc.elastic.corrections`, of anchored norms.
+    """
     norms = {name: m for name, m in module.named_modules() if isinstance(m, _BatchNorm)}
     if not norms:
         return Statistics(path.id)
-    meters = {name: _Meter(norm, own_scale) for name, norm in norms.items()}
+    meters = {name: _Meter(norm, own_scale, corrections.get(name)) for name, norm in norms.items()}
     for name, meter in meters.items():
         module.set_submodule(name, meter)
     device = next(iter(norms.values())).weight.device
@@ -65,12 +78,13 @@ def measure(
         module.set_submodule(name, norm)
     mean, variance = {}, {}
     for name, meter in meters.items():
-        if not meter.moments.count:
+        moments = meter.moments
+        if not moments.count:
             raise DataError("calibration needs at least one batch", got="none")
         norm = norms[name]
-        mean[name] = meter.moments.mean.float()
+        mean[name], spread = (v.float() for v in meter.correct(moments.mean, moments.variance))
         if own_scale:
-            variance[name] = meter.moments.variance.float()
+            variance[name] = spread
             norm.get_buffer("running_var").copy_(variance[name])
         else:
             mean[name] = _with_short_offset(norm, mean[name])
@@ -105,17 +119,28 @@ class Moments:
 class _Meter(nn.Module):
     """Stands in for a batch norm: normalises with the batch's statistics and notes them."""
 
-    def __init__(self, norm: _BatchNorm, own_scale: bool) -> None:
+    def __init__(
+        self, norm: _BatchNorm, own_scale: bool, correction: tuple[Tensor, Tensor] | None
+    ) -> None:
         super().__init__()
         self.norm = norm
         self.own_scale = own_scale
+        self.correction = correction
         self.moments = Moments()
+
+    def correct(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """What an anchored norm makes of measured moments."""
+        if self.correction is None:
+            return mean, variance
+        shift, factor = self.correction
+        return mean + shift, corrected(variance, factor, self.norm.eps)
 
     def forward(self, x: Tensor) -> Tensor:
         norm = self.norm
         # Batch norm's own kernel: var_mean over a channels-last batch takes 10 to 30 times longer.
         mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
         self.moments.add(x.numel() // x.shape[1], mean, variance)
+        mean, variance = self.correct(mean, variance)
         if not self.own_scale:
             variance = norm.get_buffer("running_var")
         return nn.functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)

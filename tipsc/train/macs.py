@@ -1,7 +1,8 @@
 """Multiply-accumulates of paths, counted fast enough for every step.
 
-Counting a path takes a trace of it, some milliseconds. In most supernets the count is a sum of
-effects of the options of a path; then one trace for each option is enough for all paths.
+Counting a path takes a trace of it, some milliseconds. In some supernets the count is a sum of
+effects of the options of a path; then one trace for each option is enough for all paths. In most
+others it is a sum of small tables over a few choices, which take more traces to fill.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from functools import cache
 
 from tipsc.elastic import CostModel, Supernet
+from tipsc.elastic.factors import additive_totals
+from tipsc.errors import LoweringError
 from tipsc.paths import Path
 
 _CHECKED = 4
@@ -25,7 +28,12 @@ def mac_counter(supernet: Supernet) -> Count:
     def fast(path: Path) -> float:
         return base + sum(effects[item] for item in path.items)
 
-    return fast if _agree(supernet, fast, trace) else trace
+    if _agree(supernet, fast, trace):
+        return fast
+    try:
+        return additive_totals(supernet)["macs"].of
+    except LoweringError:
+        return trace  # slow, but right
 
 
 def _tracer(supernet: Supernet) -> Count:
