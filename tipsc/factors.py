@@ -119,16 +119,17 @@ class Additive:
 
     def of(self, path: Path) -> float:
         """The value for one path; some microseconds, because training asks in every step."""
-        options, total = path.options, self.constant
-        if len(options) != len(self.space.choices):
+        if len(path.items) != len(self.space.choices) or not self._items.issuperset(path.items):
             return float(self.of_many([path])[0])  # says what is wrong with the path
-        try:
-            for gates, names, values in self._lookup:
-                if all(options[gate] >= least for gate, least in gates):
-                    total += values[tuple([options[name] for name in names])]
-        except KeyError:
-            return float(self.of_many([path])[0])
+        options, total = path.options, self.constant
+        for gates, names, values in self._lookup:
+            if all(options[gate] >= least for gate, least in gates):
+                total += values[tuple([options[name] for name in names])]
         return total
+
+    @cached_property
+    def _items(self) -> frozenset[tuple[str, int]]:
+        return frozenset((c.name, option) for c in self.space.choices for option in c.options)
 
     @cached_property
     def _lookup(self) -> list[_Lookup]:

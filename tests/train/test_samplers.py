@@ -14,7 +14,8 @@ from spaces import blocks, cost, loss
 
 from tipsc.dtmc.mixture import FoldedMixture
 from tipsc.dtmc.tips import Tips
-from tipsc.elastic import CostModel, family
+from tipsc.elastic import CostModel
+from tipsc.elastic import family as make_family
 from tipsc.errors import ConfigError
 from tipsc.paths import Path, SearchSpace
 from tipsc.train import SAMPLERS, Adaptive, sampler
@@ -72,8 +73,6 @@ def test_unknown_samplers_and_options_are_refused() -> None:
 
 @pytest.mark.parametrize("family", ["mobilenet", "transformer"])
 def test_macs_are_counted_exactly(family: str) -> None:
-    from tipsc.elastic import family as make_family
-
     supernet = (
         make_supernet()
         if family == "mobilenet"
@@ -83,6 +82,18 @@ def test_macs_are_counted_exactly(family: str) -> None:
     for _ in range(10):
         path = supernet.space.sample_options(generator)
         assert count(path) == model.of(path).macs
+
+
+def test_no_path_is_traced_to_count_its_macs_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the count is no sum over single options: that took longer than the training."""
+    supernet = make_family("temporal", classes=7, input_shape=(6, 128), channels=[16, 24])
+    space, generator = supernet.space, random.Random(2)
+    paths = [space.sample_options(generator) for _ in range(10)]
+    true = [CostModel(supernet).of(path).macs for path in paths]
+    count = mac_counter(supernet)
+    monkeypatch.setattr(CostModel, "of", None)
+    monkeypatch.setattr(CostModel, "by_step", None)
+    assert [count(path) for path in paths] == true
 
 
 @pytest.mark.parametrize("spacing", ["linear", "log"])
@@ -176,7 +187,9 @@ def test_folded_draws_more_of_what_lowers_the_loss_at_equal_cost() -> None:
 def test_folded_takes_supernets_whose_choices_cost_together() -> None:
     """A kernel runs over a width: their MACs are a product, no sum over choices."""
     stages = [{"channels": 8, "depths": (1, 2), "expansions": (2, 3), "kernels": (3, 5)}]
-    supernet = family("mobilenet", classes=3, input_shape=(1, 8, 8), stem=4, stages=stages, head=8)
+    supernet = make_family(
+        "mobilenet", classes=3, input_shape=(1, 8, 8), stem=4, stages=stages, head=8
+    )
     mixture = sampler("folded", supernet)
     assert isinstance(mixture, FoldedMixture)
     count = mac_counter(supernet)
