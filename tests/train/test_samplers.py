@@ -187,9 +187,8 @@ def test_folded_draws_more_of_what_lowers_the_loss_at_equal_cost() -> None:
 def test_folded_takes_supernets_whose_choices_cost_together() -> None:
     """A kernel runs over a width: their MACs are a product, no sum over choices."""
     stages = [{"channels": 8, "depths": (1, 2), "expansions": (2, 3), "kernels": (3, 5)}]
-    supernet = make_family(
-        "mobilenet", classes=3, input_shape=(1, 8, 8), stem=4, stages=stages, head=8
-    )
+    layers = {"stem": 4, "stages": stages, "head": 8}
+    supernet = make_family("mobilenet", classes=3, input_shape=(1, 8, 8), **layers)
     mixture = sampler("folded", supernet)
     assert isinstance(mixture, FoldedMixture)
     count = mac_counter(supernet)
