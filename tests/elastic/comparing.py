@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from pathlib import Path as FilePath
 
 import numpy as np
+import onnxruntime
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from tipsc.elastic import ElasticLayer, Supernet, extract
+from tipsc.lower import LOCATION, lower
 from tipsc.paths import Path
 
 
 def apart(got: Tensor, expected: Tensor) -> float:
     """Largest difference, relative to the largest value."""
     return ((got - expected).abs().max() / expected.abs().max().clamp_min(1e-12)).item()
+
+
+def exported(
+    supernet: Supernet, paths: Sequence[Path], x: Tensor, folder: FilePath
+) -> Iterator[tuple[Path, Tensor]]:
+    """What the graph of each path puts out for one example, all graphs from one export."""
+    lowered = lower(supernet, paths)
+    (folder / LOCATION).write_bytes(lowered.weights)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    for path in paths:
+        (folder / "path.onnx").write_bytes(lowered.graphs[path.id])
+        session = onnxruntime.InferenceSession(folder / "path.onnx", options)
+        output = session.run(None, {"input": x.numpy()})[0]
+        yield path, torch.from_numpy(np.asarray(output))
 
 
 def masked(supernet: Supernet, path: Path) -> Supernet:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable
+from pathlib import Path as FilePath
 
 import pytest
 import torch
 from architectures import unusual
-from comparing import apart, executed_macs, masked
+from comparing import apart, executed_macs, exported, masked
 from torch import nn
 
 from tipsc.elastic import CostModel, convert, extract
@@ -28,7 +29,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_exact(name: str) -> None:
+def test_exact(name: str, tmp_path: FilePath) -> None:
     build, shape, widths, depths = MODELS[name]
     torch.manual_seed(0)
     model = build().eval()
@@ -54,6 +55,9 @@ def test_exact(name: str) -> None:
             executed.add(executed_macs(supernet, path, x[:1]) - costs.of(path).macs)
             predicted.add(costs.of(path).macs)
     assert len(predicted) > 1 == len(executed)
+    with torch.no_grad():
+        for path, got in exported(supernet, [space.largest, space.smallest], x[:1], tmp_path):
+            assert apart(got, supernet(x[:1], path)) < TOLERANCE
 
 
 @pytest.mark.parametrize(
