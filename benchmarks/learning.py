@@ -38,6 +38,7 @@ from compare.table import (
     Grid,
     Row,
     append_row,
+    at_best_rates,
     best_rates,
     figures,
     paired,
@@ -102,7 +103,7 @@ def command_run(options: argparse.Namespace) -> None:
         tuning = [(a, TUNING_SEED, r, seconds) for a in names for r in options.rates]
         run_all(study, tuning, options.jobs)
         tuned = [r for r in read_rows(RESULTS / f"{study}.csv") if r["seconds"] == seconds]
-        rates = best_rates(grid_of(study), tuned, TUNING_SEED)
+        rates = best_rates(grid_of(study), tuned)
     jobs = [(a, s, rates[a], seconds) for s in options.seeds for a in names]
     run_all(study, jobs, options.jobs)
     show(study, seconds)
@@ -111,7 +112,7 @@ def command_run(options: argparse.Namespace) -> None:
 def show(study: str, seconds: float | None = None) -> None:
     """Prints means, and paired differences from the baseline."""
     grid = grid_of(study)
-    rows = [r for r in read_rows(RESULTS / f"{study}.csv") if r["seed"] != TUNING_SEED]
+    rows = at_best_rates(grid, read_rows(RESULTS / f"{study}.csv"), TUNING_SEED)
     console = Console(width=100)
     levels = {r["seconds"] for r in rows if r["arm"] == BASELINE}
     for level in sorted(levels if seconds is None else {seconds}):
@@ -150,7 +151,7 @@ def draw(study: str) -> None:
     """Draws the level with the most arms."""
     from compare.plot import plot
 
-    rows = [r for r in read_rows(RESULTS / f"{study}.csv") if r["seed"] != TUNING_SEED]
+    rows = at_best_rates(grid_of(study), read_rows(RESULTS / f"{study}.csv"), TUNING_SEED)
     levels = sorted({r["seconds"] for r in rows})
     level = max(levels, key=lambda s: len({r["arm"] for r in rows if r["seconds"] == s}))
     at = [r for r in rows if r["seconds"] == level]

@@ -147,12 +147,27 @@ def reaches(
     return found
 
 
-def best_rates(grid: Grid, rows: Sequence[Row], tuning_seed: int) -> dict[str, float]:
-    """For each arm the learning rate with the highest area on *validation* data."""
-    best: dict[str, tuple[float, float]] = {}
+def best_rates(grid: Grid, rows: Sequence[Row]) -> dict[str, float]:
+    """For each arm the learning rate with the highest mean area on *validation* data.
+
+    Of the rates that ran from the most seeds: one seed tunes, and where that is too few to tell,
+    a second rate may be run from all.
+    """
+    areas: dict[str, dict[float, list[float]]] = {}
     for row in rows:
-        if row["seed"] == tuning_seed:
-            area = grid.area(row, "validation")
-            if area > best.get(row["arm"], (-1.0, 0.0))[0]:
-                best[row["arm"]] = (area, row["rate"])
-    return {arm: rate for arm, (_, rate) in best.items()}
+        by_rate = areas.setdefault(row["arm"], {})
+        by_rate.setdefault(row["rate"], []).append(grid.area(row, "validation"))
+    return {
+        arm: max(by_rate, key=lambda rate: (len(by_rate[rate]), np.mean(by_rate[rate])))
+        for arm, by_rate in areas.items()
+    }
+
+
+def at_best_rates(grid: Grid, rows: Sequence[Row], tuning_seed: int) -> list[Row]:
+    """The rows that count: of each arm and level those at its best rate, without the tuning's."""
+    found = []
+    for seconds in {row["seconds"] for row in rows}:
+        level = [row for row in rows if row["seconds"] == seconds]
+        rates = best_rates(grid, level)
+        found += [r for r in level if r["rate"] == rates[r["arm"]] and r["seed"] != tuning_seed]
+    return found
