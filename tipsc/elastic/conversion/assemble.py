@@ -14,13 +14,14 @@ from torch import Tensor, fx, nn
 
 from tipsc.elastic import fitted
 from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.analysis import Analysis, bound, is_tensors
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
 from tipsc.elastic.conversion.choices import Plan
 from tipsc.elastic.conversion.converted import Bypass, Call, ConvertedSupernet, Leave
 from tipsc.elastic.conversion.functions import Attention, Function, Size, Slot
 from tipsc.elastic.conversion.heads import add_head, leaves_of
 from tipsc.elastic.conversion.resolutions import VIEWS
-from tipsc.elastic.conversion.rules import Analysis, bound, is_tensors, slice_start
+from tipsc.elastic.conversion.rules_shapes import slice_start
 from tipsc.elastic.dims import Dim, largest
 from tipsc.elastic.layers import (
     ElasticBatchNorm1d,

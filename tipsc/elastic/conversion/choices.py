@@ -10,12 +10,12 @@ from functools import cached_property
 from torch import Tensor, fx
 
 from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.blocks import Stage
 from tipsc.elastic.conversion.capture import Program
 from tipsc.elastic.conversion.exits import Exits
 from tipsc.elastic.conversion.resolutions import Resolutions
-from tipsc.elastic.conversion.rules import Analysis
 from tipsc.elastic.dims import Counts, Dim, Layout
 from tipsc.paths import Choice, SearchSpace
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.assemble import assemble
 from tipsc.elastic.conversion.blocks import find_stages, residual_additions
 from tipsc.elastic.conversion.capture import capture
@@ -19,7 +20,7 @@ from tipsc.elastic.conversion.exits import Exits, check_wanted, depths, divided,
 from tipsc.elastic.conversion.importance import Importance, norms, permuted
 from tipsc.elastic.conversion.report import ExitRow, Kept, Report, Row
 from tipsc.elastic.conversion.resolutions import find_resolutions
-from tipsc.elastic.conversion.rules import Analysis
+from tipsc.elastic.conversion.rules import analyse
 from tipsc.elastic.cost import CostModel
 from tipsc.errors import ConversionError
 
@@ -72,7 +73,7 @@ def convert(
     check_wanted(exits)
     program = capture(model, example)
     additions = residual_additions(program)
-    analysis = Analysis(program)
+    analysis = analyse(program)
     fix_residuals(analysis, list(additions))
     stages = find_stages(program, additions)
     found = Exits()

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, fx
 
 from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.analysis import Analysis, bound
 from tipsc.elastic.conversion.blocks import Stage, named, scope
 from tipsc.elastic.conversion.capture import Program, name_of
 from tipsc.elastic.conversion.flow import Flow, shape_of
 from tipsc.elastic.conversion.resolutions import VIEWS
-from tipsc.elastic.conversion.rules import Analysis, bound
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice
 

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from torch import Tensor, fx
 
+from tipsc.elastic.conversion.analysis import bound, is_tensors
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
-from tipsc.elastic.conversion.rules import bound, is_tensors
 
 
 class Flow:

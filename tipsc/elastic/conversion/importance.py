@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.elastic.conversion import axes as ax
+from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.capture import Program
 from tipsc.elastic.conversion.choices import Plan
-from tipsc.elastic.conversion.rules import Analysis
 
 Importance: TypeAlias = Callable[[nn.Module], Mapping[str, Tensor]]
 """Gives for a model the importance of each value of (some of) its parameters, by name, >= 0."""

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from tipsc.elastic.conversion.analysis import bound
 from tipsc.elastic.conversion.capture import Program, capture, hint, name_of, scope_of
-from tipsc.elastic.conversion.rules import bound
 from tipsc.elastic.resolution import ElasticResize
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice, SearchSpace
