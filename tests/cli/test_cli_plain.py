@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import write_project
 
 MODEL = '''
@@ -100,6 +101,11 @@ def test_a_plain_module_becomes_an_engine_that_claims_no_accuracy(
     assert all(path["accuracy"] is None for path in paths)
     # The best path holds most of what the original knows; chance is 0.1.
     assert max(path["agreement_with_original"] for path in paths) > 0.6
+    weights = next(plain_project.glob("runs/*/train-*/*.pt"))
+    state = torch.load(weights, weights_only=True)
+    anchored = [bool(value) for name, value in state.items() if name.endswith(".anchored")]
+    assert anchored  # the original's own statistics are kept
+    assert all(anchored)
     page = engine.with_suffix(".html").read_text()
     assert "Test agreement with the original" in page
     assert "Test accuracy" not in page
