@@ -143,7 +143,7 @@ def study(name: str, seed: int) -> dict[str, float]:
     rows = []
     for path in track(paths, name):
         module = extract(supernet, path)
-        measure(module, path, [batch], {}, own_scale=True)
+        measure(supernet, module, path, [batch], own_scale=True)
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         sigma = mean_singular_value(module, batch[:IMAGES])

@@ -39,11 +39,11 @@ from compare.table import (
     Row,
     append_row,
     at_best_rates,
-    best_rates,
     figures,
     paired,
     reaches,
     read_rows,
+    tuned_rates,
 )
 from rich.console import Console
 from rich.progress import Progress
@@ -103,7 +103,7 @@ def command_run(options: argparse.Namespace) -> None:
         tuning = [(a, TUNING_SEED, r, seconds) for a in names for r in options.rates]
         run_all(study, tuning, options.jobs)
         tuned = [r for r in read_rows(RESULTS / f"{study}.csv") if r["seconds"] == seconds]
-        rates = best_rates(grid_of(study), tuned)
+        rates = tuned_rates(grid_of(study), tuned, TUNING_SEED)
     jobs = [(a, s, rates[a], seconds) for s in options.seeds for a in names]
     run_all(study, jobs, options.jobs)
     show(study, seconds)
@@ -121,7 +121,7 @@ def show(study: str, seconds: float | None = None) -> None:
         for row in at:
             by_arm.setdefault(row["arm"], {})[row["seed"]] = figures(grid, row)
         table = Table(title=f"{study}, {level:g} s of training compute, test accuracy in %")
-        for head in ("arm", "area", "log", "- smallest", "linear", "smallest", "largest"):
+        for head in ("arm", "rate", "area", "log", "- small", "linear", "small", "large"):
             table.add_column(head, justify="left" if head == "arm" else "right", no_wrap=True)
         table.add_column("area - uniform", justify="right", no_wrap=True)
         keys = ("area", "log", "log-without-smallest", "linear", "smallest", "largest")
@@ -132,7 +132,8 @@ def show(study: str, seconds: float | None = None) -> None:
             theirs = {s: f["area"] for s, f in by_arm.get(BASELINE, {}).items()}
             gap = paired(ours, theirs)
             cells.append("" if arm == BASELINE else f"{gap.mean:+.2f} ± {gap.half:.2f}")
-            table.add_row(arm, *cells)
+            rate = next(row["rate"] for row in at if row["arm"] == arm)
+            table.add_row(arm, f"{rate:g}", *cells)
         table.caption = (
             f"{BUDGETS} budgets; {len({r['seed'] for r in at})} paired seeds; ± 95 % interval"
         )

@@ -55,6 +55,13 @@ def test_a_linear_model_of_the_values_of_a_path_comes_out_exactly(space, seed: i
         assert cost.of(path) == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_gate_may_be_below_zero() -> None:
+    space = SearchSpace((Choice("gate", (-2, -1)), Choice("a", (4, 8), "gate", -1)))
+    function = unary(space, {"a": [1.0, 2.0]})
+    paths = list(space.enumerate())
+    assert [function.of(path) for path in paths] == function.of_many(paths).tolist() == [0, 1, 2]
+
+
 def test_factors_of_the_same_choices_become_one_in_the_order_of_the_space() -> None:
     table = np.arange(6.0).reshape(3, 2)
     function = Additive(SPACE, 0.0, (Factor(("b", "a"), table.T), Factor(("a", "b"), table)))

@@ -175,6 +175,8 @@ class Pipeline:
             "original": self.model.original is not None,  # its weights are the initial ones
             "tipsc": __version__,
         }
+        if isinstance(self.untrained, ConvertedSupernet):  # they anchor its norms and fit its exits
+            inputs["calibration_images"] = self.config.build.calibration_images
 
         def work(folder: FilePath) -> None:
             progress = self._progress

@@ -141,7 +141,8 @@ class Additive:
             while waiting:
                 choice = waiting.pop()
                 if choice.gate is not None:
-                    gates[choice.gate] = max(choice.gate_from, gates.get(choice.gate, 0))
+                    least = gates.get(choice.gate, choice.gate_from)
+                    gates[choice.gate] = max(choice.gate_from, least)
                     waiting.append(self.space[choice.gate])
             options = itertools.product(*(self.space[name].options for name in factor.choices))
             values = dict(zip(options, factor.table.ravel().tolist(), strict=True))

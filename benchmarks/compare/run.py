@@ -162,7 +162,7 @@ def assess(
     best = -1.0
     for path in sorted(candidates(study), key=lambda path: latency[path.id]):
         module = extract(supernet, path)
-        measure(module, path, batches, own_scale=True)
+        measure(supernet, module, path, batches, own_scale=True)
         validation[path.id] = round(accuracy(module, held), 5)
         if validation[path.id] > best:
             best = validation[path.id]

@@ -147,27 +147,35 @@ def reaches(
     return found
 
 
-def best_rates(grid: Grid, rows: Sequence[Row]) -> dict[str, float]:
-    """For each arm the learning rate with the highest mean area on *validation* data.
-
-    Of the rates that ran from the most seeds: one seed tunes, and where that is too few to tell,
-    a second rate may be run from all.
-    """
-    areas: dict[str, dict[float, list[float]]] = {}
+def tuned_rates(grid: Grid, rows: Sequence[Row], tuning_seed: int) -> dict[str, float]:
+    """For each arm the learning rate with the highest area on *validation* data."""
+    best: dict[str, tuple[float, float]] = {}
     for row in rows:
-        by_rate = areas.setdefault(row["arm"], {})
-        by_rate.setdefault(row["rate"], []).append(grid.area(row, "validation"))
-    return {
-        arm: max(by_rate, key=lambda rate: (len(by_rate[rate]), np.mean(by_rate[rate])))
-        for arm, by_rate in areas.items()
-    }
+        if row["seed"] == tuning_seed:
+            area = grid.area(row, "validation")
+            if area > best.get(row["arm"], (-1.0, 0.0))[0]:
+                best[row["arm"]] = (area, row["rate"])
+    return {arm: rate for arm, (_, rate) in best.items()}
 
 
 def at_best_rates(grid: Grid, rows: Sequence[Row], tuning_seed: int) -> list[Row]:
-    """The rows that count: of each arm and level those at its best rate, without the tuning's."""
-    found = []
-    for seconds in {row["seconds"] for row in rows}:
-        level = [row for row in rows if row["seconds"] == seconds]
-        rates = best_rates(grid, level)
-        found += [r for r in level if r["rate"] == rates[r["arm"]] and r["seed"] != tuning_seed]
+    """The rows that count: without the tuning's, and each arm at one rate.
+
+    One seed tunes. Where that is too few to tell, a second rate may be run from the others; then
+    the one with the higher mean area on validation data counts, over the seeds that both have.
+    """
+    found: list[Row] = []
+    runs: dict[tuple[str, float], dict[float, dict[float, Row]]] = {}
+    for row in rows:
+        if row["seed"] != tuning_seed:
+            by_rate = runs.setdefault((row["arm"], row["seconds"]), {})
+            by_rate.setdefault(row["rate"], {})[row["seed"]] = row
+    for by_rate in runs.values():
+        common = set.intersection(*(set(by_seed) for by_seed in by_rate.values()))
+
+        def mean(by_seed: dict[float, Row], common: set[float] = common) -> tuple[float, int]:
+            areas = [grid.area(by_seed[seed], "validation") for seed in common]
+            return (math.fsum(areas) / max(1, len(areas)), len(by_seed))
+
+        found += max(by_rate.values(), key=mean).values()
     return found

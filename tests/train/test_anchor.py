@@ -10,7 +10,7 @@ from digits import config, load, make
 from torch import Tensor
 
 from tipsc.elastic import Supernet, extract, freeze_scales
-from tipsc.errors import DataError
+from tipsc.errors import DataError, TrainingError
 from tipsc.train import accuracy, anchor, calibrate, train
 
 
@@ -80,7 +80,10 @@ def test_an_anchored_norm_in_training_is_what_its_definition_says(
     x = torch.randn(32, len(norm.weight), 2, 2) * 2 + 1
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
     mean = mean + norm.mean_shift
-    scale = shared + norm.eps if frozen else (variance + norm.eps) * norm.variance_factor
+    corrected = norm.variance_factor * variance + norm.variance_offset
+    scale = shared + norm.eps if frozen else corrected.clamp_min(0) + norm.eps
+    unbiased = norm.variance_factor * variance * (128 / 127) + norm.variance_offset
+    kept = shared if frozen else 0.9 * shared + 0.1 * unbiased.clamp_min(0)
 
     def channels(values: Tensor) -> Tensor:
         return values.view(1, -1, 1, 1)
@@ -90,6 +93,7 @@ def test_an_anchored_norm_in_training_is_what_its_definition_says(
     output = norm(x, supernet.space.largest)
     torch.testing.assert_close(output, expected + channels(norm.bias), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(norm.running_mean, running)
+    torch.testing.assert_close(norm.running_var, kept)
     output.square().sum().backward()
     assert norm.weight.grad is not None
     assert norm.weight.grad.isfinite().all()
@@ -106,16 +110,30 @@ def test_the_anchor_is_saved_with_the_weights(trained: dict[str, Tensor]) -> Non
         torch.testing.assert_close(theirs.mean[name], mean, rtol=0, atol=0)
 
 
-def test_a_silent_channel_is_not_blown_up(trained: dict[str, Tensor]) -> None:
+def test_a_channel_that_is_silent_on_the_data_keeps_its_scale(trained: dict[str, Tensor]) -> None:
+    """By a factor its least variation on a path would be multiplied by thousands."""
     supernet = model(trained)
-    anchor(supernet, [torch.zeros(8, *supernet.input_shape)])
-    for layer in supernet.modules():
-        if hasattr(layer, "variance_factor"):
-            assert layer.variance_factor.isfinite().all()
-            assert layer.variance_factor.max() <= 20
-    path = supernet.space.smallest
-    outputs = extract(supernet, path, calibrate(supernet, path, [ones()]))(ones())
-    assert outputs.isfinite().all()
+    with torch.no_grad():
+        supernet.get_submodule("stem").weight[0] = 0
+    norm, path = supernet.get_submodule("stem_norm"), supernet.space.largest
+    norm.running_var[0], norm.running_mean[0] = 0.5, 0.3
+    original, inputs = extract(supernet, path), ones()
+    anchor(supernet, [inputs])
+    assert norm.variance_factor[0] == 1
+    assert norm.variance_factor[1:].max() > 1
+    statistics = calibrate(supernet, path, [inputs], own_scale=True)
+    assert statistics.variance["stem_norm"][0] == pytest.approx(0.5)
+    assert statistics.mean["stem_norm"][0] == pytest.approx(0.3)
+    with torch.inference_mode():
+        found = extract(supernet, path, statistics)(inputs)
+        torch.testing.assert_close(found, original(inputs), atol=0.02, rtol=0.02)
+
+
+def test_a_second_anchor_is_refused(trained: dict[str, Tensor]) -> None:
+    supernet = model(trained)
+    anchor(supernet, [ones()])
+    with pytest.raises(TrainingError, match="anchored already"):
+        anchor(supernet, [ones()])
 
 
 def test_no_batches_is_said(trained: dict[str, Tensor]) -> None:

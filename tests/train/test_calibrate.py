@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tipsc.elastic import Supernet, extract, freeze_scales
+from tipsc.elastic import Supernet, convert, extract, freeze_scales
 from tipsc.errors import DataError
 from tipsc.train import calibrate, share_scales
 from tipsc.train.calibrate import Moments
@@ -145,7 +146,6 @@ def test_calibration_without_batches_is_refused() -> None:
 
 
 def test_shared_variance_is_the_mean_over_the_paths_that_use_the_channel() -> None:
-    import random
 
     supernet = in_use()
     inputs = [load().train.inputs[:256]]
@@ -162,3 +162,37 @@ def test_shared_variance_is_the_mean_over_the_paths_that_use_the_channel() -> No
     assert len(small) < len(large)
     torch.testing.assert_close(found.running_var[: len(small)], (large[: len(small)] + small) / 2)
     torch.testing.assert_close(found.running_var[len(small) :], large[len(small) :])
+
+
+def test_a_shared_scale_is_averaged_over_the_paths_that_use_a_channel() -> None:
+    """Behind a concatenation the channels that a path uses are not the first ones."""
+    torch.manual_seed(0)
+    model, inputs = Joined().eval(), torch.randn(64, 3, 6, 6)
+    supernet = convert(model, inputs[:2])
+    space = supernet.space
+    ends = [
+        calibrate(supernet, path, [inputs], own_scale=True).variance["norm"]
+        for path in (space.largest, space.smallest)
+    ]
+    share_scales(supernet, [inputs], random.Random(0), paths=2)
+    used = supernet.get_submodule("norm").cuts(space.smallest)["running_var"][0]
+    assert isinstance(used, tuple)  # ranges
+    expected, start = ends[0].clone(), 0
+    for places in used:
+        stop = start + places.stop - places.start
+        expected[places] = (expected[places] + ends[1][start:stop]) / 2
+        start = stop
+    torch.testing.assert_close(supernet.get_submodule("norm").running_var, expected)
+
+
+class Joined(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(3, 8, 3)
+        self.right = nn.Conv2d(3, 8, 3)
+        self.norm = nn.BatchNorm2d(16)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        joined = torch.cat([self.left(x), self.right(x)], 1)
+        return self.head(self.norm(joined).relu().mean((2, 3)))

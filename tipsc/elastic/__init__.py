@@ -1,5 +1,17 @@
 """Making a model elastic: layers, families, and a path as a plain module."""
 
+from tipsc.elastic.batch_norm import (
+    Correction,
+    ElasticBatchNorm1d,
+    ElasticBatchNorm2d,
+    ElasticBatchNorm3d,
+    add_by_channel,
+    anchor_norm,
+    corrections,
+    freeze_scales,
+    has_batch_norm,
+    is_anchored,
+)
 from tipsc.elastic.conversion import (
     ConvertedSupernet,
     Importance,
@@ -15,9 +27,6 @@ from tipsc.elastic.extract import extract
 from tipsc.elastic.factors import TOTALS, additive_parts, additive_totals
 from tipsc.elastic.families import FAMILIES, family
 from tipsc.elastic.layers import (
-    ElasticBatchNorm1d,
-    ElasticBatchNorm2d,
-    ElasticBatchNorm3d,
     ElasticConv1d,
     ElasticConv2d,
     ElasticDepthwiseConv1d,
@@ -25,11 +34,6 @@ from tipsc.elastic.layers import (
     ElasticLayer,
     ElasticLayerNorm,
     ElasticLinear,
-    anchor_norm,
-    corrected,
-    corrections,
-    freeze_scales,
-    has_batch_norm,
 )
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
@@ -67,7 +71,9 @@ __all__ = [
     "family",
     "fit_exits",
     "anchor_norm",
-    "corrected",
+    "Correction",
+    "add_by_channel",
+    "is_anchored",
     "corrections",
     "freeze_scales",
     "has_batch_norm",

@@ -18,14 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from tipsc.elastic.batch_norm import ElasticBatchNorm1d, ElasticBatchNorm2d, ElasticBatchNorm3d
 from tipsc.elastic.dims import group
-from tipsc.elastic.layers import (
-    ElasticBatchNorm1d,
-    ElasticBatchNorm2d,
-    ElasticBatchNorm3d,
-    ElasticLayer,
-    ElasticLayerNorm,
-)
+from tipsc.elastic.layers import ElasticLayer, ElasticLayerNorm
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import LoweringError
 from tipsc.paths import Path

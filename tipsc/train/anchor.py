@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tipsc.elastic import Supernet, anchor_norm, extract, has_batch_norm
-from tipsc.errors import DataError
+from tipsc.elastic import Supernet, anchor_norm, extract, has_batch_norm, is_anchored
+from tipsc.errors import DataError, TrainingError
 from tipsc.train.calibrate import Moments
 from tipsc.train.data import placed
 
-LIMIT = 20.0  # a channel that is silent on these data must not be blown up without bound
+LIMIT = 20.0  # of the factor of a variance
 
 
 def anchor(supernet: Supernet, batches: Iterable[Tensor]) -> None:
@@ -35,7 +35,13 @@ def anchor(supernet: Supernet, batches: Iterable[Tensor]) -> None:
 
     Raises:
         DataError: no batches.
+        TrainingError: it is anchored already; training has changed the statistics since.
     """
+    if is_anchored(supernet):
+        raise TrainingError(
+            "the batch norms are anchored already",
+            fix="anchor once, before training, a supernet fresh from its conversion",
+        )
     if not has_batch_norm(supernet):
         return
     module = extract(supernet, supernet.space.largest)

@@ -6,14 +6,14 @@ own: without them it predicts at random (slimmable networks, arXiv 1812.08928).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tipsc.elastic import Statistics, Supernet, corrected, corrections, extract
+from tipsc.elastic import Correction, Statistics, Supernet, corrections, extract
 from tipsc.errors import DataError
 from tipsc.paths import Path
 from tipsc.train.data import placed
@@ -44,30 +44,27 @@ def calibrate(
     Raises:
         DataError: no batches.
     """
-    module, corrected_by = extract(supernet, path), corrections(supernet, path)
-    return measure(module, path, batches, corrected_by, own_scale=own_scale)
-
-
-Corrections = Mapping[str, tuple[Tensor, Tensor]]
+    return measure(supernet, extract(supernet, path), path, batches, own_scale=own_scale)
 
 
 def measure(
+    supernet: Supernet,
     module: fx.GraphModule,
     path: Path,
     batches: Iterable[Tensor],
-    corrections: Corrections,
     *,
     own_scale: bool,
 ) -> Statistics:
-    """:func:`calibrate` on an extracted path, whose norms get the statistics.
+    """:func:`calibrate` on a path that is extracted already; its norms get the statistics.
 
     Args:
-        corrections: those of :func:`tipsc.elastic.corrections`, of anchored norms.
+        module: ``extract(supernet, path)``.
     """
     norms = {name: m for name, m in module.named_modules() if isinstance(m, _BatchNorm)}
     if not norms:
         return Statistics(path.id)
-    meters = {name: _Meter(norm, own_scale, corrections.get(name)) for name, norm in norms.items()}
+    anchored = corrections(supernet, path)
+    meters = {name: _Meter(norm, own_scale, anchored.get(name)) for name, norm in norms.items()}
     for name, meter in meters.items():
         module.set_submodule(name, meter)
     device = next(iter(norms.values())).weight.device
@@ -119,9 +116,7 @@ class Moments:
 class _Meter(nn.Module):
     """Stands in for a batch norm: normalises with the batch's statistics and notes them."""
 
-    def __init__(
-        self, norm: _BatchNorm, own_scale: bool, correction: tuple[Tensor, Tensor] | None
-    ) -> None:
+    def __init__(self, norm: _BatchNorm, own_scale: bool, correction: Correction | None) -> None:
         super().__init__()
         self.norm = norm
         self.own_scale = own_scale
@@ -132,8 +127,7 @@ class _Meter(nn.Module):
         """What an anchored norm makes of measured moments."""
         if self.correction is None:
             return mean, variance
-        shift, factor = self.correction
-        return mean + shift, corrected(variance, factor, self.norm.eps)
+        return self.correction.mean(mean), self.correction.variance(variance)
 
     def forward(self, x: Tensor) -> Tensor:
         norm = self.norm

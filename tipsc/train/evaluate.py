@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from tipsc.elastic import Supernet, corrections, extract
+from tipsc.elastic import Supernet, extract
 from tipsc.paths import Path
 from tipsc.train.calibrate import measure
 from tipsc.train.data import Data, Split, placed
@@ -46,6 +46,6 @@ def evaluate(
     found = {}
     for path in paths:
         module = extract(supernet, path)
-        measure(module, path, batches, corrections(supernet, path), own_scale=own_scale)
+        measure(supernet, module, path, batches, own_scale=own_scale)
         found[path.id] = accuracy(module, chosen, batch_size)
     return found

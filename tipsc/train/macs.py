@@ -12,10 +12,11 @@ from collections.abc import Callable
 from functools import cache
 
 from tipsc.elastic import CostModel, Supernet
-from tipsc.elastic.factors import additive_totals
+from tipsc.elastic.factors import Part, additive_parts
 from tipsc.errors import LoweringError
 from tipsc.paths import Path
 
+MACS = "macs"
 _CHECKED = 4
 Count = Callable[[Path], float]
 
@@ -31,9 +32,16 @@ def mac_counter(supernet: Supernet) -> Count:
     if _agree(supernet, fast, trace):
         return fast
     try:
-        return additive_totals(supernet)["macs"].of
+        return additive_parts(supernet.space, _by_step(supernet), (MACS,))[MACS].of
     except LoweringError:
         return trace  # slow, but right
+
+
+def _by_step(supernet: Supernet) -> Callable[[Path], dict[Part, float]]:
+    model = CostModel(supernet)
+    return lambda path: {
+        (MACS, cost.step.label): float(cost.macs) for cost in model.by_step(path) if cost.macs
+    }
 
 
 def _tracer(supernet: Supernet) -> Count:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tipsc.elastic import Supernet, freeze_scales, has_batch_norm
+from tipsc.elastic import Supernet, add_by_channel, freeze_scales, has_batch_norm
 from tipsc.train.calibrate import calibrate
 
 PATHS = 24
@@ -43,11 +43,12 @@ def share_scales(
     counts: dict[str, Tensor] = {}
     for path in (space.largest, space.smallest, *drawn):
         for name, variance in calibrate(supernet, path, batches, own_scale=True).variance.items():
-            full = supernet.get_submodule(name).get_buffer("running_var")
+            layer = supernet.get_submodule(name)
+            full = layer.get_buffer("running_var")
             total = sums.setdefault(name, torch.zeros_like(full))
             count = counts.setdefault(name, torch.zeros_like(full))
-            total[: len(variance)] += variance
-            count[: len(variance)] += 1
+            add_by_channel(layer, path, variance, total)
+            add_by_channel(layer, path, torch.ones_like(variance), count)
     for name, total in sums.items():
         supernet.get_submodule(name).get_buffer("running_var").copy_(total / counts[name])
     freeze_scales(supernet)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor, fx, nn
 
 from tipsc.elastic import fitted
+from tipsc.elastic.batch_norm import ElasticBatchNorm1d, ElasticBatchNorm2d, ElasticBatchNorm3d
 from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.capture import name_of
 from tipsc.elastic.dims import Dim, largest
-from tipsc.elastic.layers import ElasticBatchNorm1d, ElasticBatchNorm2d, ElasticBatchNorm3d
 
 if TYPE_CHECKING:  # the assembly calls what is here
     from tipsc.elastic.conversion.assemble import Assembly

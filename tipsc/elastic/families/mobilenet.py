@@ -12,8 +12,9 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from tipsc.elastic.batch_norm import ElasticBatchNorm2d
 from tipsc.elastic.dims import Dim, largest
-from tipsc.elastic.layers import ElasticBatchNorm2d, ElasticConv2d, ElasticDepthwiseConv2d
+from tipsc.elastic.layers import ElasticConv2d, ElasticDepthwiseConv2d
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Choice, Path, SearchSpace
 

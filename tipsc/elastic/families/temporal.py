@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from tipsc.elastic.batch_norm import ElasticBatchNorm1d
 from tipsc.elastic.dims import Dim
-from tipsc.elastic.layers import ElasticBatchNorm1d, ElasticConv1d
+from tipsc.elastic.layers import ElasticConv1d
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Choice, Path, SearchSpace
 

@@ -1,0 +1,230 @@
+"""Batch norms of a supernet: each path has statistics of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tipsc.elastic.dims import Dim, at, largest, part
+from tipsc.elastic.layers import Cut, ElasticLayer, cut_out
+from tipsc.paths import Path
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What an anchored norm (``train.anchor``) makes of the moments that it measures.
+
+    Attributes:
+        shift: (channels,) added to the mean.
+        factor, offset: (channels,) of the variance, ``factor * variance + offset``.
+    """
+
+    shift: Tensor
+    factor: Tensor
+    offset: Tensor
+
+    def mean(self, measured: Tensor) -> Tensor:
+        return measured + self.shift
+
+    def variance(self, measured: Tensor) -> Tensor:
+        return (measured * self.factor + self.offset).clamp_min(0)
+
+
+class _ElasticBatchNorm(ElasticLayer):
+    """Batch norm whose statistics must be calibrated for each path (see train.calibrate).
+
+    While training, each batch is normalised with its own statistics. When the *scale is frozen*
+    (:func:`freeze_scales`) the variance is `running_var`, the same for all paths, and only the
+    mean is the batch's own: then all paths can share weights into which the norm was folded, and
+    each needs no more than its own bias.
+
+    An *anchored* norm (``train.anchor``) corrects what it measures, because the data at hand differ
+    from those that the model was trained on; see :class:`Correction`.
+    """
+
+    _torch_layer: type[nn.Module]
+    _described = ("channels",)
+    scale_frozen: Tensor
+    anchored: Tensor
+    mean_shift: Tensor
+    variance_factor: Tensor
+    variance_offset: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: Dim, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.channels = channels
+        self.eps = eps
+        self.momentum = momentum
+        size = largest(channels)
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.register_buffer("running_mean", torch.zeros(size))
+        self.register_buffer("running_var", torch.ones(size))
+        self.register_buffer("scale_frozen", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("anchored", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("mean_shift", torch.zeros(size))
+        self.register_buffer("variance_factor", torch.ones(size))
+        self.register_buffer("variance_offset", torch.zeros(size))
+
+    @property
+    def width(self) -> Dim:
+        return self.channels
+
+    @property
+    def channelwise(self) -> bool:
+        return True
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        cut = (part(self.channels, path),)
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), cut)
+
+    def blank(self, path: Path) -> nn.Module:
+        return self._torch_layer(
+            at(self.channels, path),
+            eps=self.eps,
+            momentum=self.momentum,
+            device="meta",
+        )
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        cut = self.cuts(path)["weight"]
+        mean, variance, weight, bias = (
+            cut_out(value, cut)
+            for value in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        correction = self.correction(path) if self.training and self.anchored else None
+        output = self._normalise(x, mean, variance, weight, bias, correction)
+        if self.training and isinstance(cut[0], tuple):  # copies, not views
+            self._write_back(cut[0], mean, variance)
+        return output
+
+    def _write_back(self, ranges: tuple[slice, ...], mean: Tensor, variance: Tensor) -> None:
+        start = 0
+        for r in ranges:
+            stop = start + r.stop - r.start
+            self.running_mean[r] = mean[start:stop]
+            self.running_var[r] = variance[start:stop]
+            start = stop
+
+    def correction(self, path: Path) -> Correction:
+        """Of the channels that `path` uses."""
+        cut = self.cuts(path)["weight"]
+        stored = (self.mean_shift, self.variance_factor, self.variance_offset)
+        return Correction(*(cut_out(value, cut) for value in stored))
+
+    def _normalise(
+        self,
+        x: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        correction: Correction | None,
+    ) -> Tensor:
+        if self.training and self.scale_frozen:
+            own = x.mean([axis for axis in range(x.dim()) if axis != 1])
+            own = own if correction is None else correction.mean(own)
+            with torch.no_grad():
+                mean.lerp_(own, self.momentum)
+            shape = (-1,) + (1,) * (x.dim() - 2)
+            scale = weight * torch.rsqrt(variance + self.eps)
+            return x * scale.view(shape) + (bias - own * scale).view(shape)
+        if correction is not None:
+            # The corrected norm is a plain one with another weight and bias. They follow the
+            # batch's variance too, but not its gradient: what is corrected is due to the data.
+            with torch.no_grad():
+                own, spread = torch.batch_norm_update_stats(x, None, None, 0.0)
+                count = x.numel() // x.shape[1]
+                unbiased = spread * (count / max(1, count - 1))
+                mean.lerp_(correction.mean(own), self.momentum)
+                variance.lerp_(correction.variance(unbiased), self.momentum)
+                scale = torch.rsqrt(correction.variance(spread) + self.eps)
+                ratio = scale * torch.sqrt(spread + self.eps)
+            bias = bias - weight * (correction.shift * scale)
+            return F.batch_norm(x, None, None, weight * ratio, bias, True, 0.0, self.eps)
+        return F.batch_norm(x, mean, variance, weight, bias, self.training, self.momentum, self.eps)
+
+
+class ElasticBatchNorm1d(_ElasticBatchNorm):
+    """Batch norm over (N, C) or (N, C, L)."""
+
+    _torch_layer = nn.BatchNorm1d
+
+
+class ElasticBatchNorm2d(_ElasticBatchNorm):
+    """Batch norm over (N, C, H, W)."""
+
+    _torch_layer = nn.BatchNorm2d
+
+
+class ElasticBatchNorm3d(_ElasticBatchNorm):
+    """Batch norm over (N, C, D, H, W)."""
+
+    _torch_layer = nn.BatchNorm3d
+
+
+def freeze_scales(module: nn.Module) -> None:
+    """From now on all paths normalise with the running variance, and only their own mean."""
+    for layer in module.modules():
+        if isinstance(layer, _ElasticBatchNorm):
+            layer.scale_frozen.fill_(True)
+
+
+def corrections(module: nn.Module, path: Path) -> dict[str, Correction]:
+    """Those of the anchored norms, by their names."""
+    return {
+        name: layer.correction(path)
+        for name, layer in module.named_modules()
+        if isinstance(layer, _ElasticBatchNorm) and layer.anchored
+    }
+
+
+def is_anchored(module: nn.Module) -> bool:
+    """Whether any norm of it is."""
+    return any(isinstance(m, _ElasticBatchNorm) and m.anchored for m in module.modules())
+
+
+def anchor_norm(layer: nn.Module, mean: Tensor, variance: Tensor, limit: float) -> None:
+    """Corrects a norm so that these moments, measured, become its running statistics.
+
+    The variance is corrected by a factor. A channel that hardly varies on the data at hand would
+    get a huge one, which the least variation on a path would be multiplied by: beyond `limit` it
+    is corrected by an offset instead.
+
+    Args:
+        layer: an elastic batch norm with the statistics that it shall keep.
+        mean, variance: (channels,) of its inputs on the data at hand.
+    """
+    if not isinstance(layer, _ElasticBatchNorm):
+        raise TypeError(f"{type(layer).__name__} is no elastic batch norm")
+    kept, eps = layer.running_var, layer.eps
+    factor = (kept + eps) / (variance + eps)
+    offset = (factor - 1) * eps  # of variance plus eps, that is
+    silent = factor > limit
+    layer.mean_shift.copy_(layer.running_mean - mean)
+    layer.variance_factor.copy_(torch.where(silent, torch.ones_like(factor), factor))
+    layer.variance_offset.copy_(torch.where(silent, kept - variance, offset))
+    layer.anchored.fill_(True)
+
+
+def add_by_channel(layer: nn.Module, path: Path, values: Tensor, total: Tensor) -> None:
+    """Adds `values` of the channels that `path` uses to their places in `total`."""
+    if not isinstance(layer, _ElasticBatchNorm):
+        raise TypeError(f"{type(layer).__name__} is no elastic batch norm")
+    cut = layer.cuts(path)["running_var"][0]
+    start = 0
+    for r in cut if isinstance(cut, tuple) else (cut,):
+        stop = start + len(range(*r.indices(len(total))))
+        total[r] += values[start:stop]
+        start = stop
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether a path of this supernet needs calibration."""
+    return any(isinstance(layer, _ElasticBatchNorm) for layer in module.modules())
