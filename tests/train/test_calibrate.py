@@ -146,7 +146,6 @@ def test_calibration_without_batches_is_refused() -> None:
 
 
 def test_shared_variance_is_the_mean_over_the_paths_that_use_the_channel() -> None:
-
     supernet = in_use()
     inputs = [load().train.inputs[:256]]
     space = supernet.space
