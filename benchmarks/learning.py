@@ -134,9 +134,11 @@ def show(study: str, seconds: float | None = None) -> None:
             cells.append("" if arm == BASELINE else f"{gap.mean:+.2f} ± {gap.half:.2f}")
             rate = next(row["rate"] for row in at if row["arm"] == arm)
             table.add_row(arm, f"{rate:g}", *cells)
-        table.caption = (
-            f"{BUDGETS} budgets; {len({r['seed'] for r in at})} paired seeds; ± 95 % interval"
-        )
+        most = max(map(len, by_arm.values()))
+        fewer = [f"{arm} {len(by_arm[arm])}" for arm in order if len(by_arm[arm]) < most]
+        table.caption = f"{BUDGETS} budgets; {most} paired seeds; ± 95 % interval"
+        if fewer:
+            table.caption += f"; fewer seeds: {', '.join(fewer)}"
         console.print(table)
         for arm in order:
             for reach in reaches(grid, rows, arm, BASELINE, level):

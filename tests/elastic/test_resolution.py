@@ -6,18 +6,16 @@ import random
 from collections.abc import Callable
 from pathlib import Path as FilePath
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from architectures import convolutional as conv
 from architectures import sequential as seq
+from comparing import exported
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tipsc.elastic import ConvertedSupernet, CostModel, additive_totals, convert, extract
 from tipsc.errors import ConversionError
-from tipsc.lower import LOCATION, lower
 from tipsc.paths import Path
 
 FULL, SIZES = 32, (16, 24)  # averaged; interpolated
@@ -86,15 +84,8 @@ def test_costs_are_exact_sums_and_follow_the_area(converted) -> None:
 def test_one_export_serves_all_resolutions(converted, tmp_path: FilePath) -> None:
     _, supernet, x = converted
     paths = some_paths(supernet, 6)
-    lowered = lower(supernet, paths)
-    (tmp_path / LOCATION).write_bytes(lowered.weights)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    for path in paths:
-        (tmp_path / "path.onnx").write_bytes(lowered.graphs[path.id])
-        session = onnxruntime.InferenceSession(tmp_path / "path.onnx", options)
-        assert session.get_inputs()[0].shape == [1, 3, FULL, FULL]
-        got = torch.from_numpy(np.asarray(session.run(None, {"input": x[:1].numpy()})[0]))
+    assert x.shape[1:] == (3, FULL, FULL)  # what every graph takes
+    for path, got in exported(supernet, paths, x[:1], tmp_path):
         with torch.no_grad():
             assert apart(got, supernet(x[:1], path)) < TOLERANCE
 

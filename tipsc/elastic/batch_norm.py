@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -105,12 +105,9 @@ class _ElasticBatchNorm(ElasticLayer):
         return output
 
     def _write_back(self, ranges: tuple[slice, ...], mean: Tensor, variance: Tensor) -> None:
-        start = 0
-        for r in ranges:
-            stop = start + r.stop - r.start
-            self.running_mean[r] = mean[start:stop]
-            self.running_var[r] = variance[start:stop]
-            start = stop
+        for place, piece in _places(ranges):
+            self.running_mean[place] = mean[piece]
+            self.running_var[place] = variance[piece]
 
     def correction(self, path: Path) -> Correction:
         """Of the channels that `path` uses."""
@@ -200,6 +197,9 @@ def anchor_norm(layer: nn.Module, mean: Tensor, variance: Tensor, limit: float) 
     Args:
         layer: an elastic batch norm with the statistics that it shall keep.
         mean, variance: (channels,) of its inputs on the data at hand.
+
+    Raises:
+        TypeError: the layer is none.
     """
     if not isinstance(layer, _ElasticBatchNorm):
         raise TypeError(f"{type(layer).__name__} is no elastic batch norm")
@@ -214,14 +214,29 @@ def anchor_norm(layer: nn.Module, mean: Tensor, variance: Tensor, limit: float) 
 
 
 def add_by_channel(layer: nn.Module, path: Path, values: Tensor, total: Tensor) -> None:
-    """Adds `values` of the channels that `path` uses to their places in `total`."""
+    """Adds values of the channels that `path` uses to their places among all.
+
+    Args:
+        layer: an elastic batch norm.
+        values: (channels on `path`,).
+        total: (channels,), changed in place.
+
+    Raises:
+        TypeError: the layer is none.
+    """
     if not isinstance(layer, _ElasticBatchNorm):
         raise TypeError(f"{type(layer).__name__} is no elastic batch norm")
     cut = layer.cuts(path)["running_var"][0]
+    for place, piece in _places(cut if isinstance(cut, tuple) else (cut,)):
+        total[place] += values[piece]
+
+
+def _places(ranges: tuple[slice, ...]) -> Iterator[tuple[slice, slice]]:
+    """Where each range of a cut lies in the whole, and where in what was cut out."""
     start = 0
-    for r in cut if isinstance(cut, tuple) else (cut,):
-        stop = start + len(range(*r.indices(len(total))))
-        total[r] += values[start:stop]
+    for place in ranges:
+        stop = start + place.stop - place.start
+        yield place, slice(start, stop)
         start = stop
 
 

@@ -67,6 +67,4 @@ class _Listener:
         norm.register_forward_pre_hook(self._note)
 
     def _note(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0]
-        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-        self.moments.add(x.numel() // x.shape[1], mean, variance)
+        self.moments.observe(inputs[0])

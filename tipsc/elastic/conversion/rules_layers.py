@@ -69,13 +69,9 @@ def _linear(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
 
 
 def _batch_norm(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
-    x = a.of(args["input"])
     if args["training"]:
         raise NotUnderstood("it has no running statistics")
-    for key in ("weight", "bias", "running_mean", "running_var"):
-        if args[key] is not None:
-            ax.unify(x[1], a.of(args[key])[0])
-    return x
+    return _instance_norm(a, node, args)
 
 
 def _instance_norm(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
