@@ -15,7 +15,7 @@ from torch import fx
 
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
 
-_TRAILING = {"batch_norm", "layer_norm", "rms_norm", "group_norm", "dropout", "feature_dropout"}
+TRAILING = {"batch_norm", "layer_norm", "rms_norm", "group_norm", "dropout", "feature_dropout"}
 _LONGEST_PERIOD = 4
 _FEW = 3
 
@@ -41,6 +41,12 @@ class Stage:
     name: str
     blocks: tuple[Unit, ...]
     kept: tuple[int, ...]
+
+    @property
+    def end(self) -> str:
+        """The module at whose end it ends."""
+        stays = self.kept == (len(self.blocks),)
+        return scope_of(self.blocks[-1].exit) if stays else scope(self.blocks[-1:])
 
 
 def residual_additions(program: Program) -> dict[fx.Node, tuple[fx.Node, frozenset[fx.Node]]]:
@@ -169,7 +175,7 @@ def _trailing(program: Program, addition: fx.Node, entries: set[fx.Node]) -> lis
         (following,) = node.users
         data = [n for n in following.all_input_nodes if n not in program.tensors]
         pointwise = torch.Tag.pointwise in getattr(following.target, "tags", ())
-        if data != [node] or not (pointwise or name_of(following) in _TRAILING):
+        if data != [node] or not (pointwise or name_of(following) in TRAILING):
             break
         if _shape(following) != _shape(node):
             break

@@ -160,8 +160,9 @@ def _exit_rows(exits: Exits) -> tuple[ExitRow, ...]:
     for leave in exits.found:
         head = "a copy of the model's head"
         if leave.pooling is not None:
-            places = {None: "mean over places", 0: "first place", -1: "last place"}
-            head = f"{places[leave.pooling.taken]}, new linear layer"
+            places = {None: "mean over places, ", 0: "first place, ", -1: "last place, "}
+            head = places[leave.pooling.taken] if leave.pooling.places else ""
+            head += "new linear layer"
         rows.append(ExitRow(leave.number, leave.stage, head, None))
     return tuple(sorted(rows, key=lambda row: row.number))
 

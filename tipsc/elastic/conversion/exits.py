@@ -17,9 +17,10 @@ from torch import Tensor, fx
 
 from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.analysis import Analysis, bound
-from tipsc.elastic.conversion.blocks import Stage, named, scope
+from tipsc.elastic.conversion.blocks import Stage, named
 from tipsc.elastic.conversion.capture import Program, name_of
 from tipsc.elastic.conversion.flow import Flow, shape_of
+from tipsc.elastic.conversion.plain import plain_stages
 from tipsc.elastic.conversion.resolutions import VIEWS
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice
@@ -169,11 +170,12 @@ def find_exits(
     """
     numbers = None if isinstance(wanted, int) else tuple(wanted)
     reason = _no_classifier(program)
+    flow = Flow(program)
     if reason is None and not stages:
-        reason = "it has no stage of residual blocks"
+        stages = plain_stages(flow, PARTS, (*VIEWS, *_POOLS))
+        reason = None if stages else "no feature map is all that later layers see of the input"
     if reason is not None:
         return _checked(Exits(refused=((0, "", reason),)), numbers)
-    flow = Flow(program)
     head = _head(flow, analysis, stages[-1].blocks[-1].exit)
     found: list[Exit] = []
     refused: list[tuple[int, str, str]] = []
@@ -182,7 +184,7 @@ def find_exits(
         if isinstance(at, Exit):
             found.append(at)
         else:
-            refused.append((number, scope(stage.blocks[-1:]), at))
+            refused.append((number, stage.end, at))
     end = len(stages) + any(e.number == len(stages) for e in found)
     chosen = _chosen(flow, found, wanted)
     choice = Choice(NAME, (*(e.number for e in chosen), end)) if chosen else None
@@ -201,7 +203,7 @@ def _exit(
         return reason
     if head is not None and head.is_simple and node is head.source:
         return "the model's own head follows"
-    name = scope(stage.blocks[-1:])
+    name = stage.end
     needs = flow.up_to(node)
     if head is not None and head.is_simple and _reads(head, node, flow):
         needs = flow.up_to(node, *head.beside)

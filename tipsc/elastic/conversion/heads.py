@@ -10,7 +10,9 @@ from torch import Tensor, fx, nn
 from tipsc.elastic.conversion.capture import Program
 from tipsc.elastic.conversion.converted import Call, Leave
 from tipsc.elastic.conversion.exits import NAME, Exit, Exits, Head, Pooling
-from tipsc.elastic.conversion.functions import Function, Slot
+from tipsc.elastic.conversion.functions import Function, Size, Slot
+from tipsc.elastic.dims import Dim
+from tipsc.elastic.fitted import FittedLinear
 
 if TYPE_CHECKING:
     from tipsc.elastic.conversion.assemble import Assembly
@@ -41,7 +43,8 @@ def add_head(a: Assembly, leave: Exit, exits: Exits) -> None:
     else:
         _make(inner, leave.node, leave.pooling)
     head = tuple(call for call in inner.calls if isinstance(call, Call))
-    linear = [c.module for c in head if isinstance(a.net.get_submodule(c.module), nn.Linear)]
+    kinds = (nn.Linear, FittedLinear)
+    linear = [c.module for c in head if isinstance(a.net.get_submodule(c.module), kinds)]
     a.calls.append(Leave(exits.choice.name, leave.number, head, linear[-1]))
 
 
@@ -58,8 +61,11 @@ def _copy(a: Assembly, node: fx.Node, head: Head) -> None:
 
 
 def _make(a: Assembly, node: fx.Node, pooling: Pooling) -> None:
-    """Pooling and a linear layer with first weights as torch draws them."""
-    shape = node.meta["val"].shape
+    """Pooling and a linear layer with first weights as torch draws them.
+
+    The layer reads as many channels as a path has there.
+    """
+    shape, width = node.meta["val"].shape, a.dims(node)[pooling.channels]
     channels, classes = int(shape[pooling.channels]), int(a.program.output.meta["val"].shape[1])
     x = a.numbers[node]
     if pooling.taken is not None:
@@ -67,15 +73,21 @@ def _make(a: Assembly, node: fx.Node, pooling: Pooling) -> None:
         x = a.emit("take", take, (x,), "first")
     elif pooling.channels == 1 and len(shape) in _POOLS:
         x = a.emit("pool", _POOLS[len(shape)](1), (x,), "")
-        x = a.emit("flatten", Function(torch.reshape, (Slot(0), (-1, channels)), {}), (x,), "first")
-    else:
+        flat = Function(torch.reshape, (Slot(0), (-1, Size(width))), {})
+        x = a.emit("flatten", flat, (x,), "first")
+    elif pooling.places:
         mean = Function(torch.mean, (Slot(0), list(pooling.places)), {})
         x = a.emit("pool", mean, (x,), "first")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # one model is converted to the same supernet each time
         linear = nn.Linear(channels, classes)
-    device = next(iter(a.values.values())).device
-    a.emit("linear", linear.to(device), (x,), "")
+    linear = linear.to(next(iter(a.values.values())).device)
+    if isinstance(width, int):
+        a.emit("linear", linear, (x,), "")
+        return
+    dims: dict[str, tuple[Dim, ...]] = {"weight": (classes, width), "bias": (classes,)}
+    tensors = {"weight": linear.weight, "bias": linear.bias}
+    a.emit("linear", FittedLinear(width, classes, tensors, dims), (x,), "last")
 
 
 def _copied(value: Tensor) -> Tensor:

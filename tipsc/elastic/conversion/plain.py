@@ -1,0 +1,82 @@
+"""Stages of a net without residual blocks, at whose ends paths can leave.
+
+No block of such a net can be left out, but all that comes after one can. A stage ends where its
+feature map is all that later layers see of the input: at the last such place before the places
+become fewer, or, where they never do, near equal shares of the MACs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, fx
+
+from tipsc.elastic.conversion.blocks import TRAILING, Stage, Unit
+from tipsc.elastic.conversion.capture import name_of, scope_of
+from tipsc.elastic.conversion.flow import Flow, macs_of, shape_of
+
+LEAST_LAYERS = 2  # of a stage: a single layer has seen too little to tell
+
+
+def plain_stages(flow: Flow, parts: int, views: Collection[str]) -> list[Stage]:
+    """The stages in order, each of one block that stays.
+
+    Args:
+        flow: of a classifier's program.
+        parts: how many stages there are if all feature maps have the same places.
+        views: operations that pool or view a feature map and make none of their own.
+    """
+    alone = [
+        node
+        for node in flow.nodes
+        if node in flow.maps
+        and isinstance(node.meta["val"], Tensor)
+        and name_of(node) not in views
+        and not any(_goes_on(user) for user in node.users)
+        and flow.why_not_alone(node) is None
+    ]
+    rank = _rank(flow)
+    alone = [node for node in alone if len(shape_of(node)) == rank]
+    places = [shape_of(node)[2:] for node in alone]
+    ends = [a for a, (size, later) in zip(alone, pairwise([*places, ()]), strict=True)
+            if size != later]  # fmt: skip
+    return _stages(flow, ends if len(set(places)) > 1 else _spread(flow, alone, parts))
+
+
+def _rank(flow: Flow) -> int:
+    """Axes of the feature maps, which most of the MACs make; views of them may have others."""
+    macs: Counter[int] = Counter()
+    for node in flow.nodes:
+        if macs_of(node):
+            macs[len(shape_of(node))] += macs_of(node)
+    return macs.most_common(1)[0][0] if macs else 0
+
+
+def _goes_on(user: fx.Node) -> bool:
+    """Whether an operation belongs to the layer before it: a norm, an activation."""
+    return torch.Tag.pointwise in getattr(user.target, "tags", ()) or name_of(user) in TRAILING
+
+
+def _spread(flow: Flow, alone: Sequence[fx.Node], parts: int) -> list[fx.Node]:
+    """Those nearest to equal shares of the MACs (of equals the last), and the last of all."""
+    share = {node: flow.share(flow.up_to(node)) for node in alone}
+    nearest = {
+        min(reversed(alone), key=lambda node: abs(share[node] - part / parts))
+        for part in range(1, parts)
+    }
+    return [node for node in alone if node in nearest or node is alone[-1]]
+
+
+def _stages(flow: Flow, ends: Sequence[fx.Node]) -> list[Stage]:
+    """What lies between these ends; a part of too few layers goes to the next."""
+    stages: list[Stage] = []
+    entry, before = flow.program.input, frozenset[fx.Node]()
+    for end in ends:
+        nodes = flow.up_to(end) - before
+        if sum(macs_of(node) > 0 for node in nodes) >= LEAST_LAYERS:
+            stages.append(Stage(scope_of(end), (Unit(entry, end, nodes),), (1,)))
+            entry, before = end, before | nodes
+    return stages
