@@ -1,12 +1,14 @@
 """Search on the chain against random search: ``python benchmarks/search.py --folder F [--json F]``.
 
 The supernet of examples/fashion_mnist, trained once; a latency predictor fitted to 50 paths that
-are measured on this machine. Random search evaluates 24 random paths a budget in full and takes
-the most accurate within each budget. A search seed draws its 24 from 60 uniformly random paths
-with a predicted latency between 85 and 100 % of the budget. The chain's search gets the same
-predictor. An evaluation is as many images through a path as calibrating and validating it in full
-take, so that a first look counts as much as it costs. Accuracies of the chosen paths are on test
-images. Everything that is slow is kept in the folder: a run that was killed goes on.
+are measured on this machine; six budgets, log-spaced over the upper two thirds of the range (below,
+fewer than 60 paths are near one). Random search evaluates 24 random paths a budget in full and
+takes the most accurate within each budget. A search seed draws its 24 from 60 paths, which are
+drawn uniformly from all with a predicted latency between 85 and 100 % of the budget. The chain's
+search gets the same predictor. An evaluation is as many images through a path as calibrating and
+validating it in full take, so that a first look counts as much as it costs. Accuracies of the
+chosen paths are on test images. Everything that is slow is kept in the folder: a run that was
+killed goes on.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path as File
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from figures import machine
 from rich.console import Console
@@ -130,15 +133,15 @@ def latency(supernet: Supernet, data: Data, folder: File) -> Additive:
     return cost_of_profile(supernet, Profile.load(file), totals=totals)
 
 
-def random_paths(space: SearchSpace, cost: Additive, budget: float, count: int) -> list[Path]:
-    """Distinct uniformly random paths with a cost just below the budget."""
-    generator, found = random.Random(f"pool {budget:.9g}"), dict[Path, None]()
-    while len(found) < count:
-        drawn = [space.sample(generator) for _ in range(500)]
-        for path, value in zip(drawn, cost.of_many(drawn).tolist(), strict=True):
-            if NEAR * budget <= value <= budget and len(found) < count:
-                found.setdefault(path)
-    return list(found)
+def random_paths(
+    paths: Sequence[Path], costs: npt.NDArray[np.float64], budget: float, count: int
+) -> list[Path]:
+    """Distinct paths, uniformly drawn from those with a cost just below the budget."""
+    near = np.flatnonzero((costs >= NEAR * budget) & (costs <= budget))
+    if len(near) < count:
+        raise SystemExit(f"only {len(near)} paths cost {NEAR:.0%} to 100 % of {budget:.3g} ms")
+    drawn = random.Random(f"pool {budget:.9g}").sample(near.tolist(), count)
+    return [paths[place] for place in drawn]
 
 
 def chosen(worth: dict[Path, float], cost: Additive, budgets: Sequence[float]) -> list[Path]:
@@ -162,11 +165,13 @@ def compare(folder: File, seeds: int, epochs: int) -> dict[str, Any]:
     space = supernet.space
     cost = latency(supernet, data, folder)
     low, high = FoldedChain.of(cost).cost_range
-    budgets = [low * (high / low) ** ((i + 1) / (BUDGETS + 1)) for i in range(BUDGETS)]
+    budgets = [low * (high / low) ** ((i + 3) / (BUDGETS + 3)) for i in range(BUDGETS)]
     first, full = rungs(2000, len(data.validation))
     evaluator = Evaluator(supernet, data, folder / "evaluations.json")
 
-    pools = [random_paths(space, cost, budget, POOL) for budget in budgets]
+    everything = [space.path_at(index) for index in range(space.size)]
+    costs = cost.of_many(everything)
+    pools = [random_paths(everything, costs, budget, POOL) for budget in budgets]
     truth = {p: evaluator.validation([p], full)[0] for pool in pools for p in pool}
     learned = [
         float(spearmanr(utility.of_many(pool), [truth[p] for p in pool])[0]) for pool in pools

@@ -56,7 +56,7 @@ def test_phases_of_training_are_read_strictly(tmp_path: Path) -> None:
   sampler_options: {pick: worst, candidates: 2}
   phases:
     - {share: 0.75, paths_per_step: 1, distill: false}
-    - {share: 0.25, sampler: uniform, with_smallest: true}
+    - {share: 0.25, sampler: uniform, with_smallest: true, paths_per_step: 4}
 """
     config, _ = load_config(write(tmp_path, GOOD.replace("train: {", phases + "  #{")))
     first, second = (recipe for _, recipe in config.training.recipes(100))

@@ -214,8 +214,7 @@ def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(call, tmp
     images = np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None]
     np.savez(folder / "data.npz", inputs=images.astype(np.uint8), targets=digits.target[:500])
     settings = folder / "tipsc.yaml"
-    text = settings.read_text().replace("epochs: 12", "epochs: 1")
-    text = text.replace("frozen_epochs: 2 ", "frozen_epochs: 0 ")
-    settings.write_text(text.replace("paths_per_step: 3", "paths_per_step: 1"))
+    text = settings.read_text().replace("  epochs: 24", "  epochs: 1")
+    settings.write_text(text.replace("frozen_epochs: 4 ", "frozen_epochs: 0 "))
     done = call("train", folder)
     assert done.returncode == 0, done.stderr

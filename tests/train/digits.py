@@ -57,7 +57,9 @@ def config(**changes: object) -> TrainConfig:
         "frozen_epochs": 1,
         "batch_size": 64,
         "learning_rate": 0.01,
+        "sampler": "sandwich",
         "paths_per_step": 3,
+        "distill": True,
         "threads": 1,
         "checkpoint_seconds": 0.0,
     }

@@ -19,6 +19,9 @@ _WITHOUT_EFFECT = ("threads", "checkpoint_seconds")
 class TrainConfig:
     """Settings of :func:`tipsc.train.train`.
 
+    The defaults of what is drawn are what ``benchmarks/learning.py`` found best at equal compute:
+    one path a step, from the cost-folded chain (docs/learning.md).
+
     Attributes:
         epochs: passes over the training examples, the frozen ones included.
         batch_size: examples of one step of one process.
@@ -50,11 +53,11 @@ class TrainConfig:
     weight_decay: float = 0.05
     schedule: str = "one-cycle"
     label_smoothing: float = 0.0
-    paths_per_step: int = 4
-    distill: bool = True
+    paths_per_step: int = 1
+    distill: bool = False
     with_largest: bool = False
     with_smallest: bool = False
-    sampler: str = "sandwich"
+    sampler: str = "folded"
     sampler_options: dict[str, Any] = field(default_factory=dict)
     phases: tuple[Phase, ...] = ()
     frozen_epochs: int = 2
