@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from tipsc.candidates import Candidate
     from tipsc.elastic import Supernet
 
 SEED = 0
@@ -85,20 +86,15 @@ def converted() -> Supernet:
     return convert(MobileNetV2().eval(), torch.randn(2, 3, 224, 224))
 
 
-def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[Figure]:
-    """Writes engine.tipsc and alone/<id>.onnx; times both ways."""
+def candidates_of(supernet: Supernet, count: int) -> list[Candidate]:
+    """Calibrated paths, the largest first, then the smallest and random ones."""
     import torch
 
-    from tipsc.assemble import make_manifest, write
     from tipsc.candidates import Candidate
-    from tipsc.elastic import CostModel, extract
-    from tipsc.lower import lower
-    from tipsc.target import load_target
+    from tipsc.elastic import CostModel
     from tipsc.train import calibrate
 
-    torch.manual_seed(SEED)
     generator = random.Random(SEED)
-    supernet = supernet_of()
     for _ in range(3):  # so that no running statistic is at its initial value
         supernet.train()(torch.randn(4, 3, 224, 224), supernet.space.sample(generator))
     supernet.eval()
@@ -115,7 +111,22 @@ def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[
         found = calibrate(supernet, path, images)
         candidates.append(Candidate(path, 0.0, cost.macs, cost.parameters, found))
         say(f"calibrated {len(candidates)} of {count} paths")
+    return candidates
 
+
+def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[Figure]:
+    """Writes engine.tipsc and alone/<id>.onnx; times both ways."""
+    import torch
+
+    from tipsc.assemble import make_manifest, write
+    from tipsc.elastic import extract
+    from tipsc.lower import lower
+    from tipsc.target import load_target
+
+    torch.manual_seed(SEED)
+    supernet = supernet_of()
+    candidates = candidates_of(supernet, count)
+    paths = [candidate.path for candidate in candidates]
     target = load_target("host")
     start = time.perf_counter()
     lowered = lower(supernet, paths, {c.path.id: c.statistics for c in candidates})

@@ -1,11 +1,15 @@
-"""What sharing one .tflite costs and saves: file, memory, latency, switching.
+"""What sharing one .tflite costs and saves: file, memory, latency, switching, int8.
 
     python benchmarks/litert.py ENGINE.tipsc --int8 CONFIG --json OUT.json
+    python benchmarks/litert.py --mobilenet-v2 FOLDER --json OUT.json
+
+The second makes eight paths of a MobileNetV2-size net (3.5 M parameters, 224x224) with random
+weights, in fp32 and int8, and keeps its conversions in the folder.
 
 Forms: the .tflite as it ships; as it is opened (see ``tipsc.backends.litert_dense``); each path in
-a file of its own; with --int8, the same paths in int8. Latency: all forms of every path in turns,
-in one process, pinned to one core; the ratio of 10th percentiles. Memory: anonymous pages of a
-fresh process that opened and ran all paths, against one that did so with the largest alone.
+a file of its own; the same paths in int8, together and each alone. Latency: all forms of every path
+in turns, in one process, pinned to one core; the ratio of 10th percentiles. Memory: anonymous pages
+of a fresh process that opened and ran all paths, against one that did so with the largest alone.
 """
 
 from __future__ import annotations
@@ -18,23 +22,30 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
+from engine import SEED, candidates_of, of_the_family
 
 from tipsc.backends.litert import channels_last, check, open_model
 from tipsc.backends.litert_dense import densified
 from tipsc.build import COMPILED, Pipeline
-from tipsc.candidates import load_candidates
+from tipsc.candidates import Candidate, load_candidates
 from tipsc.compile import Job, compile_candidates
 from tipsc.compile.litert import CompiledTflite
 from tipsc.compile.tflite.merge import merge
+from tipsc.elastic import Supernet
 from tipsc.engine import read_engine
 from tipsc.engine.tflite import flatbuffer
 from tipsc.measure.pinning import pinned, select_cores
+from tipsc.target import load_target
 
 ROUNDS, CALLS = 60, 10
+PATHS = 8  # of the MobileNetV2-size net
 #: form and path
 Form = tuple[str, str]
 Run = Callable[[np.ndarray], np.ndarray]
@@ -84,23 +95,63 @@ def anonymous_kib(file: Path, cache: str, shape: tuple[int, ...]) -> int:
     return int(line.split()[1])
 
 
-def int8_of(config: Path, target: str, chosen: Path | None, file: Path) -> Path:
-    """The paths of a finished build, in int8; its own conversions are used again."""
-    pipeline = Pipeline(config, target)
-    chosen = chosen or pipeline.chosen().folder
-    compiled = compile_candidates(
-        Job(
-            target=pipeline.target.model_copy(update={"precision": "int8"}),
-            supernet=pipeline.supernet,
-            candidates=load_candidates(chosen, pipeline.supernet.space),
-            images=pipeline.data.calibration(pipeline.config.build.calibration_images)[0],
-            cache=pipeline.runs / COMPILED,
-            progress=lambda done, total, note="": None,
-        )
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: the same paths in fp32 and, if wanted, in int8."""
+
+    name: str
+    ids: tuple[str, ...]
+    shape: tuple[int, ...]
+    shipped: bytes
+    int8: bytes | None
+
+
+def of_engine(file: Path, config: Path | None, target: str, chosen: Path | None) -> Subject:
+    """An engine that was built; its int8 paths from the same build's choice of paths."""
+    engine, int8 = read_engine(file), None
+    if config is not None:
+        pipeline = Pipeline(config, target)
+        supernet = pipeline.supernet
+        candidates = load_candidates(chosen or pipeline.chosen().folder, supernet.space)
+        images = pipeline.data.calibration(pipeline.config.build.calibration_images)[0]
+        int8 = model_of(supernet, candidates, images, pipeline.runs / COMPILED, "int8")
+    ids = tuple(path.id for path in engine.manifest.paths)
+    shape = engine.manifest.inputs[0].shape
+    return Subject(engine.manifest.name, ids, tuple(shape), bytes(engine.weights), int8)
+
+
+def of_mobilenet(cache: Path) -> Subject:
+    """Paths that differ in inner widths and depths, which is what can share weights."""
+    torch.manual_seed(SEED)
+    supernet = of_the_family()
+    candidates = candidates_of(supernet, PATHS)
+    images = torch.randn(8, 3, 224, 224, generator=torch.Generator().manual_seed(SEED))
+    fp32, int8 = (
+        model_of(supernet, candidates, images, cache, precision) for precision in ("fp32", "int8")
     )
+    ids = tuple(c.path.id for c in candidates)
+    return Subject("mobilenet-v2", ids, (1, *supernet.input_shape), fp32, int8)
+
+
+def model_of(
+    supernet: Supernet,
+    candidates: Sequence[Candidate],
+    images: torch.Tensor,
+    cache: Path,
+    precision: Literal["fp32", "int8"],
+) -> bytes:
+    """The .tflite of these paths."""
+    job = Job(
+        target=load_target("mobile-cpu").model_copy(update={"precision": precision}),
+        supernet=supernet,
+        candidates=candidates,
+        images=images,
+        cache=cache,
+        progress=lambda done, total, note="": None,
+    )
+    compiled = compile_candidates(job)
     assert isinstance(compiled, CompiledTflite)
-    file.write_bytes(compiled.model)
-    return file
+    return compiled.model
 
 
 def times_of(runs: dict[Form, Run], x: np.ndarray) -> tuple[dict[Form, float], dict[Form, float]]:
@@ -136,58 +187,43 @@ def memory_of(files: dict[str, Path], shape: tuple[int, ...], folder: Path) -> d
     return found
 
 
-def measure(engine_file: Path, int8: tuple[Path, str, Path | None] | None) -> dict[str, object]:
-    engine = read_engine(engine_file)
-    shipped, ids = bytes(engine.weights), [path.id for path in engine.manifest.paths]
-    opened = densified(shipped)
-    x = channels_last(np.ones(engine.manifest.inputs[0].shape, np.float32))
+def measure(subject: Subject) -> dict[str, object]:
+    opened = densified(subject.shipped)
+    x = channels_last(np.ones(subject.shape, np.float32))
     with tempfile.TemporaryDirectory(prefix="tipsc-") as name, pinned(select_cores("fastest", 1)):
         folder = Path(name)
-        files = {path: folder / f"{path}.tflite" for path in ids}
-        for path, file in files.items():
-            file.write_bytes(alone(opened, path))
-        forms = {"shipped": folder / "shipped.tflite", "opened": folder / "opened.tflite"}
-        forms["shipped"].write_bytes(shipped)
-        forms["opened"].write_bytes(opened)
-        if int8:
-            forms["int8"] = int8_of(*int8, folder / "int8.tflite")
+        wholes = {"shipped": subject.shipped, "opened": opened}
+        if subject.int8:
+            wholes["int8"] = subject.int8
+        files: dict[Form, Path] = {}
+        for form, model in wholes.items():
+            files[form, ""] = folder / f"{form}.tflite"
+            files[form, ""].write_bytes(model)
+            for path in subject.ids if form != "shipped" else ():
+                files[form, path] = folder / f"{form}-{path}.tflite"
+                files[form, path].write_bytes(alone(model, path))
         runs: dict[Form, Run] = {}
-        for form, file in forms.items():
-            program = open_model(file, weight_cache=str(folder / f"{form}.cache"))
-            runs |= {(form, path): program.runner(path) for path in ids}
-        for path, file in files.items():
-            single = open_model(file, weight_cache=str(folder / f"{path}.cache"))
-            runs["alone", path] = single.runner(path)
+        for (form, only), file in files.items():
+            program = open_model(file, weight_cache=str(file.with_suffix(".cache")))
+            for path in [only] if only else subject.ids:
+                runs[f"{form} alone" if only else form, path] = program.runner(path)
         steady, first = times_of(runs, x)
-        paths = {}
-        for path in ids:
-            base, single_ms = steady["opened", path], steady["alone", path]
-            paths[path] = {
-                "p10_ms": base,
-                "to_alone": base / single_ms,
-                "shipped_to_alone": steady["shipped", path] / single_ms,
-                "first_call_to_steady": first["opened", path] / base,
-                "first_call_to_steady_alone": first["alone", path] / single_ms,
-            }
-            if int8:
-                paths[path]["int8_to_fp32"] = steady["int8", path] / base
-        largest = max(files.values(), key=lambda file: file.stat().st_size)
-        largest_bytes = largest.stat().st_size
+        paths = {path: ratios(path, steady, first) for path in subject.ids}
+        sizes = {key: file.stat().st_size for key, file in files.items()}
+        largest = max(subject.ids, key=lambda path: sizes["opened", path])
+        memory = {form: files[form, ""] for form in ("shipped", "opened")}
+        memory["largest_alone"] = files["opened", largest]
         return {
-            "engine": engine.manifest.name,
+            "subject": subject.name,
             "machine": f"{platform.machine()}, {check()['instruction set']}",
             "litert": check()["litert"],
-            "paths": len(ids),
-            "file_bytes": len(shipped),
-            "largest_alone_bytes": largest_bytes,
-            "file_ratio": len(shipped) / largest_bytes,
-            "separate_files_ratio": sum(f.stat().st_size for f in files.values()) / largest_bytes,
-            "opened_file_bytes": len(opened),
-            "memory_kib": memory_of(
-                {"shipped": forms["shipped"], "opened": forms["opened"], "largest_alone": largest},
-                tuple(x.shape),
-                folder,
+            "paths": len(subject.ids),
+            "file": file_ratios("opened", len(subject.shipped), sizes),
+            **(
+                {"file_int8": file_ratios("int8", len(subject.int8), sizes)} if subject.int8 else {}
             ),
+            "opened_file_bytes": len(opened),
+            "memory_kib": memory_of(memory, tuple(x.shape), folder),
             "median": {
                 key: float(np.median([path[key] for path in paths.values()]))
                 for key in next(iter(paths.values()))
@@ -197,16 +233,49 @@ def measure(engine_file: Path, int8: tuple[Path, str, Path | None] | None) -> di
         }
 
 
+def file_ratios(form: str, shipped: int, sizes: dict[Form, int]) -> dict[str, float]:
+    """Of the file that ships against files of a path each."""
+    single = [size for (kind, path), size in sizes.items() if kind == form and path]
+    return {
+        "bytes": shipped,
+        "largest_alone_bytes": max(single),
+        "to_largest_alone": shipped / max(single),
+        "separate_to_largest_alone": sum(single) / max(single),
+    }
+
+
+def ratios(path: str, steady: dict[Form, float], first: dict[Form, float]) -> dict[str, float]:
+    """Of one path's times."""
+    base, single = steady["opened", path], steady["opened alone", path]
+    found = {
+        "p10_ms": base,
+        "to_alone": base / single,
+        "shipped_to_alone": steady["shipped", path] / single,
+        "first_call_to_steady": first["opened", path] / base,
+        "first_call_to_steady_alone": first["opened alone", path] / single,
+    }
+    if ("int8", path) in steady:
+        found["int8_to_fp32"] = steady["int8", path] / base
+        found["int8_to_alone"] = steady["int8", path] / steady["int8 alone", path]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", type=Path)
+    parser.add_argument("engine", type=Path, nargs="?")
+    parser.add_argument("--mobilenet-v2", type=Path, metavar="FOLDER", help="instead of an engine")
     parser.add_argument("--int8", type=Path, metavar="CONFIG", help="of the engine's build")
     parser.add_argument("--target", default="mobile-cpu", help="of the engine's build")
     parser.add_argument("--chosen", type=Path, help="its stage choose, if not the last one's")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    int8 = (arguments.int8, arguments.target, arguments.chosen) if arguments.int8 else None
-    text = json.dumps(measure(arguments.engine, int8), indent=1)
+    if (arguments.engine is None) == (arguments.mobilenet_v2 is None):
+        parser.error("give an engine, or --mobilenet-v2")
+    if arguments.engine is None:
+        subject = of_mobilenet(arguments.mobilenet_v2)
+    else:
+        subject = of_engine(arguments.engine, arguments.int8, arguments.target, arguments.chosen)
+    text = json.dumps(measure(subject), indent=1)
     print(text)
     if arguments.json:
         arguments.json.write_text(text + "\n")
