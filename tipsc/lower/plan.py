@@ -85,7 +85,7 @@ class Planner:
     def __init__(self, supernet: Supernet) -> None:
         self._supernet = supernet
         self._skeleton = skeleton(supernet)
-        self._folded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._folded: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self._full: dict[str, np.ndarray] = {}
 
     def plan(self, path: Path, statistics: Statistics | None = None) -> tuple[Operation, ...]:
@@ -191,12 +191,16 @@ class Planner:
         return folded, {"weight": weight, "bias": bias}
 
     def _shared_fold(self, name: str, norm: str, eps: float) -> tuple[np.ndarray, np.ndarray]:
-        """The full-size weights times the scale that all paths share, and that scale."""
-        if name not in self._folded:
+        """The full-size weights times the scale that all paths share, and that scale.
+
+        Which norm follows a layer may depend on the path, that of an early exit for example.
+        """
+        if (name, norm) not in self._folded:
             variance = self._stored(f"{norm}.running_var").astype(np.float64)
             scale = self._stored(f"{norm}.weight") / np.sqrt(variance + eps)
-            self._folded[name] = (_scaled(self._stored(f"{name}.weight"), scale), scale)
-        return self._folded[name]
+            folded = _scaled(self._stored(f"{name}.weight"), scale)
+            self._folded[name, norm] = (folded, scale)
+        return self._folded[name, norm]
 
 
 def _own(norm: str, statistics: Statistics | None) -> dict[str, np.ndarray]:

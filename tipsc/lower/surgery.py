@@ -21,6 +21,8 @@ from tipsc.lower.weights import Use, Weight, WeightStore, use_of
 LOCATION = "weights"
 _INLINE_BYTES = 64  # smaller tensors cost less inside the graph than a reference to the store
 _WEIGHT = "weight:"  # the prefix of weights' names in a template
+_BIAS = f"{_WEIGHT}bias"
+_LAYERS = ("Conv", "ConvTranspose", "Gemm")
 _SHAPED = ("Reshape", "Expand")
 
 
@@ -124,7 +126,9 @@ class _Surgery:
             return [output]
         names = {f"in:{i}": value[0] for i, value in enumerate(inputs)}
         names |= {name: self._constant(value) for name, value in template.constants.items()}
-        for node in template.nodes:
+        nodes = [_with_own_bias(node, operation) for node in template.nodes]
+        _check_weights_read(nodes, operation)
+        for node in nodes:
             placed = NodeProto()
             placed.CopyFrom(node)
             placed.output[:] = [self._name(prefix, name, names, operation) for name in node.output]
@@ -207,8 +211,10 @@ class _Surgery:
             stated = template.constants.get(node.input[1])
             if node.output[0] == "out:0":
                 stated = np.asarray(template.shape)  # however it is written there
-            if stated is not None and tuple(stated) == (-1,):
-                return  # to a vector, of whatever size
+            if stated is not None and node.op_type == "Reshape" and sum(stated != 1) == 1:
+                # A vector along one axis, of whatever size: such as the slopes of PReLU.
+                placed.input[1] = self._constant(np.where(stated == 1, 1, -1).astype(np.int64))
+                return
             if stated is None or tuple(stated) != template.shape:
                 raise LoweringError(
                     f"holds an inner {node.op_type} whose size depends on the path",
@@ -295,6 +301,33 @@ class _Surgery:
             self._views.add(output)
             self._nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
         return output
+
+
+def _with_own_bias(node: NodeProto, operation: Operation) -> NodeProto:
+    """A layer's node with a bias exactly if it has one on this path.
+
+    That is not the same on all paths: a norm folds into the layer before it where nothing else
+    reads that layer, and which operations read it depends on what a path leaves out.
+    """
+    if node.op_type not in _LAYERS or not node.input[1].startswith(_WEIGHT):
+        return node
+    fitted = NodeProto()
+    fitted.CopyFrom(node)
+    has_bias = _BIAS.removeprefix(_WEIGHT) in operation.weights
+    fitted.input[:] = [*node.input[:2], *([_BIAS] if has_bias else [])]
+    return fitted
+
+
+def _check_weights_read(nodes: Sequence[NodeProto], operation: Operation) -> None:
+    """A weight that no node reads would be a path that computes something else."""
+    read = {name for node in nodes for name in node.input}
+    for name in operation.weights:
+        if f"{_WEIGHT}{name}" not in read:
+            raise LoweringError(
+                f"its {name} has no place in what was exported",
+                where=f"operation {operation.label}",
+                fix="report this model",
+            )
 
 
 def _multiplies_one_row(node: NodeProto, operation: Operation) -> bool:

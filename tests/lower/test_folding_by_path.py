@@ -1,0 +1,108 @@
+"""Layers whose neighbours differ between paths: what is folded into them differs, too."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tipsc.elastic import ConvertedSupernet, convert
+from tipsc.lower import LOCATION, lower
+from tipsc.paths import Path
+
+IMAGE = (4, 3, 8, 8)
+
+
+class PreActivation(nn.Module):
+    """A residual block that begins with its norm."""
+
+    def __init__(self, channels: int = 16) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(torch.relu(self.norm(x)))
+
+
+def head(channels: int = 16) -> list[nn.Module]:
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 5)]
+    return [nn.BatchNorm2d(channels), nn.ReLU(), *pooled]
+
+
+def with_stem(bias: bool) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 16, 3, bias=bias), PreActivation(), *head())
+
+
+def two_stages(bias: bool) -> nn.Module:
+    """Where a path leaves after the first, the stem's reader is the copied head's norm."""
+    between = [nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1, bias=bias)]
+    stages = [nn.Sequential(PreActivation(), PreActivation()) for _ in range(2)]
+    first, second = stages
+    return nn.Sequential(nn.Conv2d(3, 16, 3, bias=bias), first, *between, second, *head())
+
+
+def trained(model: nn.Module) -> nn.Module:
+    """With norms that are far from doing nothing."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2.0, generator)
+            nn.init.normal_(module.bias, 0.0, 1.0, generator)
+    with torch.no_grad():
+        model.train()(torch.randn(16, *IMAGE[1:], generator=generator))
+    return model.eval()
+
+
+def run(
+    folder: FilePath, supernet: ConvertedSupernet, paths: list[Path], x: Tensor
+) -> list[Tensor]:
+    """Outputs of the exported graphs."""
+    lowered = lower(supernet, paths)
+    (folder / LOCATION).write_bytes(lowered.weights)
+    outputs = []
+    for path in paths:
+        (folder / "path.onnx").write_bytes(lowered.graphs[path.id])
+        session = onnxruntime.InferenceSession(folder / "path.onnx")
+        rows = [session.run(None, {"input": row[None].numpy()})[0] for row in x]
+        outputs.append(torch.from_numpy(np.concatenate(rows)))
+    return outputs
+
+
+def assert_exported(
+    folder: FilePath, supernet: ConvertedSupernet, paths: list[Path], x: Tensor
+) -> None:
+    for path, got in zip(paths, run(folder, supernet, paths, x), strict=True):
+        with torch.no_grad():
+            expected = supernet(x, path)
+        assert (got - expected).abs().max() <= 1e-5 * expected.abs().max(), str(path)
+
+
+@pytest.mark.parametrize("exits", [False, True], ids=["whole", "exits"])
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@pytest.mark.parametrize("build", [with_stem, two_stages])
+def test_every_path_is_exported_as_it_is(
+    build, bias: bool, exits: bool, tmp_path: FilePath
+) -> None:
+    torch.manual_seed(0)
+    model, x = trained(build(bias)), torch.randn(IMAGE)
+    supernet = convert(model, x, widths=(0.5, 1.0), exits=exits)
+    paths = list(supernet.space.enumerate())
+    assert len(paths) > 1
+    assert_exported(tmp_path, supernet, paths[:40], x)
+
+
+@pytest.mark.parametrize("slopes", [1, 16])
+def test_slopes_of_prelu_follow_the_width(slopes: int, tmp_path: FilePath) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 3), nn.PReLU(slopes), nn.Conv2d(16, 12, 3), nn.PReLU(12), *head(12)]
+    model, x = trained(nn.Sequential(*layers)), torch.randn(IMAGE)
+    nn.init.uniform_(model[1].weight, 0.1, 0.9)
+    nn.init.uniform_(model[3].weight, 0.1, 0.9)
+    supernet = convert(model, x, widths=(0.5, 1.0))
+    assert {name for name, _ in supernet.space.largest.items} >= {"0.width", "2.width"}
+    assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)
