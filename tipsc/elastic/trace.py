@@ -217,20 +217,30 @@ def _grouping(layer: nn.Module | None, path: Path, inputs: list[int]) -> tuple[i
 
 
 def _products(node: fx.Node, values: Mapping[fx.Node, Any]) -> int:
-    """One for each combination of an einsum's indices."""
+    """Of an einsum: one for each combination of indices, its operands taken from left to right."""
     if _operation(node) != "einsum":
         return 0
     equation, *rest = node.args
     tensors = rest[0] if isinstance(rest[0], list | tuple) else rest
-    words = str(equation).replace(" ", "").partition("->")[0].split(",")
+    left, arrow, right = str(equation).replace(" ", "").partition("->")
+    if not arrow:
+        right = "".join(index for index in left if left.count(index) == 1)
     sizes: dict[str, int] = {}
-    for word, tensor in zip(words, tensors, strict=True):
+    words: list[list[str]] = []
+    for word, tensor in zip(left.split(","), tensors, strict=True):
         shape = values[tensor].shape
         first, dots, last = word.partition("...")
         hidden = range(len(shape) - len(first) - len(last), 0, -1) if dots else ()
-        for index, size in zip([*first, *map(str, hidden), *last], shape, strict=True):
+        words.append([*first, *map(str, hidden), *last])
+        for index, size in zip(words[-1], shape, strict=True):
             sizes[index] = max(size, sizes.get(index, 1))
-    return math.prod(sizes.values())
+    products, made = 0, set(words[0])
+    for place, read in enumerate(words[1:], 2):
+        made |= set(read)
+        products += math.prod(sizes[index] for index in made)
+        later = {index for other in words[place:] for index in other}
+        made = {index for index in made if index in later or index in right or index.isdigit()}
+    return products or math.prod(sizes.values())
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:

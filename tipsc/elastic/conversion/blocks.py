@@ -72,8 +72,8 @@ def residual_additions(program: Program) -> dict[fx.Node, tuple[fx.Node, frozens
         for skip, branch in ((first, second), (second, first)):
             if not (isinstance(skip, fx.Node) and isinstance(branch, fx.Node)):
                 continue
-            if skip not in place or branch not in ancestors:
-                continue
+            if skip not in place or branch not in ancestors or _shape(skip) != _shape(node):
+                continue  # a mask, a bias: what has fewer axes is no stream that is handed on
             if not ancestors[branch] >> place[skip] & 1:
                 continue
             inner = _exclusive(node, branch, skip)

@@ -180,9 +180,11 @@ def _place(error: BaseException, model: nn.Module) -> str:
 def _quiet() -> Iterator[None]:
     """What torch.export prints of a model that it refuses stays away from the user.
 
-    Also without the fused kernels of nn.MultiheadAttention, which hide its operations.
+    Also without the fused kernels of nn.MultiheadAttention, which hide its operations, and without
+    a search for the best order of an einsum, which takes the batch of the example for a constant.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
+    ordered, torch.backends.opt_einsum.enabled = torch.backends.opt_einsum.enabled, False
     torch.backends.mha.set_fastpath_enabled(False)
     disabled = logging.root.manager.disable
     logging.disable(max(disabled, logging.ERROR))
@@ -193,6 +195,7 @@ def _quiet() -> Iterator[None]:
     finally:
         logging.disable(disabled)
         torch.backends.mha.set_fastpath_enabled(fast)
+        torch.backends.opt_einsum.enabled = ordered
 
 
 def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Program:
@@ -240,14 +243,15 @@ def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Progra
             got=f"{len(results)} values, {structure[:80]}",
             fix="wrap the model so that it returns the tensor that counts",
         )
-    if not isinstance(source.meta["val"].shape[0], torch.SymInt):
+    shape = results[0].meta["val"].shape
+    is_constant = len(shape) > 0 and shape[0] == _BATCH and isinstance(shape[0], int)
+    if is_constant or not isinstance(source.meta["val"].shape[0], torch.SymInt):
         raise ConversionError(
             "the forward pass works for one batch size only",
             where=type(model).__name__,
             fix="use x.shape[0] or -1 in place of a constant",
         )
     result = results[0]
-    shape = result.meta["val"].shape
     if not len(shape) or not isinstance(shape[0], torch.SymInt) or hint(shape[0]) != _BATCH:
         raise ConversionError(
             "the output does not have the batch as its first axis",
@@ -286,14 +290,15 @@ def _make_functional(program: Program) -> None:
             if f.alias_info is not None and f.alias_info.is_write
         ]  # fmt: skip
         target = written[0] if len(written) == 1 else None
+        if target in program.tensors:
+            raise ConversionError(
+                "the forward pass changes a buffer",
+                where=f"{program.tensors[target]}, by {name}",
+                fix="change it in training only: `if self.training:`",
+            )
         packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
         overload = getattr(packet, node.target._overloadname, None)
-        if (
-            not isinstance(target, fx.Node)
-            or overload is None
-            or target in program.tensors
-            or _aliases(target, node)
-        ):
+        if not isinstance(target, fx.Node) or overload is None or _aliases(target, node):
             raise ConversionError(
                 f"{name} changes a part of a tensor, or one that others read",
                 where=scope_of(node) or "the model's own forward",

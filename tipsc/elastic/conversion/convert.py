@@ -18,6 +18,7 @@ from tipsc.elastic.conversion.choices import Plan, fix_residuals, make_plan
 from tipsc.elastic.conversion.converted import ConvertedSupernet
 from tipsc.elastic.conversion.exits import Exits, check_wanted, depths, divided, find_exits
 from tipsc.elastic.conversion.importance import Importance, norms, permuted
+from tipsc.elastic.conversion.parametrized import without_parametrizations
 from tipsc.elastic.conversion.report import ExitRow, Kept, Report, Row
 from tipsc.elastic.conversion.resolutions import find_resolutions
 from tipsc.elastic.conversion.rules import analyse
@@ -71,7 +72,8 @@ def convert(
             "widths must be shares of the whole", got=list(widths), expected="(0, 1]"
         )
     check_wanted(exits)
-    program = capture(model, example)
+    plain = without_parametrizations(model)
+    program = capture(plain, example)
     additions = residual_additions(program)
     analysis = analyse(program)
     fix_residuals(analysis, list(additions))
@@ -82,7 +84,7 @@ def convert(
         found = find_exits(program, analysis, stages, exits)
     plan = make_plan(program, analysis, depths(stages, found) if depth else [], shares, found)
     if resolutions is not None:
-        plan = plan.at_resolutions(find_resolutions(model, program, example, resolutions))
+        plan = plan.at_resolutions(find_resolutions(plain, program, example, resolutions))
     if not plan.space.choices:
         raise ConversionError(
             "nothing in this model can be elastic",
@@ -90,7 +92,7 @@ def convert(
             got="; ".join(f"{k.reason}: {k.layers[0]}" for k in _kept(program, analysis, plan)[:4]),
         )
     supernet = assemble(
-        program, analysis, plan, permuted(program, analysis, plan, importance(model)), example
+        program, analysis, plan, permuted(program, analysis, plan, importance(plain)), example
     ).eval()
     difference = check_same(model, supernet, example)
     if plan.resolutions is not None:

@@ -109,7 +109,10 @@ def _einsum(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
         raise NotUnderstood(f"the equation {equation}")
     left, right = equation.split("->")
     letters: dict[str, Axis] = {}
+    by_weight: set[str] = set()  # summed over in a product with a weight, as in a linear layer
     for word, tensor in zip(left.split(","), args["tensors"], strict=True):
+        if tensor in a.program.tensors:
+            by_weight |= {letter for letter in word if left.count(letter) > 1}
         if len(set(word)) != len(word):
             raise NotUnderstood(f"the equation {equation}")
         for letter, axis in zip(word, a.of(tensor), strict=True):
@@ -117,7 +120,7 @@ def _einsum(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
                 ax.unify(letters[letter], axis)
             letters.setdefault(letter, axis)
     for letter, axis in letters.items():
-        if letter not in right:
+        if letter not in right and letter not in by_weight:
             ax.fix(axis, "summed over in einsum")
     return [letters[letter] for letter in right]
 
