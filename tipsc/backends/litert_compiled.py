@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Options
+from ai_edge_litert.tensor_buffer import TensorBuffer
 
 
 class CompiledProgram:
@@ -21,6 +22,7 @@ class CompiledProgram:
     def __init__(self, model: Path, threads: int, weight_cache: str | None) -> None:
         options = CpuOptions(num_threads=threads, xnnpack_weight_cache_path=weight_cache or "")
         self._model = CompiledModel.from_file(str(model), options=Options(cpu_options=options))
+        self._buffers: tuple[list[TensorBuffer], list[TensorBuffer]] | None = None
 
     def signatures(self) -> Collection[str]:
         return self._model.get_signature_list()
@@ -28,7 +30,10 @@ class CompiledProgram:
     def runner(self, signature: str) -> Callable[[np.ndarray], np.ndarray]:
         model = self._model
         index = model.get_signature_index(signature)
-        inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
+        if self._buffers is None:  # all paths take and give the same, one after the other
+            inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
+            self._buffers = inputs, outputs
+        inputs, outputs = self._buffers
         (output,) = model.get_output_tensor_details(signature).values()
         shape, dtype = tuple(output["shape"]), np.dtype(output["dtype"])
         size = int(np.prod(shape))
