@@ -8,8 +8,10 @@ weights, in fp32 and int8, and keeps its conversions in the folder.
 
 Forms: the .tflite as it ships; as it is opened (see ``tipsc.backends.litert_dense``); each path in
 a file of its own; the same paths in int8, together and each alone. Latency: all forms of every path
-in turns, in one process, pinned to one core; the ratio of 10th percentiles. Memory: anonymous pages
-of a fresh process that opened and ran all paths, against one that did so with the largest alone.
+in turns, in one process, pinned to one core; the ratio of 10th percentiles. Switching: the first
+call after another path of the same file, and for comparison between files of one path each. Memory:
+anonymous pages of a fresh process that opened and ran all paths, against one that did so with the
+largest alone.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from tipsc.engine.tflite import flatbuffer
 from tipsc.measure.pinning import pinned, select_cores
 from tipsc.target import load_target
 
-ROUNDS, CALLS = 60, 10
+ROUNDS, WARM, CALLS = 60, 5, 10
 PATHS = 8  # of the MobileNetV2-size net
 #: form and path
 Form = tuple[str, str]
@@ -154,24 +156,46 @@ def model_of(
     return compiled.model
 
 
-def times_of(runs: dict[Form, Run], x: np.ndarray) -> tuple[dict[Form, float], dict[Form, float]]:
-    """10th percentiles in ms of steady calls, and of the first call after another's."""
+def times_of(runs: dict[Form, Run], x: np.ndarray) -> dict[Form, float]:
+    """10th percentiles in ms of steady calls."""
     steady: dict[Form, list[float]] = {key: [] for key in runs}
-    first: dict[Form, list[float]] = {key: [] for key in runs}
     order, generator = list(runs), random.Random(0)
-    for warm in range(ROUNDS):
+    for turn in range(ROUNDS):
         generator.shuffle(order)
         for key in order:
-            for call in range(CALLS + 1):
-                start = time.perf_counter()
-                runs[key](x)
-                spent = (time.perf_counter() - start) * 1e3
-                if warm >= 5:
-                    (steady if call else first)[key].append(spent)
-    return tuple(
-        {key: float(np.percentile(value, 10)) for key, value in found.items()}
-        for found in (steady, first)
-    )  # type: ignore[return-value]
+            runs[key](x)
+            for _ in range(CALLS):
+                spent = timed(runs[key], x)
+                if turn >= WARM:
+                    steady[key].append(spent)
+    return {key: float(np.percentile(value, 10)) for key, value in steady.items()}
+
+
+def switches_of(runs: dict[Form, Run], form: str, ids: Sequence[str], x: np.ndarray) -> list[float]:
+    """For each path: the first call after another path of the form / a later call, at p50.
+
+    First and later calls alternate, so that drift hits both alike.
+    """
+    generator, ratios = random.Random(0), []
+    for path in ids:
+        first, steady = [], []
+        for turn in range(ROUNDS):
+            runs[form, generator.choice([other for other in ids if other != path])](x)
+            once = timed(runs[form, path], x)
+            runs[form, path](x)
+            again = timed(runs[form, path], x)
+            if turn >= WARM:
+                first.append(once)
+                steady.append(again)
+        ratios.append(float(np.median(first) / np.median(steady)))
+    return ratios
+
+
+def timed(run: Run, x: np.ndarray) -> float:
+    """Milliseconds of a call."""
+    start = time.perf_counter()
+    run(x)
+    return (time.perf_counter() - start) * 1e3
 
 
 def memory_of(files: dict[str, Path], shape: tuple[int, ...], folder: Path) -> dict[str, object]:
@@ -207,8 +231,11 @@ def measure(subject: Subject) -> dict[str, object]:
             program = open_model(file, weight_cache=str(file.with_suffix(".cache")))
             for path in [only] if only else subject.ids:
                 runs[f"{form} alone" if only else form, path] = program.runner(path)
-        steady, first = times_of(runs, x)
-        paths = {path: ratios(path, steady, first) for path in subject.ids}
+        steady = times_of(runs, x)
+        paths = {path: ratios(path, steady) for path in subject.ids}
+        for form, figure in (("opened", "switch"), ("opened alone", "switch_of_files")):
+            for path, ratio in zip(paths, switches_of(runs, form, subject.ids, x), strict=True):
+                paths[path][figure] = ratio
         sizes = {key: file.stat().st_size for key, file in files.items()}
         largest = max(subject.ids, key=lambda path: sizes["opened", path])
         memory = {form: files[form, ""] for form in ("shipped", "opened")}
@@ -244,15 +271,13 @@ def file_ratios(form: str, shipped: int, sizes: dict[Form, int]) -> dict[str, fl
     }
 
 
-def ratios(path: str, steady: dict[Form, float], first: dict[Form, float]) -> dict[str, float]:
+def ratios(path: str, steady: dict[Form, float]) -> dict[str, float]:
     """Of one path's times."""
     base, single = steady["opened", path], steady["opened alone", path]
     found = {
         "p10_ms": base,
         "to_alone": base / single,
         "shipped_to_alone": steady["shipped", path] / single,
-        "first_call_to_steady": first["opened", path] / base,
-        "first_call_to_steady_alone": first["opened alone", path] / single,
     }
     if ("int8", path) in steady:
         found["int8_to_fp32"] = steady["int8", path] / base

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections import defaultdict
 from itertools import cycle, pairwise
 from pathlib import Path
@@ -24,6 +26,7 @@ from tiny_paths import inputs_of
 from tipsc.backends import check_caches
 from tipsc.backends.isa import cpu_features, has_atomics
 from tipsc.backends.litert import IN_MEMORY, channels_last, open_model
+from tipsc.backends.litert_compiled import CompiledProgram
 from tipsc.backends.litert_interpreter import InterpreterProgram
 from tipsc.compile.tflite.merge import merge
 from tipsc.engine import read_engine
@@ -204,3 +207,22 @@ def test_external_buffers_are_read(images_case: Case, tmp_path: Path) -> None:
     cut = once[: len(once) - 64 * 20]
     with pytest.raises(LoweringError, match="outside its file"):
         merge({"a": cut})
+
+
+def test_opening_and_running_writes_none_of_its_remarks(
+    images_case: Case, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Engine.open(images_case.engine) as engine:
+        for candidate in images_case.candidates:
+            engine.run(inputs_of(images_case.supernet, 1).numpy(), path=candidate.path.id)
+        os.write(2, b"someone else's line\n")
+    del engine
+    gc.collect()
+    assert capfd.readouterr().err == "someone else's line\n"
+
+
+def test_its_errors_come_through(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.tflite").write_bytes(b"this is no model at all, but long enough")
+    with pytest.raises(RuntimeError):
+        CompiledProgram(tmp_path / "no.tflite", 1, None)
+    assert "ERROR" in capfd.readouterr().err
