@@ -6,21 +6,21 @@ from tipsc.compile import Job
 from tipsc.errors import TargetError
 from tipsc.lower import Lowered, lower
 from tipsc.lower.half import to_half
+from tipsc.lower.int8 import to_int8
 
 
 def compile_paths(job: Job) -> Lowered:
     """One export, and a graph for each path by surgery.
 
     Raises:
-        TargetError: the target asks for another precision than fp32 and fp16.
+        TargetError: int8 for another backend than TensorRT.
         LoweringError: a path cannot be expressed.
     """
-    if job.target.precision not in ("fp32", "fp16"):
+    if job.target.precision == "int8" and job.target.backend != "tensorrt":
         raise TargetError(
-            "portable graphs are compiled in fp32 and fp16 only",
+            "ONNX Runtime's CPU kernels gain nothing by graphs in symmetric int8",
             where=f"{job.target.name}.precision",
-            got=job.target.precision,
-            fix="choose a target with the backend litert for int8",
+            fix="choose a target with the backend litert for int8 on a CPU",
         )
     lowered = lower(
         job.supernet,
@@ -28,4 +28,6 @@ def compile_paths(job: Job) -> Lowered:
         {c.path.id: c.statistics for c in job.candidates},
         progress=lambda done, total: job.progress(done, total, "lowering"),
     )
+    if job.target.precision == "int8":
+        return to_int8(lowered, job.images.numpy())
     return to_half(lowered) if job.target.precision == "fp16" else lowered

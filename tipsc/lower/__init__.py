@@ -1,7 +1,8 @@
 """Lowering: one export, a graph for each path by surgery, one weight store."""
 
+from tipsc.engine.format import WEIGHTS_LOCATION as LOCATION
 from tipsc.lower.lower import Lowered, PathBytes, lower
-from tipsc.lower.surgery import LOCATION, PathGraph
+from tipsc.lower.surgery import PathGraph
 from tipsc.lower.verify import MOST_LOST, Difference, compare
 from tipsc.lower.weights import ALIGNMENT, Weight, WeightStore
 

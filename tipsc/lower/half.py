@@ -7,17 +7,17 @@ graph, which is how its numerics are checked.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, TensorProto, helper, numpy_helper
 
-from tipsc.engine.external import External, external_data, rewrite_external
+from tipsc.engine.external import External, rewrite_external
 from tipsc.errors import LoweringError
-from tipsc.lower.lower import Lowered, PathBytes
+from tipsc.lower.lower import Lowered
+from tipsc.lower.places import place_of, runs, sizes_of
 
 LARGEST = float(np.finfo(np.float16).max)
 #: operator to the inputs that stay fp32 by its definition
@@ -33,7 +33,7 @@ def to_half(lowered: Lowered) -> Lowered:
     """
     weights, moved = _halve(lowered)
     graphs = {path: _graph(graph, path, moved) for path, graph in lowered.graphs.items()}
-    return replace(lowered, weights=weights, graphs=graphs, sizes=_sizes(graphs))
+    return replace(lowered, weights=weights, graphs=graphs, sizes=sizes_of(graphs))
 
 
 def _halve(lowered: Lowered) -> tuple[bytes, dict[tuple[int, int], External]]:
@@ -46,14 +46,14 @@ def _halve(lowered: Lowered) -> tuple[bytes, dict[tuple[int, int], External]]:
         for tensor in onnx.load_from_string(graph).graph.initializer:
             if tensor.data_location != TensorProto.EXTERNAL:
                 continue
-            offset, length = _place(tensor)
+            offset, length = place_of(tensor)
             if tensor.data_type == TensorProto.FLOAT:
                 _check_range(lowered.weights, offset, length, f"path {path}, {tensor.name}")
                 floats.add((offset, length))
             else:
                 others.add((offset, length))
     store, moved = bytearray(), {}
-    for begin, end in _runs(floats | others):
+    for begin, end in runs(floats | others):
         kinds = {
             kind
             for kind, places in (("float", floats), ("other", others))
@@ -74,22 +74,6 @@ def _halve(lowered: Lowered) -> tuple[bytes, dict[tuple[int, int], External]]:
                     "weights", start + (offset - begin) // shrink, length // shrink
                 )
     return bytes(store), moved
-
-
-def _runs(places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges of bytes that are covered without a gap inside."""
-    runs: list[list[int]] = []
-    for offset, length in sorted(places):
-        if runs and offset < runs[-1][1]:
-            runs[-1][1] = max(runs[-1][1], offset + length)
-        else:
-            runs.append([offset, offset + length])
-    return [(begin, end) for begin, end in runs]
-
-
-def _place(tensor: TensorProto) -> tuple[int, int]:
-    facts = {entry.key: entry.value for entry in tensor.external_data}
-    return int(facts["offset"]), int(facts["length"])
 
 
 def _check_range(weights: bytes, offset: int, length: int, where: str) -> None:
@@ -170,15 +154,3 @@ def _cast_borders(graph: GraphProto) -> None:
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
-
-
-def _sizes(graphs: Mapping[str, bytes]) -> dict[str, PathBytes]:
-    places = {path: {(d.offset, d.length) for d in external_data(g)} for path, g in graphs.items()}
-    readers = Counter(offset for of in places.values() for offset in {o for o, _ in of})
-    return {
-        path: PathBytes(
-            sum(length for offset, length in of if readers[offset] > 1),
-            sum(length for offset, length in of if readers[offset] == 1),
-        )
-        for path, of in places.items()
-    }

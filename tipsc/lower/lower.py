@@ -14,6 +14,7 @@ from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
 from tipsc.engine import Manifest, write_engine
 from tipsc.errors import LoweringError
+from tipsc.lower.places import PathBytes
 from tipsc.lower.plan import Planner
 from tipsc.lower.surgery import build_graph
 from tipsc.lower.template import export_templates
@@ -21,14 +22,6 @@ from tipsc.lower.weights import WeightStore
 from tipsc.paths import Path
 
 _ONNX_TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
-
-
-@dataclass(frozen=True)
-class PathBytes:
-    """Weight bytes of a path: used together with other paths, and its alone."""
-
-    shared: int
-    private: int
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError
+from tipsc.lower.places import external_tensor
 from tipsc.lower.plan import Operation
 from tipsc.lower.template import OPSET, Template
-from tipsc.lower.weights import Use, Weight, WeightStore, use_of
+from tipsc.lower.weights import Stored, Use, Weight, WeightStore, use_of
 
-LOCATION = "weights"
 _INLINE_BYTES = 64  # smaller tensors cost less inside the graph than a reference to the store
 _WEIGHT = "weight:"  # the prefix of weights' names in a template
 _BIAS = f"{_WEIGHT}bias"
@@ -258,13 +258,10 @@ class _Surgery:
         name = f"{weight.name}[{stored.offset},{rows}]"
         if name not in self._initializers:
             row_bytes = stored.length // weight.full.shape[0]
-            self._initializers[name] = _external(
-                name,
-                weight.full.dtype,
-                (rows, *weight.full.shape[1:]),
-                stored.offset,
-                rows * row_bytes,
-            )
+            kind = helper.np_dtype_to_tensor_dtype(weight.full.dtype)
+            place = Stored(stored.offset, rows * row_bytes)
+            shape = (rows, *weight.full.shape[1:])
+            self._initializers[name] = external_tensor(name, kind, shape, place)
         read = self._sliced(name, weight, skip_first=is_prefix)
         if weight.full.dtype == np.float16:
             read = self._once(f"{read}:f32", "Cast", [read], to=TensorProto.FLOAT)
@@ -341,13 +338,3 @@ def _multiplies_one_row(node: NodeProto, operation: Operation) -> bool:
 
 def _readable(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float32) if dtype == np.float16 else dtype
-
-
-def _external(
-    name: str, dtype: np.dtype, shape: tuple[int, ...], offset: int, length: int
-) -> TensorProto:
-    tensor = TensorProto(name=name, dims=shape, data_location=TensorProto.EXTERNAL)
-    tensor.data_type = helper.np_dtype_to_tensor_dtype(dtype)
-    for key, value in (("location", LOCATION), ("offset", offset), ("length", length)):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor

@@ -1,0 +1,164 @@
+"""Int8 in the graph: numerics in ONNX Runtime, built by NVIDIA's builder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+from torch import nn
+
+from tipsc.assemble import make_manifest
+from tipsc.backends.tensorrt import api
+from tipsc.backends.tensorrt.examine import check_engine
+from tipsc.candidates import Candidate
+from tipsc.elastic import ConvertedSupernet, CostModel, convert
+from tipsc.errors import LoweringError
+from tipsc.lower import Lowered, lower
+from tipsc.lower.int8 import to_int8
+from tipsc.paths import Path as NetPath
+from tipsc.runtime import Engine
+from tipsc.target import load_target
+from tipsc.train import calibrate
+
+IMAGE = (3, 16, 16)
+
+
+class Net(nn.Module):
+    """Blocks with an inner width, a depthwise and a strided convolution, and a linear head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
+        self.blocks = nn.ModuleList(self._block() for _ in range(2))
+        self.down = nn.Sequential(nn.Conv2d(16, 24, 3, 2, 1), nn.BatchNorm2d(24), nn.ReLU())
+        self.head = nn.Linear(24, 10)
+
+    @staticmethod
+    def _block() -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(16, 48, 1, bias=False), nn.BatchNorm2d(48), nn.ReLU(),
+            nn.Conv2d(48, 48, 3, padding=1, groups=48, bias=False), nn.BatchNorm2d(48), nn.ReLU(),
+            nn.Conv2d(48, 16, 1, bias=False), nn.BatchNorm2d(16),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(self.down(x).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.randn(64, *IMAGE, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def supernet(images: torch.Tensor) -> ConvertedSupernet:
+    torch.manual_seed(0)
+    model = Net()
+    with torch.no_grad():
+        model.train()(images)
+    return convert(model.eval(), images[:2], widths=(0.25, 0.5, 1.0))
+
+
+@pytest.fixture(scope="module")
+def paths(supernet: ConvertedSupernet) -> list[NetPath]:
+    space = supernet.space
+    middle = space.path({c.name: c.options[len(c.options) // 2] for c in space.choices})
+    return [space.largest, middle, space.smallest]
+
+
+@pytest.fixture(scope="module")
+def full(supernet: ConvertedSupernet, paths: list[NetPath], images: torch.Tensor) -> Lowered:
+    statistics = {path.id: calibrate(supernet, path, [images]) for path in paths}
+    return lower(supernet, paths, statistics)
+
+
+@pytest.fixture(scope="module")
+def short(full: Lowered, images: torch.Tensor) -> Lowered:
+    return to_int8(full, images.numpy())
+
+
+def write(file: Path, supernet: ConvertedSupernet, paths: list[NetPath], lowered: Lowered) -> Path:
+    costs = CostModel(supernet)
+    candidates = [
+        Candidate(p, 0.0, costs.of(p).macs, 0, calibrate(supernet, p, [torch.zeros(2, *IMAGE)]))
+        for p in paths
+    ]
+    manifest = make_manifest("net", load_target("host"), supernet, candidates, lowered, {})
+    lowered.write(file, manifest)
+    return file
+
+
+def test_outputs_are_those_of_fp32_within_its_steps(
+    supernet: ConvertedSupernet, paths: list[NetPath], full: Lowered, short: Lowered,
+    images: torch.Tensor, tmp_path: Path,
+) -> None:  # fmt: skip
+    files = [
+        write(tmp_path / f"{name}.tipsc", supernet, paths, lowered)
+        for name, lowered in (("full", full), ("short", short))
+    ]
+    with Engine.open(files[0]) as expected, Engine.open(files[1]) as got:
+        for path in paths:
+            pairs = [
+                (expected.run(x[None], path=path.id), got.run(x[None], path=path.id))
+                for x in images[:16].numpy()
+            ]
+            right, found = (np.concatenate(side) for side in zip(*pairs, strict=True))
+            assert found.dtype == np.float32
+            assert 0 < np.abs(found - right).mean() / np.abs(right).mean() < 0.05
+
+
+def test_weights_take_a_quarter_of_the_bytes_and_are_shared_as_before(
+    full: Lowered, short: Lowered
+) -> None:
+    graphs = {path: onnx.load_from_string(graph).graph for path, graph in short.graphs.items()}
+    kept = 0
+    for path, graph in graphs.items():
+        before = {t.name: t for t in onnx.load_from_string(full.graphs[path]).graph.initializer}
+        for tensor in graph.initializer:
+            if tensor.data_location == TensorProto.EXTERNAL:
+                is_weight = len(tensor.dims) > 1
+                assert (tensor.data_type == TensorProto.INT8) == is_weight
+                if tensor.name in before:  # others are parts that are stored by themselves
+                    assert tuple(tensor.dims) == tuple(before[tensor.name].dims)
+                kept += not is_weight
+    assert len(short.weights) < 0.3 * len(full.weights) + 256 * kept
+    for path, sizes in short.sizes.items():
+        assert sizes.shared > 0.2 * full.sizes[path].shared
+
+
+def test_every_layer_reads_rounded_inputs_and_weights(short: Lowered) -> None:
+    for graph in short.graphs.values():
+        inner = onnx.load_from_string(graph).graph
+        makers = {name: node.op_type for node in inner.node for name in node.output}
+        layers = [node for node in inner.node if node.op_type in ("Conv", "Gemm")]
+        assert layers
+        for node in layers:
+            assert [makers[name] for name in node.input[:2]] == ["DequantizeLinear"] * 2
+
+
+def test_it_needs_images(full: Lowered) -> None:
+    with pytest.raises(LoweringError, match="need images"):
+        to_int8(full, np.zeros((0, *IMAGE), np.float32))
+
+
+@pytest.mark.skipif(api.installed() is None, reason="tensorrt-rtx-cu12 has no wheel here")
+def test_nvidia_parses_and_builds_it(
+    supernet: ConvertedSupernet, paths: list[NetPath], short: Lowered, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from tipsc.engine import read_engine
+
+    file = write(tmp_path / "net.tipsc", supernet, paths, short)
+    manifest = replace(read_engine(file).manifest, recipe={"precision": "int8"})
+    short.write(file, manifest)
+    for check in check_engine(file, [path.id for path in paths]):
+        assert check.problem == ""
+        assert check.plan_bytes > 0

@@ -1,0 +1,60 @@
+"""Where graphs say that their weights are in the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import TensorProto
+
+from tipsc.engine.external import external_data
+from tipsc.engine.format import WEIGHTS_LOCATION
+from tipsc.lower.weights import Stored
+
+
+@dataclass(frozen=True)
+class PathBytes:
+    """Weight bytes of a path: used together with other paths, and its alone."""
+
+    shared: int
+    private: int
+
+
+def runs(places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges of bytes that are covered without a gap inside."""
+    found: list[list[int]] = []
+    for offset, length in sorted(places):
+        if found and offset < found[-1][1]:
+            found[-1][1] = max(found[-1][1], offset + length)
+        else:
+            found.append([offset, offset + length])
+    return [(begin, end) for begin, end in found]
+
+
+def place_of(tensor: TensorProto) -> tuple[int, int]:
+    """Offset and length of an external tensor."""
+    facts = {entry.key: entry.value for entry in tensor.external_data}
+    return int(facts["offset"]), int(facts["length"])
+
+
+def external_tensor(name: str, kind: int, shape: Sequence[int], place: Stored) -> TensorProto:
+    """A constant of an ONNX element type whose bytes are in the store."""
+    tensor = TensorProto(name=name, dims=shape, data_location=TensorProto.EXTERNAL, data_type=kind)
+    facts = {"location": WEIGHTS_LOCATION, "offset": place.offset, "length": place.length}
+    for key, value in facts.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def sizes_of(graphs: Mapping[str, bytes]) -> dict[str, PathBytes]:
+    """Weight bytes of each path."""
+    places = {path: {(d.offset, d.length) for d in external_data(g)} for path, g in graphs.items()}
+    readers = Counter(offset for of in places.values() for offset in {o for o, _ in of})
+    return {
+        path: PathBytes(
+            sum(length for offset, length in of if readers[offset] > 1),
+            sum(length for offset, length in of if readers[offset] == 1),
+        )
+        for path, of in places.items()
+    }

@@ -1,0 +1,51 @@
+"""How large the values inside a path get on data."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from tipsc.engine.format import WEIGHTS_LOCATION
+from tipsc.errors import MissingExtraError
+from tipsc.lower.lower import Lowered
+
+
+def ranges_of(
+    lowered: Lowered, path: str, names: Sequence[str], images: np.ndarray
+) -> dict[str, float]:
+    """The largest absolute value that each of these values of a path has on the images.
+
+    Args:
+        names: of values in the path's graph.
+        images: inputs (N, ...).
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise MissingExtraError.of("onnxruntime", "host", "int8 calibration") from error
+    model = onnx.load_from_string(lowered.graphs[path])
+    known = {value.name for value in model.graph.input}
+    largest = dict.fromkeys(names, 0.0)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
+        (Path(folder) / WEIGHTS_LOCATION).write_bytes(lowered.weights)
+        file = Path(folder) / "path.onnx"
+        del model.graph.output[:]
+        inner = [name for name in names if name not in known]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+        file.write_bytes(model.SerializeToString())
+        session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        for image in images:
+            feed = {"input": image[None]}
+            values = dict(zip(inner, session.run(inner, feed), strict=True)) | feed
+            for name in names:
+                largest[name] = max(largest[name], float(np.abs(values[name]).max()))
+    return largest
