@@ -38,8 +38,12 @@ ROOT = File(__file__).resolve().parent.parent
 DEMO = ROOT / "examples" / "fashion_mnist"
 BAR = 0.02
 TRYING = ("attentive", "joslim")
-# Folded with a learned utility; joslim so that its Gaussian process selects within two epochs.
-OPTIONS: dict[str, dict[str, float]] = {"folded": {"eta": 1.0}, "joslim": {"prior": 2}}
+# Folded without and with a learned utility; joslim so that its Gaussian process selects within
+# two epochs.
+OPTIONS: dict[str, list[dict[str, float]]] = {
+    "folded": [{}, {"eta": 1.0}],
+    "joslim": [{"prior": 2}],
+}
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,9 @@ class Row:
         return self.bar is not None and self.overhead > self.bar
 
 
-def measure(name: str, epochs: int) -> Row:
+def measure(name: str, options: dict[str, float], epochs: int) -> Row:
     config, folder = load_config(DEMO)
     supernet, data = make_supernet(config, folder), load_data(config, folder)
-    options = OPTIONS.get(name, {})
     settings = TrainConfig(
         epochs=epochs,
         frozen_epochs=0,
@@ -139,7 +142,11 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=2, help="of each sampler (2)")
     parser.add_argument("--samplers", nargs="+", default=sorted(SAMPLERS), choices=SAMPLERS)
     arguments = parser.parse_args()
-    rows = [measure(name, arguments.epochs) for name in arguments.samplers]
+    rows = [
+        measure(name, options, arguments.epochs)
+        for name in arguments.samplers
+        for options in OPTIONS.get(name, [{}])
+    ]
     utility = utility_ms()
     about = machine()
     table = Table(title=", ".join(f"{name} {value}" for name, value in about.items()))

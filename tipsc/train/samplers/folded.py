@@ -41,7 +41,7 @@ class LearningMixture:
     """
 
     def __init__(
-        self, mixture: FoldedMixture, costs: tuple[Additive, ...], utility: Utility, every: int = 50
+        self, mixture: FoldedMixture, costs: tuple[Additive, ...], utility: Utility, every: int
     ) -> None:
         if every < 1:
             raise ConfigError("folded: every is out of range", expected="at least 1", got=every)
@@ -84,7 +84,7 @@ def make(
     eta: float = 0.0,
     interactions: bool = False,
     tas: bool = True,
-    every: int = 50,
+    every: int = 100,
     thrift: float = 1.0,
 ) -> FoldedMixture | Adaptive:
     """Costs are MACs.
