@@ -380,6 +380,7 @@ class Pipeline:
             provenance = {
                 "trained": self.trained().key,
                 "profile": self.profile().key,
+                "chosen": self.chosen().key,
                 "data": self.data.train.fingerprint[:16],
             }
             manifest = make_manifest(

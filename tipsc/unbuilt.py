@@ -167,6 +167,7 @@ class UnbuiltPipeline(Pipeline):
             )
             provenance = {
                 "trained": self.trained().key,
+                "chosen": self.chosen().key,
                 "data": self.data.train.fingerprint[:16],
             }
             manifest = make_manifest(

@@ -33,3 +33,18 @@ def test_devices_are_profiled_at_once_and_one_that_fails_stops_no_other(
     document = json.loads(again.stdout)["profiles"]
     assert [profile["device"] for profile in document] == [one, two]
     assert call("profile", project, "--device", one, "--device", one).returncode == 2
+
+
+def test_an_engine_that_a_device_built_is_verified_there_and_here(
+    call: Callable[..., subprocess.CompletedProcess[str]], project: Path, tmp_path: Path
+) -> None:
+    device, engine = f"local?root={tmp_path / 'agent'}", tmp_path / "there.tipsc"
+    built = call("build", project, "--device", device, "--output", engine, "--format", "json")
+    assert built.returncode == 0, built.stderr
+    for where in (["--device", device], []):
+        done = call("verify", engine, project, *where, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert [p["id"] for p in found["paths"]] == [
+            p["id"] for p in json.loads(built.stdout)["paths"]
+        ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tipsc.build import Pipeline
     from tipsc.candidates import Candidate
+    from tipsc.cli.building import FinishedStages
     from tipsc.lower import Difference
 
 
@@ -36,8 +37,9 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
     from tipsc.report.metric import scores
 
     pipeline = Pipeline(config, manifest.target)
-    pipeline.stages = FinishedStages(pipeline.runs)
-    candidates = _candidates(pipeline, manifest)
+    stages = FinishedStages(pipeline.runs)
+    pipeline.stages = stages
+    candidates = _candidates(pipeline, stages, manifest)
     build = pipeline.config.build
     with connected(device) as there, output.reporter() as reporter:
         differences = verify_engine(
@@ -87,7 +89,7 @@ def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
     )
 
 
-def _candidates(pipeline: Pipeline, manifest: Manifest) -> list[Candidate]:
+def _candidates(pipeline: Pipeline, stages: FinishedStages, manifest: Manifest) -> list[Candidate]:
     """The paths of the engine with the statistics that they were built with.
 
     Raises:
@@ -104,7 +106,9 @@ def _candidates(pipeline: Pipeline, manifest: Manifest) -> list[Candidate]:
             got=manifest.provenance.get("trained", "no word of its weights"),
             fix="verify it with the configuration that it was built from, or build it again",
         )
-    found = load_candidates(pipeline.chosen().folder, pipeline.untrained.space)
+    # An engine that was built for a device names the choice that was made for that device.
+    chosen = stages.kept("choose", manifest.provenance.get("chosen", ""))
+    found = load_candidates(chosen or pipeline.chosen().folder, pipeline.untrained.space)
     candidates = {candidate.path.id: candidate for candidate in found}
     missing = [path.id for path in manifest.paths if path.id not in candidates]
     if missing:
