@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, fx, nn
 
 from tipsc.elastic import fitted
-from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.analysis import Analysis, bound, is_tensors
 from tipsc.elastic.conversion.assemble_layers import LAYERS
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
@@ -22,7 +21,7 @@ from tipsc.elastic.conversion.converted import Bypass, Call, ConvertedSupernet, 
 from tipsc.elastic.conversion.functions import Attention, Function, Size, Slot
 from tipsc.elastic.conversion.heads import add_head, leaves_of
 from tipsc.elastic.conversion.resolutions import VIEWS
-from tipsc.elastic.conversion.rules_shapes import slice_start
+from tipsc.elastic.conversion.rules_shapes import SPLITS, around_slice
 from tipsc.elastic.dims import Dim
 from tipsc.elastic.layers import (
     ElasticLayer,
@@ -33,7 +32,6 @@ from tipsc.errors import ConversionError
 _FACTORIES = ("zeros", "ones", "full")
 Gates: TypeAlias = tuple[tuple[str, int], ...]
 """(choice, least option) that switch an operation on, all of them."""
-_SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split")
 
 
 def assemble(
@@ -281,7 +279,7 @@ class Assembly:
         if name in VIEWS and self._batches(node) <= 1:
             target = torch.reshape
             arguments = (slot(args["self"]), self._shape(node))
-        elif name in _SPLITS and self._batches_in(args["self"], args["dim"]) == 0:
+        elif name in SPLITS and self._batches_in(args["self"], args["dim"]) == 0:
             axis = args["dim"] % len(self.analysis.axes[args["self"]])
             sizes = [_size(self.plan.dim(axes[axis])) for axes in self.analysis.axes[node]]
             target, arguments = torch.split, (slot(args["self"]), sizes, axis)
@@ -351,16 +349,8 @@ class Assembly:
     def _as_split(self, node: fx.Node, args: Mapping[str, Any]) -> None:
         """A slice of an axis that depends on the path: a split, of which one piece is taken."""
         source, axis = args["self"], args["dim"] % len(self.analysis.axes[args["self"]])
-        whole = ax.settled(self.analysis.axes[source][axis])
-        size = hint(source.meta["val"].shape[axis])
-        start = slice_start(args["start"], size)
-        stop = start + hint(node.meta["val"].shape[axis])
-        pieces: list[ax.Axis] = [(), (), ()]
-        at = 0
-        for term in whole:
-            which = 0 if at < start else 1 if at < stop else 2
-            pieces[which] += (term,)
-            at += ax.term_size(term)
+        whole, size = self.analysis.axes[source][axis], hint(node.meta["val"].shape[axis])
+        pieces = around_slice(whole, args["start"] or 0, size)
         kept = [i for i, piece in enumerate(pieces) if piece]
         scope = scope_of(node)
         if len(kept) == 1:

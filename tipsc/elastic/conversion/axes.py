@@ -5,6 +5,9 @@ outermost first (channels, or heads of 16 channels). Two axes that an operation 
 element are unified. Where their borders differ a group is refined: into a sum (the halves of a
 split) or a product (heads and what is in a head). What cannot be refined so is fixed with a reason,
 so that an axis that was not understood can only stay as it is.
+
+A sum inside a nest (parts of each head) stays *closed*, one group, while a group around it is free:
+whether heads can be cut is known only when all operations have been seen, in whatever order.
 """
 
 from __future__ import annotations
@@ -40,6 +43,11 @@ class Group:
         while group._link is not None:
             group = group._link
         return group
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether it consists of other groups that need not all stay."""
+        return self.fixed is None and bool(self._sum or self._product)
 
     def fix(self, reason: str) -> None:
         """From now on all units stay."""
@@ -90,7 +98,7 @@ def mix(axis: Axis) -> None:
 
 
 def settled(axis: Axis) -> Axis:
-    """The axis in terms of groups that have not been refined."""
+    """The axis in terms of groups that have not been refined, or are closed."""
     return tuple(term for old in axis for term in _settled_term(old))
 
 
@@ -102,11 +110,11 @@ def _settled_term(term: Term) -> list[Term]:
             terms = [t + inner[0] for t in terms]
         elif terms == [()]:
             terms = list(inner)
-        else:  # a sum inside a nest: as many copies of it as there are outer units
+        elif any(g.fixed is None for outer in terms for g in outer):
+            # Closed: if whole heads can be cut, they are worth more than a part of each.
+            terms = [(*t, group.root) for t in terms]
+        else:  # as many copies of the sum as there are outer units
             copies = sum(map(term_size, terms))
-            for outer in terms:
-                for g in outer:
-                    g.fix("a concatenation is repeated inside it")
             if copies * len(inner) > MOST_COPIES:
                 group.fix("a concatenation is repeated many times")
                 terms = [(*t, group.root) for t in terms]
@@ -158,7 +166,12 @@ def _split_first(terms: list[Term], size: int) -> list[Term]:
     outer, *rest = terms[0]
     inner = term_size(tuple(rest))
     if size % inner:
-        return [None]  # type: ignore[list-item]
+        closed = next((g for g in rest if g.is_refined), None)
+        if closed is None:
+            return [None]  # type: ignore[list-item]
+        for group in terms[0][: terms[0].index(closed)]:  # so that it opens
+            group.fix(_NO_BORDER)
+        return terms
     a, b = _refined_sum(outer, size // inner)
     return [(a, *rest), (b, *rest), *terms[1:]]
 
@@ -173,6 +186,8 @@ def _refined_sum(group: Group, first: int) -> tuple[Group, Group]:
 
 
 def _refined_product(group: Group, inner: int) -> tuple[Group, Group]:
+    if group.is_refined:  # closed
+        group.fix(_NO_BORDER)
     parts = Group(group.size // inner, group.fixed), Group(inner, group.fixed)
     for part in parts:
         part.mixed = group.mixed
@@ -218,9 +233,13 @@ def _unify_groups(a: Group, b: Group) -> None:
     if reason:
         a.fix(reason)
         b.fix(reason)
+    elif a.is_refined and b.is_refined:
+        unify(((a,),), ((b,),))
+    if b.is_refined:
+        a, b = b, a
     b._link = a
     if b.mixed:
-        a.mixed = True
+        a.mix()
 
 
 def reshape(axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
@@ -268,7 +287,19 @@ def _merged(axes: Iterable[Axis]) -> Axis:
     for axis in axes:
         axis = settled(axis)
         if len(axis) > 1 and merged != ((),):
-            fix(axis, "a concatenation lies inside a flattened axis")
-            axis = new_axis(axis_size(axis), "a concatenation lies inside a flattened axis")
+            axis = ((_sum_of(axis),),)
         merged = tuple(a + b for a in merged for b in axis)
     return merged
+
+
+def _sum_of(axis: Axis) -> Group:
+    """One group, the sum of the terms of an axis."""
+    parts = []
+    for term in axis:
+        part = term[0] if len(term) == 1 else Group(term_size(term))
+        if len(term) > 1:
+            part._product = term
+        parts.append(part)
+    whole = Group(axis_size(axis))
+    whole._sum = tuple(parts)
+    return whole

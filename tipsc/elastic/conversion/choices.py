@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeAlias
 
 from torch import Tensor, fx
 
@@ -13,11 +14,15 @@ from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.blocks import Stage
-from tipsc.elastic.conversion.capture import Program
+from tipsc.elastic.conversion.capture import Program, name_of
 from tipsc.elastic.conversion.exits import Exits
 from tipsc.elastic.conversion.resolutions import Resolutions
+from tipsc.elastic.conversion.rules_shapes import CUTS
 from tipsc.elastic.dims import Counts, Dim, Layout
 from tipsc.paths import Choice, SearchSpace
+
+Seen: TypeAlias = Mapping[fx.Node, Set[Group]]
+"""The free groups on the axes of each value."""
 
 _STEPS = ((32, 8), (16, 4))  # groups of at least so many channels are cut in steps of
 
@@ -105,8 +110,10 @@ def make_plan(
         widths: shares of the units that options keep, in (0, 1].
     """
     _one_per_term(analysis)
+    seen = {n: {g for axis in _axes_of(analysis, n) for g in _free(axis)} for n in analysis.axes}
+    _fix_unread(program, seen)
     ties = _ties(program, analysis)
-    users = _users(program, analysis)
+    users = _users(program, seen)
     holders = _holders(program, analysis)
     order = {node: i for i, node in enumerate(program.graph.nodes)}
     depths = [_gated(Choice(s.name, s.kept), exits, s.blocks[0].nodes) for s in stages]
@@ -152,10 +159,34 @@ def _one_per_term(analysis: Analysis) -> None:
     """Heads are cut whole: in a nest only the outermost group that can be elastic is."""
     for node in list(analysis.axes):
         for axis in _axes_of(analysis, node):
-            for term in ax.settled(axis):
-                free = [g for g in term if g.root.fixed is None]
-                for group in free[1:]:
-                    group.fix("counted in whole heads or groups")
+            while any(map(_kept_whole, ax.settled(axis))):
+                pass  # settled anew: a closed sum opens when all around it is fixed
+
+
+def _kept_whole(term: ax.Term) -> bool:
+    """Fixes the units inside free ones; whether there were any."""
+    free = [g for g in term if g.root.fixed is None]
+    for group in free[1:]:
+        group.fix("counted in whole heads or groups")
+    return len(free) > 1
+
+
+def _fix_unread(program: Program, seen: Seen) -> None:
+    """What is cut off a table of weights and never used stays: a choice of it changes nothing.
+
+    A unit is used where it meets what depends on the input, or is summed over.
+    """
+    computed, used = {program.input}, set[Group]()
+    for node in program.nodes():
+        sources = [n for n in node.all_input_nodes if n in seen]
+        if node in seen and not computed.isdisjoint(sources):
+            computed.add(node)
+            used |= seen[node]
+        if name_of(node) not in CUTS:
+            used |= {g for n in sources for g in seen[n]} - seen.get(node, set())
+    for node in program.tensors:
+        for group in seen[node] - used:
+            group.fix("not read")
 
 
 def _ties(program: Program, analysis: Analysis) -> list[list[Group]]:
@@ -187,9 +218,8 @@ def _free(axis: Axis) -> list[Group]:
     return [g.root for term in ax.settled(axis) for g in term if g.root.fixed is None]
 
 
-def _users(program: Program, analysis: Analysis) -> dict[Group, set[fx.Node]]:
+def _users(program: Program, seen: Seen) -> dict[Group, set[fx.Node]]:
     """The operations that see each group."""
-    seen = {n: {g for axis in _axes_of(analysis, n) for g in _free(axis)} for n in analysis.axes}
     users: dict[Group, set[fx.Node]] = {}
     for node in program.nodes():
         for other in (node, *node.all_input_nodes):

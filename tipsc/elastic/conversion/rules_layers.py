@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, fx
@@ -27,7 +28,10 @@ def _convolution(rank: int, *, transposed: bool) -> Rule:
             raise NotUnderstood("its input has no batch axis")
         if args["weight"] not in a.program.tensors:
             raise NotUnderstood("its weight is computed")
-        fix_all(x[2:], SPATIAL)
+        places = x[2:]
+        if not _place_by_place(places, weight[2:], node, args["stride"]):
+            fix_all(x[2:], SPATIAL)
+            places = spatial_axes(node.meta["val"], rank)
         fix_all(weight[2:], "the kernel")
         groups = args["groups"]
         first, second = weight[0], weight[1]
@@ -49,9 +53,19 @@ def _convolution(rank: int, *, transposed: bool) -> Rule:
                 ax.unify(second, (into[0][1:],))
         if args["bias"] is not None:
             ax.unify(a.of(args["bias"])[0], out)
-        return [x[0], out, *spatial_axes(node.meta["val"], rank)]
+        return [x[0], out, *places]
 
     return rule
+
+
+def _place_by_place(places: Axes, kernel: Axes, node: fx.Node, stride: Sequence[int]) -> bool:
+    """Whether a convolution sees one place at a time, so that any places can be left out."""
+    return (
+        all(ax.axis_size(axis) == 1 for axis in kernel)
+        and set(stride) == {1}
+        # no padding, given in whatever way
+        and [ax.axis_size(axis) for axis in places] == [hint(s) for s in node.meta["val"].shape[2:]]
+    )
 
 
 def _nest(outer: Group, inner: Group) -> ax.Term:

@@ -9,8 +9,11 @@ from torch import fx
 
 from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.analysis import Analysis, Axes, NotUnderstood, Rule, fix_all
-from tipsc.elastic.conversion.axes import Group
+from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.capture import hint, name_of
+
+SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split")
+CUTS = (*SPLITS, "slice", "getitem")  # give a part of what they read
 
 
 def _concatenate(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
@@ -90,18 +93,17 @@ def _slice(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
         ax.fix(x[axis], "every n-th is taken")
         x[axis] = ax.new_axis(kept, "every n-th is taken")
         return x
-    start = slice_start(args["start"], size)
-    sizes = (start, kept, size - start - kept)
-    pieces = [ax.new_axis(s) if s else () for s in sizes]
-    ax.unify(x[axis], tuple(term for piece in pieces for term in piece))
-    x[axis] = pieces[1]
+    x[axis] = around_slice(x[axis], args["start"] or 0, kept)[1]
     return x
 
 
-def slice_start(start: int | None, size: int) -> int:
-    """Where a slice begins, counted from the front."""
-    start = start or 0
-    return max(0, min(size, start + size if start < 0 else start))
+def around_slice(axis: Axis, start: int, kept: int) -> list[Axis]:
+    """What lies before a slice of an axis, in it and after it."""
+    size = ax.axis_size(axis)
+    start = max(0, min(size, start + size if start < 0 else start))
+    pieces = [ax.new_axis(s) if s else () for s in (start, kept, size - start - kept)]
+    ax.unify(axis, tuple(term for piece in pieces for term in piece))
+    return pieces
 
 
 def _select(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
@@ -181,7 +183,7 @@ SHAPES: dict[str, Rule] = {
     "cat": _concatenate,
     "concat": _concatenate,
     "stack": _stack,
-    **dict.fromkeys(("split", "split_with_sizes", "chunk", "tensor_split"), _split),
+    **dict.fromkeys(SPLITS, _split),
     "unbind": _unbind,
     "slice": _slice,
     "select": _select,
