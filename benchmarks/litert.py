@@ -115,7 +115,7 @@ def of_engine(file: Path, config: Path | None, target: str, chosen: Path | None)
         pipeline = Pipeline(config, target)
         supernet = pipeline.supernet
         candidates = load_candidates(chosen or pipeline.chosen().folder, supernet.space)
-        images = pipeline.data.calibration(pipeline.config.build.calibration_images)[0]
+        images = torch.cat(pipeline.data.calibration(pipeline.config.build.calibration_images))
         int8 = model_of(supernet, candidates, images, pipeline.runs / COMPILED, "int8")
     ids = tuple(path.id for path in engine.manifest.paths)
     shape = engine.manifest.inputs[0].shape

@@ -50,6 +50,14 @@ def test_a_good_file_is_read_from_file_or_folder(tmp_path: Path) -> None:
     assert load_data(config, folder).classes == ("no", "yes")
 
 
+def test_a_sandwich_of_one_path_is_refused(tmp_path: Path) -> None:
+    text = GOOD.replace("train: {", "train: {sampler: sandwich, ")
+    with pytest.raises(ConfigError, match="largest and the smallest path in each step"):
+        _ = load_config(write(tmp_path, text))[0].training
+    text = text.replace("sampler: sandwich", "sampler: sandwich, paths_per_step: 4, distill: true")
+    assert load_config(write(tmp_path, text))[0].training.paths_per_step == 4
+
+
 def test_phases_of_training_are_read_strictly(tmp_path: Path) -> None:
     phases = """train:
   sampler: attentive

@@ -372,7 +372,7 @@ class Pipeline:
                     target=self.target,
                     supernet=supernet,
                     candidates=candidates,
-                    images=self.data.calibration(build.calibration_images)[0],
+                    images=torch.cat(self.data.calibration(build.calibration_images)),
                     cache=self.runs / COMPILED,
                     progress=progress,
                 )

@@ -21,6 +21,7 @@ from tipsc.strict_yaml import Strict, read_strict
 from tipsc.train import Data, Phase, TrainConfig, Unlabelled
 
 FILE_NAME = "tipsc.yaml"
+_SANDWICH = 2  # paths that its rule has at least
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
 
@@ -184,7 +185,17 @@ class Config(Strict):
         """
         settings = self.train.model_dump()
         settings["phases"] = tuple(Phase(**phase) for phase in settings["phases"])
-        return TrainConfig(**settings)
+        training = TrainConfig(**settings)
+        for _, recipe in training.recipes(1):
+            if recipe.sampler == "sandwich" and recipe.paths_per_step < _SANDWICH:
+                raise ConfigError(
+                    "the sandwich rule trains the largest and the smallest path in each step",
+                    where="train.paths_per_step",
+                    expected=f"at least {_SANDWICH}",
+                    got=recipe.paths_per_step,
+                    fix="set paths_per_step: 4 and distill: true, as published",
+                )
+        return training
 
 
 def load_config(file_or_folder: str | Path) -> tuple[Config, Path]:

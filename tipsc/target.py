@@ -54,8 +54,9 @@ class Target(Strict):
         description: one line for people.
         backend: name of the backend that compiles for it; the table of backends judges it.
         threads: how many threads one inference uses.
-        precision: what paths compute in. ``int8``: static, calibrated on training data (litert);
-            ``fp16``: weights and activations, with inputs and outputs in fp32 (portable graphs).
+        precision: what paths compute in. ``int8``: static, calibrated on training data (litert,
+            tensorrt); ``fp16``: weights and activations, with inputs and outputs in fp32 (portable
+            graphs).
         measure: how latency is measured.
     """
 

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
+import torch
+
 from tipsc import search
 from tipsc.assemble import make_manifest, verify_engine, with_accuracies, write
 from tipsc.backends.tensorrt import api
@@ -161,7 +163,7 @@ class UnbuiltPipeline(Pipeline):
         def work(folder: FilePath) -> None:
             supernet, progress, file = self.supernet, self._progress, folder / ENGINE
             candidates = load_candidates(self.chosen().folder, supernet.space)
-            images = self.data.calibration(build.calibration_images)[0]
+            images = torch.cat(self.data.calibration(build.calibration_images))
             compiled = compile_candidates(
                 Job(self.target, supernet, candidates, images, None, progress)
             )

@@ -66,6 +66,24 @@ def perceptron() -> nn.Module:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(48, 10))
 
 
+def by_step() -> nn.Module:
+    """Linear layers at each step of a series: channels last, as many places throughout."""
+    layers = [m for i in range(9) for m in (nn.Linear(48 if i else 6, 48), nn.ReLU())]
+
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.out = (
+                nn.Sequential(*layers, nn.Linear(48, 16), nn.ReLU()),
+                nn.Linear(16, 5),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.body(x).mean(1))
+
+    return Steps()
+
+
 @dataclass(frozen=True)
 class Net:
     """A model, and what its exits must be.
@@ -91,6 +109,7 @@ NETS = {
     "ViT": Net(seq.ViT, IMAGE, lambda m, f, linear: linear(m.norm(f)[:, 0]), (1, 2, 3)),
     "MobileNetV1": Net(mobilenet_v1, IMAGE, over_places, (1, 2, 3)),
     "perceptron": Net(perceptron, (4, 48), lambda m, f, linear: linear(f), (1, 2, 3)),
+    "by step": Net(by_step, (4, 7, 6), lambda m, f, linear: linear(f.mean(1)), (1, 2, 3, 4)),
     "TCN": Net(seq.TCN, (4, 4, 20), lambda m, f, linear: linear(f[:, :, -1]), (1, 2, 3)),
 }
 
@@ -367,6 +386,28 @@ def test_where_it_is_not_possible_there_is_no_exit_but_the_reason(
     assert reason in " ".join(str(supernet.report).split())
     with torch.no_grad():
         assert apart(supernet(x, supernet.space.largest), model(x)) < TOLERANCE
+
+
+def test_an_elastic_feature_map_gets_a_head_that_follows_its_width() -> None:
+    """It has the shape that the model's own head reads, which is fixed."""
+
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layers = [
+                m for i in range(8) for m in (nn.Conv2d(16 if i else 3, 16, 3, 1, 1), nn.ReLU())
+            ]
+            self.body, self.head = nn.Sequential(*layers), nn.Linear(16, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(nn.functional.normalize(self.body(x), dim=1).mean((2, 3)))
+
+    model, x = made(Normed, IMAGE)
+    supernet = convert(model, x, widths=(0.5, 1.0), exits=True)
+    assert supernet.leaves
+    with torch.no_grad():
+        for path in some_paths(supernet, 6):
+            assert apart(extract(supernet, path)(x), supernet(x, path)) < TOLERANCE
 
 
 def test_a_stage_that_is_asked_for_and_cannot_be_left_is_refused() -> None:

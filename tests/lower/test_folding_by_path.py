@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tipsc.elastic import ConvertedSupernet, convert
+from tipsc.elastic import ElasticLinear, Supernet, convert
 from tipsc.lower import LOCATION, lower
-from tipsc.paths import Path
+from tipsc.paths import Choice, Path, SearchSpace
 
 IMAGE = (4, 3, 8, 8)
 
@@ -58,9 +58,7 @@ def trained(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def run(
-    folder: FilePath, supernet: ConvertedSupernet, paths: list[Path], x: Tensor
-) -> list[Tensor]:
+def run(folder: FilePath, supernet: Supernet, paths: list[Path], x: Tensor) -> list[Tensor]:
     """Outputs of the exported graphs."""
     lowered = lower(supernet, paths)
     (folder / LOCATION).write_bytes(lowered.weights)
@@ -73,9 +71,7 @@ def run(
     return outputs
 
 
-def assert_exported(
-    folder: FilePath, supernet: ConvertedSupernet, paths: list[Path], x: Tensor
-) -> None:
+def assert_exported(folder: FilePath, supernet: Supernet, paths: list[Path], x: Tensor) -> None:
     for path, got in zip(paths, run(folder, supernet, paths, x), strict=True):
         with torch.no_grad():
             expected = supernet(x, path)
@@ -105,4 +101,30 @@ def test_slopes_of_prelu_follow_the_width(slopes: int, tmp_path: FilePath) -> No
     nn.init.uniform_(model[3].weight, 0.1, 0.9)
     supernet = convert(model, x, widths=(0.5, 1.0))
     assert {name for name, _ in supernet.space.largest.items} >= {"0.width", "2.width"}
+    assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)
+
+
+class Leaf(Supernet):
+    """A module of torch, used as one layer, whose weights have names of their own."""
+
+    def __init__(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
+        width = Choice("width", (4, 8))
+        super().__init__(SearchSpace((width,)), shape)
+        self.layer = layer
+        self.first = ElasticLinear(12, width)
+        self.last = ElasticLinear(width, 5)
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        return self.last(self.first(self.layer(x), path), path)
+
+
+@pytest.mark.parametrize("name", ["GRUCell", "encoder"])
+def test_weights_of_a_larger_module_keep_their_places(name: str, tmp_path: FilePath) -> None:
+    torch.manual_seed(0)
+    layer: nn.Module = nn.GRUCell(12, 12)
+    if name == "encoder":
+        layer = nn.TransformerEncoderLayer(12, 3, 24, batch_first=True, dropout=0.0)
+    shape = (12,) if name == "GRUCell" else (4, 12)
+    supernet = Leaf(layer, shape).eval()
+    x = torch.randn(3, *shape)
     assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)

@@ -6,19 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from torch import nn
 
 from tipsc.assemble import make_manifest
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.candidates import Candidate
+from tipsc.compile import Job, compile_candidates
 from tipsc.elastic import ConvertedSupernet, CostModel, convert
-from tipsc.errors import LoweringError
+from tipsc.engine.external import external_data
+from tipsc.engine.format import WEIGHTS_LOCATION
+from tipsc.errors import LoweringError, TargetError
 from tipsc.lower import Lowered, lower
 from tipsc.lower.int8 import to_int8
+from tipsc.lower.places import runs
 from tipsc.paths import Path as NetPath
 from tipsc.runtime import Engine
 from tipsc.target import load_target
@@ -137,10 +142,102 @@ def test_every_layer_reads_rounded_inputs_and_weights(short: Lowered) -> None:
     for graph in short.graphs.values():
         inner = onnx.load_from_string(graph).graph
         makers = {name: node.op_type for node in inner.node for name in node.output}
-        layers = [node for node in inner.node if node.op_type in ("Conv", "Gemm")]
+        layers = [node for node in inner.node if node.op_type in ("Conv", "Gemm", "MatMul")]
         assert layers
         for node in layers:
             assert [makers[name] for name in node.input[:2]] == ["DequantizeLinear"] * 2
+
+
+def test_a_channel_has_one_scale_for_all_paths(short: Lowered, paths: list[NetPath]) -> None:
+    """By layer: the narrow path's scales begin the largest path's."""
+    largest, narrow = (scales_of(short.graphs[path.id]) for path in paths[:2])
+    assert narrow.keys() <= largest.keys() and len(narrow) >= 4
+    for name, scales in narrow.items():
+        np.testing.assert_array_equal(scales, largest[name][: len(scales)])
+
+
+def scales_of(graph: bytes) -> dict[str, np.ndarray]:
+    """Of the weights of each layer, by the layer's name in the store."""
+    tensors = onnx.load_from_string(graph).graph.initializer
+    return {
+        tensor.name.partition("[")[0]: numpy_helper.to_array(tensor)
+        for tensor in tensors
+        if tensor.name.endswith(":scales")
+    }
+
+
+def test_nothing_is_stored_that_no_path_reads(
+    supernet: ConvertedSupernet, paths: list[NetPath], images: torch.Tensor
+) -> None:
+    statistics = {path.id: calibrate(supernet, path, [images]) for path in paths[1:]}
+    part = to_int8(lower(supernet, paths[1:], statistics), images.numpy())
+    read = {(d.offset, d.length) for graph in part.graphs.values() for d in external_data(graph)}
+    used = sum(end - begin for begin, end in runs(read))
+    assert used <= len(part.weights) <= used + 64 * len(read)
+
+
+class Encoder(nn.Module):
+    """Linear layers of three axes, which are matrix products in the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(6, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, dropout=0.0)
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layer(self.embed(x)).mean(1))
+
+
+def test_a_transformers_linear_layers_are_quantised_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(32, 7, 6)
+    net = convert(Encoder().eval(), x[:2], widths=(0.5, 1.0))
+    paths = [net.space.largest, net.space.smallest]
+    full = lower(net, paths)
+    short = to_int8(full, x.numpy())
+    for path in paths:
+        inner = onnx.load_from_string(short.graphs[path.id]).graph
+        makers = {name: node.op_type for node in inner.node for name in node.output}
+        products = [node for node in inner.node if node.op_type in ("MatMul", "Gemm")]
+        rounded = [n for n in products if makers.get(n.input[1]) == "DequantizeLinear"]
+        assert len(rounded) >= len(products) - 2  # scores, and what they weigh
+    assert len(short.weights) < 0.35 * len(full.weights)
+    (tmp_path / WEIGHTS_LOCATION).write_bytes(short.weights)
+    for path in paths:
+        (tmp_path / "path.onnx").write_bytes(short.graphs[path.id])
+        session = ort.InferenceSession(tmp_path / "path.onnx")
+        found = np.concatenate([session.run(None, {"input": row[None].numpy()})[0] for row in x])
+        with torch.no_grad():
+            right = net(x, path).numpy()
+        assert 0 < np.abs(found - right).mean() / np.abs(right).mean() < 0.05
+
+
+def test_layers_that_all_read_the_input_need_no_inner_ranges() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(8, 3, 12)
+    net = convert(
+        nn.Sequential(nn.Conv1d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(160, 5)).eval(), x[:2]
+    )
+    assert to_int8(lower(net, [net.space.largest]), x.numpy()).graphs
+    with pytest.raises(LoweringError, match="not finite"):
+        to_int8(lower(net, [net.space.largest]), np.full((2, 3, 12), np.nan, np.float32))
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt"])
+def test_it_is_compiled_for_tensorrt_only(
+    supernet: ConvertedSupernet, paths: list[NetPath], images: torch.Tensor, backend: str
+) -> None:
+    target = load_target("jetson-int8").model_copy(update={"backend": backend})
+    assert target.precision == "int8"
+    candidates = [Candidate(paths[0], 0.0, 0, 0, calibrate(supernet, paths[0], [images]))]
+    job = Job(target, supernet, candidates, images, None, lambda done, total, note="": None)
+    if backend == "tensorrt":
+        compiled = compile_candidates(job)
+        assert isinstance(compiled, Lowered) and scales_of(compiled.graphs[paths[0].id])
+    else:
+        with pytest.raises(TargetError, match="for the backend tensorrt only"):
+            compile_candidates(job)
 
 
 def test_it_needs_images(full: Lowered) -> None:

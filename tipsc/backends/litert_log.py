@@ -12,7 +12,7 @@ from collections.abc import Iterator
 _CHATTER = re.compile(
     rb"(INFO|VERBOSE|WARNING): (\[\w+\.cc:\d+\]|Created TensorFlow)|\xe2\x94\x94 Could not load"
 )
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()  # a collected program may be closed inside another one's opening
 _STDERR = 2
 
 
@@ -20,7 +20,8 @@ _STDERR = 2
 def without_chatter() -> Iterator[None]:
     """Holds back what the process writes to stderr; then writes all but LiteRT's remarks.
 
-    Its errors, and the lines of anyone else who writes meanwhile, come through, a little late.
+    Its errors, and the lines of anyone else who writes meanwhile, come through, a little late (not
+    if the process is killed inside).
     """
     with _LOCK, contextlib.ExitStack() as stack:
         try:

@@ -18,8 +18,9 @@ def compile_paths(job: Job) -> Lowered:
     """
     if job.target.precision == "int8" and job.target.backend != "tensorrt":
         raise TargetError(
-            "ONNX Runtime's CPU kernels gain nothing by graphs in symmetric int8",
+            "portable graphs are compiled in int8 for the backend tensorrt only",
             where=f"{job.target.name}.precision",
+            got=f"int8 for {job.target.backend}",
             fix="choose a target with the backend litert for int8 on a CPU",
         )
     lowered = lower(

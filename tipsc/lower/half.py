@@ -15,6 +15,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, TensorProto, helper, numpy_helper
 
 from tipsc.engine.external import External, rewrite_external
+from tipsc.engine.format import WEIGHTS_LOCATION
 from tipsc.errors import LoweringError
 from tipsc.lower.lower import Lowered
 from tipsc.lower.places import place_of, runs, sizes_of
@@ -71,7 +72,7 @@ def _halve(lowered: Lowered) -> tuple[bytes, dict[tuple[int, int], External]]:
         for offset, length in floats | others:
             if begin <= offset < end:
                 moved[offset, length] = External(
-                    "weights", start + (offset - begin) // shrink, length // shrink
+                    WEIGHTS_LOCATION, start + (offset - begin) // shrink, length // shrink
                 )
     return bytes(store), moved
 

@@ -1,11 +1,12 @@
 """Portable graphs in int8: weights per output channel, activations by ranges seen on data.
 
 The precision stands in the graph, as TensorRT's explicit quantisation wants it: QuantizeLinear and
-DequantizeLinear before each convolution and matrix product, DequantizeLinear behind its int8
-weights; both symmetric. Sums, biases and all other operations stay fp32. An output channel has
-one scale for all paths, that of its full-size weights: so a path's int8 weights are a part of the
-stored ones. Where they are the first rows, they share their bytes; other parts (fewer inputs) are
-stored by themselves, since TensorRT takes int8 weights only as they are stored.
+DequantizeLinear before each convolution and linear layer, DequantizeLinear behind its int8
+weights; both symmetric. Sums, products of two activations, transposed convolutions, biases,
+weights of a few bytes and all other operations stay fp32. An output channel of a stored tensor has
+one scale for all paths, that of its full size: so a path's int8 weights are a part of the stored
+ones. Where they are the first rows, they share their bytes; other parts (fewer inputs) are stored
+by themselves, since TensorRT takes int8 weights only as they are stored.
 
 Source: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-
 Only Inference, CVPR 2018; per-channel scales: Krishnamoorthi, arXiv 1806.08342.
@@ -24,14 +25,14 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from tipsc.errors import LoweringError
 from tipsc.lower.lower import Lowered
-from tipsc.lower.places import external_tensor, place_of, runs, sizes_of
+from tipsc.lower.places import compacted, external_tensor, place_of, runs, sizes_of
 from tipsc.lower.ranges import ranges_of
 from tipsc.lower.weights import Stored, WeightStore
 
 #: training images that ranges of activations are taken from; more change them little
 CALIBRATION_IMAGES = 256
 _LEVELS = 127  # of each sign
-_CUTS = ("Slice", "Concat")  # how a path's weights are a part of stored ones
+_CUTS = ("Slice", "Concat", "Transpose")  # how a path's weights are a part of stored ones
 _Floats = npt.NDArray[np.float32]
 
 
@@ -42,7 +43,7 @@ class _Layer:
     Attributes:
         node: a convolution or a matrix product.
         stored: the initializer that its weights are, or are cut from.
-        axis: of the output channels in them.
+        axis: of the output channels in what is stored.
     """
 
     node: NodeProto
@@ -73,12 +74,12 @@ def to_int8(lowered: Lowered, images: np.ndarray) -> Lowered:
         raise LoweringError("ranges of activations need images", where="calibration", got="none")
     models = {path: onnx.load_from_string(graph) for path, graph in lowered.graphs.items()}
     layers = {path: _layers(model.graph) for path, model in models.items()}
+    stored = _stored(lowered.weights, models, layers)
     for path, found in layers.items():
-        if not found:
+        if not any(place_of(layer.stored)[0] in stored for layer in found):
             raise LoweringError(
                 "none of its layers can be quantised", where=f"path {path}", fix="build it in fp32"
             )
-    stored = _stored(lowered.weights, models, layers)
     store = WeightStore()
     moved = _moved(lowered.weights, models, stored, store)
     graphs = {}
@@ -87,7 +88,8 @@ def to_int8(lowered: Lowered, images: np.ndarray) -> Lowered:
         ranges = ranges_of(lowered, path, names, images[:CALIBRATION_IMAGES])
         _insert(model.graph, layers[path], stored, ranges, store, moved)
         graphs[path] = model.SerializeToString(deterministic=True)
-    return replace(lowered, weights=store.to_bytes(), graphs=graphs, sizes=sizes_of(graphs))
+    weights, graphs = compacted(store.to_bytes(), graphs)
+    return replace(lowered, weights=weights, graphs=graphs, sizes=sizes_of(graphs))
 
 
 def _layers(graph: GraphProto) -> list[_Layer]:
@@ -103,8 +105,11 @@ def _layers(graph: GraphProto) -> list[_Layer]:
         axis = _channel_axis(node)
         name = node.input[1] if axis is not None else ""
         while name in makers and makers[name].op_type in _CUTS:
+            if axis is not None and makers[name].op_type == "Transpose":
+                axis = _transposed(makers[name])[axis]
             name = makers[name].input[0]
-        if axis is not None and name in stored:
+        is_matrix = node.op_type != "MatMul" or (name in stored and len(stored[name].dims) == 2)
+        if axis is not None and name in stored and is_matrix:
             found.append(_Layer(node, stored[name], axis))
     return found
 
@@ -115,7 +120,13 @@ def _channel_axis(node: NodeProto) -> int | None:
         return 0
     if node.op_type == "Gemm":
         return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
-    return None
+    return 1 if node.op_type == "MatMul" else None  # weights are matrices, or are left alone
+
+
+def _transposed(node: NodeProto) -> list[int]:
+    """The order of axes that a Transpose gives."""
+    (order,) = (a.ints for a in node.attribute if a.name == "perm")
+    return list(order)
 
 
 def _stored(
@@ -240,7 +251,9 @@ def _insert(
                 weight = f"{weight}:int8"
                 fresh[weight] = external_tensor(weight, TensorProto.INT8, cut.content.shape, place)
             node.input[0] = once("DequantizeLinear", [rounded, scale, zero.name], f"{x}:rounded")
-            node.input[1] = once("DequantizeLinear", [weight, scales], f"{weight}:1", layer.axis)
+            node.input[1] = once(
+                "DequantizeLinear", [weight, scales], f"{weight}:rounded", cut.axis
+            )
         nodes.append(NodeProto.FromString(node.SerializeToString()))
     for tensor in graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -283,20 +296,24 @@ def _cut(
             scales = full.scales[:rows] if full.axis == 0 else full.scales
             return _Quantised(full.content[:rows], scales, full.axis)
         node = makers[name]
+        if node.op_type == "Transpose":
+            order, part = _transposed(node), of(node.input[0])
+            content = np.ascontiguousarray(part.content.transpose(order))
+            return _Quantised(content, part.scales, order.index(part.axis))
         if node.op_type == "Concat":
             (axis,) = (a.i for a in node.attribute if a.name == "axis")
             parts = [of(piece) for piece in node.input]
             scales = parts[0].scales
-            if axis == full.axis:
+            if axis == parts[0].axis:
                 scales = np.concatenate([part.scales for part in parts])
             content = np.concatenate([part.content for part in parts], axis)
-            return _Quantised(content, scales, full.axis)
+            return _Quantised(content, scales, parts[0].axis)
         kept = of(node.input[0])
         content, scales = kept.content, kept.scales
         cuts = (numpy_helper.to_array(constants[n]).tolist() for n in node.input[1:4])
         for start, end, axis in zip(*cuts, strict=True):
             content = np.take(content, range(start, end), axis)
-            scales = scales[start:end] if axis == full.axis else scales
-        return _Quantised(content, scales, full.axis)
+            scales = scales[start:end] if axis == kept.axis else scales
+        return _Quantised(content, scales, kept.axis)
 
     return of(weight)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
-from tipsc.engine.external import external_data
+from tipsc.engine.external import External, external_data, rewrite_external
 from tipsc.engine.format import WEIGHTS_LOCATION
-from tipsc.lower.weights import Stored
+from tipsc.lower.weights import ALIGNMENT, Stored
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,24 @@ def external_tensor(name: str, kind: int, shape: Sequence[int], place: Stored) -
     for key, value in facts.items():
         tensor.external_data.add(key=key, value=str(value))
     return tensor
+
+
+def compacted(weights: bytes, graphs: Mapping[str, bytes]) -> tuple[bytes, dict[str, bytes]]:
+    """The store without what no graph refers to, and the graphs that refer to that one."""
+    places = {(d.offset, d.length) for graph in graphs.values() for d in external_data(graph)}
+    store = bytearray()
+    moved: dict[tuple[int, int], External] = {}
+    for begin, end in runs(places):
+        store += bytes(-len(store) % ALIGNMENT)
+        start = len(store)
+        store += weights[begin:end]
+        for offset, length in places:
+            if begin <= offset < end:
+                moved[offset, length] = External(WEIGHTS_LOCATION, start + offset - begin, length)
+    return bytes(store), {
+        path: rewrite_external(graph, lambda place: moved[place.offset, place.length])
+        for path, graph in graphs.items()
+    }
 
 
 def sizes_of(graphs: Mapping[str, bytes]) -> dict[str, PathBytes]:

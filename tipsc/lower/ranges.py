@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 
 from tipsc.engine.format import WEIGHTS_LOCATION
-from tipsc.errors import MissingExtraError
+from tipsc.errors import LoweringError, MissingExtraError
 from tipsc.lower.lower import Lowered
 
 
@@ -24,6 +25,7 @@ def ranges_of(
         images: inputs (N, ...).
 
     Raises:
+        LoweringError: a value is not finite.
         MissingExtraError: onnxruntime is not installed.
     """
     try:
@@ -38,14 +40,22 @@ def ranges_of(
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         (Path(folder) / WEIGHTS_LOCATION).write_bytes(lowered.weights)
         file = Path(folder) / "path.onnx"
-        del model.graph.output[:]
         inner = [name for name in names if name not in known]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
         file.write_bytes(model.SerializeToString())
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        outputs = [output.name for output in session.get_outputs()]
         for image in images:
             feed = {"input": image[None]}
-            values = dict(zip(inner, session.run(inner, feed), strict=True)) | feed
+            values = dict(zip(outputs, session.run(outputs, feed), strict=True)) | feed
             for name in names:
-                largest[name] = max(largest[name], float(np.abs(values[name]).max()))
+                largest[name] = float(np.maximum(largest[name], np.abs(values[name]).max()))
+    for name, value in largest.items():
+        if not math.isfinite(value):
+            raise LoweringError(
+                "a value inside the path is not finite on the calibration images",
+                where=f"path {path}, {name}",
+                got=f"{value}",
+                fix="look for it in the data, or build in fp32",
+            )
     return largest

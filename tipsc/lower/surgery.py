@@ -306,8 +306,8 @@ def _with_own_bias(node: NodeProto, operation: Operation) -> NodeProto:
     That is not the same on all paths: a norm folds into the layer before it where nothing else
     reads that layer, and which operations read it depends on what a path leaves out.
     """
-    if node.op_type not in _LAYERS or not node.input[1].startswith(_WEIGHT):
-        return node
+    if node.op_type not in _LAYERS or node.input[1] != f"{_WEIGHT}weight":
+        return node  # or a part of a larger module, whose weights have other names
     fitted = NodeProto()
     fitted.CopyFrom(node)
     has_bias = _BIAS.removeprefix(_WEIGHT) in operation.weights

@@ -205,7 +205,8 @@ def _exit(
         return "the model's own head follows"
     name = stage.end
     needs = flow.up_to(node)
-    if head is not None and head.is_simple and _reads(head, node, flow):
+    fits = head is not None and _reads(head, node, flow) and not _is_elastic(analysis, node)
+    if head is not None and head.is_simple and fits:
         needs = flow.up_to(node, *head.beside)
         at = Exit(number, name, node, None, needs)
     else:
@@ -229,16 +230,23 @@ def _head(flow: Flow, analysis: Analysis, source: fx.Node) -> Head | None:
     layers = [n for n in nodes if any(i in tensors for i in n.all_input_nodes)]
     linear = [n for n in layers if name_of(n) not in _NORMS]
     seen = {*nodes, *(i for n in nodes for i in n.all_input_nodes)}
-    is_free = any(
-        group.root.fixed is None
-        for node in seen
-        if isinstance(node.meta.get("val"), Tensor) and node in analysis.axes
-        for axis in analysis.axes[node]
-        for term in ax.settled(axis)
-        for group in term
-    )
+    is_free = any(_is_elastic(analysis, node) for node in seen)
     is_simple = len(linear) == 1 and name_of(linear[0]) == "linear" and not is_free
     return Head(source, tuple(nodes), beside, is_simple)
+
+
+def _is_elastic(analysis: Analysis, node: fx.Node) -> bool:
+    """Whether the size of a value depends on the path."""
+    return (
+        isinstance(node.meta.get("val"), Tensor)
+        and node in analysis.axes
+        and any(
+            group.root.fixed is None
+            for axis in analysis.axes[node]
+            for term in ax.settled(axis)
+            for group in term
+        )
+    )
 
 
 def _reads(head: Head, node: fx.Node, flow: Flow) -> bool:

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from tipsc.errors import ConversionError
+
 
 def without_parametrizations(model: nn.Module) -> nn.Module:
     """The model, or a copy of it in which each such weight is a parameter with its present value.
@@ -16,7 +18,15 @@ def without_parametrizations(model: nn.Module) -> nn.Module:
     """
     if not any(parametrize.is_parametrized(module) for module in model.modules()):
         return model
-    plain = copy.deepcopy(model).eval()  # spectral norm takes a step of its own in training mode
+    try:
+        plain = copy.deepcopy(model).eval()  # spectral norm takes steps of its own in training mode
+    except RuntimeError as error:
+        raise ConversionError(
+            "this model with parametrized weights cannot be copied",
+            where=type(model).__name__,
+            got=str(error).splitlines()[0][:200],
+            fix="call remove_weight_norm or remove_parametrizations on its layers first",
+        ) from error
     for module in plain.modules():
         if parametrize.is_parametrized(module):
             _settle(module)

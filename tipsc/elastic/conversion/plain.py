@@ -7,8 +7,9 @@ become fewer, or, where they never do, near equal shares of the MACs.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 
 import torch
@@ -38,21 +39,28 @@ def plain_stages(flow: Flow, parts: int, views: Collection[str]) -> list[Stage]:
         and not any(_goes_on(user) for user in node.users)
         and flow.why_not_alone(node) is None
     ]
-    rank = _rank(flow)
+    rank, places_of = _layout(flow)
     alone = [node for node in alone if len(shape_of(node)) == rank]
-    places = [shape_of(node)[2:] for node in alone]
-    ends = [a for a, (size, later) in zip(alone, pairwise([*places, ()]), strict=True)
-            if size != later]  # fmt: skip
-    return _stages(flow, ends if len(set(places)) > 1 else _spread(flow, alone, parts))
+    places = [places_of(node) for node in alone]
+    if len(set(places)) < 2:
+        return _stages(flow, _spread(flow, alone, parts))
+    following = pairwise([*places, 0])
+    return _stages(flow, [n for n, (now, then) in zip(alone, following, strict=True) if now > then])
 
 
-def _rank(flow: Flow) -> int:
-    """Axes of the feature maps, which most of the MACs make; views of them may have others."""
-    macs: Counter[int] = Counter()
+def _layout(flow: Flow) -> tuple[int, Callable[[fx.Node], int]]:
+    """Axes of the feature maps, as most of the MACs make them, and how many places one has.
+
+    Convolutions have the channels second, linear layers have them last.
+    """
+    macs: Counter[tuple[int, bool]] = Counter()
     for node in flow.nodes:
         if macs_of(node):
-            macs[len(shape_of(node))] += macs_of(node)
-    return macs.most_common(1)[0][0] if macs else 0
+            macs[len(shape_of(node)), name_of(node).startswith("conv")] += macs_of(node)
+    if not macs:
+        return 0, lambda node: 1
+    rank, are_second = macs.most_common(1)[0][0]
+    return rank, lambda node: math.prod(shape_of(node)[2:] if are_second else shape_of(node)[1:-1])
 
 
 def _goes_on(user: fx.Node) -> bool:
@@ -63,6 +71,8 @@ def _goes_on(user: fx.Node) -> bool:
 def _spread(flow: Flow, alone: Sequence[fx.Node], parts: int) -> list[fx.Node]:
     """Those nearest to equal shares of the MACs (of equals the last), and the last of all."""
     share = {node: flow.share(flow.up_to(node)) for node in alone}
+    if not alone:
+        return []
     nearest = {
         min(reversed(alone), key=lambda node: abs(share[node] - part / parts))
         for part in range(1, parts)
