@@ -50,7 +50,7 @@ from tipsc.report import Report
 from tipsc.searching import check_engine, load_records, save_records, search_paths
 from tipsc.stages import Stage, Stages, only_one_build
 from tipsc.target import Target, load_target
-from tipsc.train import Data, accuracy, anchor, calibrate, checkpoint, train
+from tipsc.train import Data, TrainConfig, accuracy, anchor, calibrate, checkpoint, train
 
 WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
@@ -161,6 +161,18 @@ class Pipeline:
         supernet.train(mode)
         return int(shape[-1])
 
+    @cached_property
+    def training(self) -> TrainConfig:
+        """How to train.
+
+        The largest path of a model that was trained already has most to lose: it runs in every
+        step, unless the configuration says something else.
+        """
+        settings = self.config.training
+        if self.model.original is None or "with_largest" in self.config.train.model_fields_set:
+            return settings
+        return replace(settings, with_largest=True)
+
     def trained(self) -> Stage:
         """The stage with the supernet's trained weights."""
         initial = _fingerprint(self.untrained)
@@ -171,7 +183,7 @@ class Pipeline:
             "model": initial,
             "space": self.untrained.space.to_json(),
             "data": fingerprints,
-            "train": self.config.training.essence(),
+            "train": self.training.essence(),
             "original": self.model.original is not None,  # its weights are the initial ones
             "tipsc": __version__,
         }
@@ -189,7 +201,7 @@ class Pipeline:
             train(
                 self.untrained,
                 self.data,
-                self.config.training,
+                self.training,
                 folder=folder,
                 progress=lambda done, total, fields: progress(
                     done, total, f"loss {fields['loss']:.3f}" if "loss" in fields else ""
