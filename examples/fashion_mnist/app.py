@@ -43,8 +43,8 @@ def main() -> None:
             in_time = np.mean([result.in_time for result in results])
             used = " ".join(sorted({result.path.id for result in results}))
             print(
-                f"  budget {budget_ms:6.2f} ms: {np.mean(classes == labels):6.1%} right, "
-                f"p50 {np.median(elapsed):5.2f} ms, {in_time:6.1%} in time, paths {used}"
+                f"  budget {budget_ms:7.4f} ms: {np.mean(classes == labels):6.1%} right, "
+                f"p50 {np.median(elapsed):7.4f} ms, {in_time:6.1%} in time, paths {used}"
             )
 
 

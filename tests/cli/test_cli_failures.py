@@ -174,3 +174,23 @@ def test_ctrl_c_is_one_line(built_engine, tmp_path):
 def test_exit_codes(capsys, error, code, says):
     assert report_failure(error, ["build"]) == code
     assert says in capsys.readouterr().err
+
+
+def test_paths_of_the_system_that_cannot_be_written_are_no_defect(call, built_engine, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    done = call("unpack", built_engine, tmp_path / "file")
+    assert done.returncode == 2
+    assert f"{tmp_path / 'file'}: file exists" in done.stderr and "defect" not in done.stderr
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_two_engines_are_not_unpacked_into_one_folder(call, built_engine, tmp_path):
+    folder = tmp_path / "out"
+    assert call("unpack", built_engine, folder).returncode == 0
+    assert call("unpack", built_engine, folder).returncode == 0  # the same once more
+    weights = folder / "weights.bin"
+    other = bytes(len(weights.read_bytes()))
+    weights.write_bytes(other)
+    done = call("unpack", built_engine, folder)
+    assert done.returncode == 2 and "another engine was unpacked" in done.stderr
+    assert weights.read_bytes() == other

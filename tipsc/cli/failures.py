@@ -52,6 +52,12 @@ def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str
         fix = "correct it there; --debug shows how it came to that"
         facts = {"what": what, "where": place, "fix": fix}
         return _fail("UserCodeError", f"{place}: {what}; {fix}", facts, 1, arguments)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        # A full disk, a folder that is not there: of the system, not of tipsc.
+        what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+        place, fix = str(error.filename), "look at this path, and at the space and rights there"
+        facts = {"what": what, "where": place, "fix": fix}
+        return _fail("SystemError", f"{place}: {what}; {fix}", facts, 2, arguments)
     fix = "this is a defect: report it with the output of `tipsc doctor`, and of this with --debug"
     return _fail("UnexpectedError", f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments)
 

@@ -16,7 +16,10 @@ def write_atomically(file: Path, chunks: Iterable[bytes | bytearray | memoryview
     """
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     try:
-        write_through(temporary, chunks)
+        try:
+            write_through(temporary, chunks)
+        except FileNotFoundError as error:  # of the name that was given, not of the temporary one
+            raise FileNotFoundError(error.errno, "there is no such folder", str(file)) from error
         temporary.replace(file)
         sync_folder(file.parent)
     finally:

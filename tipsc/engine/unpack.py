@@ -10,6 +10,7 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.engine.external import rewrite_external
 from tipsc.engine.read import read_engine
 from tipsc.engine.strict import dumps
+from tipsc.errors import UsageError
 
 WEIGHTS_FILE = "weights.bin"
 TFLITE_FILE = "model.tflite"
@@ -33,6 +34,15 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list
     engine = read_engine(file)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / (TFLITE_FILE if engine.form == "tflite" else WEIGHTS_FILE)
+    if weights.is_file() and weights.read_bytes() != bytes(engine.weights):
+        # Models of the two would be side by side, and some read the weights of the other.
+        raise UsageError(
+            "another engine was unpacked into this folder",
+            where=str(folder),
+            got=f"{weights.name} with other weights",
+            fix="give an empty folder, or empty this one",
+        )
     written = []
 
     def write(name: str, content: bytes | memoryview) -> None:

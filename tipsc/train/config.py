@@ -68,20 +68,25 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         ranges = {
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 1,
-            "learning_rate": 0 < self.learning_rate < math.inf,
-            "weight_decay": 0 <= self.weight_decay < math.inf,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "paths_per_step": self.paths_per_step >= 1,
-            "frozen_epochs": 0 <= self.frozen_epochs <= self.epochs,
-            "scale_images": self.scale_images >= 1,
-            "threads": self.threads is None or self.threads >= 1,
-            "checkpoint_seconds": self.checkpoint_seconds >= 0,
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0, less than 1"),
+            "paths_per_step": (self.paths_per_step >= 1, "at least 1"),
+            "frozen_epochs": (
+                0 <= self.frozen_epochs <= self.epochs,
+                f"0 to {self.epochs}, a part of train.epochs",
+            ),
+            "scale_images": (self.scale_images >= 1, "at least 1"),
+            "threads": (self.threads is None or self.threads >= 1, "at least 1"),
+            "checkpoint_seconds": (self.checkpoint_seconds >= 0, "at least 0"),
         }
-        for name, is_valid in ranges.items():
+        for name, (is_valid, expected) in ranges.items():
             if not is_valid:
-                raise ConfigError(f"train.{name} is out of range", got=getattr(self, name))
+                raise ConfigError(
+                    f"train.{name} is out of range", expected=expected, got=getattr(self, name)
+                )
         for name, known in (("schedule", SCHEDULES), ("sampler", tuple(SAMPLERS))):
             value = getattr(self, name)
             if value not in known:
