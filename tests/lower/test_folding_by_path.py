@@ -128,3 +128,55 @@ def test_weights_of_a_larger_module_keep_their_places(name: str, tmp_path: FileP
     supernet = Leaf(layer, shape).eval()
     x = torch.randn(3, *shape)
     assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)
+
+
+class Around(nn.Module):
+    """A skip around blocks that paths leave out, joined in some way."""
+
+    def __init__(self, join: str) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.blocks = nn.Sequential(PreActivation(), PreActivation())
+        self.head = nn.Conv2d(32 if join == "cat" else 16, 4, 1)
+        self.join = join
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.blocks(x)
+        joined = {"cat": lambda: torch.cat([x, y], 1), "add": lambda: x + y, "mul": lambda: x * y}
+        return self.head(joined[self.join]())
+
+
+@pytest.mark.parametrize("join", ["cat", "add", "mul"])
+def test_a_value_may_be_joined_with_itself(join: str, tmp_path: FilePath) -> None:
+    torch.manual_seed(0)
+    model, x = trained(Around(join)), torch.randn(IMAGE)
+    supernet = convert(model, x, widths=(0.5, 1.0))
+    paths = list(supernet.space.enumerate())
+    assert len(paths) > 2
+    assert_exported(tmp_path, supernet, paths[:20], x)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase], read: str) -> None:
+        super().__init__()
+        self.rnn = kind(4, 8, batch_first=True)
+        self.up, self.head, self.read = nn.Linear(8, 32), nn.Linear(32, 5), read
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs, state = self.rnn(x)
+        hidden, cell = state if isinstance(state, tuple) else (state, state)
+        last = {"outputs": outputs[:, -1], "hidden": hidden[-1], "cell": cell[-1]}
+        last["both"] = outputs[:, -1] + hidden[-1]
+        return self.head(torch.relu(self.up(last[self.read])))
+
+
+@pytest.mark.parametrize("read", ["outputs", "hidden", "cell", "both"])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_each_part_of_what_a_recurrent_layer_gives_is_exported(
+    kind: type[nn.RNNBase], read: str, tmp_path: FilePath
+) -> None:
+    torch.manual_seed(0)
+    model, x = Recurrent(kind, read).eval(), torch.randn(3, 12, 4)
+    supernet = convert(model, x, widths=(0.5, 1.0))
+    assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)

@@ -215,7 +215,7 @@ def _edges(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
                 f"step {step.label!r} is not usable",
                 expected="a label of its own and at least one channel group",
             )
-        for source in step.inputs:
+        for source in dict.fromkeys(step.inputs):
             if source not in written:
                 raise DataError(
                     f"step {step.label!r} reads {source!r}, which no earlier step writes",

@@ -184,9 +184,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         if not _is_tensors(value):
             constants[node.meta["label"]] = value
             continue
-        inputs = tuple(
-            n.meta["label"] for n in node.all_input_nodes if n.meta["label"] not in constants
-        )
+        inputs = tuple(n.meta["label"] for n in sources(node) if n.meta["label"] not in constants)
         shape, parts = _shapes(value)
         module = str(node.target) if node.op == "call_module" else ""
         groups[node.meta["label"]], channelwise = _grouping(
@@ -206,6 +204,16 @@ def trace(supernet: Supernet, path: Path) -> Trace:
             )
         )
     return Trace(path, tuple(steps), graph, constants)
+
+
+def sources(node: fx.Node) -> list[fx.Node]:
+    """What a node reads, in order; twice if it does so twice.
+
+    A skip around blocks that a path leaves out joins a value with itself.
+    """
+    found: list[fx.Node] = []
+    fx.node.map_arg((node.args, node.kwargs), found.append)
+    return found
 
 
 def _grouping(layer: nn.Module | None, path: Path, inputs: list[int]) -> tuple[int, bool]:

@@ -9,6 +9,7 @@ has only its own bias vectors.
 from __future__ import annotations
 
 import copy
+import itertools
 import operator
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -262,11 +263,11 @@ class _Function(nn.Module):
 
     def __init__(self, node: fx.Node, constants: Mapping[str, object]) -> None:
         super().__init__()
-        tensors = [n for n in node.all_input_nodes if n.meta["label"] not in constants]
+        places = itertools.count()  # in the order of :func:`tipsc.elastic.trace.sources`
 
         def bind(argument: fx.Node) -> Any:
             label = argument.meta["label"]
-            return constants[label] if label in constants else _Slot(tensors.index(argument))
+            return constants[label] if label in constants else _Slot(next(places))
 
         self._arguments = fx.node.map_arg(node.args, bind)
         self._named = fx.node.map_arg(node.kwargs, bind)

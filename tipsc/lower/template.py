@@ -52,6 +52,17 @@ class Template:
     shape: tuple[int, ...]
 
 
+class _Part(nn.Module):
+    """Picks one of several outputs, and copies it: so the graph says which of them it is."""
+
+    def __init__(self, pick: nn.Module) -> None:
+        super().__init__()
+        self.pick = pick
+
+    def forward(self, outputs: Any) -> Tensor:
+        return self.pick(outputs).clone()
+
+
 class _Assembled(nn.Module):
     """Runs operations one after the other; operation i is the submodule ``op<i>``."""
 
@@ -59,7 +70,8 @@ class _Assembled(nn.Module):
         super().__init__()
         self._ends = tuple(ends)
         for index, operation in enumerate(operations):
-            self.add_module(f"op{index}", with_values(operation))
+            module = with_values(operation)
+            self.add_module(f"op{index}", module if operation.item is None else _Part(module))
         self._wiring = [(o.label, o.inputs) for o in operations]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -103,6 +115,11 @@ def export_templates(plans: Sequence[Sequence[Operation]], example: Tensor) -> d
     results = {output.name for output in graph.output}
     read_later = {name for node in graph.node for name in node.input} | results
 
+    parts: dict[str, dict[int, str]] = {}
+    for index, operation in enumerate(operations):
+        if operation.item is not None:
+            parts.setdefault(operation.inputs[0], {})[operation.item] = groups[index][0].input[0]
+
     values: dict[str, list[str]] = {"input": [graph.input[0].name]}
     templates = {}
     for index, operation in enumerate(operations):
@@ -121,12 +138,18 @@ def export_templates(plans: Sequence[Sequence[Operation]], example: Tensor) -> d
         }
         outputs = [n for n in made if n in outer or n in results]
         if operation.item is not None:
-            values[operation.label] = [values[operation.inputs[0]][operation.item]]
+            values[operation.label] = [groups[index][-1].output[0]]
         elif not nodes:
             values[operation.label] = _pass_on(operation, values, parameters, index)
         else:
             ends = [name for name in made if name not in inner]
-            values[operation.label] = ends if operation.parts else (outputs or ends[:1])
+            values[operation.label] = outputs or ends[:1]
+            if operation.parts:
+                read = parts.get(operation.label, {})
+                values[operation.label] = [
+                    read.get(part, f"{operation.label}: unread part {part}")
+                    for part in range(len(operation.parts))
+                ]
         names = {name: f"in:{i}" for i, name in reversed(list(enumerate(inputs)))}
         names |= {name: f"out:{i}" for i, name in enumerate(values[operation.label]) if nodes}
         names |= {

@@ -91,8 +91,9 @@ def _depends(
 
 
 def _has_weights(program: Program, node: fx.Node) -> bool:
+    """A scale for each channel is none, however many axes of one it has."""
     return any(
-        source in program.tensors and source.meta["val"].dim() > 1
+        source in program.tensors and sum(hint(size) > 1 for size in source.meta["val"].shape) > 1
         for source in node.all_input_nodes
     )
 
