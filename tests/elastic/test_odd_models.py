@@ -96,11 +96,29 @@ def normed() -> nn.Module:
     )  # fmt: skip
 
 
+class Scaled(nn.Module):
+    """ConvNeXtV2's block: response normalisation with a scale and a shift for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Linear(6, 16), nn.LayerNorm(16)
+        self.up, self.down, self.head = nn.Linear(16, 48), nn.Linear(48, 16), nn.Linear(16, 5)
+        self.scale = nn.Parameter(torch.randn(1, 1, 48))
+        self.shift = nn.Parameter(torch.randn(1, 1, 48))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = F.gelu(self.up(self.norm(x)))
+        x = x + self.down(self.scale * (y * y.sigmoid()) + self.shift + y)
+        return self.head(x.mean(1))
+
+
 TOKENS = torch.randint(0, 17, (4, 9), generator=torch.Generator().manual_seed(0))
 SIGNAL = torch.randn(4, 7, 6, generator=torch.Generator().manual_seed(0))
 CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str]]] = {
     "einsum": (Einsum, SIGNAL, {"depth", "width"}),
     "three operands": (ThreeOperands, SIGNAL[:, 0], {"width"}),
+    "scaled": (Scaled, SIGNAL, {"depth", "width"}),
     "mask": (Masked, TOKENS, {"heads", "depth"}),
     "parametrized": (normed, SIGNAL[:, :4].repeat(1, 1, 2), {"width"}),
 }

@@ -180,3 +180,18 @@ def test_each_part_of_what_a_recurrent_layer_gives_is_exported(
     model, x = Recurrent(kind, read).eval(), torch.randn(3, 12, 4)
     supernet = convert(model, x, widths=(0.5, 1.0))
     assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_group_norm_with_fewer_groups(groups: int, affine: bool, tmp_path: FilePath) -> None:
+    torch.manual_seed(0)
+    norm = nn.GroupNorm(groups, 16, affine=affine)
+    if affine:
+        nn.init.uniform_(norm.weight, 0.5, 2.0)
+        nn.init.normal_(norm.bias)
+    layers = [nn.Conv2d(3, 16, 3), norm, nn.ReLU(), nn.Conv2d(16, 5, 1)]
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    x = torch.randn(IMAGE)
+    supernet = convert(nn.Sequential(nn.Conv2d(3, 3, 1), model).eval(), x, widths=(0.5, 1.0))
+    assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)

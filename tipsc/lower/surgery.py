@@ -124,6 +124,8 @@ class _Surgery:
             output = f"{prefix}:out:0"
             self._nodes.append(helper.make_node("Reshape", [inputs[0][0], shape], [output]))
             return [output]
+        if isinstance(operation.module, nn.GroupNorm) and operation.shape != template.shape:
+            return [self._group_norm(prefix, operation, operation.module, inputs[0][0])]
         names = {f"in:{i}": value[0] for i, value in enumerate(inputs)}
         names |= {name: self._constant(value) for name, value in template.constants.items()}
         nodes = [_with_own_bias(node, operation) for node in template.nodes]
@@ -165,6 +167,29 @@ class _Surgery:
         )
         self._nodes.append(resize)
         return output
+
+    def _group_norm(self, prefix: str, operation: Operation, module: nn.GroupNorm, x: str) -> str:
+        """Written anew where a path has fewer groups: the template holds how many there were."""
+        groups, shape = module.num_groups, operation.shape
+        ones, zeros = (self._constant(np.full(groups, value, np.float32)) for value in (1.0, 0.0))
+        by_group = self._constant(np.asarray([shape[0], groups, -1], np.int64))
+        steps = [
+            ("Reshape", [x, by_group]),
+            ("InstanceNormalization", [f"{prefix}:0", ones, zeros]),
+            ("Reshape", [f"{prefix}:1", self._constant(np.asarray(shape, np.int64))]),
+        ]
+        by_channel = self._constant(np.asarray([-1] + [1] * (len(shape) - 2), np.int64))
+        for op_type, key in (("Mul", "weight"), ("Add", "bias")):
+            if key in operation.weights:
+                value = self._weight(operation.weights[key])
+                column = self._once(f"{prefix}:{key}", "Reshape", [value, by_channel])
+                steps.append((op_type, [f"{prefix}:{len(steps) - 1}", column]))
+        for number, (op_type, read) in enumerate(steps):
+            node = helper.make_node(op_type, read, [f"{prefix}:{number}"])
+            if op_type == "InstanceNormalization":
+                node.attribute.append(helper.make_attribute("epsilon", module.eps))
+            self._nodes.append(node)
+        return f"{prefix}:{len(steps) - 1}"
 
     def _template_of(self, operation: Operation) -> Template:
         template = self._templates.get(operation.label)

@@ -116,6 +116,8 @@ def _group_norm(a: Analysis, node: fx.Node, args: dict[str, Any]) -> Axes:
     for key in ("weight", "bias"):
         if args[key] is not None:
             ax.unify(x[1], a.of(args[key])[0])
+        else:  # it stays a function, whose number of groups is a constant
+            ax.fix(x[1], "normalised in groups, without weights")
     return x
 
 
