@@ -113,12 +113,28 @@ class Scaled(nn.Module):
         return self.head(x.mean(1))
 
 
+class BatchNormed(nn.Module):
+    """LeViT's linear layer: a batch norm over examples and places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.up, self.norm = nn.Linear(6, 16), nn.Linear(16, 48), nn.BatchNorm1d(48)
+        self.down, self.head = nn.Linear(48, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.up(x)
+        y = self.norm(y.flatten(0, 1)).reshape_as(y)
+        return self.head((x + self.down(F.relu(y))).mean(1))
+
+
 TOKENS = torch.randint(0, 17, (4, 9), generator=torch.Generator().manual_seed(0))
 SIGNAL = torch.randn(4, 7, 6, generator=torch.Generator().manual_seed(0))
 CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str]]] = {
     "einsum": (Einsum, SIGNAL, {"depth", "width"}),
     "three operands": (ThreeOperands, SIGNAL[:, 0], {"width"}),
     "scaled": (Scaled, SIGNAL, {"depth", "width"}),
+    "batch norm over places": (BatchNormed, SIGNAL, {"depth", "width"}),
     "mask": (Masked, TOKENS, {"heads", "depth"}),
     "parametrized": (normed, SIGNAL[:, :4].repeat(1, 1, 2), {"width"}),
 }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.elastic import ElasticLinear, Supernet, convert
+from tipsc.errors import LoweringError
 from tipsc.lower import LOCATION, lower
 from tipsc.paths import Choice, Path, SearchSpace
 
@@ -195,3 +196,20 @@ def test_group_norm_with_fewer_groups(groups: int, affine: bool, tmp_path: FileP
     x = torch.randn(IMAGE)
     supernet = convert(nn.Sequential(nn.Conv2d(3, 3, 1), model).eval(), x, widths=(0.5, 1.0))
     assert_exported(tmp_path, supernet, list(supernet.space.enumerate()), x)
+
+
+class LastToken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.up, self.head = nn.Embedding(9, 8), nn.Linear(8, 32), nn.Linear(32, 5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        logits = self.head(self.up(self.embed(tokens)).relu())
+        return logits[torch.arange(tokens.shape[0]), (tokens != 0).sum(1) - 1]
+
+
+def test_what_cannot_be_exported_is_named() -> None:
+    tokens = torch.randint(1, 9, (3, 6))
+    supernet = convert(LastToken().eval(), tokens, widths=(0.5, 1.0))
+    with pytest.raises(LoweringError, match=r"arange.*gather"):
+        lower(supernet, [supernet.space.largest])

@@ -180,7 +180,14 @@ def _pass_on(
     operation: Operation, values: Mapping[str, list[str]], parameters: set[str], index: int
 ) -> list[str]:
     if not operation.inputs:  # a parameter that others read
-        return [name for name in parameters if name.startswith(f"op{index}.")]
+        found = [name for name in parameters if name.startswith(f"op{index}.")]
+        if not found:
+            raise LoweringError(
+                "makes a tensor of the batch's size from nothing, which has no place in the graph",
+                where=f"operation {operation.label}",
+                fix="write it without torch.arange over the batch, for example with gather",
+            )
+        return found
     return values[operation.inputs[0]]
 
 

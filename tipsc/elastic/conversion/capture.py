@@ -312,6 +312,12 @@ def _make_functional(program: Program) -> None:
         if program.output is target:
             program.output = node
     for node in list(graph.nodes):
+        if node.op == "call_function" and name_of(node) in ("reshape_as", "view_as"):
+            shape = node.meta["val"].shape
+            if sum(isinstance(size, torch.SymInt) for size in shape) <= 1:
+                node.target = torch.ops.aten.reshape.default
+                sizes = [-1 if isinstance(size, torch.SymInt) else int(size) for size in shape]
+                node.args = (node.args[0], sizes)
         if node.op == "call_function" and name_of(node) in _NO_OPERATIONS:
             if node is program.output:
                 program.output = node.all_input_nodes[0]
