@@ -79,12 +79,15 @@ def test_a_forward_pass_leaves_no_cycles_that_hold_its_values() -> None:
     x = torch.randn(3, 3, 16, 16)
     supernet = convert(unusual.ConvAttention().eval(), x)
     path = supernet.space.smallest
+    found = []
     with torch.no_grad():
         supernet(x, path)
-        gc.collect()
-        gc.disable()
-        try:
-            supernet(x, path)
-            assert gc.collect() == 0
-        finally:
-            gc.enable()
+        for _ in range(3):  # other threads of the process may leave some meanwhile, but not always
+            gc.collect()
+            gc.disable()
+            try:
+                supernet(x, path)
+                found.append(gc.collect())
+            finally:
+                gc.enable()
+    assert min(found) == 0
