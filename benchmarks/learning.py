@@ -1,7 +1,7 @@
 """Samplers compared at equal training compute.
 
     python benchmarks/learning.py run STUDY [--arms a,b] [--seeds 0-4] [--scale 1.0] [--jobs 2]
-    python benchmarks/learning.py show STUDY
+    python benchmarks/learning.py show STUDY [--baseline uniform] [--figure area]
     python benchmarks/learning.py plot STUDY        # docs/images/learning-STUDY.svg
 
 ``run`` tunes the learning rate of each arm on a seed of its own (on validation data, at the same
@@ -53,6 +53,7 @@ RESULTS = Path(__file__).resolve().parent / "results" / "learning"
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 TUNING_SEED = 100
 BASELINE = "uniform"
+FIGURES = ("area", "log", "log-without-smallest", "linear", "smallest", "largest")
 
 
 def one(study: str, arm: str, seed: int, rate: float, seconds: float) -> Row:
@@ -109,8 +110,10 @@ def command_run(options: argparse.Namespace) -> None:
     show(study, seconds)
 
 
-def show(study: str, seconds: float | None = None) -> None:
-    """Prints means, and paired differences from the baseline."""
+def show(
+    study: str, seconds: float | None = None, baseline: str = BASELINE, figure: str = "area"
+) -> None:
+    """Prints means, and paired differences from the baseline in one of the figures."""
     grid = grid_of(study)
     rows = at_best_rates(grid, read_rows(RESULTS / f"{study}.csv"), TUNING_SEED)
     console = Console(width=100)
@@ -123,15 +126,14 @@ def show(study: str, seconds: float | None = None) -> None:
         table = Table(title=f"{study}, {level:g} s of training compute, test accuracy in %")
         for head in ("arm", "rate", "area", "log", "- small", "linear", "small", "large"):
             table.add_column(head, justify="left" if head == "arm" else "right", no_wrap=True)
-        table.add_column("area - uniform", justify="right", no_wrap=True)
-        keys = ("area", "log", "log-without-smallest", "linear", "smallest", "largest")
+        table.add_column(f"{figure} - {baseline}", justify="right", no_wrap=True)
         order = sorted(by_arm, key=lambda a: -mean(by_arm[a], "area"))
         for arm in order:
-            cells = [f"{mean(by_arm[arm], key):.2f}" for key in keys]
-            ours = {s: f["area"] for s, f in by_arm[arm].items()}
-            theirs = {s: f["area"] for s, f in by_arm.get(BASELINE, {}).items()}
+            cells = [f"{mean(by_arm[arm], key):.2f}" for key in FIGURES]
+            ours = {s: f[figure] for s, f in by_arm[arm].items()}
+            theirs = {s: f[figure] for s, f in by_arm.get(baseline, {}).items()}
             gap = paired(ours, theirs)
-            cells.append("" if arm == BASELINE else f"{gap.mean:+.2f} ± {gap.half:.2f}")
+            cells.append("" if arm == baseline else f"{gap.mean:+.2f} ± {gap.half:.2f}")
             rate = next(row["rate"] for row in at if row["arm"] == arm)
             table.add_row(arm, f"{rate:g}", *cells)
         most = max(map(len, by_arm.values()))
@@ -179,6 +181,11 @@ def main() -> None:
     for name in ("run", "show", "plot"):
         verb = verbs.add_parser(name)
         verb.add_argument("study", choices=tuple(STUDIES))
+        if name == "show":
+            verb.add_argument("--baseline", default=BASELINE, choices=tuple(ARMS))
+            verb.add_argument(
+                "--figure", default="area", choices=FIGURES, help="of the differences"
+            )
         if name == "run":
             verb.add_argument("--arms", help=f"some of {','.join(ARMS)}")
             verb.add_argument("--seeds", type=seeds_of, default=[0, 1, 2, 3, 4])
@@ -195,7 +202,7 @@ def main() -> None:
     if options.verb == "run":
         command_run(options)
     elif options.verb == "show":
-        show(options.study)
+        show(options.study, baseline=options.baseline, figure=options.figure)
     else:
         draw(options.study)
 
