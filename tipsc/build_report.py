@@ -17,6 +17,7 @@ from tipsc.elastic import CostModel, Supernet
 from tipsc.engine import PathEntry, read_engine
 from tipsc.profile import Profile, System
 from tipsc.report import Curve, FeatureMap, Point, Report, Shipped, Stage, write
+from tipsc.search import Candidate, dominates
 from tipsc.searching import load_records
 from tipsc.train import History, StepRecord
 
@@ -115,6 +116,11 @@ def _shipped(
     folder = pipeline.chosen().folder
     chosen = {c.path.id: c for c in load_candidates(folder, pipeline.untrained.space)}
     selections = {s["path_id"]: s for s in json.loads((folder / "chosen.json").read_text())}
+    figures = {  # those that are printed, on test data; the choice was made on validation data
+        path.id: Candidate(path.id, path.accuracy or 0.0, path.latency.p50_ms)
+        for path in paths
+        if path.latency is not None
+    }
     shipped = []
     for path in paths:
         difference = record["differences"][path.id]
@@ -133,19 +139,11 @@ def _shipped(
                 difference=difference["largest"],
                 agreement=difference["agreement"],
                 own_scale=chosen[path.id].statistics.owns_scale,
-                dominated=any(_dominates(other, path) for other in paths),
+                dominated=any(dominates(other, figures[path.id]) for other in figures.values()),
                 budget_ms=selections[path.id]["budget_ms"],
             )
         )
     return tuple(shipped)
-
-
-def _dominates(one: PathEntry, other: PathEntry) -> bool:
-    """By the figures that are printed, which are of test data."""
-    assert one.latency is not None and other.latency is not None
-    ours, theirs = one.latency.p50_ms, other.latency.p50_ms
-    gain = (one.accuracy or 0.0) - (other.accuracy or 0.0)
-    return ours <= theirs and gain >= 0 and (ours < theirs or gain > 0)
 
 
 def feature_maps_of(supernet: Supernet, seed: int) -> tuple[FeatureMap, ...]:

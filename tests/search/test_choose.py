@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tipsc.errors import DataError
-from tipsc.search import Candidate, Selection, area, choose, pareto_front
+from tipsc.search import Candidate, Selection, area, choose, dominates, pareto_front
 
 
 def made(*points: tuple[float, float]) -> list[Candidate]:
@@ -137,3 +137,20 @@ def test_what_cannot_be_chosen_from_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=says):
         choose(candidates, k, spread=spread)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ((0.9, 1.0), (0.8, 2.0), True),
+        ((0.9, 1.0), (0.9, 2.0), True),
+        ((0.9, 1.0), (0.8, 1.0), True),
+        ((0.9, 1.0), (0.9, 1.0), False),  # alike
+        ((0.8, 1.0), (0.9, 2.0), False),
+        ((0.9, 2.0), (0.8, 1.0), False),
+    ],
+)
+def test_a_faster_path_that_is_as_accurate_dominates(
+    one: tuple[float, float], other: tuple[float, float], expected: bool
+) -> None:
+    assert dominates(Candidate("one", *one), Candidate("other", *other)) is expected

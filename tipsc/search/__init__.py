@@ -8,7 +8,7 @@
 =====================  ==========================================================================
 """
 
-from tipsc.search.choose import Candidate, Selection, area, choose, pareto_front
+from tipsc.search.choose import Candidate, Selection, area, choose, dominates, pareto_front
 from tipsc.search.halving import (
     Evaluate,
     Finalist,
@@ -32,6 +32,7 @@ __all__ = [
     "Surrogate",
     "area",
     "choose",
+    "dominates",
     "pareto_front",
     "refusal",
     "rungs",

@@ -79,7 +79,7 @@ def choose(
             accuracy=c.accuracy,
             latency_ms=c.latency_ms,
             budget_ms=c.latency_ms,
-            dominated=any(_dominates(other, c) for other in chosen),
+            dominated=any(dominates(other, c) for other in chosen),
         )
         for c in chosen
     )
@@ -175,6 +175,7 @@ def _fill(candidates: list[Candidate], front: list[Candidate], n: int) -> list[C
     return sorted((c for c in candidates if c.path_id not in on_front), key=loss)[:n]
 
 
-def _dominates(one: Candidate, other: Candidate) -> bool:
+def dominates(one: Candidate, other: Candidate) -> bool:
+    """Whether it is no slower and no less accurate, and better in one of both."""
     no_worse = one.latency_ms <= other.latency_ms and one.accuracy >= other.accuracy
     return no_worse and (one.latency_ms, one.accuracy) != (other.latency_ms, other.accuracy)
