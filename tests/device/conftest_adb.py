@@ -21,6 +21,12 @@ def adb_says(*words: str) -> str:
     return subprocess.run(["adb", *words], capture_output=True, text=True, check=False).stdout
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class AdbDevice:
     """A stand-in device, started with options of :mod:`adb_daemon` and variables of its shell."""
 
@@ -61,9 +67,7 @@ def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     if shutil.which("adb") is None:
         pytest.skip("adb is not installed (.ci/run installs it)")
     folder = tmp_path_factory.mktemp("adb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with pytest.MonkeyPatch.context() as patch, (folder / "log").open("wb") as log:
         patch.delenv("ADB_SERVER_SOCKET", raising=False)
         patch.setenv("ANDROID_ADB_SERVER_PORT", str(port))

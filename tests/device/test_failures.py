@@ -140,14 +140,24 @@ def test_a_device_that_talks_nonsense_is_named(tmp_path: Path) -> None:
 
 def test_a_device_without_python_is_named(ssh_port: int) -> None:
     url = f"ssh://127.0.0.1:{ssh_port}?python=/nowhere/python3"
-    with pytest.raises(DeviceLinkError, match="/nowhere/python3"), connect(url):
+    with pytest.raises(DeviceLinkError, match="install Python") as told, connect(url):
+        pass
+    assert "/nowhere/python3 does not run on the device" in str(told.value)
+
+
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
+def test_a_device_that_may_write_nowhere_is_named(
+    link: str, root: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(link).replace(str(root), "/proc/nowhere")
+    with pytest.raises(DeviceLinkError, match="no folder for tipsc's files"), connect(url):
         pass
 
 
 @pytest.mark.parametrize(
     "url",
     ["", "pi", "ssh://", "ssh://a:b@c", "ssh://-oProxyCommand=x", "ssh://a/b", "http://a",
-     "ssh://a:x", "local?shell=1"],
+     "ssh://a:x", "ssh://[", "local?shell=1", "adb://", "adb://a/b", "adb://-H", "adb://a?shell=1"],
 )  # fmt: skip
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(UsageError):
