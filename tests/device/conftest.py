@@ -1,4 +1,4 @@
-"""A real sshd on loopback with throw-away keys, started for the tests."""
+"""Devices of the tests: this machine, and itself behind a real sshd and a real adb."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 # The makers of synthetic engines live with the tests of the engine file.
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
+from conftest_adb import *  # noqa: F403
 from conftest_engine import *  # noqa: F403
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")

@@ -17,6 +17,7 @@ from typing import Any
 import tipsc.errors
 from tipsc.device import agent
 from tipsc.device.archive import runtime_archive
+from tipsc.device.broken import explain_break, explain_missing
 from tipsc.device.link import Link, parse_link
 from tipsc.errors import (
     DeviceCrashError,
@@ -33,6 +34,7 @@ from tipsc.errors import (
 ANSWER_S = 60.0  # for what is no job
 MAX_FILES = 4 << 30  # bytes of files that one job may send back
 TIMEOUT_S = 3600.0
+_MOST_SAID = 4000  # bytes of what a link says that are looked at when it breaks
 
 ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
     "memory": (DeviceMemoryError, "the job ran out of memory", "give it less, or free memory"),
@@ -268,14 +270,13 @@ class Connection:
         )
 
     def _broken(self) -> DeviceLinkError:
+        try:  # its status comes a moment after its output ends
+            status = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            status = None
         self._log.seek(0)
-        said = self._log.read()[-400:].decode("utf-8", "replace").strip().splitlines()
-        return DeviceLinkError(
-            "the link to the device broke",
-            where=self.link.url,
-            got=said[-1] if said else None,
-            fix="see that the device is up and has Python 3.8 or newer, then start it again",
-        )
+        said = self._log.read()[-_MOST_SAID:].decode("utf-8", "replace")
+        return explain_break(self.link, status, said)
 
 
 @contextmanager
@@ -299,9 +300,7 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0
             )
         except OSError as error:
-            raise DeviceLinkError(
-                "the link cannot be made", where=url, got=str(error), fix=f"install {command[0]}"
-            ) from error
+            raise explain_missing(link, error) from error
         connection = Connection(link, process, log)
         try:
             connection.start(text, quota)
