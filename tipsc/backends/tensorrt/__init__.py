@@ -20,7 +20,7 @@ from tipsc.engine.manifest import Manifest
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError, MissingExtraError
 
-__all__ = ["check", "open"]
+__all__ = ["check", "free_mib", "open"]
 
 
 def check() -> Mapping[str, str]:
@@ -83,6 +83,15 @@ def open(
     return make_executors(
         trt, device, wanted, manifest.inputs, manifest.outputs, refit=refit, path_ids=path_ids
     )
+
+
+def free_mib() -> float:
+    """Memory of the GPU that is free, in MiB; on a Jetson, of what all share.
+
+    Raises:
+        EngineDeviceError: there is no CUDA device.
+    """
+    return cuda.load().free_bytes() / 2**20
 
 
 def check_built(manifest: Manifest, here: Mapping[str, str], file: str) -> None:
