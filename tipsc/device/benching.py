@@ -61,8 +61,8 @@ def bench_engine(
         cache_dir: for what the backend finalises. None: where an application's would be.
 
     Returns:
-        ``cores``, ``held``, ``seconds``; ``memory_mib`` of this process ``before`` and ``after`` the
-        paths were opened and run once, and what that took of the ``gpu``'s, None without one;
+        ``cores``, ``held``, ``seconds``; ``memory_mib`` of this process ``before`` and ``after``
+        the paths were opened and run once, and what that took of the ``gpu``'s, None without one;
         ``switches``; ``energy`` and ``device_ms`` by path id, or None where nothing tells;
         ``windows`` of a sustained measurement.
     """
