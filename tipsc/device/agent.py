@@ -12,16 +12,18 @@ import hashlib
 import json
 import os
 import platform
+import queue
 import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"TPSC"
 HEADER = struct.Struct(">4sII")
 MAX_JSON = 1 << 20
@@ -29,6 +31,7 @@ MAX_BINARY = 1 << 20
 QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
 TAIL = 2000  # characters of a dead job's output that are told
 DIGEST = 64
+HEAD = 1 << 20  # bytes by whose digest a blob is asked for before all of it is hashed
 
 
 class Broken(Exception):
@@ -54,13 +57,14 @@ def send(fd, message, binary=b""):
 
 
 def read_exactly(fd, count):
-    parts = bytearray()
-    while len(parts) < count:
-        part = os.read(fd, min(count - len(parts), 1 << 16))
-        if not part:
-            raise Broken("the stream ended within a frame" if parts else "end")
-        parts += part
-    return bytes(parts)
+    whole = bytearray(count)
+    view = memoryview(whole)
+    while view:
+        done = os.readv(fd, [view])
+        if not done:
+            raise Broken("the stream ended within a frame" if len(view) < count else "end")
+        view = view[done:]
+    return whole
 
 
 def receive(fd):
@@ -74,6 +78,58 @@ def receive(fd):
     if not isinstance(message, dict):
         raise Broken("a frame without a JSON object")
     return message, read_exactly(fd, binary)
+
+
+class Beside:
+    """Gives parts to a function in a thread of its own: few wait, and none after an error."""
+
+    def __init__(self, work):
+        self.work, self.error = work, None
+        self.waiting = queue.Queue(2)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        for part in iter(self.waiting.get, None):
+            try:
+                if self.error is None:
+                    self.work(part)
+            except Exception as error:
+                self.error = error
+
+    def give(self, part):
+        self.waiting.put(part)
+
+    def end(self):
+        self.waiting.put(None)
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+
+
+class Writing:
+    """A file that is hashed and written while its next part is read."""
+
+    def __init__(self, file):
+        self.stream = open(file, "wb", buffering=0)
+        self.hashed = hashlib.sha256()
+        self.parts = Beside(self.take)
+
+    def take(self, part):
+        self.hashed.update(part)
+        write_all(self.stream.fileno(), part)
+
+    def end(self):
+        """Gives the digest of what is on the disk now."""
+        self.parts.end()
+        os.fsync(self.stream.fileno())
+        return self.hashed.hexdigest()
+
+    def close(self):
+        if self.parts.thread.is_alive():
+            self.parts.give(None)
+            self.parts.thread.join()
+        self.stream.close()
 
 
 class Store:
@@ -106,65 +162,81 @@ class Store:
         return True
 
     def make_room(self, size):
+        """Prunes until `size` bytes more fit into the quota; the disk must have them free."""
+        os.makedirs(self.folder, exist_ok=True)  # another client may have cleaned
         files = []
         for name in os.listdir(self.folder):
-            status = os.stat(os.path.join(self.folder, name))
+            try:
+                status = os.stat(os.path.join(self.folder, name))
+            except FileNotFoundError:  # pruned by another agent, or its .part is whole now
+                continue
             files.append((status.st_mtime, status.st_size, name))
         used = sum(file[1] for file in files)
         for _, length, name in sorted(files):
             if used + size <= self.quota:
                 break
             if name not in self.held and not name.endswith(".part"):
-                os.unlink(os.path.join(self.folder, name))
+                remove(os.path.join(self.folder, name))
                 used -= length
         if used + size > self.quota:
-            raise Refused(
-                "storage", "%d bytes do not fit: %d of %d are in use" % (size, used, self.quota)
-            )
+            text = "%d bytes do not fit: %d of the %d that tipsc may take are in use"
+            raise Refused("storage", text % (size, used, self.quota))
+        disk = os.statvfs(self.folder)
+        if size > disk.f_bavail * disk.f_frsize:
+            text = "%d bytes do not fit: %d are free on the disk"
+            raise Refused("storage", text % (size, disk.f_bavail * disk.f_frsize))
 
-    def put(self, digest, size, fd):
-        """Takes `size` bytes in frames; the whole stream is read even where it is refused."""
-        refused, temporary = None, "%s.%d.part" % (self.file(digest), os.getpid())
-        left, hashed, stream = size, hashlib.sha256(), None
-        try:
-            self.make_room(size)
-            stream = open(temporary, "wb")
-        except Refused as error:
-            refused = error
-        except OSError as error:
-            refused = Refused("storage", str(error))
-        try:
-            while left:
-                _, part = receive(fd)
-                if not part or len(part) > left:
-                    raise Broken("a blob of another length than announced")
-                left -= len(part)
-                if refused is None:
-                    hashed.update(part)
-                    try:
-                        stream.write(part)
-                    except OSError as error:
-                        refused = Refused("storage", str(error))
-            if refused is not None:
-                raise refused
-            if hashed.hexdigest() != digest:
-                raise Refused("protocol", "the blob arrived with another content")
+    def like(self, size, head):
+        """Whether a blob of this size begins as one with this digest of its first bytes."""
+        for name in listed(self.folder):
             try:
-                stream.flush()
-                os.fsync(stream.fileno())
-                stream.close()
-                os.replace(temporary, self.file(digest))
-                self.held.add(digest)
-            except OSError as error:
-                raise Refused("storage", str(error))
+                file = os.path.join(self.folder, name)
+                if os.path.getsize(file) == size and not name.endswith(".part"):
+                    with open(file, "rb") as stream:
+                        if hashlib.sha256(stream.read(HEAD)).hexdigest() == head:
+                            return True
+            except OSError:  # pruned by another agent
+                pass
+        return False
+
+    def put(self, size, fd):
+        """Takes `size` bytes in frames, then a frame that has their digest and no bytes.
+
+        The whole stream is read even where it is refused.
+        """
+        temporary = os.path.join(self.folder, "blob.%d.part" % os.getpid())
+        writing = None
+        try:
+            try:
+                self.make_room(size)
+                writing = Writing(temporary)
+            except (Refused, OSError) as error:
+                self.skip(size, fd)
+                raise error
+            left, part = size, b"-"
+            while part:
+                message, part = receive(fd)
+                left -= len(part)
+                if left < 0:
+                    raise Broken("a blob of another length than announced")
+                writing.parts.give(part)
+            hashed = writing.end()
+            if left or hashed != message.get("digest"):
+                raise Refused("protocol", "the blob arrived with another content")
+            os.replace(temporary, self.file(hashed))
+            self.held.add(hashed)
         finally:
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:
-                    pass
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+            if writing is not None:
+                writing.close()
+            remove(temporary)
+
+    def skip(self, size, fd):
+        part = b"-"
+        while part:
+            part = receive(fd)[1]
+            size -= len(part)
+            if size < 0:
+                raise Broken("a blob of another length than announced")
 
 
 class Agent:
@@ -216,8 +288,15 @@ class Agent:
         size = message["size"]
         if not isinstance(size, int) or size < 0:
             raise Refused("protocol", "bad size")
-        self.store.put(message["digest"], size, self.incoming)
+        self.store.put(size, self.incoming)
         return {"ok": True}
+
+    def like(self, message):
+        """Says before a blob travels whether it may be here already, and that it fits."""
+        like = self.store.like(message["size"], message["head"])
+        if not like:
+            self.store.make_room(message["size"])
+        return {"ok": True, "like": like}
 
     def clean(self, message):
         shutil.rmtree(self.root, ignore_errors=True)
@@ -328,6 +407,7 @@ OPERATIONS = {
     "hello": Agent.hello,
     "ping": Agent.ping,
     "has": Agent.has,
+    "like": Agent.like,
     "put": Agent.put,
     "run": Agent.run,
     "clean": Agent.clean,
@@ -377,6 +457,13 @@ def alive(pid):
     except (OSError, ValueError):
         pass
     return True
+
+
+def remove(file):
+    try:
+        os.unlink(file)
+    except FileNotFoundError:
+        pass
 
 
 def listed(folder):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import io
 import os
 import select
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import tipsc.errors
 from tipsc.device import agent
@@ -28,11 +30,13 @@ from tipsc.errors import (
     DeviceStorageError,
     DeviceTimeoutError,
     TipscError,
+    UsageError,
 )
 
 ANSWER_S = 60.0  # for what is no job
 MAX_FILES = 4 << 30  # bytes of files that one job may send back
 TIMEOUT_S = 3600.0
+_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # Linux's; not every Python names it
 
 ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
     "memory": (DeviceMemoryError, "the job ran out of memory", "give it less, or free memory"),
@@ -94,34 +98,49 @@ class Connection:
 
         Raises:
             DeviceStorageError: it does not fit there.
+            UsageError: something writes to it at the same time.
         """
-        with file.open("rb") as stream:
-            digest = hashlib.sha256()
-            while part := stream.read(agent.MAX_BINARY):
-                digest.update(part)
-            name, size = digest.hexdigest(), stream.tell()
-            stream.seek(0)
-            return self._push(name, size, lambda: stream.read(agent.MAX_BINARY))
+        with file.open("rb", buffering=0) as stream:
+            return self._push(stream, os.fstat(stream.fileno()).st_size, str(file))
 
     def push_bytes(self, content: bytes) -> str:
         """As :meth:`push`, for bytes in memory."""
-        rest = memoryview(content)
+        return self._push(io.BytesIO(content), len(content), "bytes in memory")
 
-        def read() -> memoryview:
-            nonlocal rest
-            part, rest = rest[: agent.MAX_BINARY], rest[agent.MAX_BINARY :]
-            return part
-
-        return self._push(hashlib.sha256(content).hexdigest(), len(content), read)
-
-    def _push(self, name: str, size: int, read: Callable[[], bytes | memoryview]) -> str:
-        if self._field(self.ask({"op": "has", "digest": name}), "has", bool):
-            return name
-        self._send({"op": "put", "digest": name, "size": size})
-        while part := read():
-            self._send({}, part)
-        self._answer(time.monotonic() + ANSWER_S)
-        return name
+    def _push(self, stream: BinaryIO | io.RawIOBase, size: int, where: str) -> str:
+        """Hashes before it sends only what may be there already; all else while it is sent."""
+        first = hashlib.sha256(stream.read(agent.HEAD) or b"")
+        if size > agent.HEAD:
+            like = self.ask({"op": "like", "size": size, "head": first.hexdigest()})
+            known = self._field(like, "like", bool)
+        else:
+            known = True
+        if known:
+            while part := stream.read(agent.MAX_BINARY):
+                first.update(part)
+            name = first.hexdigest()
+            if self._field(self.ask({"op": "has", "digest": name}), "has", bool):
+                return name
+        stream.seek(0)
+        digest = hashlib.sha256()
+        hashing = agent.Beside(digest.update)
+        left = size
+        self._send({"op": "put", "size": size})
+        try:
+            while left and (part := stream.read(min(left, agent.MAX_BINARY))):
+                hashing.give(part)
+                self._send({}, part)
+                left -= len(part)
+        finally:
+            hashing.end()
+        self._send({"digest": None if left else digest.hexdigest()})
+        answer = self._receive(time.monotonic() + ANSWER_S)[0]
+        if left or (known and digest.hexdigest() != name):
+            raise UsageError(
+                "the file was changed while it was sent", where=where, fix="start it again"
+            )
+        self._checked(answer, "request")
+        return digest.hexdigest()
 
     def run(
         self,
@@ -232,7 +251,7 @@ class Connection:
         except OSError as error:
             raise self._broken() from error
 
-    def _receive(self, end: float) -> tuple[dict[str, Any], bytes]:
+    def _receive(self, end: float) -> tuple[dict[str, Any], bytearray]:
         magic, text, binary = agent.HEADER.unpack(self._read(agent.HEADER.size, end))
         if magic != agent.MAGIC or text > agent.MAX_JSON or binary > agent.MAX_BINARY:
             raise self._protocol("bytes that are no frame")
@@ -245,19 +264,20 @@ class Connection:
             raise self._protocol("a frame without a JSON object")
         return message, self._read(binary, end)
 
-    def _read(self, count: int, end: float) -> bytes:
-        parts = bytearray()
-        while len(parts) < count:
+    def _read(self, count: int, end: float) -> bytearray:
+        whole = bytearray(count)
+        view = memoryview(whole)
+        while view:
             ready, _, _ = select.select([self._from], [], [], max(end - time.monotonic(), 0.0))
             if not ready:
                 raise DeviceLinkError(
                     "the device does not answer", where=self.link.url, fix="look at the link"
                 )
-            part = os.read(self._from, count - len(parts))
-            if not part:
+            done = os.readv(self._from, [view])
+            if not done:
                 raise self._broken()
-            parts += part
-        return bytes(parts)
+            view = view[done:]
+        return whole
 
     def _protocol(self, got: str) -> DeviceProtocolError:
         return DeviceProtocolError(
@@ -303,6 +323,8 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
                 "the link cannot be made", where=url, got=str(error), fix=f"install {command[0]}"
             ) from error
         connection = Connection(link, process, log)
+        with suppress(OSError):  # faster, where the system allows it
+            fcntl.fcntl(connection._to, _SETPIPE_SZ, agent.MAX_BINARY)
         try:
             connection.start(text, quota)
             yield connection
