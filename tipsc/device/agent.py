@@ -8,6 +8,7 @@ the agent. ``jobs`` are named in the table :data:`tipsc.device.jobs.JOBS` of the
 """
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -31,6 +32,8 @@ MAX_BINARY = 1 << 20
 QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
 TAIL = 2000  # characters of a dead job's output that are told
 DIGEST = 64
+AGENT = "agent.py"  # this file's name in the folder of a job
+FULL = 28  # exit code of a job whose result cannot be written
 HEAD = 1 << 20  # bytes by whose digest a blob is asked for before all of it is hashed
 
 
@@ -141,8 +144,8 @@ class Store:
         self.held = set()  # asked for or put since the last job: not pruned
         os.makedirs(self.folder, exist_ok=True)
         for name in os.listdir(self.folder):  # what a killed agent left
-            if name.endswith(".part") and not alive(name.split(".")[1]):
-                os.unlink(os.path.join(self.folder, name))
+            if name.endswith(".part") and not serves(name.split(".")[1]):
+                remove(os.path.join(self.folder, name))
 
     def file(self, digest):
         if not (
@@ -160,6 +163,19 @@ class Store:
         os.utime(file)
         self.held.add(digest)
         return True
+
+    def lend(self, digest, folder):
+        """A file with this content that no other client can take away while the folder stands."""
+        file = self.file(digest)
+        lent = os.path.join(folder, digest)
+        try:
+            if not os.path.exists(lent):
+                os.link(file, lent)
+        except FileNotFoundError:
+            raise Refused("missing", digest)
+        except OSError:  # a file system without links
+            return file
+        return lent
 
     def make_room(self, size):
         """Prunes until `size` bytes more fit into the quota; the disk must have them free."""
@@ -244,8 +260,10 @@ class Agent:
         self.root, self.incoming, self.outgoing = root, incoming, outgoing
         self.store = Store(root)
         self.jobs = os.path.join(root, "jobs")
+        with open(os.path.abspath(__file__), "rb") as stream:
+            self.text = stream.read()
         for name in listed(self.jobs):  # what a killed agent left
-            if not alive(name):
+            if not serves(name):
                 shutil.rmtree(os.path.join(self.jobs, name), ignore_errors=True)
 
     def serve(self):
@@ -299,25 +317,27 @@ class Agent:
         return {"ok": True, "like": like}
 
     def clean(self, message):
+        at_work = listed(self.jobs)
+        at_work += [name.split(".")[1] for name in listed(self.store.folder) if ".part" in name]
+        for pid in at_work:
+            if pid != str(os.getpid()) and serves(pid):
+                raise Refused("busy", "process %s there works for another client" % pid)
         shutil.rmtree(self.root, ignore_errors=True)
         if os.path.exists(self.root):
             raise Refused("storage", "%s could not be removed" % self.root)
-        os.makedirs(self.store.folder)  # so that this connection goes on; gone at its end
-        self.cleaned = True
         return {"ok": True}
 
-    cleaned = False
-
     def run(self, message):
-        blobs = {name: self.store.file(d) for name, d in message["blobs"].items()}
-        runtime = self.store.file(message["runtime"])
-        for file in [runtime, *blobs.values()]:
-            if not os.path.exists(file):
-                raise Refused("missing", os.path.basename(file))
         folder = os.path.join(self.jobs, str(os.getpid()))
         shutil.rmtree(folder, ignore_errors=True)
+        lent = os.path.join(folder, "blobs")
+        os.makedirs(lent)
         os.makedirs(os.path.join(folder, "out"))
         try:
+            blobs = {name: self.store.lend(d, lent) for name, d in message["blobs"].items()}
+            runtime = self.store.lend(message["runtime"], lent)
+            with open(os.path.join(folder, AGENT), "wb") as stream:
+                stream.write(self.text)  # another client may have cleaned its own file away
             specification = {
                 "job": message["job"],
                 "arguments": message["arguments"],
@@ -335,11 +355,12 @@ class Agent:
 
     def watch(self, folder, timeout_s):
         """Runs the job to its end; kills it when time is up or the client goes away."""
+        killed_before = memory_kills()
         end = time.monotonic() + timeout_s
         events, told = os.pipe()
         with open(os.path.join(folder, "log"), "wb") as log:
             process = subprocess.Popen(
-                [sys.executable, os.path.abspath(__file__), "job", folder, str(told)],
+                [sys.executable, os.path.join(folder, AGENT), "job", folder, str(told)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -369,7 +390,7 @@ class Agent:
                 code = process.wait(max(end - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
                 raise Refused("timeout", "the job took longer than %g s" % timeout_s)
-            return self.finish(folder, code)
+            return self.finish(folder, code, killed_before)
         finally:
             os.close(events)
             try:
@@ -378,16 +399,21 @@ class Agent:
                 pass
             process.wait()
 
-    def finish(self, folder, code):
+    def finish(self, folder, code, killed_before):
         result = os.path.join(folder, "result.json")
+        if code == FULL:
+            raise Refused("storage", "no space is left for the job's result")
         if code != 0 or not os.path.exists(result):
+            if code == -signal.SIGKILL:
+                killed = memory_kills()
+                if killed is None or killed != killed_before:
+                    raise Refused("memory", "the system killed it")
+                raise Refused("crash", "somebody, or a guard of the memory, killed it (signal 9)")
             with open(os.path.join(folder, "log"), "rb") as stream:
-                log = stream.read()[-TAIL:].decode("utf-8", "replace").strip()
-            if code == -signal.SIGKILL:  # nobody but the system's memory killer does that
-                raise Refused("memory", "the system killed the job")
-            if code < 0:
-                raise Refused("crash", "signal %d; %s" % (-code, log))
-            raise Refused("crash", "exit code %d; %s" % (code, log))
+                stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
+                log = stream.read().decode("utf-8", "replace").strip()
+            how = "signal %d" % -code if code < 0 else "exit code %d" % code
+            raise Refused("crash", "%s; %s" % (how, log) if log else how)
         with open(result) as stream:
             answer = json.load(stream)
         if "error" in answer:
@@ -449,14 +475,21 @@ def capabilities():
     }
 
 
-def alive(pid):
+def serves(pid):
+    """Whether this process is an agent that lives; another may have its number by now."""
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
+        with open("/proc/%d/cmdline" % int(pid), "rb") as stream:
+            return b"serve" in stream.read().split(b"\0")
     except (OSError, ValueError):
-        pass
-    return True
+        return False
+
+
+def memory_kills():
+    """How often the system killed a process for its memory; None where it does not tell."""
+    for line in (read_text("/proc/vmstat", 1 << 16) or "").splitlines():
+        if line.startswith("oom_kill "):
+            return line
+    return None
 
 
 def remove(file):
@@ -473,10 +506,10 @@ def listed(folder):
         return []
 
 
-def read_text(file):
+def read_text(file, most=4096):
     try:
         with open(file, errors="replace") as stream:
-            return stream.read(4096).strip()
+            return stream.read(most).strip()
     except OSError:
         return None
 
@@ -517,9 +550,8 @@ def run_job(folder, told):
         answer = {"error": "memory", "message": "the job needs more memory than there is"}
     except Exception as error:
         traceback.print_exc()
-        spent = "bad alloc" in str(error) or "allocate memory" in str(error)
         answer = {
-            "error": "memory" if spent else "failed",
+            "error": kind_of(error),
             "kind": type(error).__name__,
             "facts": {
                 name: None if getattr(error, name, None) is None else str(getattr(error, name))
@@ -528,13 +560,28 @@ def run_job(folder, told):
             "message": "%s: %s" % (type(error).__name__, error),
         }
     temporary = os.path.join(folder, "result.tmp")
-    with open(temporary, "w") as stream:
-        json.dump(answer, stream)
+    try:
+        with open(temporary, "w") as stream:
+            json.dump(answer, stream)
+    except OSError:
+        os._exit(FULL)
     os.replace(temporary, os.path.join(folder, "result.json"))
     os._exit(0)  # libraries crash at exit now and then, when all is done
 
 
+def kind_of(error):
+    """What ended a job."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "storage"
+    if isinstance(error, ModuleNotFoundError) or type(error).__name__ == "MissingExtraError":
+        return "package"
+    spent = ("bad alloc", "bad_alloc", "allocate memory", "failed to map segment")
+    return "memory" if any(words in str(error) for words in spent) else "failed"
+
+
 def main(arguments):
+    if sys.version_info < (3, 8):
+        sys.exit("Python %s is too old for tipsc" % platform.python_version())
     if arguments[0] == "job":
         run_job(arguments[1], int(arguments[2]))
     root = arguments[1]
@@ -547,9 +594,6 @@ def main(arguments):
         agent.serve()
     except BrokenPipeError:
         pass
-    finally:
-        if agent.cleaned:
-            shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":
