@@ -80,7 +80,12 @@ def test_a_killed_agent_takes_its_job_along(
             if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(DeviceLinkError, match="the link to the device broke"), connect(url) as it:
+    with (
+        pytest.raises(
+            DeviceLinkError, match="the link to the device broke, or its agent was killed"
+        ),
+        connect(url) as it,
+    ):
         hang(it, kill)
     assert gone(root)
     assert works(url)
@@ -119,7 +124,7 @@ def test_blobs_travel_once_and_the_store_is_bounded(local: str, root: Path) -> N
     with connect(local, quota=3_000_000) as device:
         first = device.push_bytes(b"a" * 1_500_000)
         assert device.push_bytes(b"a" * 1_500_000) == first
-        with pytest.raises(DeviceStorageError, match="store is full"):
+        with pytest.raises(DeviceStorageError, match="no room on the device"):
             device.push_bytes(b"b" * 3_500_000)
         assert device.ping() > 0
     with connect(local, quota=3_000_000) as device:  # nothing is in use any more
@@ -175,12 +180,6 @@ def test_a_device_that_talks_nonsense_is_named(tmp_path: Path) -> None:
     noisy.write_text("#!/bin/sh\necho Welcome to this device\ncat\n")
     noisy.chmod(0o755)
     with pytest.raises(DeviceProtocolError, match="login script"), connect(f"local?python={noisy}"):
-        pass
-
-
-def test_a_device_without_python_is_named(ssh_port: int) -> None:
-    url = f"ssh://127.0.0.1:{ssh_port}?python=/nowhere/python3"
-    with pytest.raises(DeviceLinkError, match="/nowhere/python3"), connect(url):
         pass
 
 

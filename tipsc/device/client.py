@@ -20,12 +20,14 @@ import tipsc.errors
 from tipsc.device import agent
 from tipsc.device.archive import runtime_archive
 from tipsc.device.link import Link, parse_link
+from tipsc.device.reasons import broke, never_made
 from tipsc.errors import (
     DeviceCrashError,
     DeviceError,
     DeviceJobError,
     DeviceLinkError,
     DeviceMemoryError,
+    DevicePackageError,
     DeviceProtocolError,
     DeviceStorageError,
     DeviceTimeoutError,
@@ -36,19 +38,40 @@ from tipsc.errors import (
 ANSWER_S = 60.0  # for what is no job
 MAX_FILES = 4 << 30  # bytes of files that one job may send back
 TIMEOUT_S = 3600.0
+_LAST_WORDS_S = 2.0  # for the link's program to say why it ends
+_SAID = 4000  # characters of it
 _SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # Linux's; not every Python names it
 
+#: kind to error, what is wrong, and what to do
 ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
-    "memory": (DeviceMemoryError, "the job ran out of memory", "give it less, or free memory"),
-    "crash": (DeviceCrashError, "the job's process died", "the device is ready for another"),
-    "timeout": (DeviceTimeoutError, "the job was killed", "allow more time"),
+    "memory": (
+        DeviceMemoryError,
+        "the job ran out of memory",
+        "give it less to do, or free memory there",
+    ),
+    "crash": (
+        DeviceCrashError,
+        "the job's process died",
+        "start it again; if it dies again, look at the backend there",
+    ),
+    "timeout": (DeviceTimeoutError, "the job was killed", "see what else runs there"),
     "storage": (
         DeviceStorageError,
-        "the device's store is full",
+        "there is no room on the device",
         "free space there, or run: tipsc device clean URL",
     ),
-    "missing": (DeviceStorageError, "a blob is gone from the store", "start it again"),
-    "protocol": (DeviceProtocolError, "the agent refuses a request", "use one version of tipsc"),
+    "busy": (DeviceStorageError, "the device is in use", "wait for it, or end it there"),
+    "missing": (
+        DeviceStorageError,
+        "another client took a blob out of the device's store",
+        "start it again",
+    ),
+    "package": (
+        DevicePackageError,
+        "a package is missing on the device",
+        "install it there for the Python of the agent, or name another: ?python=/path/to/python3",
+    ),
+    "protocol": (DeviceProtocolError, "the agent refuses a request", "start it again"),
     "failed": (DeviceJobError, "the job failed", "correct what it says"),
 }
 
@@ -76,7 +99,10 @@ class Connection:
         while not line.endswith(b"\n"):
             line += self._read(1, time.monotonic() + ANSWER_S)
             if len(line) > 5 or line not in b"have\npush\n":
-                raise self._protocol(f"{line!r} instead of the agent's start")
+                if select.select([self._from], [], [], _LAST_WORDS_S)[0]:
+                    line += os.read(self._from, 80)
+                shown = line.decode("utf-8", "replace").splitlines()[0]
+                raise self._protocol(f"{shown!r} instead of the agent's greeting")
         if line == b"push\n":
             self._write(text)
         request: dict[str, Any] = {"op": "hello", "version": agent.VERSION}
@@ -139,7 +165,7 @@ class Connection:
             raise UsageError(
                 "the file was changed while it was sent", where=where, fix="start it again"
             )
-        self._checked(answer, "request")
+        self._checked(answer)
         return digest.hexdigest()
 
     def run(
@@ -217,21 +243,23 @@ class Connection:
         self._process.kill()
 
     def _answer(self, end: float) -> dict[str, Any]:
-        return self._checked(self._receive(end)[0], "request")
+        return self._checked(self._receive(end)[0])
 
-    def _checked(self, message: dict[str, Any], job: str) -> dict[str, Any]:
+    def _checked(self, message: dict[str, Any], job: str = "") -> dict[str, Any]:
         if message.get("ok") is True:
             return message
         kind, text = str(message.get("error")), str(message.get("message"))
         own = getattr(tipsc.errors, str(message.get("kind")), None)
         facts = message.get("facts")
-        if isinstance(own, type) and issubclass(own, TipscError) and isinstance(facts, dict):
+        if kind == "package" and isinstance(facts, dict) and facts.get("what"):
+            text = str(facts["what"])
+        elif isinstance(own, type) and issubclass(own, TipscError) and isinstance(facts, dict):
             known = {k: facts.get(k) for k in ("where", "expected", "got", "fix")}
             raise own(f"on {self.link.url}: {facts.get('what')}", **known)
         if kind not in ERRORS:
             raise self._protocol(f"the answer {message!r:.200}")
         error, what, fix = ERRORS[kind]
-        raise error(f"{what} ({job})", where=self.link.url, got=text, fix=fix)
+        raise error(what + (f" ({job})" if job else ""), where=self.link.url, got=text, fix=fix)
 
     def _field(self, message: Mapping[str, Any], name: str, kind: type) -> Any:
         """A field of a message that must be there."""
@@ -288,14 +316,11 @@ class Connection:
         )
 
     def _broken(self) -> DeviceLinkError:
+        with suppress(subprocess.TimeoutExpired):  # what it says, it says before it ends
+            self._process.wait(_LAST_WORDS_S)
         self._log.seek(0)
-        said = self._log.read()[-400:].decode("utf-8", "replace").strip().splitlines()
-        return DeviceLinkError(
-            "the link to the device broke",
-            where=self.link.url,
-            got=said[-1] if said else None,
-            fix="see that the device is up and has Python 3.8 or newer, then start it again",
-        )
+        said = self._log.read()[-_SAID:].decode("utf-8", "replace")
+        return (broke if self.capabilities else never_made)(self.link.url, said)
 
 
 @contextmanager
