@@ -6,15 +6,16 @@ import errno
 import hashlib
 import os
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tipsc.device import agent
+from tipsc.device import agent, client
 from tipsc.device.client import Connection, connect
-from tipsc.errors import DeviceProtocolError, DeviceStorageError, UsageError
+from tipsc.errors import DeviceLinkError, DeviceProtocolError, DeviceStorageError, UsageError
 
 LARGE = random.Random(0).randbytes((3 << 20) + 7)  # more than the head by which it is asked for
 
@@ -133,3 +134,13 @@ def test_a_blob_that_another_client_prunes_meanwhile_is_no_failure(
     monkeypatch.setattr(agent.os, "listdir", lambda folder: [gone])
     store.make_room(1)
     assert not store.like(1, "")
+
+
+def test_a_device_that_stops_reading_is_told(local: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeviceLinkError, match="does not answer"), connect(local) as device:
+        monkeypatch.setattr(client, "ANSWER_S", 0.5)
+        device._process.send_signal(signal.SIGSTOP)
+        device._send({"op": "put", "size": len(LARGE) * 2})
+        for _ in range(2):
+            for place in range(0, len(LARGE), 1 << 20):
+                device._send({}, LARGE[place : place + (1 << 20)])

@@ -32,6 +32,8 @@ MAX_BINARY = 1 << 20
 QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
 TAIL = 2000  # characters of a dead job's output that are told
 DIGEST = 64
+#: how libraries say that there is no memory
+SPENT = ("bad alloc", "bad_alloc", "allocate memory", "Memory allocation", "failed to map segment")
 AGENT = "agent.py"  # this file's name in the folder of a job
 FULL = 28  # exit code of a job whose result cannot be written
 HEAD = 1 << 20  # bytes by whose digest a blob is asked for before all of it is hashed
@@ -51,11 +53,16 @@ def write_all(fd, data):
         view = view[os.write(fd, view) :]
 
 
-def send(fd, message, binary=b""):
+def head(message, binary):
+    """A frame but for its binary part."""
     text = json.dumps(message).encode()
     if len(text) > MAX_JSON:
         text = json.dumps({"error": "protocol", "message": "the answer is too long"}).encode()
-    write_all(fd, HEADER.pack(MAGIC, len(text), len(binary)) + text)
+    return HEADER.pack(MAGIC, len(text), len(binary)) + text
+
+
+def send(fd, message, binary=b""):
+    write_all(fd, head(message, binary))
     write_all(fd, binary)
 
 
@@ -412,6 +419,8 @@ class Agent:
             with open(os.path.join(folder, "log"), "rb") as stream:
                 stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
                 log = stream.read().decode("utf-8", "replace").strip()
+            if out_of_memory(log):
+                raise Refused("memory", log.splitlines()[-1])
             how = "signal %d" % -code if code < 0 else "exit code %d" % code
             raise Refused("crash", "%s; %s" % (how, log) if log else how)
         with open(result) as stream:
@@ -557,7 +566,7 @@ def run_job(folder, told):
                 name: None if getattr(error, name, None) is None else str(getattr(error, name))
                 for name in ("what", "where", "expected", "got", "fix")
             },
-            "message": "%s: %s" % (type(error).__name__, error),
+            "message": text_of(error),
         }
     temporary = os.path.join(folder, "result.tmp")
     try:
@@ -571,12 +580,24 @@ def run_job(folder, told):
 
 def kind_of(error):
     """What ended a job."""
+    if out_of_memory(text_of(error)):
+        return "memory"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "storage"
     if isinstance(error, ModuleNotFoundError) or type(error).__name__ == "MissingExtraError":
         return "package"
-    spent = ("bad alloc", "bad_alloc", "allocate memory", "failed to map segment")
-    return "memory" if any(words in str(error) for words in spent) else "failed"
+    return "failed"
+
+
+def text_of(error):
+    """An error with its cause: a package may be there, and miss a library of the system."""
+    cause = error.__cause__
+    text = "%s: %s" % (type(error).__name__, getattr(error, "what", error))
+    return text if cause is None else "%s (%s: %s)" % (text, type(cause).__name__, cause)
+
+
+def out_of_memory(text):
+    return any(words in text for words in SPENT)
 
 
 def main(arguments):

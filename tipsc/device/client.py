@@ -91,6 +91,7 @@ class Connection:
         assert process.stdin and process.stdout
         self.link, self._process, self._log = link, process, log
         self._to, self._from = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(self._to, False)
         self.capabilities: Mapping[str, Any] = {}
 
     def start(self, text: bytes, quota: int | None) -> None:
@@ -251,9 +252,12 @@ class Connection:
         kind, text = str(message.get("error")), str(message.get("message"))
         own = getattr(tipsc.errors, str(message.get("kind")), None)
         facts = message.get("facts")
-        if kind == "package" and isinstance(facts, dict) and facts.get("what"):
-            text = str(facts["what"])
-        elif isinstance(own, type) and issubclass(own, TipscError) and isinstance(facts, dict):
+        if (
+            kind in ("failed", "None")
+            and isinstance(own, type)
+            and issubclass(own, TipscError)
+            and isinstance(facts, dict)
+        ):
             known = {k: facts.get(k) for k in ("where", "expected", "got", "fix")}
             raise own(f"on {self.link.url}: {facts.get('what')}", **known)
         if kind not in ERRORS:
@@ -268,16 +272,21 @@ class Connection:
         return message[name]
 
     def _send(self, message: Mapping[str, Any], binary: bytes | memoryview = b"") -> None:
-        try:
-            agent.send(self._to, message, binary)
-        except OSError as error:
-            raise self._broken() from error
+        self._write(agent.head(message, binary))
+        self._write(binary)
 
-    def _write(self, content: bytes) -> None:
-        try:
-            agent.write_all(self._to, content)
-        except OSError as error:
-            raise self._broken() from error
+    def _write(self, content: bytes | memoryview) -> None:
+        """Blocks no longer than the other side reads: it may have stopped."""
+        rest = memoryview(content)
+        while rest:
+            if not select.select([], [self._to], [], ANSWER_S)[1]:
+                raise self._silent()
+            try:
+                rest = rest[os.write(self._to, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._broken() from error
 
     def _receive(self, end: float) -> tuple[dict[str, Any], bytearray]:
         magic, text, binary = agent.HEADER.unpack(self._read(agent.HEADER.size, end))
@@ -298,14 +307,19 @@ class Connection:
         while view:
             ready, _, _ = select.select([self._from], [], [], max(end - time.monotonic(), 0.0))
             if not ready:
-                raise DeviceLinkError(
-                    "the device does not answer", where=self.link.url, fix="look at the link"
-                )
+                raise self._silent()
             done = os.readv(self._from, [view])
             if not done:
                 raise self._broken()
             view = view[done:]
         return whole
+
+    def _silent(self) -> DeviceLinkError:
+        return DeviceLinkError(
+            "the device does not answer",
+            where=self.link.url,
+            fix="see that it is up and not busy with other things, and start the command again",
+        )
 
     def _protocol(self, got: str) -> DeviceProtocolError:
         return DeviceProtocolError(
