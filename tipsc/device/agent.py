@@ -381,7 +381,7 @@ class Agent:
             while True:
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise Refused("timeout", "the job took longer than %g s" % timeout_s)
+                    raise Refused("timeout", "longer than %g s" % timeout_s)
                 ready, _, _ = select.select([events, self.incoming], [], [], left)
                 if self.incoming in ready:
                     raise Broken("the client went away or spoke while its job ran")
@@ -396,7 +396,7 @@ class Agent:
             try:
                 code = process.wait(max(end - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
-                raise Refused("timeout", "the job took longer than %g s" % timeout_s)
+                raise Refused("timeout", "longer than %g s" % timeout_s)
             return self.finish(folder, code, killed_before)
         finally:
             os.close(events)
@@ -556,7 +556,7 @@ def run_job(folder, told):
 
         answer = {"result": run(job["job"], job["arguments"], job["blobs"], job["out"], progress)}
     except MemoryError:
-        answer = {"error": "memory", "message": "the job needs more memory than there is"}
+        answer = {"error": "memory", "message": "more than there is"}
     except Exception as error:
         traceback.print_exc()
         answer = {
@@ -584,7 +584,7 @@ def kind_of(error):
         return "memory"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "storage"
-    if isinstance(error, ModuleNotFoundError) or type(error).__name__ == "MissingExtraError":
+    if isinstance(error, ImportError) or type(error).__name__ == "MissingExtraError":
         return "package"
     return "failed"
 

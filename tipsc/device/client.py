@@ -42,19 +42,23 @@ _LAST_WORDS_S = 2.0  # for the link's program to say why it ends
 _SAID = 4000  # characters of it
 _SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # Linux's; not every Python names it
 
-#: kind to error, what is wrong, and what to do
+#: kind to error, what is wrong (in which job), and what to do
 ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
     "memory": (
         DeviceMemoryError,
-        "the job ran out of memory",
+        "the job {job} ran out of memory",
         "give it less to do, or free memory there",
     ),
     "crash": (
         DeviceCrashError,
-        "the job's process died",
+        "the process of the job {job} died",
         "start it again; if it dies again, look at the backend there",
     ),
-    "timeout": (DeviceTimeoutError, "the job was killed", "see what else runs there"),
+    "timeout": (
+        DeviceTimeoutError,
+        "the job {job} took too long and was killed",
+        "see what else runs there",
+    ),
     "storage": (
         DeviceStorageError,
         "there is no room on the device",
@@ -68,11 +72,11 @@ ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
     ),
     "package": (
         DevicePackageError,
-        "a package is missing on the device",
+        "a package is missing on the device, or broken",
         "install it there for the Python of the agent, or name another: ?python=/path/to/python3",
     ),
     "protocol": (DeviceProtocolError, "the agent refuses a request", "start it again"),
-    "failed": (DeviceJobError, "the job failed", "correct what it says"),
+    "failed": (DeviceJobError, "the job {job} failed", "correct what it says"),
 }
 
 
@@ -263,7 +267,7 @@ class Connection:
         if kind not in ERRORS:
             raise self._protocol(f"the answer {message!r:.200}")
         error, what, fix = ERRORS[kind]
-        raise error(what + (f" ({job})" if job else ""), where=self.link.url, got=text, fix=fix)
+        raise error(what.format(job=job), where=self.link.url, got=text, fix=fix)
 
     def _field(self, message: Mapping[str, Any], name: str, kind: type) -> Any:
         """A field of a message that must be there."""
