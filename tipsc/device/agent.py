@@ -281,6 +281,8 @@ class Agent:
                 if str(error) != "end":
                     send(self.outgoing, {"error": "protocol", "message": str(error)})
                 return
+            except OSError:  # a link that was reset
+                return
             operation = OPERATIONS.get(str(message.get("op")))
             try:
                 if operation is None:
