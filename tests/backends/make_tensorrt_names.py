@@ -29,7 +29,7 @@ WHEELS = {
 CLASSES = (
     "Builder", "BuilderFlag", "ExecutionContextAllocationStrategy", "IBuilderConfig", "ICudaEngine",
     "IExecutionContext", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
-    "OnnxParserRefitter", "ParserError", "Refitter", "Runtime",
+    "OnnxParserRefitter", "ParserError", "Refitter", "Runtime", "TensorLocation",
 )  # fmt: skip
 LIST = """
 import ctypes, importlib.util, json, sys

@@ -51,6 +51,8 @@ ALWAYS = [
     "ParserError.desc",
     "Runtime.deserialize_cuda_engine",
     "ICudaEngine.create_execution_context",
+    "ICudaEngine.get_tensor_location",
+    "TensorLocation.HOST",
     "IExecutionContext.set_tensor_address",
 ]
 #: what is used where a capability is there

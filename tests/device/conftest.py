@@ -1,4 +1,4 @@
-"""Devices for the tests: this machine, and this machine behind a real sshd on loopback."""
+"""Devices of the tests: this machine, and itself behind a real sshd and a real adb."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 # The makers of synthetic engines live with the tests of the engine file.
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
+from conftest_adb import *  # noqa: F403
 from conftest_engine import *  # noqa: F403
 from loopback import SSHD, sshd
 

@@ -23,7 +23,7 @@ def silent(done: float, total: float, note: str = "") -> None:
     return None
 
 
-@pytest.mark.parametrize("where", ["here", "local", "ssh"])
+@pytest.mark.parametrize("where", ["here", "local", "ssh", "adb"])
 def test_an_engine_is_measured_alike_here_and_on_a_device(
     where: str, engine_file: Path, request: pytest.FixtureRequest
 ) -> None:

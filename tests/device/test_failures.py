@@ -7,13 +7,13 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from left_running import gone, hang, processes_of, works
 
 from tipsc.device import agent
-from tipsc.device.client import Connection, connect
+from tipsc.device.client import connect
 from tipsc.device.link import parse_link
 from tipsc.device.probe import survive
 from tipsc.errors import (
@@ -24,35 +24,7 @@ from tipsc.errors import (
 )
 
 
-def processes_of(root: Path) -> list[int]:
-    """Processes whose command names the agent's folder, ssh clients and sshd not counted."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if any(word.startswith(str(root).encode()) for word in words):
-                found.append(int(folder.name))
-    return found
-
-
-def gone(root: Path) -> bool:
-    """Whether all its processes end, within a generous time."""
-    for _ in range(200):
-        if not processes_of(root):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def works(url: str) -> bool:
-    with connect(url) as device:
-        return device.run("selftest", {"how": "nothing"}).result == "done"
-
-
-@pytest.mark.parametrize("link", ["local", "ssh"])
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
 def test_failed_jobs_are_told_apart_and_the_next_job_works(
     link: str, root: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -64,12 +36,7 @@ def test_failed_jobs_are_told_apart_and_the_next_job_works(
     assert gone(root)
 
 
-def hang(device: Connection, act: object) -> None:
-    """Starts a job that hangs, and acts as soon as it runs."""
-    device.run("selftest", {"how": "hang"}, timeout_s=60, progress=lambda *_: act())  # type: ignore[operator]
-
-
-@pytest.mark.parametrize("link", ["local", "ssh"])
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
 def test_a_killed_agent_takes_its_job_along(
     link: str, root: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -91,19 +58,23 @@ def test_a_killed_agent_takes_its_job_along(
     assert works(url)
 
 
-@pytest.mark.parametrize("link", ["local", "ssh"])
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
 def test_a_cut_link_ends_the_job(link: str, root: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(link)
     with pytest.raises(DeviceLinkError), connect(url) as device:
         hang(device, lambda: device._process.kill())
-    if link == "ssh":  # the local link is the agent itself, killed in the test above
+    if link != "local":  # the local link is the agent itself, killed in the test above
         assert gone(root)
     assert works(url)
 
 
-def test_a_link_cut_within_a_transfer_leaves_nothing_half_done(ssh: str, root: Path) -> None:
+@pytest.mark.parametrize("link", ["ssh", "adb"])
+def test_a_link_cut_within_a_transfer_leaves_nothing_half_done(
+    link: str, root: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(link)
     content = random.Random(0).randbytes(30 << 20)
-    with pytest.raises(DeviceLinkError), connect(ssh) as device:
+    with pytest.raises(DeviceLinkError), connect(url) as device:
         original, parts = device._send, iter(range(1000))
 
         def send(message: object, binary: bytes = b"") -> None:
@@ -114,7 +85,7 @@ def test_a_link_cut_within_a_transfer_leaves_nothing_half_done(ssh: str, root: P
         device._send = send  # type: ignore[method-assign, assignment]
         device.push_bytes(content)
     assert gone(root)
-    with connect(ssh) as device:
+    with connect(url) as device:
         assert not list((root / "blobs").iterdir())
         name = device.push_bytes(content)
         assert (root / "blobs" / name).read_bytes() == content
@@ -183,10 +154,26 @@ def test_a_device_that_talks_nonsense_is_named(tmp_path: Path) -> None:
         pass
 
 
+def test_a_device_without_python_is_named(ssh_port: int) -> None:
+    url = f"ssh://127.0.0.1:{ssh_port}?python=/nowhere/python3"
+    with pytest.raises(DeviceLinkError, match="install Python") as told, connect(url):
+        pass
+    assert "/nowhere/python3 does not run on the device" in str(told.value)
+
+
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
+def test_a_device_that_may_write_nowhere_is_named(
+    link: str, root: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(link).replace(str(root), "/proc/nowhere")
+    with pytest.raises(DeviceLinkError, match="no folder for tipsc's files"), connect(url):
+        pass
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "pi", "ssh://", "ssh://a:b@c", "ssh://-oProxyCommand=x", "ssh://a/b", "http://a",
-     "ssh://a:x", "local?shell=1"],
+     "ssh://a:x", "ssh://[", "local?shell=1", "adb://", "adb://a/b", "adb://-H", "adb://a?shell=1"],
 )  # fmt: skip
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(UsageError):

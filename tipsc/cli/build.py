@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tipsc.cli.options import ANY_PATH, config_argument, connected, device_option, target_option
 from tipsc.cli.output import Output, verb
+
+if TYPE_CHECKING:
+    from tipsc.unbuilt import Unbuilt
 
 
 @verb
@@ -133,6 +137,7 @@ def _build_without_device(
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
             "nvidia_check": [vars(check) for check in made.checks],
+            "nvidia_check_depths": [vars(check) for check in made.groups],
             "stages": [stage_document(stage) for stage in made.stages],
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
@@ -141,4 +146,24 @@ def _build_without_device(
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         f"paths    chosen by {manifest.recipe['paths chosen by']}",
         f"check    {checked}",
+        *_depth_lines(made),
     )
+
+
+def _depth_lines(made: Unbuilt) -> list[str]:
+    """What NVIDIA's builder makes of paths that differ in depth, as one plan."""
+    from tipsc.engine.plan import paths_of
+    from tipsc.report.format import byte_size
+
+    alone = {check.path_id: check.plan_bytes for check in made.checks}
+    lines = []
+    for check in made.groups:
+        paths = paths_of(check.path_id)
+        one, each = byte_size(check.plan_bytes), byte_size(sum(alone[path] for path in paths))
+        verdict = (
+            f"a plan each, for one is refused: {check.problem}"
+            if check.problem
+            else f"{one} as one plan, {each} as a plan each; settled on the device"
+        )
+        lines.append(f"depths   {' '.join(paths)}: {verdict}")
+    return lines

@@ -608,6 +608,8 @@ def main(arguments):
     if arguments[0] == "job":
         run_job(arguments[1], int(arguments[2]))
     root = arguments[1]
+    # adb sends it when its client goes: the end of the input does the same, and cleans up.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     # What a library prints goes to stderr, never between two frames.
     outgoing = os.dup(1)
     os.dup2(2, 1)
@@ -615,7 +617,7 @@ def main(arguments):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
         agent.serve()
-    except BrokenPipeError:
+    except ConnectionError:  # over adb the pipes are sockets
         pass
 
 

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import tipsc.errors
 from tipsc.device import agent
 from tipsc.device.archive import runtime_archive
+from tipsc.device.broken import explain_break, explain_missing
 from tipsc.device.link import Link, parse_link
-from tipsc.device.reasons import broke, never_made
 from tipsc.errors import (
     DeviceCrashError,
     DeviceError,
@@ -39,7 +39,7 @@ ANSWER_S = 60.0  # for what is no job
 MAX_FILES = 4 << 30  # bytes of files that one job may send back
 TIMEOUT_S = 3600.0
 _LAST_WORDS_S = 2.0  # for the link's program to say why it ends
-_SAID = 4000  # characters of it
+_MOST_SAID = 4000  # bytes of that
 _SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # Linux's; not every Python names it
 
 #: kind to error, what is wrong (in which job), and what to do
@@ -334,11 +334,13 @@ class Connection:
         )
 
     def _broken(self) -> DeviceLinkError:
-        with suppress(subprocess.TimeoutExpired):  # what it says, it says before it ends
-            self._process.wait(_LAST_WORDS_S)
+        try:  # its status comes a moment after its output ends
+            status = self._process.wait(_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            status = None
         self._log.seek(0)
-        said = self._log.read()[-_SAID:].decode("utf-8", "replace")
-        return (broke if self.capabilities else never_made)(self.link.url, said)
+        said = self._log.read()[-_MOST_SAID:].decode("utf-8", "replace")
+        return explain_break(self.link, status, said, greeted=bool(self.capabilities))
 
 
 @contextmanager
@@ -362,9 +364,7 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0
             )
         except OSError as error:
-            raise DeviceLinkError(
-                "the link cannot be made", where=url, got=str(error), fix=f"install {command[0]}"
-            ) from error
+            raise explain_missing(link, error) from error
         connection = Connection(link, process, log)
         with suppress(OSError):  # faster, where the system allows it
             fcntl.fcntl(connection._to, _SETPIPE_SZ, agent.MAX_BINARY)

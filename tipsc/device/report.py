@@ -113,6 +113,7 @@ def _finished(device: Connection, engine: Path, copy: Path) -> dict[str, Any]:
     return {
         "built": {name: value for name, value in done.manifest.built.items() if name != "device"},
         "plans": [asdict(check) for check in done.checks],
+        "shared plans": [asdict(trial) for trial in done.trials],
         "differences": dict(done.differences),
     }
 

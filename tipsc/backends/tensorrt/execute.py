@@ -1,13 +1,15 @@
 """Running plans: one stream, one activation buffer, one warmed context for each path.
 
 Calls of all paths of an engine follow one after the other in its stream, so that their contexts
-can share one activation buffer as large as the largest needs. Unverified on hardware.
+can share one activation buffer as large as the largest needs. Paths that share a plan have a
+context each, whose switches point to a true or a false for good: a call sets nothing. Unverified
+on hardware.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +18,11 @@ import numpy as np
 from tipsc.backends.tensorrt.api import Capabilities, probe
 from tipsc.backends.tensorrt.cuda import Cuda, Event, Memory, Stream
 from tipsc.engine.manifest import TensorSpec
+from tipsc.engine.plan import Plan, switches
 from tipsc.errors import EngineDeviceError
 
-#: gives a loaded plan (path id, ICudaEngine) its weights
-Refit = Callable[[str, Any], None]
+#: gives a loaded plan (its paths, ICudaEngine) its weights
+Refit = Callable[[tuple[str, ...], Any], None]
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,17 @@ class Shared:
         self.stream = Stream(cuda)
         self.tensors = {spec.name: Memory(cuda, _bytes(spec)) for spec in (*inputs, *outputs)}
         self.activations = Memory(cuda, 0)
+        self._flags: dict[bool, tuple[np.ndarray, Memory]] = {}
+
+    def flag(self, value: bool, *, on_host: bool) -> int:
+        """The address of a boolean that stays what it is."""
+        if value not in self._flags:
+            array = np.array([value])
+            self._flags[value] = (array, Memory(self.cuda, array.nbytes))
+            self.stream.to_device(self._flags[value][1], array)
+            self.stream.synchronise()
+        array, memory = self._flags[value]
+        return int(array.ctypes.data) if on_host else memory.address
 
     def release(self) -> None:
         """One user less; the last one gives all back."""
@@ -83,7 +97,8 @@ class Shared:
 
     def close(self) -> None:
         """Gives all back."""
-        for memory in (self.activations, *self.tensors.values()):
+        flags = (memory for _, memory in self._flags.values())
+        for memory in (self.activations, *self.tensors.values(), *flags):
             memory.close()
         self.stream.close()
 
@@ -144,15 +159,17 @@ class PlanExecutor:
 def make_executors(
     trt: Any,
     cuda: Cuda,
-    plans: Mapping[str, memoryview | bytes],
+    plans: Sequence[Plan],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
+    *,
     refit: Refit | None = None,
+    path_ids: Collection[str] | None = None,
 ) -> dict[str, PlanExecutor]:
-    """A warmed executor for each plan.
+    """A warmed executor for each path of the plans, or each of `path_ids`.
 
     Args:
-        plans: at least one, by path id.
+        plans: at least one.
         refit: gives a plan that was stripped its weights.
 
     Raises:
@@ -161,20 +178,26 @@ def make_executors(
     choices = choose(probe(trt))
     logger = trt.Logger(trt.Logger.ERROR)
     runtime = trt.Runtime(logger)
-    loaded = {name: _load(runtime, name, plan) for name, plan in plans.items()}
-    for name, plan in loaded.items():
+    loaded = [(plan.paths, _load(runtime, plan)) for plan in plans]
+    for paths, plan in loaded:
         if refit is not None:
-            refit(name, plan)
+            refit(paths, plan)
     shared, executors = Shared(cuda, inputs, outputs, keep=(logger, runtime)), {}
     try:
         if choices.context != "own":
-            most = max(int(getattr(plan, choices.size)) for plan in loaded.values())
+            most = max(int(getattr(plan, choices.size)) for _, plan in loaded)
             shared.activations = Memory(cuda, most)
-        for name, plan in loaded.items():
-            context = _context(trt, plan, choices, shared.activations)
-            if context is None:
-                raise EngineDeviceError("TensorRT gives no context for a path", where=name)
-            executors[name] = PlanExecutor(shared, plan, context)
+        for paths, plan in loaded:
+            for place, name in enumerate(paths):
+                if path_ids is not None and name not in path_ids:
+                    continue
+                context = _context(trt, plan, choices, shared.activations)
+                if context is None:
+                    raise EngineDeviceError("TensorRT gives no context for a path", where=name)
+                executors[name] = PlanExecutor(shared, plan, context)
+                for switch, value in switches(place, len(paths)).items():
+                    on_host = plan.get_tensor_location(switch) == trt.TensorLocation.HOST
+                    context.set_tensor_address(switch, shared.flag(value, on_host=on_host))
         zeros = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
         for executor in executors.values():
             executor.run(zeros)  # the first call of a context allocates and tunes
@@ -184,12 +207,12 @@ def make_executors(
     return executors
 
 
-def _load(runtime: Any, name: str, plan: memoryview | bytes) -> Any:
-    loaded = runtime.deserialize_cuda_engine(bytes(plan))
+def _load(runtime: Any, plan: Plan) -> Any:
+    loaded = runtime.deserialize_cuda_engine(bytes(plan.content))
     if loaded is None:
         raise EngineDeviceError(
             "TensorRT refuses the plan of a path",
-            where=name,
+            where=plan.name,
             fix="run tipsc finish again: plans fit one version and one kind of device",
         )
     return loaded

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends.tensorrt import api, cuda
-from tipsc.backends.tensorrt.examine import build_paths
+from tipsc.backends.tensorrt.examine import PathCheck, build_plan
 from tipsc.backends.tensorrt.execute import choose
 from tipsc.backends.tensorrt.plans import PlanBuilder
-from tipsc.engine import read_engine
+from tipsc.backends.tensorrt.trial import Trial, try_shared
+from tipsc.engine import EngineFile, Plan, read_engine
 from tipsc.engine.atomic import write_atomically
+from tipsc.engine.plan import plan_name
 
 
 def build_plans(
@@ -24,15 +26,17 @@ def build_plans(
     out: Path,
     progress: Callable[..., None],
 ) -> dict[str, Any]:
-    """Writes ``<path id>.plan`` for each path of the blob ``engine``.
+    """Writes plans for the paths of the blob ``engine``, named by :func:`plan_name`.
 
     Args:
         arguments: ``run``: the plans will be run here, so that a device is needed; ``precision``
-            of the graphs; ``strip``: leave the weights out where the version can.
+            of the graphs; ``strip``: leave the weights out where the version can; ``groups``:
+            lists of paths that may share a plan, whose graph is the blob of that plan's name;
+            none of them without a device, or stripped.
 
     Returns:
         ``module``, ``version``, ``compute_capability`` (None without a device), ``stripped``,
-        and ``checks``: how each path fared, refused ones included.
+        ``checks``: how each path fared, refused ones included; and ``trials``, of each group.
 
     Raises:
         EngineDeviceError: ``run``, and there is no CUDA device.
@@ -51,12 +55,26 @@ def build_plans(
         precision=arguments["precision"],
     )
     ids = [path.id for path in engine.manifest.paths]
-    checks = []
-    for check, plan in build_paths(builder, engine, ids):
-        checks.append(asdict(check))
-        if plan:
-            (out / f"{check.path_id}.plan").write_bytes(plan)
-        progress(len(checks) / len(ids), 0.0)
+    groups = arguments["groups"]
+    checks: list[PathCheck] = []
+    trials: list[Trial] = []
+    plans: dict[str, Plan] = {}
+
+    def step() -> None:
+        progress((len(checks) + len(trials)) / (len(ids) + len(groups)), 0.0)
+
+    for path_id in ids:
+        check, content = build_plan(builder, path_id, engine.graph(path_id))
+        checks.append(check)
+        if content:
+            plans[path_id] = Plan((path_id,), content)
+        step()
+    if device is not None and len(plans) == len(ids):
+        for group in groups:
+            trials.append(_try_group(builder, device, tuple(group), blobs, plans, engine))
+            step()
+    for plan in {id(plan): plan for plan in plans.values()}.values():
+        (out / f"{plan.name}.plan").write_bytes(plan.content)
     if timings := builder.timings():
         kept.parent.mkdir(exist_ok=True)
         write_atomically(kept, [timings])
@@ -65,8 +83,32 @@ def build_plans(
         "version": trt.__version__,
         "compute_capability": capability,
         "stripped": builder.stripped,
-        "checks": checks,
+        "checks": [asdict(check) for check in checks],
+        "trials": [asdict(trial) for trial in trials],
     }
+
+
+def _try_group(
+    builder: PlanBuilder,
+    device: cuda.Cuda,
+    paths: tuple[str, ...],
+    blobs: Mapping[str, Path],
+    plans: dict[str, Plan],
+    engine: EngineFile,
+) -> Trial:
+    """Puts a plan that the paths share into `plans`, for all of them, if it is good enough."""
+    alone = [plans[path] for path in paths]
+    name = plan_name(paths)
+    check, content = build_plan(builder, name, blobs[name].read_bytes())
+    if not content:
+        stored = sum(len(plan.content) for plan in alone)
+        return Trial(paths, False, 0, stored, problem=check.problem)
+    shared = Plan(paths, content)
+    manifest = engine.manifest
+    trial = try_shared(builder.module, device, shared, alone, manifest.inputs, manifest.outputs)
+    if trial.kept:
+        plans.update(dict.fromkeys(paths, shared))
+    return trial
 
 
 def describe_api(
