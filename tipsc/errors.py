@@ -22,7 +22,7 @@
     └── DeviceError                exit code 4: the device, or the link to it
         ├── DeviceLinkError        the link broke, or was never made
         ├── DeviceProtocolError    what came back is not the agent's protocol, or another version
-        ├── DeviceStorageError     a blob does not fit on the device
+        ├── DeviceStorageError     something does not fit on the device, or is in use there
         └── DeviceJobError         a job failed on the device; the next one works
             ├── DeviceMemoryError  it ran out of memory
             ├── DevicePackageError it needs a package, or a Python, that is not there
@@ -181,7 +181,7 @@ class DeviceProtocolError(DeviceError):
 
 
 class DeviceStorageError(DeviceError):
-    """A blob does not fit into the device's store."""
+    """Something does not fit on the device, or is in use there."""
 
 
 class DeviceJobError(DeviceError):

@@ -16,24 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import tipsc.errors
 from tipsc.device import agent
+from tipsc.device.answers import error_of
 from tipsc.device.archive import runtime_archive
 from tipsc.device.broken import explain_break, explain_missing
 from tipsc.device.link import Link, parse_link
-from tipsc.errors import (
-    DeviceCrashError,
-    DeviceError,
-    DeviceJobError,
-    DeviceLinkError,
-    DeviceMemoryError,
-    DevicePackageError,
-    DeviceProtocolError,
-    DeviceStorageError,
-    DeviceTimeoutError,
-    TipscError,
-    UsageError,
-)
+from tipsc.errors import DeviceLinkError, DeviceProtocolError, UsageError
 
 ANSWER_S = 60.0  # for what is no job
 MAX_FILES = 4 << 30  # bytes of files that one job may send back
@@ -41,43 +29,6 @@ TIMEOUT_S = 3600.0
 _LAST_WORDS_S = 2.0  # for the link's program to say why it ends
 _MOST_SAID = 4000  # bytes of that
 _SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # Linux's; not every Python names it
-
-#: kind to error, what is wrong (in which job), and what to do
-ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
-    "memory": (
-        DeviceMemoryError,
-        "the job {job} ran out of memory",
-        "give it less to do, or free memory there",
-    ),
-    "crash": (
-        DeviceCrashError,
-        "the process of the job {job} died",
-        "start it again; if it dies again, look at the backend there",
-    ),
-    "timeout": (
-        DeviceTimeoutError,
-        "the job {job} took too long and was killed",
-        "see what else runs there",
-    ),
-    "storage": (
-        DeviceStorageError,
-        "there is no room on the device",
-        "free space there, or run: tipsc device clean URL",
-    ),
-    "busy": (DeviceStorageError, "the device is in use", "wait for it, or end it there"),
-    "missing": (
-        DeviceStorageError,
-        "another client took a blob out of the device's store",
-        "start it again",
-    ),
-    "package": (
-        DevicePackageError,
-        "a package is missing on the device, or broken",
-        "install it there for the Python of the agent, or name another: ?python=/path/to/python3",
-    ),
-    "protocol": (DeviceProtocolError, "the agent refuses a request", "start it again"),
-    "failed": (DeviceJobError, "the job {job} failed", "correct what it says"),
-}
 
 
 @dataclass(frozen=True)
@@ -253,21 +204,8 @@ class Connection:
     def _checked(self, message: dict[str, Any], job: str = "") -> dict[str, Any]:
         if message.get("ok") is True:
             return message
-        kind, text = str(message.get("error")), str(message.get("message"))
-        own = getattr(tipsc.errors, str(message.get("kind")), None)
-        facts = message.get("facts")
-        if (
-            kind in ("failed", "None")
-            and isinstance(own, type)
-            and issubclass(own, TipscError)
-            and isinstance(facts, dict)
-        ):
-            known = {k: facts.get(k) for k in ("where", "expected", "got", "fix")}
-            raise own(f"on {self.link.url}: {facts.get('what')}", **known)
-        if kind not in ERRORS:
-            raise self._protocol(f"the answer {message!r:.200}")
-        error, what, fix = ERRORS[kind]
-        raise error(what.format(job=job), where=self.link.url, got=text, fix=fix)
+        error = error_of(message, self.link.url, job)
+        raise error or self._protocol(f"the answer {message!r:.200}")
 
     def _field(self, message: Mapping[str, Any], name: str, kind: type) -> Any:
         """A field of a message that must be there."""
