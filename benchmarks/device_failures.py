@@ -38,6 +38,14 @@ ROOT = Path(__file__).resolve().parents[1]
 #: how an import is made to end the job's process, or to need more memory than there is
 SEGFAULT = "import ctypes; ctypes.string_at(0)"
 HEAD = """\
+# What a user sees when a device fails
+
+Printed by `python benchmarks/device_failures.py`: each failure provoked through the command, over
+a real sshd on loopback. `URL` is the device's, as it was given. The last three columns count what
+was left behind: processes ten seconds after the command, files after it, and either after the
+command was given again without the failure. Garbage is tried more widely by the tests: 10,000 wrong
+streams to the agent, and 10,000 to the client.
+
 | provoked | exit code | message | again works | processes left | files left | after that |
 |---|---|---|---|---|---|---|"""
 ABSENT = 'raise ModuleNotFoundError(f"No module named {name!r}", name=name)'

@@ -558,7 +558,7 @@ def run_job(folder, told):
 
         answer = {"result": run(job["job"], job["arguments"], job["blobs"], job["out"], progress)}
     except MemoryError:
-        answer = {"error": "memory", "message": "more than there is"}
+        answer = {"error": "memory", "message": "MemoryError"}
     except Exception as error:
         traceback.print_exc()
         answer = {
