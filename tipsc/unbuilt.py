@@ -204,6 +204,7 @@ class UnbuiltPipeline(Pipeline):
                 "plans": _PLANS,
                 "paths chosen by": self.chosen_by,
                 "verified with": _VERIFIED_WITH,
+                **({"remark": compiled.remark} if compiled.remark else {}),
                 **{f"{TAKEN}{name}": value for name, value in self._taken.items()},
             }
             write(file, replace(manifest, recipe=recipe), compiled)

@@ -27,7 +27,8 @@ WHEELS = {
     "11.4": "tensorrt-cu12-bindings==11.4.0.106",
 }
 CLASSES = (
-    "Builder", "BuilderFlag", "ExecutionContextAllocationStrategy", "IBuilderConfig", "ICudaEngine",
+    "Builder", "BuilderFlag", "DataType", "ExecutionContextAllocationStrategy", "IBuilderConfig",
+    "ICudaEngine",
     "IExecutionContext", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
     "OnnxParserRefitter", "ParserError", "Refitter", "Runtime", "TensorLocation",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -20,10 +21,13 @@ from torch import nn
 from tipsc.backends.tensorrt import api, job, trial
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.merge import depth_groups, merge_graphs
+from tipsc.backends.tensorrt.plans import PlanBuilder
 from tipsc.elastic import Supernet, convert
 from tipsc.engine import Manifest, PathEntry, TensorSpec, write_engine
 from tipsc.engine.plan import plan_name, switches
+from tipsc.errors import EngineDeviceError
 from tipsc.lower import Lowered, lower
+from tipsc.lower.plain import in_older_opset, with_plain_weights
 from tipsc.measure.loop import collect_times
 from tipsc.train.calibrate import calibrate
 
@@ -184,6 +188,7 @@ def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
     monkeypatch.setattr(trial, "collect_times", partial(collect_times, clock=clock))
     device = SimpleNamespace(compute_capability=lambda: "8.7")
     monkeypatch.setattr(job.cuda, "load", lambda: device)
+    monkeypatch.setattr(job, "in_own_process", lambda work: work())  # where all this is known
     yield slowdowns
 
 
@@ -232,3 +237,32 @@ def test_a_group_that_cannot_be_built_leaves_its_paths_their_plans(
     assert not found["kept"]
     assert "Unique" in found["problem"]
     assert plans == set(lowered.graphs)
+
+
+def test_a_trial_that_ends_its_process_is_one_named_error() -> None:
+    with pytest.raises(EngineDeviceError, match="ended the process"):
+        job.in_own_process(os.abort)
+    found = job.in_own_process(partial(trial.Trial, ("a", "b"), False, 1, 2))
+    assert found == trial.Trial(("a", "b"), False, 1, 2)
+
+
+class Old:
+    """A TensorRT 8.6: its networks have no types."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "NetworkDefinitionCreationFlag":
+            return SimpleNamespace(EXPLICIT_BATCH=0)
+        return getattr(api.load(), name)
+
+
+@needs_nvidia
+def test_an_old_tensorrt_is_not_given_what_it_would_get_wrong(lowered: Lowered) -> None:
+    name, graph = next(iter(lowered.graphs.items()))
+    old = PlanBuilder(Old(), memoryview(lowered.weights))
+    with pytest.raises(EngineDeviceError, match=rf"path {name}: .*too old.*opset 20.*17 at most"):
+        old.build(name, graph)
+    plain = with_plain_weights(in_older_opset(lowered))
+    assert old.build(name, plain.graphs[name])
+    int8 = PlanBuilder(Old(), memoryview(plain.weights), precision="int8")
+    with pytest.raises(EngineDeviceError, match=r"too old.*weights in int8.*fp32 or fp16"):
+        int8.build(name, plain.graphs[name])

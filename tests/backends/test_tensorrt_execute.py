@@ -47,18 +47,27 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return ctypes.CDLL(str(file))
 
 
+KINDS: dict[str | None, Any] = {
+    "int32": ctypes.c_int32,
+    "int64": ctypes.c_int64,
+    None: ctypes.c_float,
+}
+
+
 class Context:
     """Computes y = factor * x, from and to the addresses that it was given.
 
     Of several factors it takes the first whose switch is true, or else the last.
     """
 
-    def __init__(self, factors: list[float]) -> None:
-        self.factors, self.addresses, self.memory = factors, {}, (0, 0)  # type: ignore[var-annotated]
+    def __init__(self, plan: Plan) -> None:
+        self.factors, self.dtypes = plan.factors, plan.dtypes
+        self.addresses: dict[str, int] = {}
+        self.memory = (0, 0)
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
-        return True
+        return name != "unknown"
 
     def set_device_memory(self, address: int, size: int) -> None:
         self.memory = (address, size)
@@ -67,7 +76,7 @@ class Context:
         if not stream or not self.memory[0]:
             return False
         arrays = {
-            name: np.ctypeslib.as_array((ctypes.c_float * 4).from_address(address))
+            name: np.ctypeslib.as_array((KINDS[self.dtypes.get(name)] * 4).from_address(address))
             for name, address in self.addresses.items()
             if not name.startswith("runs")
         }
@@ -86,17 +95,21 @@ class Plan:
         self.device_memory_size_v2 = int(100 * max(self.factors))
         self.contexts: list[Context] = []
         self.location = "device"
+        self.dtypes: dict[str, str] = {}
 
     def get_tensor_location(self, name: str) -> str:
         return self.location
 
+    def get_tensor_dtype(self, name: str) -> str:
+        return self.dtypes.get(name, "float")
+
     def create_execution_context(self, strategy: str) -> Context:
         assert strategy == "user managed"
-        self.contexts.append(Context(self.factors))
+        self.contexts.append(Context(self))
         return self.contexts[-1]
 
 
-def stand_in(location: str = "device") -> Any:
+def stand_in(location: str = "device", **dtypes: str) -> Any:
     """What stands for TensorRT 10: a plan is a number or several, and "bad" is refused."""
     plans: list[Plan] = []
 
@@ -104,7 +117,7 @@ def stand_in(location: str = "device") -> Any:
         if content == b"bad":
             return None
         plans.append(Plan(content))
-        plans[-1].location = location
+        plans[-1].location, plans[-1].dtypes = location, dtypes
         return plans[-1]
 
     class Logger:
@@ -124,6 +137,7 @@ def stand_in(location: str = "device") -> Any:
         IExecutionContext=Context,
         ICudaEngine=SimpleNamespace(device_memory_size_v2=1),
         TensorLocation=SimpleNamespace(HOST="host"),
+        DataType=SimpleNamespace(FLOAT="float", INT32="int32", INT64="int64"),
         plans=plans,
     )
 
@@ -151,6 +165,26 @@ def test_paths_that_share_a_plan_run_each_its_own_branch(
     assert list(only) == ["b"]
     np.testing.assert_array_equal(only["b"].run([x])[0], 3 * x)
     only["b"].close()
+    assert library.live() == 0
+
+
+@pytest.mark.parametrize("inside", ["int32", "int64"])
+def test_tokens_reach_the_plan_in_its_own_type(library: ctypes.CDLL, inside: str) -> None:
+    """TensorRT before 10 has int32 where a model has int64."""
+    specs = (TensorSpec("x", "int64", (1, 4)),), SPECS[1]
+    executors = make_executors(stand_in(x=inside), Cuda(library), [plan("2", "a")], *specs)
+    x = np.array([[3, 1, 4, 1]])
+    np.testing.assert_array_equal(executors["a"].run([x])[0], 2 * x)
+    executors["a"].close()
+    assert library.live() == 0
+
+
+def test_another_type_or_an_unknown_tensor_is_refused(library: ctypes.CDLL) -> None:
+    with pytest.raises(EngineDeviceError, match=r"a, x: .*another type.*float32.*int32"):
+        make_executors(stand_in(x="int32"), Cuda(library), [plan("2", "a")], *SPECS)
+    unknown = (TensorSpec("unknown", "float32", (1, 4)),)
+    with pytest.raises(EngineDeviceError, match="unknown: the plan does not take this tensor"):
+        make_executors(stand_in(), Cuda(library), [plan("2", "a")], unknown, SPECS[1])
     assert library.live() == 0
 
 

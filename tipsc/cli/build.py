@@ -146,6 +146,7 @@ def _build_without_device(
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         f"paths    chosen by {manifest.recipe['paths chosen by']}",
         f"check    {checked}",
+        *([f"remark   {manifest.recipe['remark']}"] if "remark" in manifest.recipe else []),
         *_depth_lines(made),
     )
 

@@ -23,7 +23,10 @@ _SAME = frozenset((
     "ScatterElements", "ScatterND", "Shape", "Size", "Split",
 ))  # fmt: skip
 #: reductions whose axes became an input with opset 18; ReduceSum's did with 13
-_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+_REDUCTIONS = frozenset((
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+    "ReduceMin", "ReduceProd", "ReduceSumSquare",
+))  # fmt: skip
 
 
 def to_older(graph: bytes) -> bytes:
@@ -37,7 +40,7 @@ def to_older(graph: bytes) -> bytes:
     constants = {t.name: numpy_helper.to_array(t) for t in inner.initializer if not t.external_data}
     nodes: list[NodeProto] = []
     for place, node in enumerate(inner.node):
-        if node.op_type.removeprefix("Reduce") in _REDUCTIONS:
+        if node.op_type in _REDUCTIONS:
             nodes.append(_with_axes(node, constants))
         elif node.op_type == "Gelu":
             nodes += _gelu(node, f"gelu{place}", inner)

@@ -32,8 +32,9 @@ def in_older_opset(lowered: Lowered) -> Lowered:
     """The same paths in the opset that the oldest TensorRT reads, where they have such a form."""
     try:
         graphs = {path: to_older(graph) for path, graph in lowered.graphs.items()}
-    except LoweringError:  # newer ones can read it as it is
-        return lowered
+    except LoweringError as error:  # newer ones can read it as it is
+        remark = f"its graphs need TensorRT 10 or newer ({error})"
+        return replace(lowered, remark=remark)
     return replace(lowered, graphs=graphs)
 
 

@@ -9,7 +9,8 @@ on hardware.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,11 @@ from tipsc.engine.manifest import TensorSpec
 from tipsc.engine.plan import Plan, switches
 from tipsc.errors import EngineDeviceError
 
+#: numpy's names of types to TensorRT's
+_TYPES: Mapping[str, str] = {
+    "float32": "FLOAT", "float16": "HALF", "int32": "INT32", "int64": "INT64", "bool": "BOOL",
+    "int8": "INT8", "uint8": "UINT8",
+}  # fmt: skip
 #: gives a loaded plan (its paths, ICudaEngine) its weights
 Refit = Callable[[tuple[str, ...], Any], None]
 
@@ -72,6 +78,8 @@ class Shared:
     ) -> None:
         self._keep = keep  # what TensorRT's objects refer to without owning it
         self.cuda, self.inputs, self.outputs = cuda, tuple(inputs), tuple(outputs)
+        #: element types in the plans; before TensorRT 10, int64 is int32 there
+        self.dtypes = {spec.name: np.dtype(spec.dtype) for spec in (*inputs, *outputs)}
         self.lock = threading.Lock()
         self.users = 0
         self.stream = Stream(cuda)
@@ -96,11 +104,17 @@ class Shared:
             self.close()
 
     def close(self) -> None:
-        """Gives all back."""
+        """Gives all back, also after a failure: then it is that which is to be told."""
         flags = (memory for _, memory in self._flags.values())
-        for memory in (self.activations, *self.tensors.values(), *flags):
-            memory.close()
-        self.stream.close()
+        held: tuple[Memory | Stream, ...] = (
+            self.activations,
+            *self.tensors.values(),
+            *flags,
+            self.stream,
+        )
+        for thing in held:
+            with suppress(EngineDeviceError):
+                thing.close()
 
 
 class PlanExecutor:
@@ -112,12 +126,15 @@ class PlanExecutor:
         self._context: Any = context
         shared.users += 1
         for name, memory in shared.tensors.items():
-            context.set_tensor_address(name, memory.address)
+            bind(context, name, memory.address)
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         shared = self._shared
-        arrays = [np.ascontiguousarray(feed) for feed in feeds]
-        outputs = [np.empty(spec.shape, spec.dtype) for spec in shared.outputs]
+        arrays = [
+            np.ascontiguousarray(feed, shared.dtypes[spec.name])
+            for spec, feed in zip(shared.inputs, feeds, strict=True)
+        ]
+        outputs = [np.empty(spec.shape, shared.dtypes[spec.name]) for spec in shared.outputs]
         with shared.lock:
             for spec, array in zip(shared.inputs, arrays, strict=True):
                 shared.stream.to_device(shared.tensors[spec.name], array)
@@ -125,7 +142,10 @@ class PlanExecutor:
             for spec, array in zip(shared.outputs, outputs, strict=True):
                 shared.stream.to_host(array, shared.tensors[spec.name])
             shared.stream.synchronise()
-        return outputs
+        return [
+            array.astype(spec.dtype, copy=False)
+            for spec, array in zip(shared.outputs, outputs, strict=True)
+        ]
 
     def device_ms(self) -> float:
         """Milliseconds of one run by the device's own clock, without copies.
@@ -142,8 +162,9 @@ class PlanExecutor:
                 end.record(shared.stream)
                 return end.milliseconds_since(begin)
             finally:
-                begin.close()
-                end.close()
+                with suppress(EngineDeviceError):
+                    begin.close()
+                    end.close()
 
     def _enqueue(self) -> None:
         if self._context is None or not self._context.execute_async_v3(self._shared.stream.handle):
@@ -188,6 +209,7 @@ def make_executors(
             most = max(int(getattr(plan, choices.size)) for _, plan in loaded)
             shared.activations = Memory(cuda, most)
         for paths, plan in loaded:
+            _take_types(trt, plan, shared, "+".join(paths))
             for place, name in enumerate(paths):
                 if path_ids is not None and name not in path_ids:
                     continue
@@ -197,7 +219,7 @@ def make_executors(
                 executors[name] = PlanExecutor(shared, plan, context)
                 for switch, value in switches(place, len(paths)).items():
                     on_host = plan.get_tensor_location(switch) == trt.TensorLocation.HOST
-                    context.set_tensor_address(switch, shared.flag(value, on_host=on_host))
+                    bind(context, switch, shared.flag(value, on_host=on_host))
         zeros = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
         for executor in executors.values():
             executor.run(zeros)  # the first call of a context allocates and tunes
@@ -205,6 +227,32 @@ def make_executors(
         shared.close()
         raise
     return executors
+
+
+def bind(context: Any, name: str, address: int) -> None:
+    """Says where a tensor is.
+
+    Raises:
+        EngineDeviceError: the plan has no such tensor.
+    """
+    if not context.set_tensor_address(name, address):
+        raise EngineDeviceError("the plan does not take this tensor", where=name)
+
+
+def _take_types(trt: Any, plan: Any, shared: Shared, where: str) -> None:
+    """Follows a plan that has int32 where the engine says int64, and refuses other differences."""
+    narrow = (trt.DataType.INT32, np.dtype("int64"))
+    for spec in (*shared.inputs, *shared.outputs):
+        found, stated = plan.get_tensor_dtype(spec.name), np.dtype(spec.dtype)
+        if (found, stated) == narrow:
+            shared.dtypes[spec.name] = np.dtype("int32")
+        elif found != getattr(trt.DataType, _TYPES.get(stated.name, ""), None):
+            raise EngineDeviceError(
+                "a tensor has another type in the plan than in the engine",
+                where=f"{where}, {spec.name}",
+                expected=stated.name,
+                got=found,
+            )
 
 
 def _load(runtime: Any, plan: Plan) -> Any:

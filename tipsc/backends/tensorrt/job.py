@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import signal
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +22,11 @@ from tipsc.backends.tensorrt.examine import PathCheck, build_plan
 from tipsc.backends.tensorrt.execute import choose
 from tipsc.backends.tensorrt.plans import PlanBuilder
 from tipsc.backends.tensorrt.trial import Trial, try_shared
-from tipsc.engine import EngineFile, Plan, read_engine
+from tipsc.engine import Plan, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import plan_name
+from tipsc.errors import EngineDeviceError
+from tipsc.measure.facts import read_facts
 
 
 def build_plans(
@@ -45,7 +54,9 @@ def build_plans(
     device = cuda.load() if arguments["run"] else None
     trt = api.load()
     capability = device.compute_capability() if device else None
-    kept = out.parents[2] / "timings" / _file_name(trt.__name__, trt.__version__, capability)
+    # Times of another power mode would choose kernels that are not the best in this one.
+    mode = read_facts()["power_mode"]
+    kept = out.parents[2] / "timings" / _file_name(trt.__name__, trt.__version__, capability, mode)
     engine = read_engine(blobs["engine"])
     builder = PlanBuilder(
         trt,
@@ -58,7 +69,6 @@ def build_plans(
     groups = arguments["groups"]
     checks: list[PathCheck] = []
     trials: list[Trial] = []
-    plans: dict[str, Plan] = {}
 
     def step() -> None:
         progress((len(checks) + len(trials)) / (len(ids) + len(groups)), 0.0)
@@ -67,14 +77,19 @@ def build_plans(
         check, content = build_plan(builder, path_id, engine.graph(path_id))
         checks.append(check)
         if content:
-            plans[path_id] = Plan((path_id,), content)
+            _plan_file(out, path_id).write_bytes(content)
         step()
-    if device is not None and len(plans) == len(ids):
+    if device is not None and all(check.plan_bytes for check in checks):
         for group in groups:
-            trials.append(_try_group(builder, device, tuple(group), blobs, plans, engine))
+            paths = tuple(group)
+            precision = arguments["precision"]
+            work = partial(try_group, blobs, out, paths, precision, builder.timings())
+            try:
+                trials.append(in_own_process(work))
+            except EngineDeviceError as error:
+                sizes = [_plan_file(out, path).stat().st_size for path in paths]
+                trials.append(Trial(paths, False, 0, sum(sizes), problem=str(error)))
             step()
-    for plan in {id(plan): plan for plan in plans.values()}.values():
-        (out / f"{plan.name}.plan").write_bytes(plan.content)
     if timings := builder.timings():
         kept.parent.mkdir(exist_ok=True)
         write_atomically(kept, [timings])
@@ -88,27 +103,61 @@ def build_plans(
     }
 
 
-def _try_group(
-    builder: PlanBuilder,
-    device: cuda.Cuda,
-    paths: tuple[str, ...],
+def try_group(
     blobs: Mapping[str, Path],
-    plans: dict[str, Plan],
-    engine: EngineFile,
+    out: Path,
+    paths: tuple[str, ...],
+    precision: str,
+    timing_cache: bytes,
 ) -> Trial:
-    """Puts a plan that the paths share into `plans`, for all of them, if it is good enough."""
-    alone = [plans[path] for path in paths]
-    name = plan_name(paths)
+    """Builds the plan that paths shall share, and puts it in the place of theirs if it is kept.
+
+    Args:
+        blobs: ``engine``, and the merged graph by the plan's name.
+        out: has the plans of the paths.
+
+    Raises:
+        EngineDeviceError: no CUDA device is there.
+    """
+    device, trt, name = cuda.load(), api.load(), plan_name(paths)
+    engine = read_engine(blobs["engine"])
+    alone = [Plan((path,), _plan_file(out, path).read_bytes()) for path in paths]
+    builder = PlanBuilder(trt, engine.weights, precision=precision, timing_cache=timing_cache)
     check, content = build_plan(builder, name, blobs[name].read_bytes())
     if not content:
         stored = sum(len(plan.content) for plan in alone)
         return Trial(paths, False, 0, stored, problem=check.problem)
-    shared = Plan(paths, content)
     manifest = engine.manifest
-    trial = try_shared(builder.module, device, shared, alone, manifest.inputs, manifest.outputs)
+    trial = try_shared(trt, device, Plan(paths, content), alone, manifest.inputs, manifest.outputs)
     if trial.kept:
-        plans.update(dict.fromkeys(paths, shared))
+        write_atomically(_plan_file(out, name), [content])
+        for path in paths:
+            _plan_file(out, path).unlink()
     return trial
+
+
+def in_own_process(work: Callable[[], Trial]) -> Trial:
+    """Does what may end its process, such as an import of `If` in a parser that has a fault.
+
+    Raises:
+        EngineDeviceError: it did.
+    """
+    spawn = get_context("spawn")  # CUDA does not live on in a fork
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_die_with_parent) as pool:
+        try:
+            return pool.submit(work).result()
+        except BrokenProcessPool as error:
+            raise EngineDeviceError("TensorRT ended the process that tried it") from error
+
+
+def _die_with_parent() -> None:
+    """A killed job leaves nothing behind."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _plan_file(out: Path, name: str) -> Path:
+    return out / f"{name}.plan"
 
 
 def describe_api(
