@@ -97,7 +97,8 @@ def explain_break(link: Link, status: int | None, said: str, *, greeted: bool) -
         got, (what, fix) = known[-1][0].strip(), known[-1][1]
     elif status in NOT_RUN:
         what = f"{link.python} does not run on the device"
-        fix = "install Python 3.10 or newer there, or name it in the URL: python=/path/to/python3"
+        fix = "install Python 3.8 or newer there (to build, 3.10), or name it in the URL: "
+        fix += "python=/path/to/python3"
         if over_adb:
             fix += "; a phone brings none, and adb may not run that of an app such as Termux: "
             fix += "reach Termux by ssh:// instead (docs/device.md)"
