@@ -102,6 +102,7 @@ def command(
 def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]) -> None:
     from tipsc.build import PROFILE, Pipeline
     from tipsc.cli.progress import LineByDevice
+    from tipsc.device.link import parse_link
     from tipsc.device.measuring import Device
     from tipsc.device.several import labels_of, on_each
     from tipsc.profile import Profile
@@ -109,6 +110,8 @@ def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]
 
     if len(set(urls)) < len(urls):
         raise UsageError("a device is named twice", got=", ".join(urls))
+    for url in urls:  # told before anything is trained
+        parse_link(url)
     labels = labels_of(urls)
     with output.reporter() as reporter:  # what all have in common comes first
         shared = Pipeline(config, target, reporter=reporter)
