@@ -180,12 +180,6 @@ def test_other_urls_are_refused(url: str) -> None:
         parse_link(url)
 
 
-def test_the_agent_speaks_python_3_8() -> None:
-    import ast
-
-    ast.parse(Path(agent.__file__).read_text(), feature_version=(3, 8))
-
-
 def test_the_runtime_on_a_device_needs_no_pydantic(local: str) -> None:
     """The archive alone, in a Python that finds neither pydantic nor torch nor onnx."""
     from tipsc.device.archive import runtime_archive
@@ -202,3 +196,19 @@ def test_the_runtime_on_a_device_needs_no_pydantic(local: str) -> None:
         name = device.push_bytes(runtime_archive())
         file = Path(parse_link(local).root) / "blobs" / name
         subprocess.run([sys.executable, "-c", program, str(file)], check=True, cwd="/")
+
+
+@pytest.mark.parametrize(("text", "size"), [("300", 300), ("2K", 2048), ("3G", 3 << 30)])
+def test_a_url_says_how_much_may_be_kept(text: str, size: int) -> None:
+    assert parse_link(f"ssh://a?quota={text}").quota == size
+    assert parse_link("ssh://a").quota is None
+    for wrong in ("", "G", "-1", "1.5G", "8GB"):
+        with pytest.raises(UsageError, match="this is no quota"):
+            parse_link(f"ssh://a?quota={wrong or 'x'}")
+
+
+def test_the_quota_of_a_url_holds(local: str) -> None:
+    with connect(f"{local}&quota=1M") as device:
+        device.push_bytes(bytes(1000))
+        with pytest.raises(DeviceStorageError, match="1048576 that tipsc may take"):
+            device.push_bytes(os.urandom(2 << 20))

@@ -287,7 +287,7 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
 
     Args:
         url: see :mod:`tipsc.device.link`.
-        quota: bytes that blobs may take there; 2 GiB if not given.
+        quota: bytes that blobs may take there; by default what the URL says, or 2 GiB.
 
     Raises:
         UsageError: no such kind of URL.
@@ -307,7 +307,7 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
         with suppress(OSError):  # faster, where the system allows it
             fcntl.fcntl(connection._to, _SETPIPE_SZ, agent.MAX_BINARY)
         try:
-            connection.start(text, quota)
+            connection.start(text, link.quota if quota is None else quota)
             yield connection
         finally:
             connection.close()

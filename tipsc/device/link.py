@@ -1,14 +1,16 @@
 """Links: a device's URL as the command that runs Python there, with its pipes as ours.
 
 ``local``, ``ssh://[user@]host[:port]`` (the system's OpenSSH with its own configuration, keys and
-jump hosts) and ``adb://serial``. ``?python=/path/to/python3`` chooses the interpreter, and
-``?root=/folder`` where the agent keeps its files: ``~/.cache/tipsc-device``, or on a phone, where
-adb's user has no home that it may write, ``/data/local/tmp/tipsc-device``.
+jump hosts) and ``adb://serial``. ``?python=/path/to/python3`` chooses the interpreter,
+``?quota=8G`` how much the agent may keep there (2 GiB), and ``?root=/folder`` where:
+``~/.cache/tipsc-device``, or on a phone, where adb's user has no home that it may write,
+``/data/local/tmp/tipsc-device``.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -64,6 +66,7 @@ class Link:
         python: interpreter on the device.
         root: folder on the device; ``~`` is its user's.
         phone: whether the shell's TMPDIR will do where ``root`` cannot be written.
+        quota: bytes that the agent may keep there; None: its own bound.
     """
 
     url: str
@@ -71,6 +74,7 @@ class Link:
     python: str
     root: str
     phone: bool = False
+    quota: int | None = None
 
     def start(self, digest: str, size: int) -> list[str]:
         """The command that starts an agent of this content there."""
@@ -95,17 +99,20 @@ def parse_link(url: str) -> Link:
         raise _not_a_url(url) from None
     options = dict(parse_qsl(parts.query))
     python, root = options.pop("python", None), options.pop("root", None)
+    quota = _bytes(url, options.pop("quota", None))
     if options or parts.fragment:
         raise _not_a_url(url)
     if not parts.scheme and parts.path == "local":
-        return Link(url, (), python or sys.executable, root or ROOT)
+        return Link(url, (), python or sys.executable, root or ROOT, quota=quota)
     if parts.path not in ("", "/") or not parts.netloc or parts.netloc.startswith("-"):
         raise _not_a_url(url)
     if parts.scheme == "ssh":
-        return Link(url, _ssh(url, parts), python or "python3", root or ROOT)
+        return Link(url, _ssh(url, parts), python or "python3", root or ROOT, quota=quota)
     if parts.scheme == "adb":  # a serial is no host: case counts, and usb:1-4 is one
         command = ("adb", "-s", unquote(parts.netloc), *ADB)
-        return Link(url, command, python or "python3", root or ROOT, phone=root is None)
+        return Link(
+            url, command, python or "python3", root or ROOT, phone=root is None, quota=quota
+        )
     raise _not_a_url(url)
 
 
@@ -122,9 +129,20 @@ def _ssh(url: str, parts: SplitResult) -> tuple[str, ...]:
     return (*words, "--", host)
 
 
+def _bytes(url: str, text: str | None) -> int | None:
+    """``8G`` or ``500M`` or a number: powers of 1024."""
+    if text is None:
+        return None
+    number = re.fullmatch(r"(\d{1,15})([KMGT]?)", text)
+    if number is None:
+        raise UsageError("this is no quota", where=url, expected="such as 8G or 500M", got=text)
+    return int(number[1]) << 10 * ("KMGT".find(number[2] or "-") + 1)
+
+
 def _not_a_url(url: str) -> UsageError:
     return UsageError(
         "this is no device",
-        expected="local, ssh://[user@]host[:port] or adb://serial, then ?python=... and &root=...",
+        expected="local, ssh://[user@]host[:port] or adb://serial, then options: "
+        "?python=...&root=...&quota=...",
         got=url,
     )
