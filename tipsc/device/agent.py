@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import queue
+import re
 import select
 import shutil
 import signal
@@ -32,6 +33,14 @@ MAX_BINARY = 1 << 20
 QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
 TAIL = 2000  # characters of a dead job's output that are told
 DIGEST = 64
+#: NVIDIA's list of CUDA GPUs, by the chip in the device tree
+COMPUTE_CAPABILITIES = {
+    "tegra210": "5.3",
+    "tegra186": "6.2",
+    "tegra194": "7.2",
+    "tegra234": "8.7",
+    "tegra264": "11.0",
+}
 #: how libraries say that there is no memory
 SPENT = ("bad alloc", "bad_alloc", "allocate memory", "Memory allocation", "failed to map segment")
 AGENT = "agent.py"  # this file's name in the folder of a job
@@ -459,7 +468,7 @@ def capabilities():
         from importlib.util import find_spec
     except ImportError:
         return {}
-    for name in ("numpy", "onnxruntime", "ai-edge-litert", "tensorrt"):
+    for name in ("numpy", "onnxruntime", "ai-edge-litert", "tensorrt", "tensorrt-rtx-cu12"):
         try:
             names[name] = version(name)
         except PackageNotFoundError:
@@ -472,7 +481,7 @@ def capabilities():
         "memory_mib": pages * size // (1 << 20),
         "python": platform.python_version(),
         "backends": names,
-        "l4t": read_text("/etc/nv_tegra_release"),
+        **jetson(),
         "clocks_mhz": [
             megahertz("/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq" % core)
             for core in range(min(os.cpu_count() or 0, 256))
@@ -484,6 +493,35 @@ def capabilities():
             if zone.startswith("thermal_zone")
         ],
     }
+
+
+def jetson(root="/"):
+    """What only a Jetson tells; None elsewhere, and for what it does not tell."""
+    release = read_text(os.path.join(root, "etc/nv_tegra_release"))
+    found = {"l4t": release, "jetpack": None, "power_mode": None, "sm": None}
+    if release is None:
+        return found
+    compatible = read_text(os.path.join(root, "proc/device-tree/compatible")) or ""
+    chip = re.search(r"tegra\d+", compatible)
+    found["sm"] = COMPUTE_CAPABILITIES.get(chip.group() if chip else "")
+    packages = read_text(os.path.join(root, "var/lib/dpkg/status"), 1 << 24) or ""
+    package = re.search(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: (\S+)$", packages, re.M)
+    found["jetpack"] = package.group(1) if package else None
+    command = shutil.which("nvpmodel", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if command:
+        try:
+            said = subprocess.run(
+                [command, "-q"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=10,
+            ).stdout.decode("utf-8", "replace")
+        except (OSError, subprocess.TimeoutExpired):
+            said = ""
+        mode = re.search(r"NV Power Mode:[ \t]*(\S[^\r\n]*)", said)
+        found["power_mode"] = mode.group(1).strip() if mode else None
+    return found
 
 
 def serves(pid):
