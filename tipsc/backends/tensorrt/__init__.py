@@ -85,13 +85,12 @@ def open(
     )
 
 
-def free_mib() -> float:
-    """Memory of the GPU that is free, in MiB; on a Jetson, of what all share.
-
-    Raises:
-        EngineDeviceError: there is no CUDA device.
-    """
-    return cuda.load().free_bytes() / 2**20
+def free_mib() -> float | None:
+    """Memory of the GPU that is free, in MiB; on a Jetson, of what all share. None without one."""
+    try:
+        return cuda.load().free_bytes() / 2**20
+    except EngineDeviceError:
+        return None
 
 
 def check_built(manifest: Manifest, here: Mapping[str, str], file: str) -> None:
