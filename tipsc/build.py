@@ -138,20 +138,28 @@ class Pipeline:
         if got != expected or self.data.train.inputs.dtype != supernet.input_dtype:
             raise DataError(
                 "the data do not fit the model's input",
-                where="data.callable",
+                where=self.config.at("data.callable"),
                 expected=f"examples of shape {expected}, {supernet.input_dtype}",
                 got=f"{got}, {self.data.train.inputs.dtype}",
-                fix="correct model.arguments.input_shape or the data",
+                fix=f"correct the data or {self._fix('input_shape', 'what the model takes')}",
             )
         outputs = self._outputs(supernet)
         if outputs != len(self.data.classes):
             raise DataError(
                 "the model has another number of outputs than the data have classes",
-                expected=len(self.data.classes),
-                got=outputs,
-                fix="correct model.arguments.classes",
+                where=self.config.at("data.callable"),
+                expected=f"{len(self.data.classes)} outputs, as the data have classes",
+                got=f"{outputs} outputs",
+                fix=f"correct the data's classes or {self._fix('classes', 'the last layer')}",
             )
         return supernet
+
+    def _fix(self, argument: str, otherwise: str) -> str:
+        """What to correct in the model: the argument, if the configuration gives it."""
+        source = self.config.model
+        if source.family is not None or argument in source.arguments:
+            return f"model.arguments.{argument}"
+        return f"{otherwise}, in {source.callable}"
 
     @staticmethod
     def _outputs(supernet: Supernet) -> int:
@@ -449,7 +457,8 @@ class Pipeline:
     def _stage(self, name: str, inputs: dict[str, Any], work: Any, **options: Any) -> Stage:
         if name not in self._done:
             self._progress = self.reporter.begin(name)
-            stage = self.stages.run(name, inputs, work, **options)
+            with self.config.placing():
+                stage = self.stages.run(name, inputs, work, **options)
             self.reporter.end(name, stage.seconds, cached=stage.cached)
             self._done[name] = stage
         return self._done[name]

@@ -108,7 +108,8 @@ def _read(file: Path) -> Target:
 
 def _extended(file: Path, seen: tuple[object, ...]) -> dict[Any, Any]:
     """The mapping in a target file, over that of the target that it extends."""
-    content = read_mapping(file, TargetError, "target")
+    hint = "`tipsc targets` lists what is there, `tipsc targets new` writes one for a device"
+    content = read_mapping(file, TargetError, "target", hint)
     if "extends" not in content:
         return content
     base = content.pop("extends")

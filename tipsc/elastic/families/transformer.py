@@ -7,7 +7,7 @@ its width. Layer norms have no batch statistics, so that paths need no calibrati
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,11 @@ from tipsc.elastic.dims import Dim, Units
 from tipsc.elastic.layers import ElasticLinear
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Choice, Path, SearchSpace
+
+HEAD_SIZE = 24
+HEADS = (1, 2, 4)
+FFN = (96, 192, 288)
+DEPTHS = (2, 4, 6)
 
 
 class Attention(nn.Module):
@@ -92,10 +97,10 @@ class Encoder(Supernet):
         input_shape: tuple[int, ...],
         input_dtype: torch.dtype = torch.float32,
         width: int = 96,
-        head_size: int = 24,
-        heads: tuple[int, ...] = (1, 2, 4),
-        ffn: tuple[int, ...] = (96, 192, 288),
-        depths: tuple[int, ...] = (2, 4, 6),
+        head_size: int = HEAD_SIZE,
+        heads: tuple[int, ...] = HEADS,
+        ffn: tuple[int, ...] = FFN,
+        depths: tuple[int, ...] = DEPTHS,
     ) -> None:
         depth = Choice("depth", depths)
         choices = [depth]
@@ -125,17 +130,41 @@ class Encoder(Supernet):
 
 
 def patch_transformer(
-    *, classes: int, input_shape: tuple[int, ...], patch: int, width: int = 96, **sizes: Any
+    *,
+    classes: int,
+    input_shape: tuple[int, ...],
+    patch: int,
+    width: int = 96,
+    head_size: int = HEAD_SIZE,
+    heads: tuple[int, ...] = HEADS,
+    ffn: tuple[int, ...] = FFN,
+    depths: tuple[int, ...] = DEPTHS,
 ) -> Encoder:
     """For (C, H, W) images or (C, L) series; each axis but the first a multiple of `patch`."""
     embed = Patches(input_shape, patch, width)
     return Encoder(
-        embed, embed.count, classes=classes, input_shape=input_shape, width=width, **sizes
+        embed,
+        embed.count,
+        classes=classes,
+        input_shape=input_shape,
+        width=width,
+        head_size=head_size,
+        heads=heads,
+        ffn=ffn,
+        depths=depths,
     )
 
 
 def token_transformer(
-    *, classes: int, vocabulary: int, length: int, width: int = 96, **sizes: Any
+    *,
+    classes: int,
+    vocabulary: int,
+    length: int,
+    width: int = 96,
+    head_size: int = HEAD_SIZE,
+    heads: tuple[int, ...] = HEADS,
+    ffn: tuple[int, ...] = FFN,
+    depths: tuple[int, ...] = DEPTHS,
 ) -> Encoder:
     """For int64 tokens (length,), each below `vocabulary`."""
     embed = nn.Embedding(vocabulary, width)
@@ -147,5 +176,8 @@ def token_transformer(
         input_shape=(length,),
         input_dtype=torch.int64,
         width=width,
-        **sizes,
+        head_size=head_size,
+        heads=heads,
+        ffn=ffn,
+        depths=depths,
     )
