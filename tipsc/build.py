@@ -1,6 +1,7 @@
 """The pipeline behind ``tipsc build``: every stage that is still missing, in order.
 
-train -> profile -> search -> choose -> engine -> report. Each stage is cached by everything that it
+train -> profile -> search -> choose -> engine -> report; of a converted model the original is
+scored as well. Each stage is cached by everything that it
 depends on, so that a build that was killed resumes, and a build for another device trains nothing
 again. Some paths are measured inside a real engine, opened as an application opens it, and tell
 the latency of all; the search folds it into the chain and evaluates few paths. What ships is
@@ -36,6 +37,7 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
 from tipsc.measured import with_latencies
+from tipsc.original import Original, load_original, save_original, score_original
 from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
@@ -439,12 +441,30 @@ class Pipeline:
         _publish(stage.folder / ENGINE, self.output)
         return stage
 
+    def original(self) -> Original | None:
+        """What the original of a converted model scores on the examples that its paths run on.
+
+        None for a supernet, and without labels: the original agrees with itself.
+        """
+        model, build = self.model, self.config.build
+        if model.original is None or model.data.metric != "accuracy":
+            return None
+        plain = model.original
+        inputs = {"trained": self.trained().key, "verify_examples": build.verify_examples}
+
+        def work(folder: FilePath) -> None:
+            found = score_original(plain, self.data.test, build.verify_examples)
+            save_original(found, folder)
+
+        return load_original(self._stage("original", inputs, work).folder)
+
     def run(self) -> Built:
         """Everything."""
         from tipsc.build_report import write_report
 
         with only_one_build(self.runs):
             self.engine()
+            self.original()
             report_file, report = write_report(self)
         return Built(
             self.output,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tipsc.cli.options import ANY_PATH, config_argument, connected, device_option, target_option
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
+
+if TYPE_CHECKING:
+    from tipsc.report.data import Original
 
 
 @verb
@@ -62,7 +66,7 @@ def command(
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
     from tipsc.engine import read_engine
-    from tipsc.report import shipped_table, write
+    from tipsc.report import legend, shipped_table, write
 
     with connected(device) as there, output.reporter() as reporter:
         pipeline = Pipeline(config, target, reporter=reporter, output=output_file, device=there)
@@ -78,13 +82,26 @@ def command(
             "profile": str(built.profile),
             "target": manifest.target,
             "stages": [stage_document(stage) for stage in built.stages],
+            "original": _original(built.report.original),
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         shipped_table(built.report),
+        *wrapped(legend(built.report)),
         f"engine   {built.engine}",
         f"report   {page}",
         f"profile  {built.profile}",
     )
+
+
+def _original(found: Original | None) -> dict[str, float] | None:
+    """The plain model that was converted, as ``--format json`` gives it."""
+    if found is None:
+        return None
+    return {
+        "accuracy": found.accuracy,
+        "parameters": found.parameters,
+        "examples": found.examples,
+    }
 
 
 def _build_without_device(
@@ -102,6 +119,8 @@ def _build_without_device(
     from tipsc.engine import read_engine
     from tipsc.finish import finish
     from tipsc.report.format import plural
+    from tipsc.report.notes import against_original
+    from tipsc.stages import only_one_build
     from tipsc.unbuilt import UnbuiltPipeline
 
     with connected(device) as there, output.reporter() as reporter:
@@ -114,6 +133,8 @@ def _build_without_device(
             device=None if device is None else there,
         )
         made = pipeline.run_without_device()
+        with only_one_build(pipeline.runs):
+            original = pipeline.original()
         if isinstance(there, Remote):
             done = finish(made.engine, there.connection, reporter=reporter)
             output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
@@ -133,10 +154,16 @@ def _build_without_device(
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
             "nvidia_check": [vars(check) for check in made.checks],
-            "stages": [stage_document(stage) for stage in made.stages],
+            "stages": [stage_document(stage) for stage in pipeline.stages.done],
+            "original": _original(original),
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         paths_table(manifest),
+        *wrapped(
+            [against_original(original, {path.id: path.accuracy for path in manifest.paths})]
+            if original
+            else []
+        ),
         f"engine   {made.engine}",
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         f"paths    chosen by {manifest.recipe['paths chosen by']}",

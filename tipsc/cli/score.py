@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tipsc.cli.options import ANY_PATH, config_argument, target_option
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
     from tipsc.scoring import Agreement, OptionShares, PathScore, Scores
@@ -146,21 +145,21 @@ def _parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> li
     return [
         f"{name}: {len(scores.feature_maps)} feature maps in {scores.subnetworks} of "
         f"{_size(scores.paths_in_space)} paths, coupling {scores.coupling:g}",
-        *_wrapped(f"{device.name}: {device.source}." for device in devices),
-        *_wrapped(tables.budget_line(found, units[found.name]) for found in scores.devices),
+        *wrapped(f"{device.name}: {device.source}." for device in devices),
+        *wrapped(tables.budget_line(found, units[found.name]) for found in scores.devices),
         "",
-        *_wrapped(differences(scores)),
+        *wrapped(differences(scores)),
         tables.choices_table(scores, top),
-        *_wrapped([beyond_degree(scores)]),
+        *wrapped([beyond_degree(scores)]),
         tables.degree_table(scores),
         "Highest published TAS (* on the heaviest route):",
         tables.maps_table(scores.by_tas[:top], scores),
         "Feature maps that costs move most (+n: so many others come and go with it):",
         tables.maps_table([m.feature_map for m in moved], scores, [m.alike for m in moved]),
-        *_wrapped([tables.top_line(scores)] if scores.top else []),
+        *wrapped([tables.top_line(scores)] if scores.top else []),
         *([tables.top_table(scores, units), *tables.overlap_lines(scores)] if scores.top else []),
         tables.range_table(scores),
-        *_wrapped([LIMITS]),
+        *wrapped([LIMITS]),
     ]
 
 
@@ -253,8 +252,3 @@ def _path(found: PathScore) -> dict[str, Any]:
 
 def _size(paths: int) -> str:
     return f"{paths:,}" if paths < 10**9 else f"{paths:.2e}"
-
-
-def _wrapped(texts: Iterable[str]) -> list[str]:
-    """Prose within 100 columns."""
-    return [line for text in texts for line in textwrap.wrap(text, 98, subsequent_indent="  ")]
