@@ -78,6 +78,7 @@ def command(
     output.result(
         {
             "engine": str(built.engine),
+            "name": manifest.name,
             "report": str(page),
             "profile": str(built.profile),
             "target": manifest.target,
@@ -150,6 +151,7 @@ def _build_without_device(
     output.result(
         {
             "engine": str(made.engine),
+            "name": manifest.name,
             "target": manifest.target,
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
