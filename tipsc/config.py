@@ -52,11 +52,11 @@ class Source(Strict):
     """Where a model comes from: a family of tipsc, or a callable of the user's.
 
     Attributes:
-        family: a name in :data:`tipsc.elastic.FAMILIES`.
+        family: a supernet of tipsc; either this or callable.
         callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
             a :class:`tipsc.elastic.Supernet`, or a plain, trained ``nn.Module``, which is converted
             and teaches its paths.
-        arguments: keyword arguments.
+        arguments: keyword arguments of the family or the callable.
     """
 
     family: str | None = None
@@ -80,6 +80,7 @@ class Convert(Strict):
 
     Attributes:
         widths: of elastic channel groups, as shares of their full width; 1 is always among them.
+            Null for 0.25, 0.5, 0.75 and 1.
         depth: whether residual branches may be skipped.
         resolutions: of square images, in pixels a side, for a fully convolutional model; its own
             is always among them. Null for its own alone.
@@ -94,10 +95,13 @@ class Convert(Strict):
 
 
 class DataSource(Strict):
-    """A callable that returns :class:`tipsc.train.Data` or :class:`tipsc.train.Unlabelled`.
+    """Where the data come from.
 
-    Unlabelled examples are for a plain model: its own answers are the targets. See
-    :class:`Source`.
+    Attributes:
+        callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
+            a :class:`tipsc.train.Data`, or for a plain model a :class:`tipsc.train.Unlabelled`,
+            whose targets are the model's own answers.
+        arguments: keyword arguments.
     """
 
     callable: str
@@ -111,12 +115,12 @@ class Limits(Strict):
     """What every path of the engine keeps; null for no limit.
 
     Attributes:
-        latency_ms: p50 on the device.
+        latency_ms: p50 of a path on the device.
         file_bytes: of the whole engine file. A path whose weights alone need more is not looked
             at; the file is checked when it is written.
         memory_bytes: of one path: its weights and all values that its steps write, in float32.
             That is more than a runtime needs that reuses buffers.
-        accuracy: the smallest, on validation data, 0..1.
+        accuracy: the smallest that a path may have on validation data, as a share.
     """
 
     latency_ms: Positive | None = None
@@ -135,7 +139,7 @@ class Build(Strict):
         evaluations: what the search may spend on accuracies, in evaluations of one path in full.
         budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
             over the logarithm of the device's range.
-        limits: that every path of the engine keeps.
+        limits: what every path of the engine keeps.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
             and to measure its accuracy.
@@ -165,7 +169,17 @@ class Build(Strict):
 
 
 class Config(Strict):
-    """The whole of tipsc.yaml."""
+    """The whole of tipsc.yaml.
+
+    Attributes:
+        name: of the engine, whose file is ``<name>-<target>.tipsc``: letters, digits, ``-``, ``_``.
+        model: where the model comes from.
+        convert: how a plain model becomes elastic; null for the defaults.
+        data: where the data come from.
+        train: how the supernet is trained, or a converted model fine-tuned.
+        build: what is built.
+        seed: of initial weights, measuring and search; the training has its own, ``train.seed``.
+    """
 
     name: Name
     model: Source

@@ -47,21 +47,24 @@ class TrainConfig:
         weight_decay: of matrices and filters; biases and norms have none.
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
             (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero.
-        label_smoothing: of the hard labels (arXiv 1512.00567), at least 0, less than 1.
+        label_smoothing: of the hard labels (arXiv 1512.00567).
         paths_per_step: paths that the sampler draws for a step of one process. The gradients of
             all paths of a step are averaged.
         distill: the largest path learns the labels and teaches the others of its step (in-place
             distillation, arXiv 1903.05134); it is added if the sampler did not draw it.
-        with_largest, with_smallest: this path runs in every step, added if it was not drawn.
-        sampler: a name in :data:`tipsc.train.SAMPLERS`, if no sampler is given to ``train``.
-        sampler_options: of that sampler; see the function ``make`` of its file.
+        with_largest: the largest path runs in every step, added if it was not drawn; by default it
+            does so if a plain model is converted.
+        with_smallest: the smallest path runs in every step.
+        sampler: what draws the paths of a step, by name; a sampler given to
+            :func:`tipsc.train.train` goes before it.
+        sampler_options: of that sampler: keyword arguments of the function ``make`` of its file.
         phases: what changes over the training, in order; empty for one recipe throughout.
         frozen_epochs: the last epochs, trained with scales that all paths share (see
             :mod:`tipsc.train.scales`); no effect without batch norm.
         scale_images: examples that the shared scales are measured on, for some paths each. Large
             images take long, and a hundred are enough: each of their places counts.
-        seed: of everything random; the weights' initial values are the caller's.
-        threads: of torch, or None to leave them alone.
+        seed: of everything random in the training; initial weights are the caller's.
+        threads: of torch; with none given they are left alone.
         checkpoint_seconds: time between checkpoints; 0 writes one after each step.
     """
 

@@ -69,8 +69,9 @@ class MobileNet(Supernet):
     Args:
         classes: outputs.
         input_shape: (C, H, W).
-        stem, head: channels of the first and the last convolution.
+        stem: channels of the first convolution.
         stages: at least one; a mapping is taken for the arguments of a :class:`Stage`.
+        head: channels of the last convolution.
         stem_stride: of the first convolution.
         dropout: before the classifier.
     """
@@ -161,7 +162,12 @@ def initialise(module: nn.Module) -> None:
 def mobilenet_v2(
     *, classes: int = 1000, input_shape: tuple[int, int, int] = (3, 224, 224)
 ) -> Supernet:
-    """MobileNetV2 1.0 (3.5 M parameters) as the largest path; inner width and depth elastic."""
+    """MobileNetV2 1.0 (3.5 M parameters) as the largest path; inner width and depth elastic.
+
+    Args:
+        classes: outputs.
+        input_shape: (C, H, W).
+    """
     table = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
     stages = [Stage(16, (1,), expansions=(1,))]
     stages += [

@@ -84,7 +84,8 @@ class Encoder(Supernet):
     Args:
         embed: from inputs to (N, positions, width).
         positions: how many.
-        heads, ffn: options for the number of heads and for the FFN's inner width.
+        heads: options for the number of heads.
+        ffn: options for the FFN's inner width.
         depths: options for the number of blocks.
     """
 
@@ -140,7 +141,18 @@ def patch_transformer(
     ffn: tuple[int, ...] = FFN,
     depths: tuple[int, ...] = DEPTHS,
 ) -> Encoder:
-    """For (C, H, W) images or (C, L) series; each axis but the first a multiple of `patch`."""
+    """For (C, H, W) images or (C, L) series.
+
+    Args:
+        classes: outputs.
+        input_shape: (C, H, W) or (C, L).
+        patch: side of a patch, which divides each axis but the first.
+        width: of the residual stream, the same for all paths.
+        head_size: width of one head of attention.
+        heads: options for the number of heads.
+        ffn: options for the FFN's inner width.
+        depths: options for the number of blocks.
+    """
     embed = Patches(input_shape, patch, width)
     return Encoder(
         embed,
@@ -166,7 +178,18 @@ def token_transformer(
     ffn: tuple[int, ...] = FFN,
     depths: tuple[int, ...] = DEPTHS,
 ) -> Encoder:
-    """For int64 tokens (length,), each below `vocabulary`."""
+    """For int64 tokens (length,), each below `vocabulary`.
+
+    Args:
+        classes: outputs.
+        vocabulary: how many tokens there are.
+        length: of an input, in tokens.
+        width: of the residual stream, the same for all paths.
+        head_size: width of one head of attention.
+        heads: options for the number of heads.
+        ffn: options for the FFN's inner width.
+        depths: options for the number of blocks.
+    """
     embed = nn.Embedding(vocabulary, width)
     nn.init.normal_(embed.weight, 0.0, 0.02)
     return Encoder(
