@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from tipsc.config import Config
+from tipsc.elastic.conversion.convert import WIDTHS
 from tipsc.keys import MARK, SECTIONS, Section, keys_of, tables, written
 from tipsc.target import Target
 
@@ -43,6 +44,11 @@ def test_a_row_has_the_model_s_default(section: Section) -> None:
     assert [key.name for key in keys_of(section)] == list(section.model.model_fields)
     for key, field in zip(keys_of(section), section.model.model_fields.values(), strict=True):
         assert (key.default == "required") == field.is_required()
+
+
+def test_null_widths_are_those_of_a_conversion() -> None:
+    *some, last = (f"{width:g}" for width in WIDTHS)
+    assert f"Null for {', '.join(some)} and {last}" in TEXT
 
 
 def test_no_section_of_the_models_is_left_out() -> None:
