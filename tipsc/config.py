@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
+import torch
 from pydantic import Field, PrivateAttr, create_model, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from tipsc.callables import call
 from tipsc.elastic import Supernet, family
@@ -331,8 +332,6 @@ def load_data(config: Config, folder: Path) -> Data:
 
 def _make(config: Config, folder: Path) -> nn.Module:
     """Initial weights depend on the configuration's seed alone."""
-    import torch
-
     torch.manual_seed(config.seed)
     source = config.model
     if source.family is not None:
@@ -353,6 +352,7 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
 
     original.eval()
     inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
+    _check_runs(original, inputs[:1])
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
     supernet = convert(
         original,
@@ -364,3 +364,19 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
     )
     labelled = data.answered_by(original) if isinstance(data, Unlabelled) else data
     return Model(supernet, original, labelled)
+
+
+def _check_runs(original: nn.Module, example: Tensor) -> None:
+    """Refuses data that the original does not take: a conversion would say it in other words."""
+    try:
+        with torch.no_grad():
+            original(example)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"the model does not run on an example of the data: {said}",
+            where="data.callable",
+            expected=f"what {type(original).__name__} takes, with an axis for the examples first",
+            got=f"{str(example.dtype).removeprefix('torch.')} of shape {tuple(example.shape)}",
+            fix="correct the shape or type of the data, or the model",
+        ) from error
