@@ -100,7 +100,9 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("evaluations: 4", "limits: {latency: 3}", r"key build\.limits\.latency: unknown key"),
         ("evaluations: 4", "limits: {file_bytes: 0}", r"limits\.file_bytes: .*greater than 0"),
         ("evaluations: 4", "budgets_ms: [1.0, -2.0]", r"build\.budgets_ms.*greater than 0"),
-        ("name: toy", "name: ../toy", "key name"),
+        ("name: toy", "name: ../toy", "key name: .*letters, digits"),
+        ("epochs: 2", "epochs: '2'", r"train\.epochs: .*without quotes"),
+        ('data: {callable: "data.py:load"}', "data: data.py:load", "section.*callable, arg.*got"),
         ("family: temporal", "family: temporla", "did you mean temporal"),
         ("family: temporal", "callable: 'a:b'\n  family: temporal", "either family or callable"),
         (
@@ -115,7 +117,7 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         (
             "data.py:load",
             "data.py:nothing",
-            r"expected a tipsc\.Data or a tipsc\.Unlabelled, got nothing",
+            r"expected a tipsc\.train\.Data or a tipsc\.train\.Unlabelled, got nothing",
         ),
         ('"data.py:load"', '"data.py:load", arguments: {sise: 3}', "cannot be called with these"),
         ("name: toy", "name: toy\nname: toy", "stands twice"),

@@ -64,8 +64,8 @@ def call(
         raise ConfigError(
             f"{reference} returns something else",
             where=f"{key}.callable",
-            expected=" or ".join(f"a {k.__module__.partition('.')[0]}.{k.__name__}" for k in kinds),
-            got="nothing: is there no return?" if result is None else type(result).__name__,
+            expected=" or ".join(f"a {_public_name(kind)}" for kind in kinds),
+            got=_told(result),
         )
     return result
 
@@ -77,6 +77,24 @@ def place_of(error: BaseException) -> str | None:
         if str(frame.f_globals.get("__name__", "")).startswith(USER_MODULE):
             place = f"{frame.f_code.co_filename}, line {line}"
     return place
+
+
+def _public_name(kind: type) -> str:
+    """``torch.nn.Module`` of what is defined in ``torch.nn.modules.module``."""
+    parts = kind.__module__.split(".")
+    for end in range(1, len(parts)):
+        package = ".".join(parts[:end])
+        if getattr(sys.modules.get(package), kind.__name__, None) is kind:
+            return f"{package}.{kind.__name__}"
+    return f"{kind.__module__}.{kind.__name__}"
+
+
+def _told(result: object) -> str:
+    if result is None:
+        return "nothing: is there no return?"
+    if isinstance(result, type):
+        return f"the class {result.__name__}: call it"
+    return type(result).__name__
 
 
 def _find(reference: str, folder: Path, key: str) -> Callable[..., Any]:

@@ -22,7 +22,14 @@ from tipsc.train.samplers import check_options
 
 FILE_NAME = "tipsc.yaml"
 _SANDWICH = 2  # paths that its rule has at least
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        max_length=64,
+        description="letters, digits, - and _, no space; a letter or digit first",
+    ),
+]
 
 
 _HINTS = get_type_hints(TrainConfig)
@@ -165,7 +172,9 @@ class Build(Strict):
     @model_validator(mode="after")
     def _enough_evaluations(self) -> Build:
         if self.evaluations < self.paths:
-            raise ValueError(f"evaluations must be at least paths ({self.paths})")
+            raise ValueError(
+                f"evaluations must be at least paths ({self.paths}), and is {self.evaluations}"
+            )
         return self
 
 
@@ -309,8 +318,8 @@ def _load_model(config: Config, folder: Path) -> Model:
         raise ConfigError(
             "only a plain model that is trained can do without labels",
             where="data.callable",
-            expected="a tipsc.Data",
-            got="a tipsc.Unlabelled",
+            expected="a tipsc.train.Data",
+            got="a tipsc.train.Unlabelled",
             fix="give labels, or let model.callable return a trained nn.Module",
         )
     return Model(made, None, data)

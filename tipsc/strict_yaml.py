@@ -176,7 +176,22 @@ def _first_problem(
         )
     if first["type"] == "missing":
         return error("this key is missing", where=where, fix="add it")
+    if first["type"] in ("model_type", "model_attributes_type"):
+        known = ", ".join(_keys_at(model, keys))
+        return error(
+            "this is a section, with keys of its own",
+            where=where,
+            expected=f"some of {known}" if known else None,
+            got=repr(first["input"])[:80],
+        )
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":
+        return error(
+            "this text is not allowed",
+            where=where,
+            expected=_description(model, keys) or f"text like {first['ctx']['pattern']}",
+            got=repr(first["input"])[:80],
+        )
     is_section = isinstance(first["input"], dict)  # printing all of it would not help
     got = None if is_section and first["type"] == "value_error" else repr(first["input"])[:80]
     return error(message[:1].lower() + message[1:], where=where, got=got, fix=_nearest(first))
@@ -186,6 +201,8 @@ def _nearest(problem: Any) -> str | None:
     """The nearest of several allowed words, if one is near."""
     allowed = re.findall(r"'([^']+)'", str(problem.get("ctx", {}).get("expected", "")))
     given = problem["input"]
+    if isinstance(given, str) and problem["type"] in ("int_type", "float_type", "bool_type"):
+        return "write it without quotes" if re.fullmatch(r"[\d.e+-]+|true|false", given) else None
     is_word = problem["type"] == "literal_error" and isinstance(given, str)
     clause = near(given, allowed) if is_word else ""
     return clause if clause.startswith("did you mean") else None
@@ -200,6 +217,15 @@ def _keys_at(model: Any, keys: Iterable[object]) -> Iterable[str]:
         field = getattr(model, "model_fields", {}).get(key)
         model = _section(field.annotation) if field is not None else None
     return getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
+
+
+def _description(model: Any, keys: list[Any]) -> str | None:
+    """What a field says of what it takes."""
+    for key in keys[:-1]:
+        field = getattr(model, "model_fields", {}).get(key)
+        model = _section(field.annotation) if field is not None else None
+    field = getattr(model, "model_fields", {}).get(keys[-1])
+    return None if field is None else field.description
 
 
 def _section(annotation: Any) -> Any:

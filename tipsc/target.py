@@ -60,9 +60,23 @@ class Target(Strict):
         measure: how latency is measured.
     """
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
+    name: Annotated[
+        str,
+        Field(
+            pattern=NAME_PATTERN,
+            max_length=64,
+            description="lower-case letters and digits, words joined by single hyphens",
+        ),
+    ]
     description: Annotated[str, Field(min_length=1, max_length=200)]
-    backend: Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+    backend: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9_]+$",
+            max_length=64,
+            description="the name of a backend: lower-case letters, digits and _",
+        ),
+    ]
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     measure: Measure = Measure()
