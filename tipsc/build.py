@@ -1,7 +1,7 @@
 """The pipeline behind ``tipsc build``: every stage that is still missing, in order.
 
 train -> profile -> search -> choose -> engine -> report; of a converted model the original is
-scored as well. Each stage is cached by everything that it
+scored before. Each stage is cached by everything that it
 depends on, so that a build that was killed resumes, and a build for another device trains nothing
 again. Some paths are measured inside a real engine, opened as an application opens it, and tell
 the latency of all; the search folds it into the chain and evaluates few paths. What ships is
@@ -19,6 +19,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import torch
+from torch import nn
 
 from tipsc import __version__, search
 from tipsc.assemble import (
@@ -450,7 +451,11 @@ class Pipeline:
         if model.original is None or model.data.metric != "accuracy":
             return None
         plain = model.original
-        inputs = {"trained": self.trained().key, "verify_examples": build.verify_examples}
+        inputs = {
+            "model": _fingerprint(plain),
+            "data": model.data.test.fingerprint,
+            "verify_examples": build.verify_examples,
+        }
 
         def work(folder: FilePath) -> None:
             found = score_original(plain, self.data.test, build.verify_examples)
@@ -463,8 +468,8 @@ class Pipeline:
         from tipsc.build_report import write_report
 
         with only_one_build(self.runs):
-            self.engine()
             self.original()
+            self.engine()
             report_file, report = write_report(self)
         return Built(
             self.output,
@@ -502,9 +507,9 @@ def build(
     return Pipeline(config_file, target, reporter=reporter, output=output, device=device).run()
 
 
-def _fingerprint(supernet: Supernet) -> str:
+def _fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256()
-    for name, value in supernet.state_dict().items():
+    for name, value in model.state_dict().items():
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy())
     return digest.hexdigest()

@@ -60,13 +60,14 @@ def search_paths(
         totals: of :func:`tipsc.elastic.additive_totals`.
 
     Raises:
-        BudgetError: no path keeps the limits.
+        BudgetError: no path keeps the limits, or is as fast as a budget.
     """
     predictor = None
     cost = totals["macs"] * 1e-6  # orders the paths of a space that has one or two
     if len(profile.paths) >= FEWEST:
         predictor = predictor_of_profile(profile, totals)
         cost = cost_of_profile(supernet, profile, totals=totals)
+        _check_budgets(build.budgets_ms, FoldedChain.of(cost).cost_range[0])
     bounds = additive_limits(build.limits, totals, cost, _safety(predictor, profile, totals))
     low, high = FoldedChain.of(cost).cost_range
     high = min([high, *(bound.allowed for bound in bounds if bound.name == "latency_ms")])
@@ -143,6 +144,19 @@ def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float])
             expected=f"at most {limits.latency_ms:.4g} ms",
             got=f"{latencies[slowest]:.4g} ms",
             fix="lower the limit a little or build on a quieter machine",
+        )
+
+
+def _check_budgets(budgets: Sequence[float], fastest: float) -> None:
+    """Refuses budgets in ms that no path fits: the fastest would stand in silently."""
+    too_small = [budget for budget in budgets if budget < fastest]
+    if too_small:
+        raise BudgetError(
+            "no path is as fast as this budget",
+            where="build.budgets_ms",
+            expected=f"at least {fastest:.4g} ms, the prediction for the fastest path",
+            got=", ".join(f"{budget:g} ms" for budget in too_small),
+            fix="raise the budget, or train a supernet with smaller paths",
         )
 
 

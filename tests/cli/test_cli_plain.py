@@ -140,7 +140,7 @@ def test_with_labels_the_original_is_scored_once_on_the_same_examples(
 
     done = call("build", folder)
     assert done.returncode == 0, done.stderr
-    assert "original: done" in done.stderr
+    assert "original: done" in done.stderr and "note: " not in done.stderr
     assert "right on the same 16 test examples" in done.stdout
     again = json.loads(call("build", folder, "--format", "json").stdout)
     assert all(stage["cached"] for stage in again["stages"]), again["stages"]
@@ -151,4 +151,22 @@ def test_with_labels_the_original_is_scored_once_on_the_same_examples(
         "examples": 16,
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
     }
+    assert again["remarks"] == []
     assert "the original has" in next(folder.glob("*.html")).read_text()
+
+
+def test_doubtful_figures_are_told_before_the_training() -> None:
+    from tipsc.doubts import doubts
+    from tipsc.original import Original
+    from tipsc.train import Split
+
+    def split(count: int) -> Split:
+        return Split(torch.zeros(count, 1), torch.arange(count) % 4)
+
+    data = Data(split(400), split(400), split(400), tuple("abcd"))
+    assert doubts(data, None) == doubts(data, Original(0.8, 400, 1)) == []
+    (untrained,) = doubts(data, Original(0.27, 400, 1))
+    assert "27.0%" in untrained and "trained weights are loaded" in untrained
+    small = Data(split(400), split(20), split(400), tuple("abcd"))
+    (few,) = doubts(small, None)
+    assert "20 validation examples, of which one is 5.0 points" in few

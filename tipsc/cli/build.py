@@ -11,6 +11,7 @@ from tipsc.cli.options import ANY_PATH, config_argument, connected, device_optio
 from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
+    from tipsc.build import Pipeline
     from tipsc.report.data import Original
 
 
@@ -70,6 +71,7 @@ def command(
 
     with connected(device) as there, output.reporter() as reporter:
         pipeline = Pipeline(config, target, reporter=reporter, output=output_file, device=there)
+        remarks = _doubts(output, pipeline)
         built = pipeline.run()
     if report_file is not None:
         write(built.report, report_file)
@@ -84,6 +86,7 @@ def command(
             "target": manifest.target,
             "stages": [stage_document(stage) for stage in built.stages],
             "original": _original(built.report.original),
+            "remarks": remarks,
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         shipped_table(built.report),
@@ -92,6 +95,19 @@ def command(
         f"report   {page}",
         f"profile  {built.profile}",
     )
+
+
+def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
+    """Tells what is doubtful about model and data, before the work begins."""
+    from tipsc.doubts import doubts
+    from tipsc.stages import only_one_build
+
+    with only_one_build(pipeline.runs):
+        found = doubts(pipeline.data, pipeline.original())
+    for doubt in found:
+        for line in wrapped([f"note: {doubt}"]):
+            output.note(line)
+    return found
 
 
 def _original(found: Original | None) -> dict[str, float] | None:
@@ -121,7 +137,6 @@ def _build_without_device(
     from tipsc.finish import finish
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
-    from tipsc.stages import only_one_build
     from tipsc.unbuilt import UnbuiltPipeline
 
     with connected(device) as there, output.reporter() as reporter:
@@ -133,9 +148,9 @@ def _build_without_device(
             profile_file=profile_file,
             device=None if device is None else there,
         )
+        remarks = _doubts(output, pipeline)
+        original = pipeline.original()
         made = pipeline.run_without_device()
-        with only_one_build(pipeline.runs):
-            original = pipeline.original()
         if isinstance(there, Remote):
             done = finish(made.engine, there.connection, reporter=reporter)
             output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
@@ -158,6 +173,7 @@ def _build_without_device(
             "nvidia_check": [vars(check) for check in made.checks],
             "stages": [stage_document(stage) for stage in pipeline.stages.done],
             "original": _original(original),
+            "remarks": remarks,
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         paths_table(manifest),
