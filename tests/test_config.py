@@ -94,12 +94,26 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("epochs: 2", "epohcs: 2", r"key train\.epohcs: unknown key; did you mean epochs"),
         ("paths: 2", "pahts: 2", r"key build\.pahts: unknown key; did you mean paths"),
         ("name: toy", "nmae: toy", r"name.*this key is missing|nmae: unknown key"),
-        ("epochs: 2", "epochs: two", r"train\.epochs: .*integer"),
+        ("epochs: 2", "epochs: two", r"train\.epochs: .*whole number"),
         ("epochs: 2", "epochs: 0", r"tipsc\.yaml, key train\.epochs: this is out of"),
         ("evaluations: 4", "evaluations: 1", r"evaluations must be at least paths \(2\)"),
         ("evaluations: 4", "limits: {latency: 3}", r"key build\.limits\.latency: unknown key"),
         ("evaluations: 4", "limits: {file_bytes: 0}", r"limits\.file_bytes: .*greater than 0"),
         ("evaluations: 4", "budgets_ms: [1.0, -2.0]", r"build\.budgets_ms.*greater than 0"),
+        ("[1, 16]", "[1]", r"key model\.arguments\.input_shape: items are missing"),
+        (
+            "[1, 16]",
+            "[1, 2, 3]",
+            r"arguments\.input_shape: list should have at most 2 items, not 3",
+        ),
+        ("[1, 16]", "16", r"arguments\.input_shape: should be a valid list"),
+        ("classes: 2", "classes: two", r"arguments\.classes: .*whole number"),
+        ("channels: [4]", "depths: [2, 1]", r"arguments: .*do not increase.*sort them"),
+        (
+            "epochs: 2",
+            "sampler_options: {spacing: lin}",
+            r"sampler_options\.spacing: .*mean linear",
+        ),
         ("name: toy", "name: ../toy", "key name: .*letters, digits"),
         ("epochs: 2", "epochs: '2'", r"train\.epochs: .*without quotes"),
         ('data: {callable: "data.py:load"}', "data: data.py:load", "section.*callable, arg.*got"),
@@ -108,7 +122,7 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         (
             "classes: 2,",
             "clases: 2,",
-            r"tipsc\.yaml, key model\.arguments\.clases: .* has no argument.*mean classes",
+            r"tipsc\.yaml, key model\.arguments\.clases: unknown key; did you mean classes",
         ),
         ("data.py:load", "data.py:laod", r"has no callable 'laod'; did you mean load"),
         ("data.py:load", "dta.py:load", "there is no such file"),
@@ -270,3 +284,24 @@ def test_a_type_error_inside_the_users_code_is_not_blamed_on_arguments(tmp_path:
     config, folder = load_config(write(tmp_path, data="def load():\n    return 1 + 'a'\n"))
     with pytest.raises(TypeError, match="unsupported operand"):
         load_data(config, folder)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (
+            "[{channel: 8, depths: [1, 2]}]",
+            r"stages\.0\.channel: unknown key; did you mean channels",
+        ),
+        ("[{channels: 8, depths: 2}]", r"stages\.0\.depths: should be a valid list .got 2"),
+        ("[{channels: 8, depths: [1], kernels: [4]}]", r"stages\.0: .*kernels odd.*kernels \(4,\)"),
+        ("[]", r"stages: a net needs at least one stage"),
+    ],
+)
+def test_a_stage_is_read_as_strictly(tmp_path: Path, stages: str, message: str) -> None:
+    arguments = f"{{classes: 2, input_shape: [1, 8, 8], stem: 4, head: 4, stages: {stages}}}"
+    text = GOOD.replace("family: temporal", "family: mobilenet")
+    text = text.replace("{classes: 2, input_shape: [1, 16], channels: [4]}", arguments)
+    config, folder = load_config(write(tmp_path, text))
+    with pytest.raises(ConfigError, match=rf"tipsc\.yaml, key model\.arguments\.{message}"):
+        make_supernet(config, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tipsc.errors import UsageError, near
 
 MAX_FILE_BYTES = 65_536
+_IN_YAML = (  # pydantic speaks of Python
+    ("tuple", "list"),
+    ("dictionary", "mapping"),
+    (" after validation", ""),
+    ("integer", "whole number"),
+)
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -76,9 +83,9 @@ def validate(
 ) -> Model:
     """`content`, which was read from `file`, as `model`; see :func:`read_strict`."""
     try:
-        return model.model_validate(_tuples(content))
+        return model.model_validate(as_tuples(content))
     except ValidationError as problem:
-        raise _first_problem(problem, file, model, error) from problem
+        raise first_problem(problem, str(file), ", key ", model, error) from problem
 
 
 def _unreadable(problem: Exception, file: Path, raw: bytes, error: type[UsageError]) -> UsageError:
@@ -157,24 +164,33 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _tuples(value: Any) -> Any:
+def as_tuples(value: Any) -> Any:
     """YAML knows lists only, and strict validation would not take one for a tuple."""
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+        return {key: as_tuples(item) for key, item in value.items()}
+    return tuple(as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _first_problem(
-    problem: ValidationError, file: Path, model: type[Strict], error: type[UsageError]
+def first_problem(
+    problem: ValidationError, place: str, joint: str, model: type[Strict], error: type[UsageError]
 ) -> UsageError:
-    first = problem.errors(include_url=False)[0]
+    """The first thing that is wrong, as an exception.
+
+    Args:
+        place: what was validated; with `joint` and the key it is where the problem is.
+    """
+    problems = problem.errors(include_url=False)
+    # A key that is misspelt is missing as well: the misspelling says more.
+    first = next((one for one in problems if one["type"] in _UNKNOWN), problems[0])
     keys = [part for part in first["loc"] if not _is_union_branch(part)]
-    where = f"{file}, key {'.'.join(str(key) for key in keys)}" if keys else str(file)
+    where = f"{place}{joint}{'.'.join(str(key) for key in keys)}" if keys else place
     if first["type"] in _UNKNOWN:
         return error(
             "unknown key", where=where, fix=near(str(keys[-1]), _keys_at(model, keys[:-1]))
         )
     if first["type"] == "missing":
+        if isinstance(keys[-1], int):
+            return error("items are missing", where=where.rpartition(".")[0], fix="add them")
         return error("this key is missing", where=where, fix="add it")
     if first["type"] in ("model_type", "model_attributes_type"):
         known = ", ".join(_keys_at(model, keys))
@@ -182,19 +198,30 @@ def _first_problem(
             "this is a section, with keys of its own",
             where=where,
             expected=f"some of {known}" if known else None,
-            got=repr(first["input"])[:80],
+            got=_shown(first["input"]),
         )
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message[:1].lower() + message[1:]
+    for theirs, ours in _IN_YAML:
+        message = message.replace(theirs, ours)
     if first["type"] == "string_pattern_mismatch":
         return error(
             "this text is not allowed",
             where=where,
             expected=_description(model, keys) or f"text like {first['ctx']['pattern']}",
-            got=repr(first["input"])[:80],
+            got=_shown(first["input"]),
         )
     is_section = isinstance(first["input"], dict)  # printing all of it would not help
-    got = None if is_section and first["type"] == "value_error" else repr(first["input"])[:80]
-    return error(message[:1].lower() + message[1:], where=where, got=got, fix=_nearest(first))
+    got = None if is_section and first["type"] == "value_error" else _shown(first["input"])
+    return error(message, where=where, got=got, fix=_nearest(first))
+
+
+def _shown(value: Any) -> str:
+    """A value as the file may have it: YAML, short."""
+    try:
+        return json.dumps(value, ensure_ascii=False)[:80]
+    except (TypeError, ValueError):  # a date, or what a program gave
+        return repr(value)[:80]
 
 
 def _nearest(problem: Any) -> str | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from importlib import import_module
 from typing import Any
 
+from tipsc.arguments import check_arguments
 from tipsc.elastic.supernet import Supernet
-from tipsc.errors import ConfigError, near
+from tipsc.errors import ConfigError, PathError, near
 
 __all__ = ["FAMILIES", "check_name", "family"]
 
+PLACE = "model.arguments"  # of a configuration
 FAMILIES = {
     "mobilenet": "tipsc.elastic.families.mobilenet:MobileNet",
     "mobilenet-v2": "tipsc.elastic.families.mobilenet:mobilenet_v2",
@@ -29,30 +30,12 @@ def family(name: str, **arguments: Any) -> Supernet:
     check_name(name)
     module, _, attribute = FAMILIES[name].partition(":")
     make = getattr(import_module(module), attribute)
-    known = inspect.signature(make).parameters
-    for argument in arguments:
-        if argument not in known:
-            raise ConfigError(
-                f"the family {name} has no argument {argument!r}",
-                where=f"model.arguments.{argument}",
-                expected=f"one of {', '.join(known)}",
-                fix=near(argument, known),
-            )
-    missing = [p.name for p in known.values() if p.default is p.empty and p.name not in arguments]
-    if missing:
-        raise ConfigError(
-            f"the family {name} needs the argument {missing[0]!r}",
-            where="model.arguments",
-            fix="add it",
-        )
+    check_arguments(make, arguments, PLACE)
     try:
         made: Supernet = make(**arguments)
         return made
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"the family {name} cannot be made of these arguments: {error}",
-            where="model.arguments",
-        ) from error
+    except PathError as error:  # of the choices that the arguments make
+        raise ConfigError(error.what, where=PLACE, got=error.got, fix=error.fix) from error
 
 
 def check_name(name: str) -> None:

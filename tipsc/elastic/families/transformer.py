@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tipsc.elastic.dims import Dim, Units
 from tipsc.elastic.layers import ElasticLinear
 from tipsc.elastic.supernet import Supernet
+from tipsc.errors import ConfigError
 from tipsc.paths import Choice, Path, SearchSpace
 
 HEAD_SIZE = 24
@@ -69,6 +70,13 @@ class Patches(nn.Module):
 
     def __init__(self, input_shape: tuple[int, ...], patch: int, width: int) -> None:
         super().__init__()
+        if any(size % patch for size in input_shape[1:]):
+            raise ConfigError(
+                "the patches do not cover the input",
+                where="model.arguments.patch",
+                expected=f"a divisor of {' and '.join(map(str, input_shape[1:]))}",
+                got=patch,
+            )
         kind = nn.Conv2d if len(input_shape) == 3 else nn.Conv1d
         self.project = cast(nn.Module, kind(input_shape[0], width, patch, stride=patch))
         self.count = math.prod(size // patch for size in input_shape[1:])

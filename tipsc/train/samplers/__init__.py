@@ -10,6 +10,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 
+from tipsc.arguments import check_arguments
 from tipsc.dtmc.samplers import Sampler
 from tipsc.elastic import Supernet
 from tipsc.errors import ConfigError, near
@@ -64,7 +65,8 @@ def check_options(name: str, options: Mapping[str, object], where: str = "train"
     Raises:
         ConfigError: its options are named.
     """
-    known = list(inspect.signature(_make(name)).parameters)[2:]
+    make = _make(name)
+    known = list(inspect.signature(make).parameters)[2:]
     for option in options:
         if option not in known:
             raise ConfigError(
@@ -73,6 +75,7 @@ def check_options(name: str, options: Mapping[str, object], where: str = "train"
                 expected=f"one of {', '.join(known)}" if known else "none",
                 fix=near(option, known),
             )
+    check_arguments(make, options, f"{where}.sampler_options", skipped=2)
 
 
 def _make(name: str) -> Callable[..., Sampler | Adaptive]:
