@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tipsc.config import load_config, load_data, load_model, make_supernet
+from tipsc.config import load_config
 from tipsc.errors import ConfigError, DataError
+from tipsc.loading import load_data, load_model, make_supernet
 
 GOOD = """
 name: toy

@@ -31,12 +31,13 @@ from tipsc.assemble import (
 )
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
 from tipsc.compile import Job, compile_candidates
-from tipsc.config import Config, Model, load_config, load_model
+from tipsc.config import Config, load_config
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.factors import Additive
+from tipsc.loading import Model, load_model
 from tipsc.measured import with_latencies
 from tipsc.original import Original, load_original, save_original, score_original
 from tipsc.profile import Profile, profile_file

@@ -8,16 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-import torch
 from pydantic import Field, PrivateAttr, create_model, model_validator
-from torch import Tensor, nn
 
-from tipsc.callables import call
-from tipsc.elastic import Supernet, family
 from tipsc.elastic.families import check_name
 from tipsc.errors import BudgetError, ConfigError, DataError, UsageError
 from tipsc.strict_yaml import Strict, read_strict
-from tipsc.train import Data, Phase, TrainConfig, Unlabelled
+from tipsc.train import Phase, TrainConfig
 from tipsc.train.samplers import check_options
 
 FILE_NAME = "tipsc.yaml"
@@ -275,117 +271,3 @@ def _is_about_key(error: UsageError) -> bool:
     return section in Config.model_fields and (
         isinstance(error, ConfigError | BudgetError) or (isinstance(error, DataError) and dot != "")
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """What a configuration is about.
-
-    Attributes:
-        supernet: with its initial weights.
-        original: the plain, trained model that it was converted from; None for a supernet.
-        data: what it learns from and is judged by.
-    """
-
-    supernet: Supernet
-    original: nn.Module | None
-    data: Data
-
-
-def load_model(config: Config, folder: Path) -> Model:
-    """The model of a configuration and its data.
-
-    Raises:
-        ConfigError: a callable is missing or returns something else.
-        DataError: the data do not fit together.
-        LoweringError: a plain model that cannot be converted.
-    """
-    with config.placing():
-        return _load_model(config, folder)
-
-
-def _load_model(config: Config, folder: Path) -> Model:
-    made, data = _make(config, folder), _load(config, folder)
-    if not isinstance(made, Supernet):
-        return _converted(made, config.convert or Convert(), data)
-    if config.convert is not None:
-        raise ConfigError(
-            "the model is elastic already: there is nothing to convert",
-            where="convert",
-            fix="remove the section, or let model.callable return a plain nn.Module",
-        )
-    if isinstance(data, Unlabelled):
-        raise ConfigError(
-            "only a plain model that is trained can do without labels",
-            where="data.callable",
-            expected="a tipsc.train.Data",
-            got="a tipsc.train.Unlabelled",
-            fix="give labels, or let model.callable return a trained nn.Module",
-        )
-    return Model(made, None, data)
-
-
-def make_supernet(config: Config, folder: Path) -> Supernet:
-    """The supernet of :func:`load_model`; its data are loaded only where they are needed."""
-    with config.placing():
-        made = _make(config, folder)
-    return made if isinstance(made, Supernet) else load_model(config, folder).supernet
-
-
-def load_data(config: Config, folder: Path) -> Data:
-    """The data of :func:`load_model`; the model is made only where it is needed."""
-    with config.placing():
-        data = _load(config, folder)
-    return data if isinstance(data, Data) else load_model(config, folder).data
-
-
-def _make(config: Config, folder: Path) -> nn.Module:
-    """Initial weights depend on the configuration's seed alone."""
-    torch.manual_seed(config.seed)
-    source = config.model
-    if source.family is not None:
-        return family(source.family, **source.arguments)
-    assert source.callable is not None
-    made: nn.Module = call(source.callable, source.arguments, folder, "model", (nn.Module,))
-    return made
-
-
-def _load(config: Config, folder: Path) -> Data | Unlabelled:
-    source, kinds = config.data, (Data, Unlabelled)
-    loaded: Data | Unlabelled = call(source.callable, source.arguments, folder, "data", kinds)
-    return loaded
-
-
-def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
-    from tipsc.elastic import convert
-
-    original.eval()
-    inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
-    _check_runs(original, inputs[:1])
-    options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
-    supernet = convert(
-        original,
-        inputs[:1],
-        depth=section.depth,
-        resolutions=section.resolutions,
-        exits=section.exits,
-        **options,
-    )
-    labelled = data.answered_by(original) if isinstance(data, Unlabelled) else data
-    return Model(supernet, original, labelled)
-
-
-def _check_runs(original: nn.Module, example: Tensor) -> None:
-    """Refuses data that the original does not take: a conversion would say it in other words."""
-    try:
-        with torch.no_grad():
-            original(example)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        said = " ".join(str(error).split())
-        raise DataError(
-            f"the model does not run on an example of the data: {said}",
-            where="data.callable",
-            expected=f"what {type(original).__name__} takes, with an axis for the examples first",
-            got=f"{str(example.dtype).removeprefix('torch.')} of shape {tuple(example.shape)}",
-            fix="correct the shape or type of the data, or the model",
-        ) from error

@@ -63,4 +63,6 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
 
 def _origin(engine: EngineFile) -> list[str]:
     items = {"content": engine.content_hash[:16], **engine.manifest.provenance}
-    return wrapped([", ".join(f"{name} {value}" for name, value in items.items())])
+    # A name and its value stay on one line.
+    text = ", ".join(f"{name} {value}".replace(" ", "\0") for name, value in items.items())
+    return [line.replace("\0", " ") for line in wrapped([text])]

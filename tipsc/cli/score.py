@@ -95,9 +95,10 @@ def command(
     Costs are those of the profiles that are given, else of the target's profile if one lies beside
     CONFIG, else MACs. Nothing is trained, and no data are read.
     """
-    from tipsc.config import load_config, make_supernet
+    from tipsc.config import load_config
     from tipsc.elastic.factors import additive_totals
     from tipsc.errors import DataError
+    from tipsc.loading import make_supernet
     from tipsc.report.score_page import write_scores
     from tipsc.scoring import score
     from tipsc.scoring.devices import MS, devices_of
