@@ -29,13 +29,14 @@ from tipsc.assemble import (
     with_accuracies,
     write,
 )
+from tipsc.backends import BACKENDS
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
 from tipsc.compile import Job, compile_candidates
 from tipsc.config import Config, load_config
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
 from tipsc.engine.atomic import write_atomically
-from tipsc.errors import DataError
+from tipsc.errors import DataError, TargetError, near
 from tipsc.factors import Additive
 from tipsc.loading import Model, load_model
 from tipsc.measured import with_latencies
@@ -112,6 +113,13 @@ class Pipeline:
     ) -> None:
         self.device: Device = ThisMachine() if device is None else device
         self.target: Target = load_target(target)
+        if self.target.backend not in BACKENDS:
+            raise TargetError(
+                f"no backend is called {self.target.backend!r}",
+                where=f"{target}, key backend",
+                expected=f"one of {', '.join(BACKENDS)}",
+                fix=near(self.target.backend, BACKENDS),
+            )
         self.config: Config
         self.config_file = FilePath(config_file)
         self.config, self.folder = load_config(config_file)
@@ -468,6 +476,7 @@ class Pipeline:
         """Everything."""
         from tipsc.build_report import write_report
 
+        self.device.versions(self.target.backend)  # a runtime that is not there: told before all
         with only_one_build(self.runs):
             self.original()
             self.engine()

@@ -68,6 +68,14 @@ def test_a_target_that_does_not_exist(tipsc, project):
     fails(tipsc("targets", "hots"), 2, "did you mean host?")
 
 
+def test_a_target_file_with_an_unknown_backend(call, project):
+    target = project / "mine.yaml"
+    target.write_text("name: mine\ndescription: mine\nbackend: onnxruntim\n")
+    done = call("build", project, "--target", target)
+    fails(done, 2, f"{target}, key backend", "litert", "did you mean onnxruntime?")
+    assert not (project / "runs").exists()  # before any work
+
+
 def test_a_budget_that_no_path_fits(tipsc, built_engine):
     fastest = read_engine(built_engine).manifest.paths[0].id
     done = tipsc("run", built_engine, "--random", 0, "--budget-ms", 0.5)
