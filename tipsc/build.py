@@ -38,7 +38,7 @@ from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract,
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError, TargetError, near
 from tipsc.factors import Additive
-from tipsc.loading import Model, load_model
+from tipsc.loading import Model, check_fit, load_model
 from tipsc.measured import with_latencies
 from tipsc.original import Original, load_original, save_original, score_original
 from tipsc.profile import Profile, profile_file
@@ -145,41 +145,8 @@ class Pipeline:
     @cached_property
     def untrained(self) -> Supernet:
         """The supernet with its initial weights, and data that it can take."""
-        supernet = self.model.supernet
-        expected, got = supernet.input_shape, tuple(self.data.train.inputs.shape[1:])
-        if got != expected or self.data.train.inputs.dtype != supernet.input_dtype:
-            raise DataError(
-                "the data do not fit the model's input",
-                where=self.config.at("data.callable"),
-                expected=f"examples of shape {expected}, {supernet.input_dtype}",
-                got=f"{got}, {self.data.train.inputs.dtype}",
-                fix=f"correct the data or {self._fix('input_shape', 'what the model takes')}",
-            )
-        outputs = self._outputs(supernet)
-        if outputs != len(self.data.classes):
-            raise DataError(
-                "the model has another number of outputs than the data have classes",
-                where=self.config.at("data.callable"),
-                expected=f"{len(self.data.classes)} outputs, as the data have classes",
-                got=f"{outputs} outputs",
-                fix=f"correct the data's classes or {self._fix('classes', 'the last layer')}",
-            )
-        return supernet
-
-    def _fix(self, argument: str, otherwise: str) -> str:
-        """What to correct in the model: the argument, if the configuration gives it."""
-        source = self.config.model
-        if source.family is not None or argument in source.arguments:
-            return f"model.arguments.{argument}"
-        return f"{otherwise}, in {source.callable}"
-
-    @staticmethod
-    def _outputs(supernet: Supernet) -> int:
-        mode = supernet.training
-        with torch.no_grad():
-            shape = supernet.eval()(supernet.example(), supernet.space.smallest).shape
-        supernet.train(mode)
-        return int(shape[-1])
+        check_fit(self.config, self.model.supernet, self.data)
+        return self.model.supernet
 
     @cached_property
     def training(self) -> TrainConfig:

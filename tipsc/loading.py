@@ -78,6 +78,63 @@ def load_data(config: Config, folder: Path) -> Data:
     return data if isinstance(data, Data) else load_model(config, folder).data
 
 
+def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
+    """Refuses data that the supernet does not take, or whose classes it does not tell apart.
+
+    Raises:
+        DataError: what was expected and found, and what to correct where.
+    """
+    expected, got = supernet.input_shape, tuple(data.train.inputs.shape[1:])
+    dtype = data.train.inputs.dtype
+    if got != expected or dtype != supernet.input_dtype:
+        hint = _shape_hint(expected, got)
+        raise DataError(
+            "the data do not fit the model's input",
+            where=config.at("data.callable"),
+            expected=f"examples of shape {expected}, {_name(supernet.input_dtype)}",
+            got=f"{got}, {_name(dtype)}",
+            fix=hint or f"correct the data or {_fix(config, 'input_shape', 'what it takes')}",
+        )
+    outputs = _outputs(supernet)
+    if outputs != len(data.classes):
+        raise DataError(
+            "the model has another number of outputs than the data have classes",
+            where=config.at("data.callable"),
+            expected=f"{len(data.classes)} outputs, as the data have classes",
+            got=f"{outputs} outputs",
+            fix=f"correct the data's classes or {_fix(config, 'classes', 'the last layer')}",
+        )
+
+
+def _outputs(supernet: Supernet) -> int:
+    mode = supernet.training
+    with torch.no_grad():
+        shape = supernet.eval()(supernet.example(), supernet.space.smallest).shape
+    supernet.train(mode)
+    return int(shape[-1])
+
+
+def _fix(config: Config, argument: str, otherwise: str) -> str:
+    """What to correct in the model: the argument, if the configuration gives it."""
+    source = config.model
+    if source.family is not None or argument in source.arguments:
+        return f"model.arguments.{argument}"
+    return f"{otherwise}, in {source.callable}"
+
+
+def _shape_hint(expected: tuple[int, ...], got: tuple[int, ...]) -> str | None:
+    """How to turn the examples into what is expected, where that is plain."""
+    if expected == (1, *got):
+        return "give the examples an axis of channels: inputs[:, None]"
+    if len(got) > 1 and expected == (got[-1], *got[:-1]):
+        return "put the channels first: inputs.movedim(-1, 1)"
+    return None
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def _make(config: Config, folder: Path) -> nn.Module:
     """Initial weights depend on the configuration's seed alone."""
     torch.manual_seed(config.seed)
@@ -125,6 +182,6 @@ def _check_runs(original: nn.Module, example: Tensor) -> None:
             f"the model does not run on an example of the data: {said}",
             where="data.callable",
             expected=f"what {type(original).__name__} takes, with an axis for the examples first",
-            got=f"{str(example.dtype).removeprefix('torch.')} of shape {tuple(example.shape)}",
+            got=f"{_name(example.dtype)} of shape {tuple(example.shape)}",
             fix="correct the shape or type of the data, or the model",
         ) from error

@@ -235,6 +235,17 @@ def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(call, tmp
     none = call("train", folder)
     assert none.returncode == 2 and "there are no data yet" in none.stderr
     digits = load_digits()
+    labels, images = digits.target, digits.images.astype(np.uint8)
+    for arrays, said in (
+        ({"images": images, "targets": labels}, "no array 'inputs'"),
+        ({"inputs": images, "targets": labels.astype(str)}, "np.unique(labels"),
+        ({"inputs": images, "targets": labels[:100]}, "not equally many"),
+        ({"inputs": images[:5], "targets": labels[:5]}, "too few examples"),
+        ({"inputs": np.array([None]), "targets": labels}, "no .npz file of plain arrays"),
+    ):
+        np.savez(folder / "data.npz", **arrays)
+        wrong = call("train", folder)
+        assert wrong.returncode == 2 and said in wrong.stderr, wrong.stderr
     images = np.kron(digits.images[:500], np.ones((3, 3)))  # 24 x 24
     images = np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None]
     np.savez(folder / "data.npz", inputs=images.astype(np.uint8), targets=digits.target[:500])
