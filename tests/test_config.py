@@ -306,3 +306,16 @@ def test_a_stage_is_read_as_strictly(tmp_path: Path, stages: str, message: str) 
     config, folder = load_config(write(tmp_path, text))
     with pytest.raises(ConfigError, match=rf"tipsc\.yaml, key model\.arguments\.{message}"):
         make_supernet(config, folder)
+
+
+def test_two_projects_in_one_process_import_their_own_neighbours(tmp_path: Path) -> None:
+    shapes = []
+    for length in (16, 24):
+        folder = tmp_path / str(length)
+        folder.mkdir()
+        (folder / "sizes.py").write_text(f"LENGTH = {length}\n")
+        data = DATA.replace("import torch\n", "import torch\nfrom sizes import LENGTH\n", 1)
+        file = write(folder, data=data.replace("1, 16", "1, LENGTH"))
+        config, place = load_config(file)
+        shapes.append(tuple(load_data(config, place).train.inputs.shape))
+    assert shapes == [(8, 1, 16), (8, 1, 24)]

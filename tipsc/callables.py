@@ -17,6 +17,7 @@ from tipsc.errors import ConfigError, DataError, near
 
 #: how the modules are called that are made of the user's files
 USER_MODULE = "_tipsc_user_"
+_NEIGHBOUR_OF = "_tipsc_neighbour_of"  # an attribute of modules that these import: the folder
 
 
 def call(
@@ -48,7 +49,7 @@ def call(
     except ValueError:  # a builtin that does not tell what it takes
         pass
     try:
-        with _neighbours(folder):
+        with _neighbours(_home(reference, folder)):
             result = function(**arguments)
     except ImportError as error:
         raise ConfigError(
@@ -163,11 +164,33 @@ def _import_file(file: Path, where: str) -> ModuleType:
     return module
 
 
+def _home(reference: str, folder: Path) -> Path:
+    """The folder of the file that is named; that of the configuration for a module."""
+    place = reference.rpartition(":")[0]
+    return (folder / place).parent if place.endswith(".py") else folder
+
+
+def _facts(module: object) -> dict[str, Any]:
+    """What is in a module; not all that stands among the modules is one."""
+    return getattr(module, "__dict__", {})
+
+
 @contextmanager
 def _neighbours(folder: Path) -> Iterator[None]:
-    """The modules in the folder can be imported by their names."""
+    """The modules in the folder can be imported by their names, and those of no other project.
+
+    Every project has a data.py: one that was imported for another project must not stand in.
+    """
+    for name, module in list(sys.modules.items()):
+        if _facts(module).get(_NEIGHBOUR_OF, folder) != folder:
+            del sys.modules[name]
+    before = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            module = sys.modules[name]
+            if Path(_facts(module).get("__file__") or "").parent == folder:
+                setattr(module, _NEIGHBOUR_OF, folder)
