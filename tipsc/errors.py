@@ -19,12 +19,13 @@
     │   ├── EngineDamagedError     truncated, flipped bits, not an engine at all
     │   ├── EngineVersionError     written in a format that this version does not read
     │   └── EngineDeviceError      built for another backend, instruction set or device
-    └── DeviceError                exit code 4: the device cannot be reached
+    └── DeviceError                exit code 4: the device, or the link to it
         ├── DeviceLinkError        the link broke, or was never made
         ├── DeviceProtocolError    what came back is not the agent's protocol, or another version
-        ├── DeviceStorageError     a blob does not fit on the device
+        ├── DeviceStorageError     something does not fit on the device, or is in use there
         └── DeviceJobError         a job failed on the device; the next one works
             ├── DeviceMemoryError  it ran out of memory
+            ├── DevicePackageError it needs a package, or a Python, that is not there
             ├── DeviceCrashError   its process died (segmentation fault, abort)
             └── DeviceTimeoutError it took too long and was killed
 
@@ -166,7 +167,7 @@ class EngineDeviceError(EngineError):
 
 
 class DeviceError(TipscError):
-    """The device cannot be reached."""
+    """The device, or the link to it."""
 
     exit_code = 4
 
@@ -180,7 +181,7 @@ class DeviceProtocolError(DeviceError):
 
 
 class DeviceStorageError(DeviceError):
-    """A blob does not fit into the device's store."""
+    """Something does not fit on the device, or is in use there."""
 
 
 class DeviceJobError(DeviceError):
@@ -189,6 +190,10 @@ class DeviceJobError(DeviceError):
 
 class DeviceMemoryError(DeviceJobError):
     """A job ran out of memory."""
+
+
+class DevicePackageError(DeviceJobError):
+    """A job needs a package, or a newer Python, than the device has."""
 
 
 class DeviceCrashError(DeviceJobError):

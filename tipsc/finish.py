@@ -6,6 +6,7 @@ with that version only, and can be finished again for another.
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ import numpy as np
 
 from tipsc.backends import FINISHED_ON_DEVICE
 from tipsc.backends.tensorrt.examine import PathCheck
+from tipsc.backends.tensorrt.merge import depth_groups
+from tipsc.backends.tensorrt.trial import Trial
 from tipsc.device.client import Connection
 from tipsc.device.measuring import Remote
 from tipsc.device.plans import Plans, request_plans, write_with_plans
@@ -45,6 +48,7 @@ class Finished:
         engine: the file.
         manifest: what the engine says now.
         checks: how each path was built.
+        trials: of paths that differ in depth: whether they share a plan now.
         measurement: what was measured there; None when plans were only built.
         differences: by path id, the largest difference to ONNX Runtime as a share of the largest
             output; empty when plans were only built.
@@ -54,6 +58,7 @@ class Finished:
     engine: Path
     manifest: Manifest
     checks: tuple[PathCheck, ...]
+    trials: tuple[Trial, ...]
     measurement: Measurement | None
     differences: Mapping[str, float]
     remarks: tuple[str, ...]
@@ -95,17 +100,19 @@ def finish(
     precision = manifest.recipe.get("precision", "fp32")
     device = Remote(connection)
     progress = reporter.begin("building")
+    groups, unmerged = _groups(engine) if run and not strip else ((), ())
     plans = request_plans(
         connection,
         file,
         precision,
         run=run,
         strip=strip,
+        groups=groups,
         progress=lambda share, left_s: progress(share, 1.0, "plans"),
     )
     reporter.end("building", sum(check.seconds for check in plans.checks), cached=False)
     system = device.system()
-    remarks = _remarks(manifest, plans, system)
+    remarks = (*unmerged, *_remarks(manifest, plans, system))
     fresh = replace(
         manifest,
         built=_built(plans, system),
@@ -115,7 +122,7 @@ def finish(
     if run:
         with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
             draft = Path(folder) / file.name
-            write_with_plans(draft, fresh, engine, plans.content)
+            write_with_plans(draft, fresh, engine, plans.plans)
             begun = time.monotonic()
             reporter.begin("verifying")
             differences = _compare(engine, draft, target, device, Path(folder))
@@ -127,8 +134,17 @@ def finish(
             reporter.end("measuring", measurement.seconds, cached=False)
         fresh = with_latencies(fresh, measurement)
     place = output or file
-    write_with_plans(place, fresh, engine, plans.content)
-    return Finished(place, fresh, plans.checks, measurement, differences, remarks)
+    write_with_plans(place, fresh, engine, plans.plans)
+    return Finished(place, fresh, plans.checks, plans.trials, measurement, differences, remarks)
+
+
+def _groups(engine: EngineFile) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Paths that may share a plan, and what should be known of them."""
+    graphs = {path.id: engine.graph(path.id) for path in engine.manifest.paths}
+    groups = depth_groups(graphs)
+    if groups and importlib.util.find_spec("onnx") is None:
+        return (), ("paths that differ in depth keep a plan each: merging them needs onnx here",)
+    return groups, ()
 
 
 def _built(plans: Plans, system: System) -> dict[str, str]:
@@ -180,7 +196,7 @@ def _compare(
     manifest = engine.manifest
     portable = folder / "portable.tipsc"
     write_with_plans(
-        portable, replace(manifest, backend="onnxruntime", recipe={}, built={}), engine, {}
+        portable, replace(manifest, backend="onnxruntime", recipe={}, built={}), engine, ()
     )
     inputs = np.concatenate(_inputs(manifest, _EXAMPLES))
     ids = [path.id for path in manifest.paths]

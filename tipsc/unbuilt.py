@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -21,11 +22,15 @@ from tipsc import search
 from tipsc.assemble import make_manifest, verify_engine, with_accuracies, write
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import PathCheck, check_engine
+from tipsc.backends.tensorrt.merge import depth_groups
+from tipsc.backends.tensorrt.trial import LIMIT
 from tipsc.build import ENGINE, PROFILE, VERIFIED, Pipeline
 from tipsc.candidates import assess, draw_spread, load_candidates, save_candidates
 from tipsc.compile import Job, compile_candidates
 from tipsc.device.measuring import conditions
+from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
+from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import ConfigError, ProfileError, VerificationError
 from tipsc.finish import TAKEN
 from tipsc.profile import Profile
@@ -34,6 +39,7 @@ from tipsc.stages import Stage, only_one_build
 
 CHECKS = "nvidia.json"
 _VERIFIED_WITH = "onnxruntime"
+_PLANS = f"one a path, or one for several depths that stay within {LIMIT:.2f}"
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,13 @@ class Unbuilt:
     Attributes:
         engine: the engine file.
         checks: by NVIDIA's parser and builder, one a path; empty where they are not installed.
+        groups: of paths that differ in depth, as one plan: also by them.
         stages: in order, with their seconds.
     """
 
     engine: FilePath
     checks: tuple[PathCheck, ...]
+    groups: tuple[PathCheck, ...]
     stages: tuple[Stage, ...]
 
 
@@ -158,6 +166,7 @@ class UnbuiltPipeline(Pipeline):
             "tolerance": build.tolerance,
             "verify_examples": build.verify_examples,
             "checked with": module,
+            "plans": _PLANS,
         }
 
         def work(folder: FilePath) -> None:
@@ -192,20 +201,29 @@ class UnbuiltPipeline(Pipeline):
             )
             recipe = {
                 "precision": self.target.precision,
-                "plans": "one a path",
+                "plans": _PLANS,
                 "paths chosen by": self.chosen_by,
                 "verified with": _VERIFIED_WITH,
+                **({"remark": compiled.remark} if compiled.remark else {}),
                 **{f"{TAKEN}{name}": value for name, value in self._taken.items()},
             }
             write(file, replace(manifest, recipe=recipe), compiled)
             checks: tuple[PathCheck, ...] = ()
             if module is not None:
                 ids = [path.id for path in manifest.paths]
-                checks = check_engine(file, ids, lambda done, all_: progress(done, all_, module))
-            refused = [f"{check.path_id}: {check.problem}" for check in checks if check.problem]
+                engine = read_engine(file)
+                groups = depth_groups({name: engine.graph(name) for name in ids})
+                checks = check_engine(
+                    file,
+                    [*ids, *map(plan_name, groups)],
+                    lambda done, all_: progress(done, all_, module),
+                )
+            # A group that is refused costs nothing but the saving: its paths keep a plan each.
+            alone, _ = _by_paths(checks)
+            refused = [f"{check.path_id}: {check.problem}" for check in alone if check.problem]
             if refused:
                 raise VerificationError(
-                    f"{module} refuses {len(refused)} of {len(checks)} paths",
+                    f"{module} refuses {len(refused)} of {len(alone)} paths",
                     got="; ".join(refused),
                     fix="replace the layers that are named",
                 )
@@ -225,4 +243,14 @@ class UnbuiltPipeline(Pipeline):
         with only_one_build(self.runs):
             stage = self.engine()
         checks = tuple(PathCheck(**c) for c in json.loads((stage.folder / CHECKS).read_text()))
-        return Unbuilt(self.output, checks, tuple(self.stages.done))
+        return Unbuilt(self.output, *_by_paths(checks), tuple(self.stages.done))
+
+
+def _by_paths(
+    checks: Sequence[PathCheck],
+) -> tuple[tuple[PathCheck, ...], tuple[PathCheck, ...]]:
+    """Checks of single paths, and of several as one."""
+    return (
+        tuple(check for check in checks if len(paths_of(check.path_id)) == 1),
+        tuple(check for check in checks if len(paths_of(check.path_id)) > 1),
+    )

@@ -27,9 +27,10 @@ WHEELS = {
     "11.4": "tensorrt-cu12-bindings==11.4.0.106",
 }
 CLASSES = (
-    "Builder", "BuilderFlag", "ExecutionContextAllocationStrategy", "IBuilderConfig", "ICudaEngine",
+    "Builder", "BuilderFlag", "DataType", "ExecutionContextAllocationStrategy", "IBuilderConfig",
+    "ICudaEngine",
     "IExecutionContext", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
-    "OnnxParserRefitter", "ParserError", "Refitter", "Runtime",
+    "OnnxParserRefitter", "ParserError", "Refitter", "Runtime", "TensorLocation",
 )  # fmt: skip
 LIST = """
 import ctypes, importlib.util, json, sys

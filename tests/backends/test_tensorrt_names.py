@@ -51,6 +51,10 @@ ALWAYS = [
     "ParserError.desc",
     "Runtime.deserialize_cuda_engine",
     "ICudaEngine.create_execution_context",
+    "DataType.INT32",
+    "ICudaEngine.get_tensor_dtype",
+    "ICudaEngine.get_tensor_location",
+    "TensorLocation.HOST",
     "IExecutionContext.set_tensor_address",
 ]
 #: what is used where a capability is there
@@ -58,7 +62,7 @@ WITH = {
     "shared_weights": ["OnnxParser.load_model_proto", "OnnxParser.parse_model_proto"],
     "timing_cache": ["IBuilderConfig.set_timing_cache"],
     "refit": ["Refitter.refit_cuda_engine"],
-    "precision_flags": ["BuilderFlag.INT8"],
+    "precision_flags": ["BuilderFlag.FP16"],
 }
 
 

@@ -20,6 +20,8 @@ def test_devices_are_profiled_at_once_and_one_that_fails_stops_no_other(
     assert done.returncode == 4
     assert "the link cannot be made" in done.stderr
     lines = done.stderr.splitlines()
+    left_out = next(n for n, line in enumerate(lines) if line.startswith("local-3: left out: "))
+    assert left_out < next(n for n, line in enumerate(lines) if line.startswith("train:"))
     for label in ("local", "local-2"):
         assert any(line.startswith(f"{label}: profile: done in") for line in lines)
     files = sorted((project / "profiles" / "host").iterdir())
@@ -33,6 +35,15 @@ def test_devices_are_profiled_at_once_and_one_that_fails_stops_no_other(
     document = json.loads(again.stdout)["profiles"]
     assert [profile["device"] for profile in document] == [one, two]
     assert call("profile", project, "--device", one, "--device", one).returncode == 2
+
+    partly = call("profile", project, *devices, "--device", lost, "--format", "json", "--quiet")
+    assert partly.returncode == 4
+    document = json.loads(partly.stdout)
+    assert [profile["device"] for profile in document["profiles"]] == [one, two]
+    assert [failure["device"] for failure in document["failed"]] == [lost]
+    none = call("profile", project, "--device", lost, "--device", f"{lost}-too")
+    assert none.returncode == 4
+    assert not none.stdout
 
 
 def test_an_engine_that_a_device_built_is_verified_there_and_here(

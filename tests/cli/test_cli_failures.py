@@ -150,7 +150,8 @@ def test_an_error_in_the_user_s_code_names_the_place(call, tmp_path):
     assert "Traceback" in call("train", folder, "--debug").stderr
 
 
-def test_ctrl_c_is_one_line(built_engine, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_being_stopped_is_one_line(built_engine, tmp_path, number, code):
     engine = tmp_path / built_engine.name
     engine.write_bytes(built_engine.read_bytes())
     command = [sys.executable, "-m", "tipsc", "bench", str(engine), "--rounds", "10000"]
@@ -165,9 +166,9 @@ def test_ctrl_c_is_one_line(built_engine, tmp_path):
     while not list(tmp_path.glob("*-cache/**/*.onnx")):  # then it has begun
         time.sleep(0.05)
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == ""
+    assert process.returncode == code and out == ""
     assert err.strip() == "stopped"
 
 

@@ -30,6 +30,19 @@ def test_a_jetson_engine_is_left_unbuilt_and_claims_no_latency(
     expected = {path.id for path in manifest.paths} if api.installed() else set()
     assert {check["path_id"] for check in checks if check["plan_bytes"] > 0} == expected
 
+    depths = document["nvidia_check_depths"]  # the model is so small that paths differ in depth
+    assert bool(depths) is (api.installed() is not None)
+    for check in depths:
+        paths = check["path_id"].split("+")
+        assert len(paths) > 1 and set(paths) <= expected
+        assert (
+            0
+            < check["plan_bytes"]
+            < sum(other["plan_bytes"] for other in checks if other["path_id"] in paths)
+        )
+    shown = call("build", project, "--target", "jetson")  # from the cache
+    assert shown.stdout.count("settled on the device") == len(depths)
+
     shown = call("inspect", document["engine"])
     assert "unbuilt: a jetson has to finish it" in shown.stdout
     refused = call("bench", document["engine"])

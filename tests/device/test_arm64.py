@@ -6,14 +6,17 @@ userland and runs this; without it the tests are skipped.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_device_build import digits
 
 from tipsc.backends import backend
+from tipsc.build import PROFILE, VERIFIED, Pipeline
 from tipsc.device import client
 from tipsc.device.client import connect
 from tipsc.device.info import read_info
@@ -21,6 +24,7 @@ from tipsc.device.measuring import Remote
 from tipsc.device.new_target import target_text
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceCrashError, MissingExtraError
+from tipsc.profile import Profile
 from tipsc.runtime import Engine
 from tipsc.target import load_target
 
@@ -71,6 +75,30 @@ def test_engines_compute_there_what_they_compute_here(
         assert connection.run("selftest", {"how": "nothing"}).result == "done"
         connection.clean()
     assert not root.exists()
+
+
+def test_a_build_on_it_equals_a_local_one(arm64: str, root: Path, tmp_path: Path) -> None:
+    folder = digits(tmp_path / "digits")
+    here = Pipeline(folder, output=tmp_path / "here.tipsc")
+    here.run()
+    with connect(arm64) as connection:
+        there = Pipeline(folder, output=tmp_path / "there.tipsc", device=Remote(connection))
+        there.run()
+        profile = Profile.load(there.profile().folder / PROFILE)
+        record = json.loads((there.engine().folder / VERIFIED).read_bytes())
+        connection.clean()
+    assert not root.exists()
+    assert profile.system.architecture == "aarch64"
+    assert {path.id for path in profile.paths} == {
+        path.id for path in Profile.load(here.profile().folder / PROFILE).paths
+    }
+    verified = record["differences"]
+    locally = json.loads((here.engine().folder / VERIFIED).read_bytes())["differences"]
+    assert verified  # by what was computed there; which paths are shipped, its times decide
+    for path in verified.keys() & locally.keys():
+        assert verified[path]["accuracy"] == locally[path]["accuracy"]
+    entries = {path.id: path for path in read_engine(tmp_path / "there.tipsc").manifest.paths}
+    assert all(entry.latency is not None for entry in entries.values())
 
 
 def _tflite(file: Path) -> Path:

@@ -23,7 +23,7 @@ def silent(done: float, total: float, note: str = "") -> None:
     return None
 
 
-@pytest.mark.parametrize("where", ["here", "local", "ssh"])
+@pytest.mark.parametrize("where", ["here", "local", "ssh", "adb"])
 def test_an_engine_is_measured_alike_here_and_on_a_device(
     where: str, engine_file: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -40,6 +40,7 @@ def test_an_engine_is_measured_alike_here_and_on_a_device(
     assert all(row.keys() == set(ids) for row in found.extras["switches"].values())
     before, after = (found.extras["memory_mib"][when] for when in ("before", "after"))
     assert min(before, after) > 0
+    assert found.extras["memory_mib"]["gpu"] is None
     if url is not None:  # in a fresh process; this one may give some back to the system
         assert after > before
     assert found.extras["device_ms"] is None  # a processor has no clock of its own

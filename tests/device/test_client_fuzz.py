@@ -84,7 +84,7 @@ def receive(stream: bytes) -> Answer:
         os.fdopen(back, "rb", buffering=0) as source,
         tempfile.TemporaryFile() as log,
     ):
-        process: Any = SimpleNamespace(stdin=sink, stdout=source)
+        process: Any = SimpleNamespace(stdin=sink, stdout=source, wait=lambda timeout: 0)
         connection = Connection(parse_link("local"), process, log)
         return connection.run("describe", {}, progress=lambda share, left_s: None)
 

@@ -7,13 +7,13 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from left_running import gone, hang, processes_of, works
 
 from tipsc.device import agent
-from tipsc.device.client import Connection, connect
+from tipsc.device.client import connect
 from tipsc.device.link import parse_link
 from tipsc.device.probe import survive
 from tipsc.errors import (
@@ -24,35 +24,7 @@ from tipsc.errors import (
 )
 
 
-def processes_of(root: Path) -> list[int]:
-    """Processes whose command names the agent's folder, ssh clients and sshd not counted."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if any(word.startswith(str(root).encode()) for word in words):
-                found.append(int(folder.name))
-    return found
-
-
-def gone(root: Path) -> bool:
-    """Whether all its processes end, within a generous time."""
-    for _ in range(200):
-        if not processes_of(root):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def works(url: str) -> bool:
-    with connect(url) as device:
-        return device.run("selftest", {"how": "nothing"}).result == "done"
-
-
-@pytest.mark.parametrize("link", ["local", "ssh"])
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
 def test_failed_jobs_are_told_apart_and_the_next_job_works(
     link: str, root: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -64,12 +36,7 @@ def test_failed_jobs_are_told_apart_and_the_next_job_works(
     assert gone(root)
 
 
-def hang(device: Connection, act: object) -> None:
-    """Starts a job that hangs, and acts as soon as it runs."""
-    device.run("selftest", {"how": "hang"}, timeout_s=60, progress=lambda *_: act())  # type: ignore[operator]
-
-
-@pytest.mark.parametrize("link", ["local", "ssh"])
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
 def test_a_killed_agent_takes_its_job_along(
     link: str, root: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -80,25 +47,34 @@ def test_a_killed_agent_takes_its_job_along(
             if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(DeviceLinkError, match="the link to the device broke"), connect(url) as it:
+    with (
+        pytest.raises(
+            DeviceLinkError, match="the link to the device broke, or its agent was killed"
+        ),
+        connect(url) as it,
+    ):
         hang(it, kill)
     assert gone(root)
     assert works(url)
 
 
-@pytest.mark.parametrize("link", ["local", "ssh"])
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
 def test_a_cut_link_ends_the_job(link: str, root: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(link)
     with pytest.raises(DeviceLinkError), connect(url) as device:
         hang(device, lambda: device._process.kill())
-    if link == "ssh":  # the local link is the agent itself, killed in the test above
+    if link != "local":  # the local link is the agent itself, killed in the test above
         assert gone(root)
     assert works(url)
 
 
-def test_a_link_cut_within_a_transfer_leaves_nothing_half_done(ssh: str, root: Path) -> None:
+@pytest.mark.parametrize("link", ["ssh", "adb"])
+def test_a_link_cut_within_a_transfer_leaves_nothing_half_done(
+    link: str, root: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(link)
     content = random.Random(0).randbytes(30 << 20)
-    with pytest.raises(DeviceLinkError), connect(ssh) as device:
+    with pytest.raises(DeviceLinkError), connect(url) as device:
         original, parts = device._send, iter(range(1000))
 
         def send(message: object, binary: bytes = b"") -> None:
@@ -109,7 +85,7 @@ def test_a_link_cut_within_a_transfer_leaves_nothing_half_done(ssh: str, root: P
         device._send = send  # type: ignore[method-assign, assignment]
         device.push_bytes(content)
     assert gone(root)
-    with connect(ssh) as device:
+    with connect(url) as device:
         assert not list((root / "blobs").iterdir())
         name = device.push_bytes(content)
         assert (root / "blobs" / name).read_bytes() == content
@@ -119,7 +95,7 @@ def test_blobs_travel_once_and_the_store_is_bounded(local: str, root: Path) -> N
     with connect(local, quota=3_000_000) as device:
         first = device.push_bytes(b"a" * 1_500_000)
         assert device.push_bytes(b"a" * 1_500_000) == first
-        with pytest.raises(DeviceStorageError, match="store is full"):
+        with pytest.raises(DeviceStorageError, match="no room on the device"):
             device.push_bytes(b"b" * 3_500_000)
         assert device.ping() > 0
     with connect(local, quota=3_000_000) as device:  # nothing is in use any more
@@ -127,20 +103,31 @@ def test_blobs_travel_once_and_the_store_is_bounded(local: str, root: Path) -> N
         assert [file.name for file in (root / "blobs").iterdir()] == [second]
 
 
+#: five bytes and a digest that is not theirs
+DIGEST = b'{"digest": "0000"}'
+BLOB = (
+    agent.HEADER.pack(agent.MAGIC, 2, 5) + b"{}bytes"
+    + agent.HEADER.pack(agent.MAGIC, len(DIGEST), 0) + DIGEST
+)  # fmt: skip
+
+
 def test_10_000_wrong_streams_never_hang_or_write(root: Path) -> None:
     """Garbage, truncated and flipped frames, each to an agent's loop over real pipes."""
     generator = random.Random(0)
     requests = [
-        {"op": "hello", "version": 1},
+        {"op": "hello", "version": agent.VERSION},
         {"op": "ping"},
         {"op": "has", "digest": "0" * 64},
-        {"op": "put", "digest": "0" * 64, "size": 5},
+        {"op": "like", "size": 5, "head": "0"},
+        {"op": "put", "size": 5},
         {"op": "run", "job": "x", "arguments": {}, "blobs": {}, "runtime": "1", "timeout_s": 1},
     ]
     server = agent.Agent(str(root), -1, -1)
     for _ in range(10_000):
         text = agent.json.dumps(generator.choice(requests)).encode()
         frame = bytearray(agent.HEADER.pack(agent.MAGIC, len(text), 0) + text)
+        if b'"put"' in text:
+            frame += BLOB
         kind = generator.randrange(3)
         if kind == 0:
             frame = bytearray(generator.randbytes(generator.randrange(1, 80)))
@@ -169,24 +156,28 @@ def test_a_device_that_talks_nonsense_is_named(tmp_path: Path) -> None:
 
 def test_a_device_without_python_is_named(ssh_port: int) -> None:
     url = f"ssh://127.0.0.1:{ssh_port}?python=/nowhere/python3"
-    with pytest.raises(DeviceLinkError, match="/nowhere/python3"), connect(url):
+    with pytest.raises(DeviceLinkError, match="install Python") as told, connect(url):
+        pass
+    assert "/nowhere/python3 does not run on the device" in str(told.value)
+
+
+@pytest.mark.parametrize("link", ["local", "ssh", "adb"])
+def test_a_device_that_may_write_nowhere_is_named(
+    link: str, root: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(link).replace(str(root), "/proc/nowhere")
+    with pytest.raises(DeviceLinkError, match="no folder for tipsc's files"), connect(url):
         pass
 
 
 @pytest.mark.parametrize(
     "url",
     ["", "pi", "ssh://", "ssh://a:b@c", "ssh://-oProxyCommand=x", "ssh://a/b", "http://a",
-     "ssh://a:x", "local?shell=1"],
+     "ssh://a:x", "ssh://[", "local?shell=1", "adb://", "adb://a/b", "adb://-H", "adb://a?shell=1"],
 )  # fmt: skip
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(UsageError):
         parse_link(url)
-
-
-def test_the_agent_speaks_python_3_8() -> None:
-    import ast
-
-    ast.parse(Path(agent.__file__).read_text(), feature_version=(3, 8))
 
 
 def test_the_runtime_on_a_device_needs_no_pydantic(local: str) -> None:
@@ -205,3 +196,19 @@ def test_the_runtime_on_a_device_needs_no_pydantic(local: str) -> None:
         name = device.push_bytes(runtime_archive())
         file = Path(parse_link(local).root) / "blobs" / name
         subprocess.run([sys.executable, "-c", program, str(file)], check=True, cwd="/")
+
+
+@pytest.mark.parametrize(("text", "size"), [("300", 300), ("2K", 2048), ("3G", 3 << 30)])
+def test_a_url_says_how_much_may_be_kept(text: str, size: int) -> None:
+    assert parse_link(f"ssh://a?quota={text}").quota == size
+    assert parse_link("ssh://a").quota is None
+    for wrong in ("", "G", "-1", "1.5G", "8GB"):
+        with pytest.raises(UsageError, match="this is no quota"):
+            parse_link(f"ssh://a?quota={wrong or 'x'}")
+
+
+def test_the_quota_of_a_url_holds(local: str) -> None:
+    with connect(f"{local}&quota=1M") as device:
+        device.push_bytes(bytes(1000))
+        with pytest.raises(DeviceStorageError, match="1048576 that tipsc may take"):
+            device.push_bytes(os.urandom(2 << 20))

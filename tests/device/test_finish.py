@@ -52,8 +52,10 @@ def test_plans_are_built_on_the_device_and_come_back(ssh: str, unbuilt: Path) ->
     assert after.manifest.built["state"] == "built, not run"
     assert after.manifest.recipe == RECIPE  # it can be finished again
     assert all(path.latency is None for path in after.manifest.paths)
+    assert {plan.paths for plan in after.plans} == {(p.id,) for p in before.manifest.paths}
+    assert all(len(plan.content) > 1000 for plan in after.plans)
+    assert after.manifest.built["plans"] == "2 for 2 paths"
     for path in before.manifest.paths:
-        assert len(after.plans[path.id]) > 1000
         assert after.graph(path.id) == before.graph(path.id)
     assert bytes(after.weights) == bytes(before.weights)
     assert any("another tensorrt version" in remark for remark in done.remarks)

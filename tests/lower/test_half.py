@@ -88,6 +88,20 @@ def test_a_weight_that_does_not_fit_is_named(net: Net, full: Lowered) -> None:
     weights[offset // 4] = 70_000.0
     with pytest.raises(LoweringError, match=r"head: a weight does not fit half precision.*70000"):
         to_half(replace(full, weights=weights.tobytes()))
+    weights[offset // 4] = np.nan
+    with pytest.raises(LoweringError, match=r"head: a weight does not fit half precision.*nan"):
+        to_half(replace(full, weights=weights.tobytes()))
+
+
+def test_what_means_endless_fits(net: Net, full: Lowered) -> None:
+    weights = np.frombuffer(full.weights, np.float32).copy()
+    offset, _ = net.store.where["head"]
+    lowest = np.finfo(np.float32).min  # as masks of attention have it, where it is not infinity
+    weights[offset // 4 : offset // 4 + 2] = -np.inf, lowest
+    half = to_half(replace(full, weights=weights.tobytes()))
+    stored = np.frombuffer(half.weights, np.float16)
+    assert stored[np.isinf(stored)].tolist() == [-np.inf]
+    assert (stored == np.finfo(np.float16).min).sum() == 1
 
 
 @pytest.mark.skipif(api.installed() is None, reason="tensorrt-rtx-cu12 has no wheel here")

@@ -67,6 +67,14 @@ def test_tegrastats_of_an_orin_nano() -> None:
     assert found.input_milliwatts == 17946
 
 
+def test_rails_of_parts_are_not_taken_for_the_whole() -> None:
+    # An AGX Orin has these three, as https://github.com/rbonghi/jetson_stats sums them up.
+    line = "VDD_GPU_SOC 3187mW/3187mW VDD_CPU_CV 398mW/398mW VIN_SYS_5V0 4031mW/4031mW"
+    found = parse_tegrastats(line)
+    assert len(found.milliwatts) == 3
+    assert found.input_milliwatts is None
+
+
 def test_sensors_that_are_off_are_left_out() -> None:  # made up, after the line above
     found = parse_tegrastats("CPU [off,3%@729] cv0@-256C cpu@40.5C GR3D_FREQ 0%")
     assert found.celsius == {"cpu": 40.5}
@@ -134,9 +142,14 @@ def test_the_package_of_jetpack() -> None:  # in the form of dpkg's status file
     assert parse_jetpack(other) is None
 
 
-def test_clocks_of_the_gpu(tmp_path: Path) -> None:
-    # Files as https://docs.kernel.org/admin-guide/abi-testing.html says; the folder as on Orins.
-    for folder, hertz in (("13e10000.host1x", 1), ("17000000.gpu", 1_300_500_000)):
+@pytest.mark.parametrize(
+    "name",
+    # on Orins, on Xaviers, and on a Thor (https://github.com/rbonghi/jetson_stats/issues/885)
+    ["17000000.gpu", "17000000.gv11b", "gpu-gpc-0"],
+)
+def test_clocks_of_the_gpu(name: str, tmp_path: Path) -> None:
+    # Files as https://docs.kernel.org/admin-guide/abi-testing.html says.
+    for folder, hertz in (("13e10000.host1x", 1), ("gpu-nvd-0", 2), (name, 1_300_500_000)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "cur_freq").write_text(f"{hertz}\n")
         (tmp_path / folder / "max_freq").write_text(f"{hertz}\n")

@@ -1,6 +1,7 @@
 """The command ``tipsc``: finds the verb, and turns every way to fail into one sentence and a code.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 incompatible engine, 4 device unreachable, 130 stopped.
+Exit codes: 0 done, 1 failed, 2 usage, 3 incompatible engine, 4 device unreachable, 130 stopped by
+Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import click
 
 from tipsc import __version__
 from tipsc.cli.failures import report_failure
+from tipsc.cli.stopping import stop_on_sigterm
 from tipsc.errors import near
 
 #: verb to (module, one line of help), in the order of a project's life. The line stands here so
@@ -83,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Read when torch is loaded. Threads that wait by spinning make a training ten times slower as
     # soon as something else wants one of the cores; sleeping costs nothing that could be measured.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    stop_on_sigterm()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = tipsc.main(given, prog_name="tipsc", standalone_mode=False)

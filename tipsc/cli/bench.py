@@ -101,7 +101,8 @@ def _extra_lines(found: Bench) -> list[str]:
     memory = found.extras["memory_mib"]
     lines = []
     if memory["before"] is not None and memory["after"] is not None:
-        lines.append(f"opening took {memory['after'] - memory['before']:.1f} MiB of memory")
+        gpu = "" if memory["gpu"] is None else f", and {memory['gpu']:.1f} MiB of the GPU's"
+        lines.append(f"opening took {memory['after'] - memory['before']:.1f} MiB of memory{gpu}")
     if switches := found.extras["switches"]:
         stays = [row[name] for name, row in switches.items()]
         extra = [row[to] / switches[to][to] - 1.0 for name, row in switches.items() for to in row

@@ -13,6 +13,7 @@ from tipsc.cli.output import Output, verb, wrapped
 if TYPE_CHECKING:
     from tipsc.build import Pipeline
     from tipsc.report.data import Original
+    from tipsc.unbuilt import Unbuilt
 
 
 @verb
@@ -171,6 +172,7 @@ def _build_without_device(
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
             "nvidia_check": [vars(check) for check in made.checks],
+            "nvidia_check_depths": [vars(check) for check in made.groups],
             "stages": [stage_document(stage) for stage in pipeline.stages.done],
             "original": _original(original),
             "remarks": remarks,
@@ -186,4 +188,25 @@ def _build_without_device(
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         f"paths    chosen by {manifest.recipe['paths chosen by']}",
         f"check    {checked}",
+        *([f"remark   {manifest.recipe['remark']}"] if "remark" in manifest.recipe else []),
+        *_depth_lines(made),
     )
+
+
+def _depth_lines(made: Unbuilt) -> list[str]:
+    """What NVIDIA's builder makes of paths that differ in depth, as one plan."""
+    from tipsc.engine.plan import paths_of
+    from tipsc.report.format import byte_size
+
+    alone = {check.path_id: check.plan_bytes for check in made.checks}
+    lines = []
+    for check in made.groups:
+        paths = paths_of(check.path_id)
+        one, each = byte_size(check.plan_bytes), byte_size(sum(alone[path] for path in paths))
+        verdict = (
+            f"a plan each, for one is refused: {check.problem}"
+            if check.problem
+            else f"{one} as one plan, {each} as a plan each; settled on the device"
+        )
+        lines.append(f"depths   {' '.join(paths)}: {verdict}")
+    return lines

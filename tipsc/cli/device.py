@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tipsc.cli.options import ANY_PATH
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def command(
     with connect(url) as device:
         if action == "info":
             info = read_info(device)
-            output.result(info, *lines_of(info))
+            output.result(info, *wrapped(lines_of(info)))
         elif action == "selftest":
             _selftest(output, device, engine, report_file)
         else:

@@ -12,6 +12,7 @@ from itertools import pairwise
 import click
 
 from tipsc.callables import place_of
+from tipsc.cli.stopping import TERMINATED, Terminated
 from tipsc.errors import MissingExtraError, TipscError
 
 STOPPED = 130
@@ -32,7 +33,8 @@ def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str
     if isinstance(error, click.Abort | KeyboardInterrupt):
         resumes = bool(arguments) and arguments[0] in RESUMABLE
         _say("stopped" + (": started again, it goes on from here" if resumes else ""), "yellow")
-        return STOPPED
+        sigterm = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)
+        return TERMINATED if sigterm else STOPPED
     if "--debug" in arguments:
         traceback.print_exception(error)
     if isinstance(error, TipscError):

@@ -10,9 +10,10 @@ import click
 from tipsc.cli.engines import path_document, paths_table
 from tipsc.cli.options import ANY_PATH, engine_argument
 from tipsc.cli.output import Output, verb
-from tipsc.report.format import plural
+from tipsc.report.format import byte_size, plural
 
 if TYPE_CHECKING:
+    from tipsc.backends.tensorrt.trial import Trial
     from tipsc.finish import Finished
 
 
@@ -63,6 +64,7 @@ def finish_document(done: Finished) -> dict[str, object]:
         "name": done.manifest.name,
         "built": dict(done.manifest.built),
         "plans": [vars(check) for check in done.checks],
+        "shared_plans": [vars(trial) for trial in done.trials],
         "differences": dict(done.differences),
         "remarks": list(done.remarks),
         "paths": [path_document(path, done.manifest) for path in done.manifest.paths],
@@ -80,4 +82,20 @@ def finish_lines(done: Finished) -> list[str]:
     ]
     if done.differences:
         lines.append(f"against ONNX Runtime: at most {max(done.differences.values()):.2g}")
+    lines += [f"depths   {' '.join(trial.paths)}: {_verdict(trial)}" for trial in done.trials]
     return [*lines, *(f"remark   {remark}" for remark in done.remarks)]
+
+
+def _verdict(trial: Trial) -> str:
+    if trial.problem:
+        return f"a plan each, because of: {trial.problem}"
+    if not trial.slowdowns:
+        return "a plan each: one for all is no smaller"
+    path, worst = max(trial.slowdowns.items(), key=lambda item: item[1])
+    found = f"{path} takes {worst:.2f} of its own plan's time"
+    if not trial.kept:
+        return f"a plan each: in one for all {found}"
+    return (
+        f"one plan, {byte_size(trial.plan_bytes)} instead of {byte_size(trial.alone_bytes)}; "
+        f"{found}, the others less"
+    )

@@ -102,6 +102,7 @@ def command(
 def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]) -> None:
     from tipsc.build import PROFILE, Pipeline
     from tipsc.cli.progress import LineByDevice
+    from tipsc.device.link import parse_link
     from tipsc.device.measuring import Device
     from tipsc.device.several import labels_of, on_each
     from tipsc.profile import Profile
@@ -109,7 +110,17 @@ def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]
 
     if len(set(urls)) < len(urls):
         raise UsageError("a device is named twice", got=", ".join(urls))
+    for url in urls:
+        parse_link(url)
     labels = labels_of(urls)
+    found: dict[str, tuple[Path, Profile] | BaseException] = {}
+    for url, answer in on_each(urls, lambda url, device: None).items():
+        if isinstance(answer, BaseException):  # told before anything is trained
+            found[url] = answer
+            output.note(f"{labels[url]}: left out: {answer}")
+    urls = tuple(url for url in urls if url not in found)
+    if not urls:
+        raise next(error for error in found.values() if isinstance(error, BaseException))
     with output.reporter() as reporter:  # what all have in common comes first
         shared = Pipeline(config, target, reporter=reporter)
         with only_one_build(shared.runs):
@@ -126,15 +137,11 @@ def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]
             )
             return pipeline.published, Profile.load(pipeline.profile().folder / PROFILE)
 
-        found = on_each(urls, work)
+        found |= on_each(urls, work)
     done = {url: result for url, result in found.items() if not isinstance(result, BaseException)}
     for url, (file, profile) in done.items():
         output.note(f"{labels[url]}: {len(profile.paths)} paths, {file}")
     failed = {url: error for url, error in found.items() if isinstance(error, BaseException)}
-    for error in list(failed.values())[1:]:
-        output.note(f"error: {error}")
-    if failed:
-        raise next(iter(failed.values()))
     output.result(
         {
             "profiles": [
@@ -146,10 +153,15 @@ def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]
                     "paths": len(profile.paths),
                 }
                 for url, (file, profile) in done.items()
-            ]
+            ],
+            "failed": [{"device": url, "error": str(error)} for url, error in failed.items()],
         },
         _devices_table({labels[url]: profile for url, (_, profile) in done.items()}),
     )
+    for error in list(failed.values())[1:]:
+        output.note(f"error: {error}")
+    if failed:
+        raise next(iter(failed.values()))
 
 
 def _devices_table(profiles: Mapping[str, Profile]) -> Table:

@@ -72,6 +72,10 @@ class Compiled(Protocol):
     def input_dtype(self) -> str:
         """As numpy spells it."""
 
+    @property
+    def remark(self) -> str:
+        """What should be known of it; empty for nothing."""
+
     def write(self, file: Path, manifest: Manifest) -> None:
         """Writes an engine with these paths."""
 

@@ -37,6 +37,7 @@ class CompiledTflite:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     input_dtype: str
+    remark: str = ""
 
     def write(self, file: Path, manifest: Manifest) -> None:
         """Writes an engine with these paths."""

@@ -7,6 +7,7 @@ from tipsc.errors import TargetError
 from tipsc.lower import Lowered, lower
 from tipsc.lower.half import to_half
 from tipsc.lower.int8 import to_int8
+from tipsc.lower.plain import in_older_opset, with_plain_weights
 
 
 def compile_paths(job: Job) -> Lowered:
@@ -29,6 +30,11 @@ def compile_paths(job: Job) -> Lowered:
         {c.path.id: c.statistics for c in job.candidates},
         progress=lambda done, total: job.progress(done, total, "lowering"),
     )
+    for_tensorrt = job.target.backend == "tensorrt"
+    if for_tensorrt:
+        lowered = in_older_opset(lowered)
     if job.target.precision == "int8":
-        return to_int8(lowered, job.images.numpy())
-    return to_half(lowered) if job.target.precision == "fp16" else lowered
+        lowered = to_int8(lowered, job.images.numpy())
+    elif job.target.precision == "fp16":
+        lowered = to_half(lowered)
+    return with_plain_weights(lowered) if for_tensorrt else lowered

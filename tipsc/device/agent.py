@@ -8,20 +8,24 @@ the agent. ``jobs`` are named in the table :data:`tipsc.device.jobs.JOBS` of the
 """
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
 import platform
+import queue
+import re
 import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"TPSC"
 HEADER = struct.Struct(">4sII")
 MAX_JSON = 1 << 20
@@ -29,6 +33,19 @@ MAX_BINARY = 1 << 20
 QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
 TAIL = 2000  # characters of a dead job's output that are told
 DIGEST = 64
+#: NVIDIA's list of CUDA GPUs, by the chip in the device tree
+COMPUTE_CAPABILITIES = {
+    "tegra210": "5.3",
+    "tegra186": "6.2",
+    "tegra194": "7.2",
+    "tegra234": "8.7",
+    "tegra264": "11.0",
+}
+#: how libraries say that there is no memory
+SPENT = ("bad alloc", "bad_alloc", "allocate memory", "Memory allocation", "failed to map segment")
+AGENT = "agent.py"  # this file's name in the folder of a job
+FULL = 28  # exit code of a job whose result cannot be written
+HEAD = 1 << 20  # bytes by whose digest a blob is asked for before all of it is hashed
 
 
 class Broken(Exception):
@@ -45,22 +62,28 @@ def write_all(fd, data):
         view = view[os.write(fd, view) :]
 
 
-def send(fd, message, binary=b""):
+def head(message, binary):
+    """A frame but for its binary part."""
     text = json.dumps(message).encode()
     if len(text) > MAX_JSON:
         text = json.dumps({"error": "protocol", "message": "the answer is too long"}).encode()
-    write_all(fd, HEADER.pack(MAGIC, len(text), len(binary)) + text)
+    return HEADER.pack(MAGIC, len(text), len(binary)) + text
+
+
+def send(fd, message, binary=b""):
+    write_all(fd, head(message, binary))
     write_all(fd, binary)
 
 
 def read_exactly(fd, count):
-    parts = bytearray()
-    while len(parts) < count:
-        part = os.read(fd, min(count - len(parts), 1 << 16))
-        if not part:
-            raise Broken("the stream ended within a frame" if parts else "end")
-        parts += part
-    return bytes(parts)
+    whole = bytearray(count)
+    view = memoryview(whole)
+    while view:
+        done = os.readv(fd, [view])
+        if not done:
+            raise Broken("the stream ended within a frame" if len(view) < count else "end")
+        view = view[done:]
+    return whole
 
 
 def receive(fd):
@@ -76,6 +99,58 @@ def receive(fd):
     return message, read_exactly(fd, binary)
 
 
+class Beside:
+    """Gives parts to a function in a thread of its own: few wait, and none after an error."""
+
+    def __init__(self, work):
+        self.work, self.error = work, None
+        self.waiting = queue.Queue(2)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        for part in iter(self.waiting.get, None):
+            try:
+                if self.error is None:
+                    self.work(part)
+            except Exception as error:
+                self.error = error
+
+    def give(self, part):
+        self.waiting.put(part)
+
+    def end(self):
+        self.waiting.put(None)
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+
+
+class Writing:
+    """A file that is hashed and written while its next part is read."""
+
+    def __init__(self, file):
+        self.stream = open(file, "wb", buffering=0)
+        self.hashed = hashlib.sha256()
+        self.parts = Beside(self.take)
+
+    def take(self, part):
+        self.hashed.update(part)
+        write_all(self.stream.fileno(), part)
+
+    def end(self):
+        """Gives the digest of what is on the disk now."""
+        self.parts.end()
+        os.fsync(self.stream.fileno())
+        return self.hashed.hexdigest()
+
+    def close(self):
+        if self.parts.thread.is_alive():
+            self.parts.give(None)
+            self.parts.thread.join()
+        self.stream.close()
+
+
 class Store:
     """Blobs by SHA-256, bounded: the longest unused ones go first."""
 
@@ -85,8 +160,8 @@ class Store:
         self.held = set()  # asked for or put since the last job: not pruned
         os.makedirs(self.folder, exist_ok=True)
         for name in os.listdir(self.folder):  # what a killed agent left
-            if name.endswith(".part") and not alive(name.split(".")[1]):
-                os.unlink(os.path.join(self.folder, name))
+            if name.endswith(".part") and not serves(name.split(".")[1]):
+                remove(os.path.join(self.folder, name))
 
     def file(self, digest):
         if not (
@@ -105,66 +180,95 @@ class Store:
         self.held.add(digest)
         return True
 
+    def lend(self, digest, folder):
+        """A file with this content that no other client can take away while the folder stands."""
+        file = self.file(digest)
+        lent = os.path.join(folder, digest)
+        try:
+            if not os.path.exists(lent):
+                os.link(file, lent)
+        except FileNotFoundError:
+            raise Refused("missing", digest)
+        except OSError:  # a file system without links
+            return file
+        return lent
+
     def make_room(self, size):
+        """Prunes until `size` bytes more fit into the quota; the disk must have them free."""
+        os.makedirs(self.folder, exist_ok=True)  # another client may have cleaned
         files = []
         for name in os.listdir(self.folder):
-            status = os.stat(os.path.join(self.folder, name))
+            try:
+                status = os.stat(os.path.join(self.folder, name))
+            except FileNotFoundError:  # pruned by another agent, or its .part is whole now
+                continue
             files.append((status.st_mtime, status.st_size, name))
         used = sum(file[1] for file in files)
         for _, length, name in sorted(files):
             if used + size <= self.quota:
                 break
             if name not in self.held and not name.endswith(".part"):
-                os.unlink(os.path.join(self.folder, name))
+                remove(os.path.join(self.folder, name))
                 used -= length
         if used + size > self.quota:
-            raise Refused(
-                "storage", "%d bytes do not fit: %d of %d are in use" % (size, used, self.quota)
-            )
+            text = "%d bytes do not fit: %d of the %d that tipsc may take are in use"
+            raise Refused("storage", text % (size, used, self.quota))
+        disk = os.statvfs(self.folder)
+        if size > disk.f_bavail * disk.f_frsize:
+            text = "%d bytes do not fit: %d are free on the disk"
+            raise Refused("storage", text % (size, disk.f_bavail * disk.f_frsize))
 
-    def put(self, digest, size, fd):
-        """Takes `size` bytes in frames; the whole stream is read even where it is refused."""
-        refused, temporary = None, "%s.%d.part" % (self.file(digest), os.getpid())
-        left, hashed, stream = size, hashlib.sha256(), None
-        try:
-            self.make_room(size)
-            stream = open(temporary, "wb")
-        except Refused as error:
-            refused = error
-        except OSError as error:
-            refused = Refused("storage", str(error))
-        try:
-            while left:
-                _, part = receive(fd)
-                if not part or len(part) > left:
-                    raise Broken("a blob of another length than announced")
-                left -= len(part)
-                if refused is None:
-                    hashed.update(part)
-                    try:
-                        stream.write(part)
-                    except OSError as error:
-                        refused = Refused("storage", str(error))
-            if refused is not None:
-                raise refused
-            if hashed.hexdigest() != digest:
-                raise Refused("protocol", "the blob arrived with another content")
+    def like(self, size, head):
+        """Whether a blob of this size begins as one with this digest of its first bytes."""
+        for name in listed(self.folder):
             try:
-                stream.flush()
-                os.fsync(stream.fileno())
-                stream.close()
-                os.replace(temporary, self.file(digest))
-                self.held.add(digest)
-            except OSError as error:
-                raise Refused("storage", str(error))
+                file = os.path.join(self.folder, name)
+                if os.path.getsize(file) == size and not name.endswith(".part"):
+                    with open(file, "rb") as stream:
+                        if hashlib.sha256(stream.read(HEAD)).hexdigest() == head:
+                            return True
+            except OSError:  # pruned by another agent
+                pass
+        return False
+
+    def put(self, size, fd):
+        """Takes `size` bytes in frames, then a frame that has their digest and no bytes.
+
+        The whole stream is read even where it is refused.
+        """
+        temporary = os.path.join(self.folder, "blob.%d.part" % os.getpid())
+        writing = None
+        try:
+            try:
+                self.make_room(size)
+                writing = Writing(temporary)
+            except (Refused, OSError) as error:
+                self.skip(size, fd)
+                raise error
+            left, part = size, b"-"
+            while part:
+                message, part = receive(fd)
+                left -= len(part)
+                if left < 0:
+                    raise Broken("a blob of another length than announced")
+                writing.parts.give(part)
+            hashed = writing.end()
+            if left or hashed != message.get("digest"):
+                raise Refused("protocol", "the blob arrived with another content")
+            os.replace(temporary, self.file(hashed))
+            self.held.add(hashed)
         finally:
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:
-                    pass
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+            if writing is not None:
+                writing.close()
+            remove(temporary)
+
+    def skip(self, size, fd):
+        part = b"-"
+        while part:
+            part = receive(fd)[1]
+            size -= len(part)
+            if size < 0:
+                raise Broken("a blob of another length than announced")
 
 
 class Agent:
@@ -172,8 +276,10 @@ class Agent:
         self.root, self.incoming, self.outgoing = root, incoming, outgoing
         self.store = Store(root)
         self.jobs = os.path.join(root, "jobs")
+        with open(os.path.abspath(__file__), "rb") as stream:
+            self.text = stream.read()
         for name in listed(self.jobs):  # what a killed agent left
-            if not alive(name):
+            if not serves(name):
                 shutil.rmtree(os.path.join(self.jobs, name), ignore_errors=True)
 
     def serve(self):
@@ -183,6 +289,8 @@ class Agent:
             except Broken as error:
                 if str(error) != "end":
                     send(self.outgoing, {"error": "protocol", "message": str(error)})
+                return
+            except OSError:  # a link that was reset
                 return
             operation = OPERATIONS.get(str(message.get("op")))
             try:
@@ -216,29 +324,38 @@ class Agent:
         size = message["size"]
         if not isinstance(size, int) or size < 0:
             raise Refused("protocol", "bad size")
-        self.store.put(message["digest"], size, self.incoming)
+        self.store.put(size, self.incoming)
         return {"ok": True}
 
+    def like(self, message):
+        """Says before a blob travels whether it may be here already, and that it fits."""
+        like = self.store.like(message["size"], message["head"])
+        if not like:
+            self.store.make_room(message["size"])
+        return {"ok": True, "like": like}
+
     def clean(self, message):
+        at_work = listed(self.jobs)
+        at_work += [name.split(".")[1] for name in listed(self.store.folder) if ".part" in name]
+        for pid in at_work:
+            if pid != str(os.getpid()) and serves(pid):
+                raise Refused("busy", "process %s there works for another client" % pid)
         shutil.rmtree(self.root, ignore_errors=True)
         if os.path.exists(self.root):
             raise Refused("storage", "%s could not be removed" % self.root)
-        os.makedirs(self.store.folder)  # so that this connection goes on; gone at its end
-        self.cleaned = True
         return {"ok": True}
 
-    cleaned = False
-
     def run(self, message):
-        blobs = {name: self.store.file(d) for name, d in message["blobs"].items()}
-        runtime = self.store.file(message["runtime"])
-        for file in [runtime, *blobs.values()]:
-            if not os.path.exists(file):
-                raise Refused("missing", os.path.basename(file))
         folder = os.path.join(self.jobs, str(os.getpid()))
         shutil.rmtree(folder, ignore_errors=True)
+        lent = os.path.join(folder, "blobs")
+        os.makedirs(lent)
         os.makedirs(os.path.join(folder, "out"))
         try:
+            blobs = {name: self.store.lend(d, lent) for name, d in message["blobs"].items()}
+            runtime = self.store.lend(message["runtime"], lent)
+            with open(os.path.join(folder, AGENT), "wb") as stream:
+                stream.write(self.text)  # another client may have cleaned its own file away
             specification = {
                 "job": message["job"],
                 "arguments": message["arguments"],
@@ -256,11 +373,12 @@ class Agent:
 
     def watch(self, folder, timeout_s):
         """Runs the job to its end; kills it when time is up or the client goes away."""
+        killed_before = memory_kills()
         end = time.monotonic() + timeout_s
         events, told = os.pipe()
         with open(os.path.join(folder, "log"), "wb") as log:
             process = subprocess.Popen(
-                [sys.executable, os.path.abspath(__file__), "job", folder, str(told)],
+                [sys.executable, os.path.join(folder, AGENT), "job", folder, str(told)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -274,7 +392,7 @@ class Agent:
             while True:
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise Refused("timeout", "the job took longer than %g s" % timeout_s)
+                    raise Refused("timeout", "longer than %g s" % timeout_s)
                 ready, _, _ = select.select([events, self.incoming], [], [], left)
                 if self.incoming in ready:
                     raise Broken("the client went away or spoke while its job ran")
@@ -289,8 +407,8 @@ class Agent:
             try:
                 code = process.wait(max(end - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
-                raise Refused("timeout", "the job took longer than %g s" % timeout_s)
-            return self.finish(folder, code)
+                raise Refused("timeout", "longer than %g s" % timeout_s)
+            return self.finish(folder, code, killed_before)
         finally:
             os.close(events)
             try:
@@ -299,16 +417,23 @@ class Agent:
                 pass
             process.wait()
 
-    def finish(self, folder, code):
+    def finish(self, folder, code, killed_before):
         result = os.path.join(folder, "result.json")
+        if code == FULL:
+            raise Refused("storage", "no space is left for the job's result")
         if code != 0 or not os.path.exists(result):
+            if code == -signal.SIGKILL:
+                killed = memory_kills()
+                if killed is None or killed != killed_before:
+                    raise Refused("memory", "the system killed it")
+                raise Refused("crash", "somebody, or a guard of the memory, killed it (signal 9)")
             with open(os.path.join(folder, "log"), "rb") as stream:
-                log = stream.read()[-TAIL:].decode("utf-8", "replace").strip()
-            if code == -signal.SIGKILL:  # nobody but the system's memory killer does that
-                raise Refused("memory", "the system killed the job")
-            if code < 0:
-                raise Refused("crash", "signal %d; %s" % (-code, log))
-            raise Refused("crash", "exit code %d; %s" % (code, log))
+                stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
+                log = stream.read().decode("utf-8", "replace").strip()
+            if out_of_memory(log):
+                raise Refused("memory", log.splitlines()[-1])
+            how = "signal %d" % -code if code < 0 else "exit code %d" % code
+            raise Refused("crash", "%s; %s" % (how, log) if log else how)
         with open(result) as stream:
             answer = json.load(stream)
         if "error" in answer:
@@ -328,6 +453,7 @@ OPERATIONS = {
     "hello": Agent.hello,
     "ping": Agent.ping,
     "has": Agent.has,
+    "like": Agent.like,
     "put": Agent.put,
     "run": Agent.run,
     "clean": Agent.clean,
@@ -342,7 +468,7 @@ def capabilities():
         from importlib.util import find_spec
     except ImportError:
         return {}
-    for name in ("numpy", "onnxruntime", "ai-edge-litert", "tensorrt"):
+    for name in ("numpy", "onnxruntime", "ai-edge-litert", "tensorrt", "tensorrt-rtx-cu12"):
         try:
             names[name] = version(name)
         except PackageNotFoundError:
@@ -355,7 +481,7 @@ def capabilities():
         "memory_mib": pages * size // (1 << 20),
         "python": platform.python_version(),
         "backends": names,
-        "l4t": read_text("/etc/nv_tegra_release"),
+        **jetson(),
         "clocks_mhz": [
             megahertz("/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq" % core)
             for core in range(min(os.cpu_count() or 0, 256))
@@ -369,14 +495,57 @@ def capabilities():
     }
 
 
-def alive(pid):
+def jetson(root="/"):
+    """What only a Jetson tells; None elsewhere, and for what it does not tell."""
+    release = read_text(os.path.join(root, "etc/nv_tegra_release"))
+    found = {"l4t": release, "jetpack": None, "power_mode": None, "sm": None}
+    if release is None:
+        return found
+    compatible = read_text(os.path.join(root, "proc/device-tree/compatible")) or ""
+    chip = re.search(r"tegra\d+", compatible)
+    found["sm"] = COMPUTE_CAPABILITIES.get(chip.group() if chip else "")
+    packages = read_text(os.path.join(root, "var/lib/dpkg/status"), 1 << 24) or ""
+    package = re.search(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: (\S+)$", packages, re.M)
+    found["jetpack"] = package.group(1) if package else None
+    command = shutil.which("nvpmodel", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if command:
+        try:
+            said = subprocess.run(
+                [command, "-q"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=10,
+            ).stdout.decode("utf-8", "replace")
+        except (OSError, subprocess.TimeoutExpired):
+            said = ""
+        mode = re.search(r"NV Power Mode:[ \t]*(\S[^\r\n]*)", said)
+        found["power_mode"] = mode.group(1).strip() if mode else None
+    return found
+
+
+def serves(pid):
+    """Whether this process is an agent that lives; another may have its number by now."""
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
+        with open("/proc/%d/cmdline" % int(pid), "rb") as stream:
+            return b"serve" in stream.read().split(b"\0")
     except (OSError, ValueError):
+        return False
+
+
+def memory_kills():
+    """How often the system killed a process for its memory; None where it does not tell."""
+    for line in (read_text("/proc/vmstat", 1 << 16) or "").splitlines():
+        if line.startswith("oom_kill "):
+            return line
+    return None
+
+
+def remove(file):
+    try:
+        os.unlink(file)
+    except FileNotFoundError:
         pass
-    return True
 
 
 def listed(folder):
@@ -386,10 +555,10 @@ def listed(folder):
         return []
 
 
-def read_text(file):
+def read_text(file, most=4096):
     try:
         with open(file, errors="replace") as stream:
-            return stream.read(4096).strip()
+            return stream.read(most).strip()
     except OSError:
         return None
 
@@ -427,30 +596,58 @@ def run_job(folder, told):
 
         answer = {"result": run(job["job"], job["arguments"], job["blobs"], job["out"], progress)}
     except MemoryError:
-        answer = {"error": "memory", "message": "the job needs more memory than there is"}
+        answer = {"error": "memory", "message": "MemoryError"}
     except Exception as error:
         traceback.print_exc()
-        spent = "bad alloc" in str(error) or "allocate memory" in str(error)
         answer = {
-            "error": "memory" if spent else "failed",
+            "error": kind_of(error),
             "kind": type(error).__name__,
             "facts": {
                 name: None if getattr(error, name, None) is None else str(getattr(error, name))
                 for name in ("what", "where", "expected", "got", "fix")
             },
-            "message": "%s: %s" % (type(error).__name__, error),
+            "message": text_of(error),
         }
     temporary = os.path.join(folder, "result.tmp")
-    with open(temporary, "w") as stream:
-        json.dump(answer, stream)
+    try:
+        with open(temporary, "w") as stream:
+            json.dump(answer, stream)
+    except OSError:
+        os._exit(FULL)
     os.replace(temporary, os.path.join(folder, "result.json"))
     os._exit(0)  # libraries crash at exit now and then, when all is done
 
 
+def kind_of(error):
+    """What ended a job."""
+    if out_of_memory(text_of(error)):
+        return "memory"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "storage"
+    if isinstance(error, ImportError) or type(error).__name__ == "MissingExtraError":
+        return "package"
+    return "failed"
+
+
+def text_of(error):
+    """An error with its cause: a package may be there, and miss a library of the system."""
+    cause = error.__cause__
+    text = "%s: %s" % (type(error).__name__, getattr(error, "what", error))
+    return text if cause is None else "%s (%s: %s)" % (text, type(cause).__name__, cause)
+
+
+def out_of_memory(text):
+    return any(words in text for words in SPENT)
+
+
 def main(arguments):
+    if sys.version_info < (3, 8):
+        sys.exit("Python %s is too old for tipsc" % platform.python_version())
     if arguments[0] == "job":
         run_job(arguments[1], int(arguments[2]))
     root = arguments[1]
+    # adb sends it when its client goes: the end of the input does the same, and cleans up.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     # What a library prints goes to stderr, never between two frames.
     outgoing = os.dup(1)
     os.dup2(2, 1)
@@ -458,11 +655,8 @@ def main(arguments):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
         agent.serve()
-    except BrokenPipeError:
+    except ConnectionError:  # over adb the pipes are sockets
         pass
-    finally:
-        if agent.cleaned:
-            shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":

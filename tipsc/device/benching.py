@@ -61,9 +61,10 @@ def bench_engine(
         cache_dir: for what the backend finalises. None: where an application's would be.
 
     Returns:
-        ``cores``, ``held``, ``seconds``; ``memory_mib`` before and after the paths were opened and
-        run once (``device`` for a GPU's own); ``switches``; ``energy`` and ``device_ms`` by path
-        id, or None where nothing tells; ``windows`` of a sustained measurement.
+        ``cores``, ``held``, ``seconds``; ``memory_mib`` of this process ``before`` and ``after``
+        the paths were opened and run once, and what that took of the ``gpu``'s, None without one;
+        ``switches``; ``energy`` and ``device_ms`` by path id, or None where nothing tells;
+        ``windows`` of a sustained measurement.
     """
     engine = read_engine(file)
     manifest, threads, only = engine.manifest, arguments["threads"], arguments["only"]
@@ -75,17 +76,18 @@ def bench_engine(
     for name in only or ():
         if name not in known:
             raise PathError(f"the engine has no path {name!r}", fix=near(name, known))
-    before = resident_mib()
-    executors = backend(manifest.backend).open(
-        engine, path_ids=only, threads=threads, cache_dir=cache_dir
-    )
+    runs_it = backend(manifest.backend)
+    # What plans take of a GPU's memory is not resident in this process, not even on a Jetson.
+    free_mib: Callable[[], float | None] = getattr(runs_it, "free_mib", lambda: None)
+    before, free = resident_mib(), free_mib()
+    executors = runs_it.open(engine, path_ids=only, threads=threads, cache_dir=cache_dir)
     try:
         context = Context(manifest, executors)
         names = [path.id for path in manifest.paths if path.id in executors]
         calls = {name: partial(context.run, feeds, path=name) for name in names}
         for call in calls.values():
             call()
-        after = resident_mib()
+        after, left = resident_mib(), free_mib()
         times = collect_times(
             calls, settings, lambda share, left_s: progress(_SHARE * share, left_s)
         )
@@ -94,7 +96,11 @@ def bench_engine(
             "cores": cores,
             "held": times.held,
             "seconds": times.seconds,
-            "memory_mib": {"before": before, "after": after},
+            "memory_mib": {
+                "before": before,
+                "after": after,
+                "gpu": None if free is None or left is None else free - left,
+            },
         }
         if arguments["extras"]:
             power = input_power()

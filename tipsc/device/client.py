@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import io
 import os
 import select
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import tipsc.errors
 from tipsc.device import agent
+from tipsc.device.answers import error_of
 from tipsc.device.archive import runtime_archive
+from tipsc.device.broken import explain_break, explain_missing
 from tipsc.device.link import Link, parse_link
-from tipsc.errors import (
-    DeviceCrashError,
-    DeviceError,
-    DeviceJobError,
-    DeviceLinkError,
-    DeviceMemoryError,
-    DeviceProtocolError,
-    DeviceStorageError,
-    DeviceTimeoutError,
-    TipscError,
-)
+from tipsc.errors import DeviceLinkError, DeviceProtocolError, UsageError
 
 ANSWER_S = 60.0  # for what is no job
 MAX_FILES = 4 << 30  # bytes of files that one job may send back
 TIMEOUT_S = 3600.0
-
-ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
-    "memory": (DeviceMemoryError, "the job ran out of memory", "give it less, or free memory"),
-    "crash": (DeviceCrashError, "the job's process died", "the device is ready for another"),
-    "timeout": (DeviceTimeoutError, "the job was killed", "allow more time"),
-    "storage": (
-        DeviceStorageError,
-        "the device's store is full",
-        "free space there, or run: tipsc device clean URL",
-    ),
-    "missing": (DeviceStorageError, "a blob is gone from the store", "start it again"),
-    "protocol": (DeviceProtocolError, "the agent refuses a request", "use one version of tipsc"),
-    "failed": (DeviceJobError, "the job failed", "correct what it says"),
-}
+_LAST_WORDS_S = 2.0  # for the link's program to say why it ends
+_MOST_SAID = 4000  # bytes of that
+_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # Linux's; not every Python names it
 
 
 @dataclass(frozen=True)
@@ -64,6 +46,7 @@ class Connection:
         assert process.stdin and process.stdout
         self.link, self._process, self._log = link, process, log
         self._to, self._from = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(self._to, False)
         self.capabilities: Mapping[str, Any] = {}
 
     def start(self, text: bytes, quota: int | None) -> None:
@@ -72,7 +55,10 @@ class Connection:
         while not line.endswith(b"\n"):
             line += self._read(1, time.monotonic() + ANSWER_S)
             if len(line) > 5 or line not in b"have\npush\n":
-                raise self._protocol(f"{line!r} instead of the agent's start")
+                if select.select([self._from], [], [], _LAST_WORDS_S)[0]:
+                    line += os.read(self._from, 80)
+                shown = line.decode("utf-8", "replace").splitlines()[0]
+                raise self._protocol(f"{shown!r} instead of the agent's greeting")
         if line == b"push\n":
             self._write(text)
         request: dict[str, Any] = {"op": "hello", "version": agent.VERSION}
@@ -94,34 +80,49 @@ class Connection:
 
         Raises:
             DeviceStorageError: it does not fit there.
+            UsageError: something writes to it at the same time.
         """
-        with file.open("rb") as stream:
-            digest = hashlib.sha256()
-            while part := stream.read(agent.MAX_BINARY):
-                digest.update(part)
-            name, size = digest.hexdigest(), stream.tell()
-            stream.seek(0)
-            return self._push(name, size, lambda: stream.read(agent.MAX_BINARY))
+        with file.open("rb", buffering=0) as stream:
+            return self._push(stream, os.fstat(stream.fileno()).st_size, str(file))
 
     def push_bytes(self, content: bytes) -> str:
         """As :meth:`push`, for bytes in memory."""
-        rest = memoryview(content)
+        return self._push(io.BytesIO(content), len(content), "bytes in memory")
 
-        def read() -> memoryview:
-            nonlocal rest
-            part, rest = rest[: agent.MAX_BINARY], rest[agent.MAX_BINARY :]
-            return part
-
-        return self._push(hashlib.sha256(content).hexdigest(), len(content), read)
-
-    def _push(self, name: str, size: int, read: Callable[[], bytes | memoryview]) -> str:
-        if self._field(self.ask({"op": "has", "digest": name}), "has", bool):
-            return name
-        self._send({"op": "put", "digest": name, "size": size})
-        while part := read():
-            self._send({}, part)
-        self._answer(time.monotonic() + ANSWER_S)
-        return name
+    def _push(self, stream: BinaryIO | io.RawIOBase, size: int, where: str) -> str:
+        """Hashes before it sends only what may be there already; all else while it is sent."""
+        first = hashlib.sha256(stream.read(agent.HEAD) or b"")
+        if size > agent.HEAD:
+            like = self.ask({"op": "like", "size": size, "head": first.hexdigest()})
+            known = self._field(like, "like", bool)
+        else:
+            known = True
+        if known:
+            while part := stream.read(agent.MAX_BINARY):
+                first.update(part)
+            name = first.hexdigest()
+            if self._field(self.ask({"op": "has", "digest": name}), "has", bool):
+                return name
+        stream.seek(0)
+        digest = hashlib.sha256()
+        hashing = agent.Beside(digest.update)
+        left = size
+        self._send({"op": "put", "size": size})
+        try:
+            while left and (part := stream.read(min(left, agent.MAX_BINARY))):
+                hashing.give(part)
+                self._send({}, part)
+                left -= len(part)
+        finally:
+            hashing.end()
+        self._send({"digest": None if left else digest.hexdigest()})
+        answer = self._receive(time.monotonic() + ANSWER_S)[0]
+        if left or (known and digest.hexdigest() != name):
+            raise UsageError(
+                "the file was changed while it was sent", where=where, fix="start it again"
+            )
+        self._checked(answer)
+        return digest.hexdigest()
 
     def run(
         self,
@@ -198,21 +199,13 @@ class Connection:
         self._process.kill()
 
     def _answer(self, end: float) -> dict[str, Any]:
-        return self._checked(self._receive(end)[0], "request")
+        return self._checked(self._receive(end)[0])
 
-    def _checked(self, message: dict[str, Any], job: str) -> dict[str, Any]:
+    def _checked(self, message: dict[str, Any], job: str = "") -> dict[str, Any]:
         if message.get("ok") is True:
             return message
-        kind, text = str(message.get("error")), str(message.get("message"))
-        own = getattr(tipsc.errors, str(message.get("kind")), None)
-        facts = message.get("facts")
-        if isinstance(own, type) and issubclass(own, TipscError) and isinstance(facts, dict):
-            known = {k: facts.get(k) for k in ("where", "expected", "got", "fix")}
-            raise own(f"on {self.link.url}: {facts.get('what')}", **known)
-        if kind not in ERRORS:
-            raise self._protocol(f"the answer {message!r:.200}")
-        error, what, fix = ERRORS[kind]
-        raise error(f"{what} ({job})", where=self.link.url, got=text, fix=fix)
+        error = error_of(message, self.link.url, job)
+        raise error or self._protocol(f"the answer {message!r:.200}")
 
     def _field(self, message: Mapping[str, Any], name: str, kind: type) -> Any:
         """A field of a message that must be there."""
@@ -221,18 +214,23 @@ class Connection:
         return message[name]
 
     def _send(self, message: Mapping[str, Any], binary: bytes | memoryview = b"") -> None:
-        try:
-            agent.send(self._to, message, binary)
-        except OSError as error:
-            raise self._broken() from error
+        self._write(agent.head(message, binary))
+        self._write(binary)
 
-    def _write(self, content: bytes) -> None:
-        try:
-            agent.write_all(self._to, content)
-        except OSError as error:
-            raise self._broken() from error
+    def _write(self, content: bytes | memoryview) -> None:
+        """Blocks no longer than the other side reads: it may have stopped."""
+        rest = memoryview(content)
+        while rest:
+            if not select.select([], [self._to], [], ANSWER_S)[1]:
+                raise self._silent()
+            try:
+                rest = rest[os.write(self._to, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._broken() from error
 
-    def _receive(self, end: float) -> tuple[dict[str, Any], bytes]:
+    def _receive(self, end: float) -> tuple[dict[str, Any], bytearray]:
         magic, text, binary = agent.HEADER.unpack(self._read(agent.HEADER.size, end))
         if magic != agent.MAGIC or text > agent.MAX_JSON or binary > agent.MAX_BINARY:
             raise self._protocol("bytes that are no frame")
@@ -245,19 +243,25 @@ class Connection:
             raise self._protocol("a frame without a JSON object")
         return message, self._read(binary, end)
 
-    def _read(self, count: int, end: float) -> bytes:
-        parts = bytearray()
-        while len(parts) < count:
+    def _read(self, count: int, end: float) -> bytearray:
+        whole = bytearray(count)
+        view = memoryview(whole)
+        while view:
             ready, _, _ = select.select([self._from], [], [], max(end - time.monotonic(), 0.0))
             if not ready:
-                raise DeviceLinkError(
-                    "the device does not answer", where=self.link.url, fix="look at the link"
-                )
-            part = os.read(self._from, count - len(parts))
-            if not part:
+                raise self._silent()
+            done = os.readv(self._from, [view])
+            if not done:
                 raise self._broken()
-            parts += part
-        return bytes(parts)
+            view = view[done:]
+        return whole
+
+    def _silent(self) -> DeviceLinkError:
+        return DeviceLinkError(
+            "the device does not answer",
+            where=self.link.url,
+            fix="see that it is up and not busy with other things, and start the command again",
+        )
 
     def _protocol(self, got: str) -> DeviceProtocolError:
         return DeviceProtocolError(
@@ -268,14 +272,13 @@ class Connection:
         )
 
     def _broken(self) -> DeviceLinkError:
+        try:  # its status comes a moment after its output ends
+            status = self._process.wait(_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            status = None
         self._log.seek(0)
-        said = self._log.read()[-400:].decode("utf-8", "replace").strip().splitlines()
-        return DeviceLinkError(
-            "the link to the device broke",
-            where=self.link.url,
-            got=said[-1] if said else None,
-            fix="see that the device is up and has Python 3.8 or newer, then start it again",
-        )
+        said = self._log.read()[-_MOST_SAID:].decode("utf-8", "replace")
+        return explain_break(self.link, status, said, greeted=bool(self.capabilities))
 
 
 @contextmanager
@@ -284,7 +287,7 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
 
     Args:
         url: see :mod:`tipsc.device.link`.
-        quota: bytes that blobs may take there; 2 GiB if not given.
+        quota: bytes that blobs may take there; by default what the URL says, or 2 GiB.
 
     Raises:
         UsageError: no such kind of URL.
@@ -299,12 +302,12 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0
             )
         except OSError as error:
-            raise DeviceLinkError(
-                "the link cannot be made", where=url, got=str(error), fix=f"install {command[0]}"
-            ) from error
+            raise explain_missing(link, error) from error
         connection = Connection(link, process, log)
+        with suppress(OSError):  # faster, where the system allows it
+            fcntl.fcntl(connection._to, _SETPIPE_SZ, agent.MAX_BINARY)
         try:
-            connection.start(text, quota)
+            connection.start(text, link.quota if quota is None else quota)
             yield connection
         finally:
             connection.close()

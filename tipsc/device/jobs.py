@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import platform
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ JOBS = {
     "sensors": "tipsc.device.jobs:sensors",
     "selftest": "tipsc.device.selftest:misbehave",
 }
+#: those that an old Python can do
+OLD = ("facts", "selftest")
 
 
 def run(
@@ -39,11 +43,19 @@ def run(
 
     Raises:
         UsageError: there is none.
+        DevicePackageError: this Python is too old for it.
     """
-    from tipsc.errors import UsageError, near
+    from tipsc.errors import DevicePackageError, UsageError, near
 
     if name not in JOBS:
         raise UsageError(f"the device has no job {name!r}", fix=near(name, JOBS))
+    if sys.version_info < (3, 10) and name not in OLD:
+        raise DevicePackageError(
+            "its Python is too old",
+            expected="3.10 or newer",
+            got=platform.python_version(),
+            fix="install one there, or name it in the URL: ?python=/path/to/python3",
+        )
     module, function = JOBS[name].split(":")
     job = getattr(importlib.import_module(module), function)
     return job(arguments, {key: Path(file) for key, file in blobs.items()}, Path(out), progress)

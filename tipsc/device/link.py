@@ -1,29 +1,44 @@
 """Links: a device's URL as the command that runs Python there, with its pipes as ours.
 
 ``local``, ``ssh://[user@]host[:port]`` (the system's OpenSSH with its own configuration, keys and
-jump hosts) and ``adb://serial``. ``?python=/path/to/python3`` chooses the interpreter, and
-``?root=/folder`` where the agent keeps its files (``~/.cache/tipsc-device``).
+jump hosts) and ``adb://serial``. ``?python=/path/to/python3`` chooses the interpreter,
+``?quota=8G`` how much the agent may keep there (2 GiB), and ``?root=/folder`` where:
+``~/.cache/tipsc-device``, or on a phone, where adb's user has no home that it may write,
+``/data/local/tmp/tipsc-device``.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 import sys
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from tipsc.errors import UsageError
 
 ROOT = "~/.cache/tipsc-device"
+NO_FOLDER = 73  # the status of a start that may write nowhere; EX_CANTCREAT of sysexits.h
 SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5",
        "-o", "ServerAliveCountMax=3", "-o", "ConnectTimeout=15")  # fmt: skip
+#: without a terminal, so that bytes stay what they are and both outputs stay apart
+ADB = ("shell", "-T")
 
 #: puts the agent in place unless it is there with the same content, and becomes it
 _START = """
 import hashlib,os,sys
-root,digest,size=os.path.expanduser({root!r}),{digest!r},{size}
-os.makedirs(root,mode=0o700,exist_ok=True)
+digest,size,roots={digest!r},{size},[{root!r}]
+if {phone}: roots.append(os.environ.get('TMPDIR','/data/local/tmp')+'/tipsc-device')
+for root in map(os.path.expanduser,roots):
+    try:
+        os.makedirs(root,mode=0o700,exist_ok=True)
+        if os.access(root,os.W_OK): break
+        why=root+' cannot be written'
+    except OSError as error: why=error
+else:
+    os.write(2,str(why).encode())
+    os._exit({no_folder})
 file=os.path.join(root,'agent-'+digest[:16]+'.py')
 try: have=hashlib.sha256(open(file,'rb').read()).hexdigest()==digest
 except OSError: have=False
@@ -50,16 +65,22 @@ class Link:
         command: words before the one word that the device's shell reads; () for this machine.
         python: interpreter on the device.
         root: folder on the device; ``~`` is its user's.
+        phone: whether the shell's TMPDIR will do where ``root`` cannot be written.
+        quota: bytes that the agent may keep there; None: its own bound.
     """
 
     url: str
     command: tuple[str, ...]
     python: str
     root: str
+    phone: bool = False
+    quota: int | None = None
 
     def start(self, digest: str, size: int) -> list[str]:
         """The command that starts an agent of this content there."""
-        code = _START.format(root=self.root, digest=digest, size=size).encode()
+        code = _START.format(
+            root=self.root, phone=self.phone, digest=digest, size=size, no_folder=NO_FOLDER
+        ).encode()
         program = f"import base64;exec(base64.b64decode({base64.b64encode(code).decode()!r}))"
         if not self.command:
             return [self.python, "-c", program]
@@ -72,32 +93,56 @@ def parse_link(url: str) -> Link:
     Raises:
         UsageError: it is not one.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _not_a_url(url) from None
     options = dict(parse_qsl(parts.query))
-    python, root = options.pop("python", None), options.pop("root", ROOT)
+    python, root = options.pop("python", None), options.pop("root", None)
+    quota = _bytes(url, options.pop("quota", None))
+    if options or parts.fragment:
+        raise _not_a_url(url)
+    if not parts.scheme and parts.path == "local":
+        return Link(url, (), python or sys.executable, root or ROOT, quota=quota)
+    if parts.path not in ("", "/") or not parts.netloc or parts.netloc.startswith("-"):
+        raise _not_a_url(url)
+    if parts.scheme == "ssh":
+        return Link(url, _ssh(url, parts), python or "python3", root or ROOT, quota=quota)
+    if parts.scheme == "adb":  # a serial is no host: case counts, and usb:1-4 is one
+        command = ("adb", "-s", unquote(parts.netloc), *ADB)
+        return Link(
+            url, command, python or "python3", root or ROOT, phone=root is None, quota=quota
+        )
+    raise _not_a_url(url)
+
+
+def _ssh(url: str, parts: SplitResult) -> tuple[str, ...]:
     try:
         port = parts.port
     except ValueError:
         raise _not_a_url(url) from None
-    host = parts.hostname or ""
-    if options or parts.fragment or parts.password or host.startswith("-"):
+    host = parts.hostname
+    if not host or host.startswith("-") or parts.password:
         raise _not_a_url(url)
-    if not parts.scheme and parts.path == "local":
-        return Link(url, (), python or sys.executable, root)
-    if parts.path not in ("", "/") or not host:
-        raise _not_a_url(url)
-    if parts.scheme == "ssh":
-        words = [*SSH, *(["-p", str(port)] if port else [])]
-        words += ["-l", unquote(parts.username)] if parts.username else []
-        return Link(url, (*words, "--", host), python or "python3", root)
-    if parts.scheme == "adb":  # a serial is case-sensitive, and may be host:port
-        return Link(url, ("adb", "-s", parts.netloc, "shell", "-T"), python or "python3", root)
-    raise _not_a_url(url)
+    words = [*SSH, *(["-p", str(port)] if port else [])]
+    words += ["-l", unquote(parts.username)] if parts.username else []
+    return (*words, "--", host)
+
+
+def _bytes(url: str, text: str | None) -> int | None:
+    """``8G`` or ``500M`` or a number: powers of 1024."""
+    if text is None:
+        return None
+    number = re.fullmatch(r"(\d{1,15})([KMGT]?)", text)
+    if number is None:
+        raise UsageError("this is no quota", where=url, expected="such as 8G or 500M", got=text)
+    return int(number[1]) << 10 * ("KMGT".find(number[2] or "-") + 1)
 
 
 def _not_a_url(url: str) -> UsageError:
     return UsageError(
         "this is no device",
-        expected="local, ssh://[user@]host[:port] or adb://serial, then ?python=... and &root=...",
+        expected="local, ssh://[user@]host[:port] or adb://serial, then options: "
+        "?python=...&root=...&quota=...",
         got=url,
     )

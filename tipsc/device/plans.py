@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tipsc.backends.tensorrt.examine import PathCheck
+from tipsc.backends.tensorrt.merge import merge_graphs
+from tipsc.backends.tensorrt.trial import Trial
 from tipsc.device.client import Connection
-from tipsc.engine import EngineFile, Manifest, write_engine
+from tipsc.engine import EngineFile, Manifest, Plan, read_engine, write_engine
+from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import EngineDeviceError
 
 RAN, NOT_RUN = "built and run", "built, not run"
@@ -25,7 +28,8 @@ class Plans:
         compute_capability: of the GPU that they were built for; None where they were not run.
         stripped: they have no weights.
         checks: how each path was built.
-        content: by path id.
+        trials: of paths that were to share a plan.
+        plans: each path is in one of them.
     """
 
     module: str
@@ -33,7 +37,8 @@ class Plans:
     compute_capability: str | None
     stripped: bool
     checks: tuple[PathCheck, ...]
-    content: Mapping[str, bytes]
+    trials: tuple[Trial, ...]
+    plans: tuple[Plan, ...]
 
     @property
     def built(self) -> dict[str, str]:
@@ -44,6 +49,7 @@ class Plans:
             "version": self.version,
             "compute capability": self.compute_capability or UNKNOWN,
             "stripped": "yes" if self.stripped else "no",
+            "plans": f"{len(self.plans)} for {sum(len(plan.paths) for plan in self.plans)} paths",
         }
 
 
@@ -54,19 +60,30 @@ def request_plans(
     *,
     run: bool = True,
     strip: bool = False,
+    groups: Sequence[tuple[str, ...]] = (),
     progress: Callable[[float, float], None] | None = None,
 ) -> Plans:
     """Has a device build the plans of an engine file.
+
+    Args:
+        groups: paths that shall share a plan if it is good enough; each path in one at most.
+            Merging their graphs needs the package onnx.
 
     Raises:
         EngineDeviceError: no CUDA device is there although they shall be run, or TensorRT refuses
             paths (all are named).
         DeviceJobError: the job failed for another reason; each has its kind.
     """
+    blobs = {"engine": connection.push(file)}
+    if groups:
+        engine = read_engine(file)
+        for group in groups:
+            merged = merge_graphs([engine.graph(path) for path in group])
+            blobs[plan_name(group)] = connection.push_bytes(merged)
     answer = connection.run(
         "plans",
-        {"run": run, "precision": precision, "strip": strip},
-        {"engine": connection.push(file)},
+        {"run": run, "precision": precision, "strip": strip, "groups": list(groups)},
+        blobs,
         timeout_s=_BUILD_S,
         progress=progress,
     )
@@ -86,12 +103,16 @@ def request_plans(
         result["compute_capability"],
         result["stripped"],
         checks,
-        {check.path_id: answer.files[f"{check.path_id}.plan"] for check in checks},
+        tuple(Trial(**{**trial, "paths": tuple(trial["paths"])}) for trial in result["trials"]),
+        tuple(
+            Plan(paths_of(name.removesuffix(".plan")), content)
+            for name, content in answer.files.items()
+        ),
     )
 
 
 def write_with_plans(
-    file: Path, manifest: Manifest, engine: EngineFile, plans: Mapping[str, bytes]
+    file: Path, manifest: Manifest, engine: EngineFile, plans: Sequence[Plan]
 ) -> None:
     """Writes `engine` with another manifest, and with plans or without."""
     graphs = {path.id: engine.graph(path.id) for path in manifest.paths}
@@ -102,4 +123,4 @@ def write_finished(file: Path, engine: EngineFile, plans: Plans) -> None:
     """Writes `engine` with its plans, to measure or verify it: no latency in it is of them."""
     paths = tuple(replace(path, latency=None) for path in engine.manifest.paths)
     manifest = replace(engine.manifest, paths=paths, built=plans.built)
-    write_with_plans(file, manifest, engine, plans.content)
+    write_with_plans(file, manifest, engine, plans.plans)

@@ -22,7 +22,12 @@ from tipsc.device.client import Connection
 from tipsc.device.probe import survive
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
-from tipsc.errors import EngineDeviceError, MissingExtraError, TipscError
+from tipsc.errors import (
+    DevicePackageError,
+    EngineDeviceError,
+    MissingExtraError,
+    TipscError,
+)
 from tipsc.finish import finish
 
 OK, FAILED, ABSENT = "ok", "failed", "absent"
@@ -82,8 +87,11 @@ def _tried(device: Connection, name: str, work: Callable[[], Any]) -> Check:
         return Check(name, OK, work())
     except TipscError as error:
         text = str(error).replace(device.link.url, "the device")
-        absent = isinstance(error, MissingExtraError) or (
-            isinstance(error, EngineDeviceError) and "no CUDA device" in error.what
+        absent = (
+            isinstance(error, MissingExtraError)
+            # a package that is there and cannot be imported is broken
+            or (isinstance(error, DevicePackageError) and not f"{error.got}".startswith("ImportE"))
+            or (isinstance(error, EngineDeviceError) and "no CUDA device" in error.what)
         )
         return Check(name, ABSENT if absent else FAILED, f"{type(error).__name__}: {text}")
 
@@ -105,6 +113,7 @@ def _finished(device: Connection, engine: Path, copy: Path) -> dict[str, Any]:
     return {
         "built": {name: value for name, value in done.manifest.built.items() if name != "device"},
         "plans": [asdict(check) for check in done.checks],
+        "shared plans": [asdict(trial) for trial in done.trials],
         "differences": dict(done.differences),
     }
 

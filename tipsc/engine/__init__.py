@@ -4,6 +4,7 @@ Needs the standard library alone. :mod:`tipsc.runtime` runs what is read here.
 """
 
 from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine.plan import Plan
 from tipsc.engine.read import EngineFile, parse_engine, read_engine
 from tipsc.engine.unpack import unpack
 from tipsc.engine.write import write_engine, write_tflite_engine
@@ -13,6 +14,7 @@ __all__ = [
     "Latency",
     "Manifest",
     "PathEntry",
+    "Plan",
     "TensorSpec",
     "parse_engine",
     "read_engine",

@@ -64,6 +64,25 @@ def external_initializers(model: bytes, where: str = "model") -> list[Initialize
     return [initializer for initializer in found if initializer is not None]
 
 
+def opset_of(model: bytes, where: str = "model") -> int:
+    """The version of ONNX's own operators that a serialised ModelProto is written in; 0 if none.
+
+    Raises:
+        EngineDamagedError: `model` is not well-formed.
+    """
+    for field, _, message, _ in _fields(memoryview(model), where):
+        if field == 8 and message is not None:  # opset_import
+            domain, version = "", 0
+            for inner, start, text, end in _fields(message, where):
+                if inner == 1 and text is not None:
+                    domain = _text(text, where)
+                elif inner == 2:
+                    version = _number(message, start, end, where)
+            if not domain:
+                return version
+    return 0
+
+
 def external_data(model: bytes, where: str = "model") -> list[External]:
     """All references of a serialised ModelProto, in file order.
 
@@ -156,8 +175,7 @@ def _initializer(tensor: memoryview, where: str) -> Initializer | None:
                 dimension, position = _read_varint(payload, position, where)
                 shape.append(dimension)
         elif number in (1, 2):  # one of the dims, data_type
-            _, position = _read_varint(tensor, start, where)
-            value_of, position = _read_varint(tensor[:end], position, where)
+            value_of = _number(tensor, start, end, where)
             if number == 1:
                 shape.append(value_of)
             else:
@@ -215,6 +233,12 @@ def _fields(message: memoryview, where: str) -> Iterator[tuple[int, int, memoryv
         if number == 0 or position > len(message):
             raise EngineDamagedError("not an ONNX model: a field runs over", where=where)
         yield number, start, payload, position
+
+
+def _number(message: memoryview, start: int, end: int, where: str) -> int:
+    """The value of the varint field from `start` to `end`."""
+    _, position = _read_varint(message, start, where)
+    return _read_varint(message[:end], position, where)[0]
 
 
 def _read_varint(message: memoryview, position: int, where: str) -> tuple[int, int]:

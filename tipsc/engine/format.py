@@ -15,8 +15,8 @@ Sections in the order of the form, each at the first page after the one before. 
 ``manifest`` (JSON), ``weights`` (raw), ``graphs`` (one zlib stream over the path graphs in the
 header's order: path graphs repeat each other, so 32 of them cost little more than one). Form
 ``tflite``: ``manifest``, ``model`` (one .tflite in which each path is the signature of its id).
-Form ``plans``, an engine that was finished on a device: as ``onnx``, and ``plans`` (one compiled
-plan for each path, one after the other, in the order of the header's second table).
+Form ``plans``, an engine that was finished on a device: as ``onnx``, and ``plans`` (compiled plans,
+one after the other, in the order of the header's second table; each is for one path or more).
 
 The header holds the SHA-256 of each section, so its own hash covers the whole file.
 """
@@ -61,9 +61,17 @@ class Section:
 
 @dataclass(frozen=True)
 class GraphEntry:
-    """A path's share of the decompressed ``graphs``, or of ``plans``; `length` in bytes."""
+    """A path's share of the decompressed ``graphs``; `length` in bytes."""
 
     path: str
+    length: int
+
+
+@dataclass(frozen=True)
+class PlanEntry:
+    """The share of ``plans`` that is the plan of these paths; `length` in bytes."""
+
+    paths: tuple[str, ...]
     length: int
 
 
@@ -71,7 +79,7 @@ class GraphEntry:
 class Header:
     sections: tuple[Section, ...]
     graphs: tuple[GraphEntry, ...]
-    plans: tuple[GraphEntry, ...] = ()
+    plans: tuple[PlanEntry, ...] = ()
 
     def to_bytes(self) -> bytes:
         return dumps(encode(self))

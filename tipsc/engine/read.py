@@ -7,7 +7,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,6 +26,7 @@ from tipsc.engine.format import (
     next_page,
 )
 from tipsc.engine.manifest import Manifest
+from tipsc.engine.plan import Plan
 from tipsc.engine.strict import decode, loads
 from tipsc.errors import EngineDamagedError, EngineVersionError, PathError, UsageError, near
 
@@ -41,7 +42,7 @@ class EngineFile:
         manifest: what is in it.
         form: ``onnx`` (with plans or without) or ``tflite``; see :mod:`tipsc.engine.format`.
         weights: the weight store, or the whole .tflite; read-only, mapped and not copied.
-        plans: of an engine that was finished on a device, by path id; mapped and not copied.
+        plans: of an engine that was finished on a device; mapped and not copied.
         content_hash: SHA-256 that covers the whole file, in hexadecimal.
     """
 
@@ -51,7 +52,7 @@ class EngineFile:
     weights: memoryview
     content_hash: str
     _graphs: Mapping[str, bytes]
-    plans: Mapping[str, memoryview] = field(default_factory=dict)
+    plans: tuple[Plan, ...] = ()
 
     def graph(self, path_id: str) -> bytes:
         """The serialised ONNX model of a path; its external data lies in :attr:`weights`.
@@ -112,14 +113,15 @@ def parse_engine(buffer: bytes | mmap.mmap, file: Path | None = None) -> EngineF
         loads(bytes(sections["manifest"]), f"{where}: manifest"), f"{where}: manifest"
     )
     graphs: dict[str, bytes] = {}
-    plans: dict[str, memoryview] = {}
+    plans: tuple[Plan, ...] = ()
     ids = {path.id for path in manifest.paths}
     if form != "tflite":
         graphs = _graphs(sections["graphs"], header, where)
         if set(graphs) != ids:
             raise EngineDamagedError("manifest and graphs name different paths", where=where)
         plans = _plans(sections.get("plans", memoryview(b"")), header, where)
-        if set(plans) != (ids if manifest.built else set()):
+        planned = [path for plan in plans for path in plan.paths]
+        if sorted(planned) != (sorted(ids) if manifest.built else []):
             raise EngineDamagedError("manifest and plans name different paths", where=where)
     elif bytes(sections["model"][4:8]) != TFLITE_IDENTIFIER or header.graphs or header.plans:
         raise EngineDamagedError("section model is not a .tflite", where=where, fix=_REBUILD)
@@ -130,7 +132,7 @@ def parse_engine(buffer: bytes | mmap.mmap, file: Path | None = None) -> EngineF
         weights=sections["model" if form == "tflite" else "weights"],
         content_hash=hashlib.sha256(header_bytes).hexdigest(),
         _graphs=MappingProxyType(graphs),
-        plans=MappingProxyType(plans),
+        plans=plans,
     )
 
 
@@ -235,16 +237,12 @@ def _graphs(packed: memoryview, header: Header, where: str) -> dict[str, bytes]:
     return graphs
 
 
-def _plans(section: memoryview, header: Header, where: str) -> dict[str, memoryview]:
-    lengths = {plan.path: plan.length for plan in header.plans}
-    if (
-        len(lengths) != len(header.plans)
-        or min(lengths.values(), default=0) < 0
-        or sum(lengths.values()) != len(section)
-    ):
+def _plans(section: memoryview, header: Header, where: str) -> tuple[Plan, ...]:
+    lengths = [plan.length for plan in header.plans]
+    if min(lengths, default=0) < 0 or sum(lengths) != len(section):
         raise EngineDamagedError("the table of plans is not valid", where=where)
-    plans, position = {}, 0
-    for path, length in lengths.items():
-        plans[path] = section[position : position + length]
-        position += length
-    return plans
+    plans, position = [], 0
+    for plan in header.plans:
+        plans.append(Plan(plan.paths, section[position : position + plan.length]))
+        position += plan.length
+    return tuple(plans)

@@ -20,7 +20,8 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list
     """Write the standard files and ``manifest.json``.
 
     Form onnx: ``<path id>.onnx`` for each path and ``weights.bin``; they load in plain ONNX
-    Runtime. An engine that was finished on a device has ``<path id>.plan`` as well. Form tflite:
+    Runtime. An engine that was finished on a device has ``<path id>.plan`` as well, or
+    ``<id>+<id>.plan`` where paths share one (:mod:`tipsc.engine.plan`). Form tflite:
     ``model.tflite``, which plain LiteRT opens; a path is the signature of its id. All give the
     outputs of the engine.
 
@@ -58,8 +59,8 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list
             engine.graph(path.id), lambda reference: replace(reference, location=WEIGHTS_FILE)
         )
         write(f"{path.id}.onnx", graph)
-    for name, plan in engine.plans.items():
-        write(f"{name}.plan", plan)
+    for plan in engine.plans:
+        write(f"{plan.name}.plan", plan.content)
     write(WEIGHTS_FILE, engine.weights)
     write("manifest.json", dumps(engine.manifest.to_json()))
     return written

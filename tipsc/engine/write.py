@@ -22,10 +22,12 @@ from tipsc.engine.format import (
     VERSION,
     GraphEntry,
     Header,
+    PlanEntry,
     Section,
     next_page,
 )
 from tipsc.engine.manifest import Manifest
+from tipsc.engine.plan import Plan
 from tipsc.engine.strict import dumps
 from tipsc.errors import DataError
 
@@ -35,7 +37,7 @@ def write_engine(
     manifest: Manifest,
     weights: bytes | bytearray | memoryview,
     graphs: Mapping[str, bytes],
-    plans: Mapping[str, bytes | memoryview] | None = None,
+    plans: Sequence[Plan] = (),
 ) -> None:
     """Write one engine file: whole or not at all; the same bytes for the same arguments.
 
@@ -44,7 +46,7 @@ def write_engine(
         manifest: its paths are exactly the keys of `graphs`.
         weights: the weight store.
         graphs: path id to a serialised ONNX model, whose external data lies in `weights`.
-        plans: path id to a compiled plan, for a manifest that is ``built``.
+        plans: for a manifest that is ``built``; each of its paths is in exactly one of them.
 
     Raises:
         DataError: manifest, graphs and plans name different paths, or something is too large.
@@ -55,9 +57,9 @@ def write_engine(
         raise DataError(
             "manifest and graphs name different paths", expected=sorted(ids), got=sorted(graphs)
         )
-    plans = plans or {}
-    if set(plans) != (set(ids) if manifest.built else set()):
-        raise DataError("manifest and plans name different paths", got=sorted(plans))
+    planned = [path for plan in plans for path in plan.paths]
+    if sorted(planned) != (sorted(ids) if manifest.built else []):
+        raise DataError("manifest and plans name different paths", got=sorted(planned))
     weights = memoryview(weights).cast("B")
     for path in ids:
         check_external(graphs[path], len(weights), f"graph of path {path}")
@@ -68,8 +70,12 @@ def write_engine(
     }
     _bound("path graphs", sum(map(len, graphs.values())), MAX_GRAPHS)
     if plans:
-        bodies["plans"] = b"".join(plans[path] for path in ids)
-    header = Header((), _table(ids, graphs), _table(ids, plans) if plans else ())
+        bodies["plans"] = b"".join(plan.content for plan in plans)
+    header = Header(
+        (),
+        tuple(GraphEntry(path, len(graphs[path])) for path in ids),
+        tuple(PlanEntry(plan.paths, len(plan.content)) for plan in plans),
+    )
     _write(file, "plans" if plans else "onnx", bodies, header)
 
 
@@ -115,12 +121,6 @@ def _write(
         chunks += [bytes(section.offset - position), bodies[section.name]]
         position = section.offset + section.length
     write_atomically(Path(file), chunks)
-
-
-def _table(
-    ids: Sequence[str], parts: Mapping[str, bytes] | Mapping[str, bytes | memoryview]
-) -> tuple[GraphEntry, ...]:
-    return tuple(GraphEntry(path, len(parts[path])) for path in ids)
 
 
 def _lay_out(

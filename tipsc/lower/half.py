@@ -21,6 +21,8 @@ from tipsc.lower.lower import Lowered
 from tipsc.lower.places import place_of, runs, sizes_of
 
 LARGEST = float(np.finfo(np.float16).max)
+#: from here on a value means "endless", as the bound of a clamp or in a mask of attention
+_ENDLESS = 1e30
 #: operator to the inputs that stay fp32 by its definition
 _STAY: Mapping[str, frozenset[int]] = {"Resize": frozenset({1, 2}), "Upsample": frozenset({1})}
 _HALF = ".half"
@@ -66,7 +68,7 @@ def _halve(lowered: Lowered) -> tuple[bytes, dict[tuple[int, int], External]]:
             raise LoweringError("weights of several types share bytes", where=f"byte {begin}")
         content = lowered.weights[begin:end]
         if shrink == 2:
-            store += np.frombuffer(content, np.float32).astype(np.float16).tobytes()
+            store += _rounded(np.frombuffer(content, np.float32)).tobytes()
         else:
             store += content
         for offset, length in floats | others:
@@ -78,8 +80,8 @@ def _halve(lowered: Lowered) -> tuple[bytes, dict[tuple[int, int], External]]:
 
 
 def _check_range(weights: bytes, offset: int, length: int, where: str) -> None:
-    values = np.frombuffer(weights, np.float32, length // 4, offset)
-    largest = float(np.abs(values).max(initial=0.0))
+    values = np.abs(np.frombuffer(weights, np.float32, length // 4, offset))
+    largest = float(values.max(initial=0.0, where=~(values >= _ENDLESS)))  # NaN is the largest
     if not largest <= LARGEST:
         raise LoweringError(
             "a weight does not fit half precision",
@@ -127,9 +129,14 @@ def _halve_tensor(tensor: TensorProto) -> None:
     if tensor.data_location == TensorProto.EXTERNAL:
         tensor.data_type = TensorProto.FLOAT16  # its bytes were halved with the store
         return
-    values = numpy_helper.to_array(tensor)
-    with np.errstate(over="ignore"):  # a bound such as "no maximum" becomes infinity, as it means
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
+    values = np.asarray(_rounded(numpy_helper.to_array(tensor)))
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """In half precision. What is finite stays so: a row that is masked whole has a softmax."""
+    inside = np.clip(values, -LARGEST, LARGEST)
+    return np.where(np.isinf(values), values, inside).astype(np.float16)
 
 
 def _cast_borders(graph: GraphProto) -> None:

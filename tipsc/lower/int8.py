@@ -25,7 +25,14 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from tipsc.errors import LoweringError
 from tipsc.lower.lower import Lowered
-from tipsc.lower.places import compacted, external_tensor, place_of, runs, sizes_of
+from tipsc.lower.places import (
+    compacted,
+    external_tensor,
+    place_of,
+    replace_nodes,
+    runs,
+    sizes_of,
+)
 from tipsc.lower.ranges import ranges_of
 from tipsc.lower.weights import Stored, WeightStore
 
@@ -263,22 +270,7 @@ def _insert(
             fresh[tensor.name] = external_tensor(tensor.name, kind, tensor.dims, place)
         else:
             fresh[tensor.name] = TensorProto.FromString(tensor.SerializeToString())
-    _replace(graph, nodes, fresh)
-
-
-def _replace(
-    graph: GraphProto, nodes: Sequence[NodeProto], tensors: Mapping[str, TensorProto]
-) -> None:
-    """Other nodes and constants for a graph, without those that nothing reads any more."""
-    read = {value.name for value in graph.output}
-    kept: list[NodeProto] = []
-    for node in reversed(nodes):
-        if read & set(node.output):
-            kept.insert(0, node)
-            read |= set(node.input)
-    del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(kept)
-    graph.initializer.extend(tensor for name, tensor in tensors.items() if name in read)
+    replace_nodes(graph, nodes, fresh)
 
 
 def _cut(

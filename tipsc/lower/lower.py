@@ -34,6 +34,7 @@ class Lowered:
         sizes: by path id.
         input_shape, output_shape: batch included.
         input_dtype: as numpy spells it.
+        remark: what should be known of the graphs; empty for nothing.
     """
 
     weights: bytes
@@ -42,6 +43,7 @@ class Lowered:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     input_dtype: str
+    remark: str = ""
 
     def write(self, file: FilePath, manifest: Manifest) -> None:
         """Writes an engine with these paths."""

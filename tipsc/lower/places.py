@@ -1,4 +1,4 @@
-"""Where graphs say that their weights are in the store."""
+"""Where graphs say that their weights are in the store, and graphs with other parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import TensorProto
+from onnx import GraphProto, NodeProto, TensorProto
 
 from tipsc.engine.external import External, external_data, rewrite_external
 from tipsc.engine.format import WEIGHTS_LOCATION
@@ -76,3 +76,22 @@ def sizes_of(graphs: Mapping[str, bytes]) -> dict[str, PathBytes]:
         )
         for path, of in places.items()
     }
+
+
+def replace_nodes(
+    graph: GraphProto, nodes: Sequence[NodeProto], tensors: Mapping[str, TensorProto]
+) -> None:
+    """Other nodes and constants for a graph, without those that nothing reads any more."""
+    read = {value.name for value in graph.output}
+    kept: list[NodeProto] = []
+    for node in reversed(nodes):
+        if read & set(node.output):
+            kept.insert(0, node)
+            read |= set(node.input)
+    # Copies: what is in a graph goes with it.
+    nodes = [NodeProto.FromString(node.SerializeToString()) for node in kept]
+    used = [t for name, t in tensors.items() if name in read]
+    constants = [TensorProto.FromString(t.SerializeToString()) for t in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)

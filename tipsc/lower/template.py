@@ -262,8 +262,17 @@ def _fold_constants(
             feeds = {name: constants[name] for name in node.input if name}
             results: Any = ReferenceEvaluator(model).run(None, feeds)
             constants.update(zip(node.output, results, strict=True))
+        elif node.op_type == "CastLike" and node.input[1] in types:
+            # Older parsers know no such operator.
+            yield _cast(node, types[node.input[1]])
         else:
             yield node
+
+
+def _cast(node: NodeProto, to: int) -> NodeProto:
+    cast = helper.make_node("Cast", [node.input[0]], node.output, to=to)
+    cast.metadata_props.extend(node.metadata_props)
+    return cast
 
 
 def _with_split(

@@ -16,8 +16,8 @@ UNKNOWN = "unknown"
 
 _RELEASE = re.compile(r"^# R(\d{1,3}) \(release\), REVISION: (\d{1,3}(?:\.\d{1,3}){0,2})\b")
 _PACKAGE = re.compile(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: (\S{1,64})$", re.MULTILINE)
-#: names that the GPU's entry in devfreq has had, from the TX1 on
-_GPU_CLOCK = re.compile(r"\.(gpu|g[a-z]\d\d[a-z])$")
+#: names that the GPU's entry in devfreq has had, from the TX1 on to Thor
+_GPU_CLOCK = re.compile(r"\.(gpu|g[a-z]\d\d[a-z])$|^gpu-gpc-\d+$")
 _MODE = re.compile(r"NV Power Mode:[ \t]*(\S[^\r\n]*)")
 _NUMBER = re.compile(r"^\s*(\d{1,4})\s*$", re.MULTILINE)
 _TEMPERATURE = re.compile(r"(?<!\S)([A-Za-z][A-Za-z0-9_.-]*)@(-?\d{1,4}(?:\.\d{1,6})?)C(?!\S)")
@@ -26,8 +26,9 @@ _RAM = re.compile(r"(?<!\S)RAM (\d{1,9})/(\d{1,9})MB")
 _GPU = re.compile(r"(?<!\S)GR3D_FREQ (\d{1,3})%(?:@\[?(\d{1,6}))?")
 _CPU = re.compile(r"(?<!\S)CPU \[([^\]]{0,4000})\]")
 _CORE = re.compile(r"^(\d{1,3})%@(\d{1,6})$")
-#: the rail that feeds the whole module, by its names on Orin, on Xavier and on the first Nano
-_INPUT_RAILS = ("VDD_IN", "VIN_SYS_5V0", "POM_5V_IN")
+#: the rail that feeds the whole module, by its names on Orin Nano, Orin NX and on the first Nano;
+#: AGX modules have rails for parts only, of which none stands for the whole
+_INPUT_RAILS = ("VDD_IN", "POM_5V_IN")
 _COLDEST, _HOTTEST = -100.0, 200.0  # degrees Celsius; a sensor that is off reports -256
 
 

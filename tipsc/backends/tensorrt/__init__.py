@@ -1,4 +1,4 @@
-"""TensorRT on NVIDIA devices: one plan a path, built on the device itself.
+"""TensorRT on NVIDIA devices: a plan for each path, or for several depths, built on the device.
 
 An engine for this backend carries portable graphs and weights; plans can be made from them on the
 device only, by its own TensorRT: ``tipsc finish`` does that (:mod:`tipsc.backends.tensorrt.job`)
@@ -20,7 +20,7 @@ from tipsc.engine.manifest import Manifest
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError, MissingExtraError
 
-__all__ = ["check", "open"]
+__all__ = ["check", "free_mib", "open"]
 
 
 def check() -> Mapping[str, str]:
@@ -78,11 +78,20 @@ def open(
         "compute capability": device.compute_capability(),
     }
     check_built(manifest, here, file)
-    wanted = {
-        name: plan for name, plan in engine.plans.items() if path_ids is None or name in path_ids
-    }
+    wanted = [plan for plan in engine.plans if path_ids is None or set(plan.paths) & set(path_ids)]
     refit = partial(refit_plan, trt, engine) if manifest.built.get("stripped") == "yes" else None
-    return make_executors(trt, device, wanted, manifest.inputs, manifest.outputs, refit)
+    return make_executors(
+        trt, device, wanted, manifest.inputs, manifest.outputs, refit=refit, path_ids=path_ids
+    )
+
+
+def free_mib() -> float:
+    """Memory of the GPU that is free, in MiB; on a Jetson, of what all share.
+
+    Raises:
+        EngineDeviceError: there is no CUDA device.
+    """
+    return cuda.load().free_bytes() / 2**20
 
 
 def check_built(manifest: Manifest, here: Mapping[str, str], file: str) -> None:

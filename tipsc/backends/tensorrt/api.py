@@ -126,9 +126,14 @@ def load() -> Any:
     problem: ImportError | None = None
     for name in MODULES:
         try:
-            return importlib.import_module(name)
+            module = importlib.import_module(name)
         except ImportError as error:
             problem = error
+            continue
+        # Some operators are plugins of its own (InstanceNormalization in 8.6), known only then.
+        if initialise := getattr(module, "init_libnvinfer_plugins", None):
+            initialise(None, "")
+        return module
     raise MissingExtraError(
         "the backend tensorrt needs TensorRT, which is not installed",
         fix="on a Jetson run: sudo apt-get install python3-libnvinfer; "

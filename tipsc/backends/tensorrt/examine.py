@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tipsc.backends.tensorrt import api
+from tipsc.backends.tensorrt.merge import merge_graphs
 from tipsc.backends.tensorrt.plans import PlanBuilder
+from tipsc.engine.plan import paths_of
 from tipsc.engine.read import EngineFile, read_engine
 from tipsc.errors import EngineDeviceError
 
@@ -27,10 +29,10 @@ _TAIL = 300  # characters of what a dead process said
 
 @dataclass(frozen=True)
 class PathCheck:
-    """How one path fared.
+    """How one path fared, or several as one.
 
     Attributes:
-        path_id: of the engine.
+        path_id: of the engine; several ids joined by ``+`` are paths that one plan would serve.
         module, version: of the TensorRT that judged it.
         plan_bytes: of the plan that was built; 0 when there is none.
         seconds: parsing and building.
@@ -47,15 +49,16 @@ class PathCheck:
 
 def check_engine(
     file: Path,
-    path_ids: Sequence[str],
+    names: Sequence[str],
     progress: Callable[[int, int], None] | None = None,
     timeout_s: float = _TIMEOUT_S,
 ) -> tuple[PathCheck, ...]:
-    """Parses and builds each path of an engine file.
+    """Parses and builds each path of an engine file, or several as one.
 
     A path that ends the process has that as its problem, and the next one a new process.
 
     Args:
+        names: path ids, or :func:`tipsc.engine.plan.plan_name` of those to merge.
         progress: called with (done, all).
         timeout_s: for each process.
 
@@ -63,7 +66,7 @@ def check_engine(
         EngineDeviceError: TensorRT cannot be used here at all.
     """
     found: dict[str, PathCheck] = {}
-    while missing := [name for name in path_ids if name not in found]:
+    while missing := [name for name in names if name not in found]:
         with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
             results = Path(folder) / "results.jsonl"
             said = _run(file, missing, results, timeout_s)
@@ -71,18 +74,18 @@ def check_engine(
         for line in lines:
             check = PathCheck(**json.loads(line))
             found[check.path_id] = check
-        if not lines and len(missing) == len(path_ids):
+        if not lines and len(missing) == len(names):
             raise EngineDeviceError("TensorRT cannot be used here", got=said)
         left = [name for name in missing if name not in found]
         if left:  # the process ended in the middle of this path
             found[left[0]] = PathCheck(left[0], api.installed() or "", "", 0, 0.0, said)
         if progress:
-            progress(len(found), len(path_ids))
-    return tuple(found[name] for name in path_ids)
+            progress(len(found), len(names))
+    return tuple(found[name] for name in names)
 
 
-def _run(file: Path, path_ids: Sequence[str], results: Path, timeout_s: float) -> str:
-    command = [sys.executable, "-m", __name__, str(file), str(results), *path_ids]
+def _run(file: Path, names: Sequence[str], results: Path, timeout_s: float) -> str:
+    command = [sys.executable, "-m", __name__, str(file), str(results), *names]
     try:
         done = subprocess.run(
             command,
@@ -99,30 +102,30 @@ def _run(file: Path, path_ids: Sequence[str], results: Path, timeout_s: float) -
     return " ".join((done.stderr or done.stdout).split())[-_TAIL:] or f"exit {done.returncode}"
 
 
-def build_paths(
-    builder: PlanBuilder, engine: EngineFile, path_ids: Sequence[str]
-) -> Iterator[tuple[PathCheck, bytes]]:
-    """Builds paths in this process: how each fared, and its plan (empty when there is none)."""
+def build_plan(builder: PlanBuilder, name: str, graph: bytes) -> tuple[PathCheck, bytes]:
+    """Builds in this process: how it fared, and the plan (empty when there is none)."""
     trt = builder.module
-    for path_id in path_ids:
-        begun, plan, problem = time.perf_counter(), b"", ""
-        try:
-            plan = builder.build(path_id, engine.graph(path_id))
-        except EngineDeviceError as error:
-            problem = str(error)
-        seconds = time.perf_counter() - begun
-        yield (
-            PathCheck(path_id, trt.__name__, trt.__version__, len(plan), seconds, problem),
-            plan,
-        )
+    begun, plan, problem = time.perf_counter(), b"", ""
+    try:
+        plan = builder.build(name, graph)
+    except EngineDeviceError as error:
+        problem = str(error)
+    seconds = time.perf_counter() - begun
+    return PathCheck(name, trt.__name__, trt.__version__, len(plan), seconds, problem), plan
 
 
-def _judge(file: str, results: str, path_ids: Sequence[str]) -> None:
+def _graph(engine: EngineFile, name: str) -> bytes:
+    graphs = [engine.graph(path_id) for path_id in paths_of(name)]
+    return graphs[0] if len(graphs) == 1 else merge_graphs(graphs)
+
+
+def _judge(file: str, results: str, names: Sequence[str]) -> None:
     engine = read_engine(file)
     precision = engine.manifest.recipe.get("precision", "fp32")
     builder = PlanBuilder(api.load(), engine.weights, precision=precision)
     with Path(results).open("a", encoding="utf-8") as stream:
-        for check, _ in build_paths(builder, engine, path_ids):
+        for name in names:
+            check, _ = build_plan(builder, name, _graph(engine, name))
             stream.write(json.dumps(asdict(check)) + "\n")
             stream.flush()
 

@@ -1,13 +1,16 @@
 """Running plans: one stream, one activation buffer, one warmed context for each path.
 
 Calls of all paths of an engine follow one after the other in its stream, so that their contexts
-can share one activation buffer as large as the largest needs. Unverified on hardware.
+can share one activation buffer as large as the largest needs. Paths that share a plan have a
+context each, whose switches point to a true or a false for good: a call sets nothing. Unverified
+on hardware.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +19,16 @@ import numpy as np
 from tipsc.backends.tensorrt.api import Capabilities, probe
 from tipsc.backends.tensorrt.cuda import Cuda, Event, Memory, Stream
 from tipsc.engine.manifest import TensorSpec
+from tipsc.engine.plan import Plan, switches
 from tipsc.errors import EngineDeviceError
 
-#: gives a loaded plan (path id, ICudaEngine) its weights
-Refit = Callable[[str, Any], None]
+#: numpy's names of types to TensorRT's
+_TYPES: Mapping[str, str] = {
+    "float32": "FLOAT", "float16": "HALF", "int32": "INT32", "int64": "INT64", "bool": "BOOL",
+    "int8": "INT8", "uint8": "UINT8",
+}  # fmt: skip
+#: gives a loaded plan (its paths, ICudaEngine) its weights
+Refit = Callable[[tuple[str, ...], Any], None]
 
 
 @dataclass(frozen=True)
@@ -69,11 +78,24 @@ class Shared:
     ) -> None:
         self._keep = keep  # what TensorRT's objects refer to without owning it
         self.cuda, self.inputs, self.outputs = cuda, tuple(inputs), tuple(outputs)
+        #: element types in the plans; before TensorRT 10, int64 is int32 there
+        self.dtypes = {spec.name: np.dtype(spec.dtype) for spec in (*inputs, *outputs)}
         self.lock = threading.Lock()
         self.users = 0
         self.stream = Stream(cuda)
         self.tensors = {spec.name: Memory(cuda, _bytes(spec)) for spec in (*inputs, *outputs)}
         self.activations = Memory(cuda, 0)
+        self._flags: dict[bool, tuple[np.ndarray, Memory]] = {}
+
+    def flag(self, value: bool, *, on_host: bool) -> int:
+        """The address of a boolean that stays what it is."""
+        if value not in self._flags:
+            array = np.array([value])
+            self._flags[value] = (array, Memory(self.cuda, array.nbytes))
+            self.stream.to_device(self._flags[value][1], array)
+            self.stream.synchronise()
+        array, memory = self._flags[value]
+        return int(array.ctypes.data) if on_host else memory.address
 
     def release(self) -> None:
         """One user less; the last one gives all back."""
@@ -82,10 +104,17 @@ class Shared:
             self.close()
 
     def close(self) -> None:
-        """Gives all back."""
-        for memory in (self.activations, *self.tensors.values()):
-            memory.close()
-        self.stream.close()
+        """Gives all back, also after a failure: then it is that which is to be told."""
+        flags = (memory for _, memory in self._flags.values())
+        held: tuple[Memory | Stream, ...] = (
+            self.activations,
+            *self.tensors.values(),
+            *flags,
+            self.stream,
+        )
+        for thing in held:
+            with suppress(EngineDeviceError):
+                thing.close()
 
 
 class PlanExecutor:
@@ -97,12 +126,15 @@ class PlanExecutor:
         self._context: Any = context
         shared.users += 1
         for name, memory in shared.tensors.items():
-            context.set_tensor_address(name, memory.address)
+            bind(context, name, memory.address)
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         shared = self._shared
-        arrays = [np.ascontiguousarray(feed) for feed in feeds]
-        outputs = [np.empty(spec.shape, spec.dtype) for spec in shared.outputs]
+        arrays = [
+            np.ascontiguousarray(feed, shared.dtypes[spec.name])
+            for spec, feed in zip(shared.inputs, feeds, strict=True)
+        ]
+        outputs = [np.empty(spec.shape, shared.dtypes[spec.name]) for spec in shared.outputs]
         with shared.lock:
             for spec, array in zip(shared.inputs, arrays, strict=True):
                 shared.stream.to_device(shared.tensors[spec.name], array)
@@ -110,7 +142,10 @@ class PlanExecutor:
             for spec, array in zip(shared.outputs, outputs, strict=True):
                 shared.stream.to_host(array, shared.tensors[spec.name])
             shared.stream.synchronise()
-        return outputs
+        return [
+            array.astype(spec.dtype, copy=False)
+            for spec, array in zip(shared.outputs, outputs, strict=True)
+        ]
 
     def device_ms(self) -> float:
         """Milliseconds of one run by the device's own clock, without copies.
@@ -127,8 +162,9 @@ class PlanExecutor:
                 end.record(shared.stream)
                 return end.milliseconds_since(begin)
             finally:
-                begin.close()
-                end.close()
+                with suppress(EngineDeviceError):
+                    begin.close()
+                    end.close()
 
     def _enqueue(self) -> None:
         if self._context is None or not self._context.execute_async_v3(self._shared.stream.handle):
@@ -144,15 +180,17 @@ class PlanExecutor:
 def make_executors(
     trt: Any,
     cuda: Cuda,
-    plans: Mapping[str, memoryview | bytes],
+    plans: Sequence[Plan],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
+    *,
     refit: Refit | None = None,
+    path_ids: Collection[str] | None = None,
 ) -> dict[str, PlanExecutor]:
-    """A warmed executor for each plan.
+    """A warmed executor for each path of the plans, or each of `path_ids`.
 
     Args:
-        plans: at least one, by path id.
+        plans: at least one.
         refit: gives a plan that was stripped its weights.
 
     Raises:
@@ -161,20 +199,27 @@ def make_executors(
     choices = choose(probe(trt))
     logger = trt.Logger(trt.Logger.ERROR)
     runtime = trt.Runtime(logger)
-    loaded = {name: _load(runtime, name, plan) for name, plan in plans.items()}
-    for name, plan in loaded.items():
+    loaded = [(plan.paths, _load(runtime, plan)) for plan in plans]
+    for paths, plan in loaded:
         if refit is not None:
-            refit(name, plan)
+            refit(paths, plan)
     shared, executors = Shared(cuda, inputs, outputs, keep=(logger, runtime)), {}
     try:
         if choices.context != "own":
-            most = max(int(getattr(plan, choices.size)) for plan in loaded.values())
+            most = max(int(getattr(plan, choices.size)) for _, plan in loaded)
             shared.activations = Memory(cuda, most)
-        for name, plan in loaded.items():
-            context = _context(trt, plan, choices, shared.activations)
-            if context is None:
-                raise EngineDeviceError("TensorRT gives no context for a path", where=name)
-            executors[name] = PlanExecutor(shared, plan, context)
+        for paths, plan in loaded:
+            _take_types(trt, plan, shared, "+".join(paths))
+            for place, name in enumerate(paths):
+                if path_ids is not None and name not in path_ids:
+                    continue
+                context = _context(trt, plan, choices, shared.activations)
+                if context is None:
+                    raise EngineDeviceError("TensorRT gives no context for a path", where=name)
+                executors[name] = PlanExecutor(shared, plan, context)
+                for switch, value in switches(place, len(paths)).items():
+                    on_host = plan.get_tensor_location(switch) == trt.TensorLocation.HOST
+                    bind(context, switch, shared.flag(value, on_host=on_host))
         zeros = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
         for executor in executors.values():
             executor.run(zeros)  # the first call of a context allocates and tunes
@@ -184,12 +229,38 @@ def make_executors(
     return executors
 
 
-def _load(runtime: Any, name: str, plan: memoryview | bytes) -> Any:
-    loaded = runtime.deserialize_cuda_engine(bytes(plan))
+def bind(context: Any, name: str, address: int) -> None:
+    """Says where a tensor is.
+
+    Raises:
+        EngineDeviceError: the plan has no such tensor.
+    """
+    if not context.set_tensor_address(name, address):
+        raise EngineDeviceError("the plan does not take this tensor", where=name)
+
+
+def _take_types(trt: Any, plan: Any, shared: Shared, where: str) -> None:
+    """Follows a plan that has int32 where the engine says int64, and refuses other differences."""
+    narrow = (trt.DataType.INT32, np.dtype("int64"))
+    for spec in (*shared.inputs, *shared.outputs):
+        found, stated = plan.get_tensor_dtype(spec.name), np.dtype(spec.dtype)
+        if (found, stated) == narrow:
+            shared.dtypes[spec.name] = np.dtype("int32")
+        elif found != getattr(trt.DataType, _TYPES.get(stated.name, ""), None):
+            raise EngineDeviceError(
+                "a tensor has another type in the plan than in the engine",
+                where=f"{where}, {spec.name}",
+                expected=stated.name,
+                got=found,
+            )
+
+
+def _load(runtime: Any, plan: Plan) -> Any:
+    loaded = runtime.deserialize_cuda_engine(bytes(plan.content))
     if loaded is None:
         raise EngineDeviceError(
             "TensorRT refuses the plan of a path",
-            where=name,
+            where=plan.name,
             fix="run tipsc finish again: plans fit one version and one kind of device",
         )
     return loaded

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import signal
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tipsc.backends.tensorrt import api, cuda
-from tipsc.backends.tensorrt.examine import build_paths
+from tipsc.backends.tensorrt.examine import PathCheck, build_plan
 from tipsc.backends.tensorrt.execute import choose
 from tipsc.backends.tensorrt.plans import PlanBuilder
-from tipsc.engine import read_engine
+from tipsc.backends.tensorrt.trial import Trial, try_shared
+from tipsc.engine import Plan, read_engine
 from tipsc.engine.atomic import write_atomically
+from tipsc.engine.plan import plan_name
+from tipsc.errors import EngineDeviceError
+from tipsc.measure.facts import read_facts
 
 
 def build_plans(
@@ -24,15 +35,17 @@ def build_plans(
     out: Path,
     progress: Callable[..., None],
 ) -> dict[str, Any]:
-    """Writes ``<path id>.plan`` for each path of the blob ``engine``.
+    """Writes plans for the paths of the blob ``engine``, named by :func:`plan_name`.
 
     Args:
         arguments: ``run``: the plans will be run here, so that a device is needed; ``precision``
-            of the graphs; ``strip``: leave the weights out where the version can.
+            of the graphs; ``strip``: leave the weights out where the version can; ``groups``:
+            lists of paths that may share a plan, whose graph is the blob of that plan's name;
+            none of them without a device, or stripped.
 
     Returns:
         ``module``, ``version``, ``compute_capability`` (None without a device), ``stripped``,
-        and ``checks``: how each path fared, refused ones included.
+        ``checks``: how each path fared, refused ones included; and ``trials``, of each group.
 
     Raises:
         EngineDeviceError: ``run``, and there is no CUDA device.
@@ -41,7 +54,9 @@ def build_plans(
     device = cuda.load() if arguments["run"] else None
     trt = api.load()
     capability = device.compute_capability() if device else None
-    kept = out.parents[2] / "timings" / _file_name(trt.__name__, trt.__version__, capability)
+    # Times of another power mode would choose kernels that are not the best in this one.
+    mode = read_facts()["power_mode"]
+    kept = out.parents[2] / "timings" / _file_name(trt.__name__, trt.__version__, capability, mode)
     engine = read_engine(blobs["engine"])
     builder = PlanBuilder(
         trt,
@@ -51,12 +66,30 @@ def build_plans(
         precision=arguments["precision"],
     )
     ids = [path.id for path in engine.manifest.paths]
-    checks = []
-    for check, plan in build_paths(builder, engine, ids):
-        checks.append(asdict(check))
-        if plan:
-            (out / f"{check.path_id}.plan").write_bytes(plan)
-        progress(len(checks) / len(ids), 0.0)
+    groups = arguments["groups"]
+    checks: list[PathCheck] = []
+    trials: list[Trial] = []
+
+    def step() -> None:
+        progress((len(checks) + len(trials)) / (len(ids) + len(groups)), 0.0)
+
+    for path_id in ids:
+        check, content = build_plan(builder, path_id, engine.graph(path_id))
+        checks.append(check)
+        if content:
+            _plan_file(out, path_id).write_bytes(content)
+        step()
+    if device is not None and all(check.plan_bytes for check in checks):
+        for group in groups:
+            paths = tuple(group)
+            precision = arguments["precision"]
+            work = partial(try_group, blobs, out, paths, precision, builder.timings())
+            try:
+                trials.append(in_own_process(work))
+            except EngineDeviceError as error:
+                sizes = [_plan_file(out, path).stat().st_size for path in paths]
+                trials.append(Trial(paths, False, 0, sum(sizes), problem=str(error)))
+            step()
     if timings := builder.timings():
         kept.parent.mkdir(exist_ok=True)
         write_atomically(kept, [timings])
@@ -65,8 +98,66 @@ def build_plans(
         "version": trt.__version__,
         "compute_capability": capability,
         "stripped": builder.stripped,
-        "checks": checks,
+        "checks": [asdict(check) for check in checks],
+        "trials": [asdict(trial) for trial in trials],
     }
+
+
+def try_group(
+    blobs: Mapping[str, Path],
+    out: Path,
+    paths: tuple[str, ...],
+    precision: str,
+    timing_cache: bytes,
+) -> Trial:
+    """Builds the plan that paths shall share, and puts it in the place of theirs if it is kept.
+
+    Args:
+        blobs: ``engine``, and the merged graph by the plan's name.
+        out: has the plans of the paths.
+
+    Raises:
+        EngineDeviceError: no CUDA device is there.
+    """
+    device, trt, name = cuda.load(), api.load(), plan_name(paths)
+    engine = read_engine(blobs["engine"])
+    alone = [Plan((path,), _plan_file(out, path).read_bytes()) for path in paths]
+    builder = PlanBuilder(trt, engine.weights, precision=precision, timing_cache=timing_cache)
+    check, content = build_plan(builder, name, blobs[name].read_bytes())
+    if not content:
+        stored = sum(len(plan.content) for plan in alone)
+        return Trial(paths, False, 0, stored, problem=check.problem)
+    manifest = engine.manifest
+    trial = try_shared(trt, device, Plan(paths, content), alone, manifest.inputs, manifest.outputs)
+    if trial.kept:
+        write_atomically(_plan_file(out, name), [content])
+        for path in paths:
+            _plan_file(out, path).unlink()
+    return trial
+
+
+def in_own_process(work: Callable[[], Trial]) -> Trial:
+    """Does what may end its process, such as an import of `If` in a parser that has a fault.
+
+    Raises:
+        EngineDeviceError: it did.
+    """
+    spawn = get_context("spawn")  # CUDA does not live on in a fork
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_die_with_parent) as pool:
+        try:
+            return pool.submit(work).result()
+        except BrokenProcessPool as error:
+            raise EngineDeviceError("TensorRT ended the process that tried it") from error
+
+
+def _die_with_parent() -> None:
+    """A killed job leaves nothing behind."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _plan_file(out: Path, name: str) -> Path:
+    return out / f"{name}.plan"
 
 
 def describe_api(

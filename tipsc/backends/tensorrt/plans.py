@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends.tensorrt.api import Capabilities, probe
-from tipsc.engine.external import external_initializers
+from tipsc.engine.external import external_initializers, opset_of
 from tipsc.engine.format import WEIGHTS_LOCATION
 from tipsc.errors import EngineDeviceError
 
 #: of the memory that is free, what tactics may take while building
 WORKSPACE_SHARE = 0.25
 _MOST_WORKSPACE = 1 << 30
-#: precision of a graph to the flags that allow it where networks have no types of their own
-FLAGS: Mapping[str, tuple[str, ...]] = {"fp32": (), "fp16": ("FP16",), "int8": ("FP16", "INT8")}
+#: precision of a graph to the flags that allow it where networks have no types of their own;
+#: such a TensorRT takes no int8 weights as our graphs have them
+FLAGS: Mapping[str, tuple[str, ...]] = {"fp32": (), "fp16": ("FP16",)}
+#: what such a TensorRT reads; of a later opset it would pass over the axes of reductions
+_OLD_OPSET = 17
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,9 @@ class PlanBuilder:
 
         Raises:
             UnsupportedGraph: names all nodes that the parser refuses.
-            EngineDeviceError: the builder found no implementation.
+            EngineDeviceError: the builder found no implementation, or this TensorRT is too old.
         """
+        self._check_age(path_id, graph)
         # The network must outlive its parser: TensorRT reads freed memory otherwise.
         network = self._builder.create_network(self._network_flags())
         parser = self._trt.OnnxParser(network, self._logger)
@@ -105,6 +109,24 @@ class PlanBuilder:
         if plan is None:
             raise EngineDeviceError("TensorRT's builder gave no plan", where=f"path {path_id}")
         return bytes(plan)
+
+    def _check_age(self, path_id: str, graph: bytes) -> None:
+        """Refuses what a TensorRT without types in its networks (8.6) would get wrong."""
+        if self.capabilities.strongly_typed:
+            return
+        problem, opset = "", opset_of(graph)
+        if opset > _OLD_OPSET:
+            problem = f"a graph in ONNX opset {opset}: it reads {_OLD_OPSET} at most"
+        elif self._precision not in FLAGS:
+            problem = f"weights in {self._precision}"
+        if problem:
+            raise EngineDeviceError(
+                "this TensorRT is too old for the path",
+                where=f"path {path_id}",
+                expected="TensorRT 10 or newer",
+                got=problem,
+                fix="update JetPack, or build for a target in fp32 or fp16",
+            )
 
     def timings(self) -> bytes:
         """The timing cache after the builds so far; empty where the version has none."""
@@ -161,8 +183,9 @@ class PlanBuilder:
                 config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
         if self.capabilities.timing_cache and trt.__name__ == "tensorrt":
             # tensorrt_rtx chooses kernels when it runs: it has nothing to time while it builds.
-            if self._timings is None:
+            if self._timings is None:  # None again for bytes that it does not take
                 self._timings = config.create_timing_cache(self._timing_bytes)
+                self._timings = self._timings or config.create_timing_cache(b"")
             config.set_timing_cache(self._timings, ignore_mismatch=False)
         return config
 

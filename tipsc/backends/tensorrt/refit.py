@@ -14,12 +14,13 @@ from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDeviceError
 
 
-def refit_plan(trt: Any, engine: EngineFile, path_id: str, plan: Any) -> None:
-    """Gives a loaded plan the weights of its path.
+def refit_plan(trt: Any, engine: EngineFile, paths: tuple[str, ...], plan: Any) -> None:
+    """Gives a loaded plan the weights of its path; paths that share a plan are never stripped.
 
     Raises:
         EngineDeviceError: TensorRT does not take them.
     """
+    (path_id,) = paths
     logger = trt.Logger(trt.Logger.ERROR)
     refitter = trt.Refitter(plan, logger)
     parser = trt.OnnxParserRefitter(refitter, logger)

@@ -1,0 +1,58 @@
+"""What an agent says of its device before any job: on a Jetson, what only a Jetson tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tipsc.device import agent
+from tipsc.device.client import connect
+
+
+def test_the_greeting_says_what_the_device_is(local: str) -> None:
+    with connect(local) as device:
+        told = device.capabilities
+    assert {
+        "architecture", "cores", "memory_mib", "python", "backends", "l4t", "jetpack", "sm",
+        "power_mode", "clocks_mhz", "governor", "thermal_zones_mc",
+    } <= told.keys()  # fmt: skip
+    assert told["backends"]["numpy"]
+
+
+@pytest.fixture
+def orin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files as on an Orin Nano; their texts are those of tests/profile/test_jetson.py."""
+    for name, text in {
+        "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n",
+        "proc/device-tree/compatible": "nvidia,p3768-0000+p3767-0005\0nvidia,tegra234\0",
+        "var/lib/dpkg/status": "Package: nvidia-jetpack-dev\nVersion: 1\n\n"
+        "Package: nvidia-jetpack\nStatus: install ok installed\nVersion: 6.2+b77\n",
+        "bin/nvpmodel": "#!/bin/sh\nprintf 'NV Power Mode: 15W\\n0\\n'\n",
+    }.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (tmp_path / "bin/nvpmodel").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    return tmp_path
+
+
+def test_a_jetson_tells_its_release_mode_and_gpu(orin: Path) -> None:
+    told = agent.jetson(str(orin))
+    assert told["l4t"].startswith("# R36")
+    assert (told["jetpack"], told["power_mode"], told["sm"]) == ("6.2+b77", "15W", "8.7")
+
+
+@pytest.mark.parametrize("name", ["proc/device-tree/compatible", "var/lib/dpkg/status"])
+def test_what_it_does_not_tell_is_left_open(orin: Path, name: str) -> None:
+    (orin / name).write_bytes(b"\xff\0nothing known")
+    (orin / "bin/nvpmodel").write_text("#!/bin/sh\nexit 1\n")
+    told = agent.jetson(str(orin))
+    assert told["power_mode"] is None
+    assert (told["jetpack"], told["sm"]).count(None) == 1
+
+
+def test_another_machine_is_not_asked(orin: Path) -> None:
+    (orin / "etc/nv_tegra_release").unlink()
+    assert set(agent.jetson(str(orin)).values()) == {None}

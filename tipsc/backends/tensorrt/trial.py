@@ -1,0 +1,87 @@
+"""Whether paths of several depths can share a plan: tried on the device, path against path.
+
+A shared plan keeps weights once. Each path in it must stay within :data:`LIMIT` of the plan that
+it has alone, or all of them keep their own. Unverified on hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from tipsc.backends.tensorrt.cuda import Cuda
+from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
+from tipsc.engine.manifest import TensorSpec
+from tipsc.engine.plan import Plan
+from tipsc.errors import EngineDeviceError
+from tipsc.measure.loop import Batches, Settings, collect_times
+
+#: latency in the shared plan over latency in a plan built alone, of each path
+LIMIT = 1.10
+_SETTINGS = Settings(warm_up_ms=50.0, rounds=40, batch_ms=10.0, time_limit_s=60.0, cores=(), seed=0)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a shared plan compared with the plans of its paths.
+
+    Attributes:
+        paths: ids.
+        kept: it takes the place of theirs.
+        plan_bytes, alone_bytes: of it, and of theirs together.
+        slowdowns: by path id, of whole calls as an application makes them; empty if not timed.
+        problem: why it could not be tried; empty if it was.
+    """
+
+    paths: tuple[str, ...]
+    kept: bool
+    plan_bytes: int
+    alone_bytes: int
+    slowdowns: Mapping[str, float] = field(default_factory=dict)
+    problem: str = ""
+
+
+def try_shared(
+    trt: Any,
+    cuda: Cuda,
+    shared: Plan,
+    alone: Sequence[Plan],
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+) -> Trial:
+    """Times the paths of a shared plan in it and alone; both take turns.
+
+    Args:
+        alone: a plan for each of its paths.
+    """
+    sizes = len(shared.content), sum(len(plan.content) for plan in alone)
+    if sizes[0] >= sizes[1]:
+        return Trial(shared.paths, False, *sizes)
+    opened: list[PlanExecutor] = []
+    try:
+        feeds = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
+        calls = {}
+        for where, plans in (("alone", alone), ("shared", [shared])):
+            for path, executor in make_executors(trt, cuda, plans, inputs, outputs).items():
+                opened.append(executor)
+                calls[f"{path} {where}"] = partial(executor.run, feeds)
+        batches = collect_times(calls, _SETTINGS).batches
+    except EngineDeviceError as error:
+        return Trial(shared.paths, False, *sizes, problem=str(error))
+    finally:
+        for executor in opened:
+            executor.close()
+    slowdowns = {
+        path: _typical(batches[f"{path} shared"]) / _typical(batches[f"{path} alone"])
+        for path in shared.paths
+    }
+    return Trial(shared.paths, max(slowdowns.values()) <= LIMIT, *sizes, slowdowns)
+
+
+def _typical(batches: Batches) -> float:
+    return median(time for batch in batches for time in batch)
