@@ -24,9 +24,10 @@ from tipsc.backends.litert import IN_MEMORY, channels_last, check, open_model
 from tipsc.candidates import Candidate
 from tipsc.compile import Job, compile_candidates
 from tipsc.compile.litert import CompiledTflite
-from tipsc.config import load_config, load_model
+from tipsc.config import load_config
 from tipsc.elastic import Statistics, extract
 from tipsc.engine.atomic import write_atomically
+from tipsc.loading import load_model
 from tipsc.target import load_target
 
 INPUTS = 64

@@ -23,8 +23,9 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from tipsc.config import load_config, make_supernet
+from tipsc.config import load_config
 from tipsc.elastic import additive_totals
+from tipsc.loading import make_supernet
 from tipsc.paths import Path
 from tipsc.profile import Samples, Shares, choose_measured, predict_latency
 from tipsc.profile.features import path_features

@@ -34,11 +34,12 @@ from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 from tipsc.candidates import draw_spread
-from tipsc.config import load_config, load_data, make_supernet
+from tipsc.config import load_config
 from tipsc.dtmc.folded import FoldedChain
 from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.factors import Additive, unary
 from tipsc.folding import cost_of_profile
+from tipsc.loading import load_data, make_supernet
 from tipsc.paths import Choice, Path, SearchSpace
 from tipsc.profile import Profile
 from tipsc.profiling import Bench, profile_paths

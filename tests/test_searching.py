@@ -112,6 +112,13 @@ def test_what_no_path_keeps_is_refused_with_the_nearest_miss(
     assert str(raised.value).count("no path keeps all limits") == 1
 
 
+def test_a_budget_below_the_fastest_path_is_refused(
+    supernet: Supernet, data: Data, profile: Profile
+) -> None:
+    with pytest.raises(BudgetError, match=r"budgets_ms: .*at least .* ms.*got 1e-06 ms\)"):
+        found(supernet, data, profile, budgets_ms=(1e-6, 1e6))
+
+
 def test_a_finished_engine_is_held_against_its_limits(tmp_path: Path) -> None:
     file = tmp_path / "a.tipsc"
     file.write_bytes(bytes(1000))

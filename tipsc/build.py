@@ -1,6 +1,7 @@
 """The pipeline behind ``tipsc build``: every stage that is still missing, in order.
 
-train -> profile -> search -> choose -> engine -> report. Each stage is cached by everything that it
+train -> profile -> search -> choose -> engine -> report; of a converted model the original is
+scored before. Each stage is cached by everything that it
 depends on, so that a build that was killed resumes, and a build for another device trains nothing
 again. Some paths are measured inside a real engine, opened as an application opens it, and tell
 the latency of all; the search folds it into the chain and evaluates few paths. What ships is
@@ -18,6 +19,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import torch
+from torch import nn
 
 from tipsc import __version__, search
 from tipsc.assemble import (
@@ -27,15 +29,18 @@ from tipsc.assemble import (
     with_accuracies,
     write,
 )
+from tipsc.backends import BACKENDS
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
 from tipsc.compile import Job, compile_candidates
-from tipsc.config import Config, Model, load_config, load_model
+from tipsc.config import Config, load_config
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
 from tipsc.engine.atomic import write_atomically
-from tipsc.errors import DataError
+from tipsc.errors import DataError, TargetError, near
 from tipsc.factors import Additive
+from tipsc.loading import Model, check_fit, load_model
 from tipsc.measured import with_latencies
+from tipsc.original import Original, load_original, save_original, score_original
 from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
@@ -108,6 +113,13 @@ class Pipeline:
     ) -> None:
         self.device: Device = ThisMachine() if device is None else device
         self.target: Target = load_target(target)
+        if self.target.backend not in BACKENDS:
+            raise TargetError(
+                f"no backend is called {self.target.backend!r}",
+                where=f"{target}, key backend",
+                expected=f"one of {', '.join(BACKENDS)}",
+                fix=near(self.target.backend, BACKENDS),
+            )
         self.config: Config
         self.config_file = FilePath(config_file)
         self.config, self.folder = load_config(config_file)
@@ -133,33 +145,8 @@ class Pipeline:
     @cached_property
     def untrained(self) -> Supernet:
         """The supernet with its initial weights, and data that it can take."""
-        supernet = self.model.supernet
-        expected, got = supernet.input_shape, tuple(self.data.train.inputs.shape[1:])
-        if got != expected or self.data.train.inputs.dtype != supernet.input_dtype:
-            raise DataError(
-                "the data do not fit the model's input",
-                where="data.callable",
-                expected=f"examples of shape {expected}, {supernet.input_dtype}",
-                got=f"{got}, {self.data.train.inputs.dtype}",
-                fix="correct model.arguments.input_shape or the data",
-            )
-        outputs = self._outputs(supernet)
-        if outputs != len(self.data.classes):
-            raise DataError(
-                "the model has another number of outputs than the data have classes",
-                expected=len(self.data.classes),
-                got=outputs,
-                fix="correct model.arguments.classes",
-            )
-        return supernet
-
-    @staticmethod
-    def _outputs(supernet: Supernet) -> int:
-        mode = supernet.training
-        with torch.no_grad():
-            shape = supernet.eval()(supernet.example(), supernet.space.smallest).shape
-        supernet.train(mode)
-        return int(shape[-1])
+        check_fit(self.config, self.model.supernet, self.data)
+        return self.model.supernet
 
     @cached_property
     def training(self) -> TrainConfig:
@@ -431,11 +418,34 @@ class Pipeline:
         _publish(stage.folder / ENGINE, self.output)
         return stage
 
+    def original(self) -> Original | None:
+        """What the original of a converted model scores on the examples that its paths run on.
+
+        None for a supernet, and without labels: the original agrees with itself.
+        """
+        model, build = self.model, self.config.build
+        if model.original is None or model.data.metric != "accuracy":
+            return None
+        plain = model.original
+        inputs = {
+            "model": _fingerprint(plain),
+            "data": model.data.test.fingerprint,
+            "verify_examples": build.verify_examples,
+        }
+
+        def work(folder: FilePath) -> None:
+            found = score_original(plain, self.data.test, build.verify_examples)
+            save_original(found, folder)
+
+        return load_original(self._stage("original", inputs, work).folder)
+
     def run(self) -> Built:
         """Everything."""
         from tipsc.build_report import write_report
 
+        self.device.versions(self.target.backend)  # a runtime that is not there: told before all
         with only_one_build(self.runs):
+            self.original()
             self.engine()
             report_file, report = write_report(self)
         return Built(
@@ -449,7 +459,8 @@ class Pipeline:
     def _stage(self, name: str, inputs: dict[str, Any], work: Any, **options: Any) -> Stage:
         if name not in self._done:
             self._progress = self.reporter.begin(name)
-            stage = self.stages.run(name, inputs, work, **options)
+            with self.config.placing():
+                stage = self.stages.run(name, inputs, work, **options)
             self.reporter.end(name, stage.seconds, cached=stage.cached)
             self._done[name] = stage
         return self._done[name]
@@ -473,9 +484,9 @@ def build(
     return Pipeline(config_file, target, reporter=reporter, output=output, device=device).run()
 
 
-def _fingerprint(supernet: Supernet) -> str:
+def _fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256()
-    for name, value in supernet.state_dict().items():
+    for name, value in model.state_dict().items():
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy())
     return digest.hexdigest()

@@ -69,6 +69,7 @@ def make_report(pipeline: Pipeline) -> Report:
         },
         version=__version__,
         metric=engine.manifest.metric,
+        original=pipeline.original(),
     )
 
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import Field, create_model, model_validator
-from torch import nn
+from pydantic import Field, PrivateAttr, create_model, model_validator
 
-from tipsc.elastic import Supernet, family
-from tipsc.errors import ConfigError, near
+from tipsc.elastic.families import check_name
+from tipsc.errors import BudgetError, ConfigError, DataError, UsageError
 from tipsc.strict_yaml import Strict, read_strict
-from tipsc.train import Data, Phase, TrainConfig, Unlabelled
+from tipsc.train import Phase, TrainConfig
+from tipsc.train.samplers import check_options
 
 FILE_NAME = "tipsc.yaml"
 _SANDWICH = 2  # paths that its rule has at least
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        max_length=64,
+        description="letters, digits, - and _, no space; a letter or digit first",
+    ),
+]
 
 
 _HINTS = get_type_hints(TrainConfig)
@@ -53,11 +56,11 @@ class Source(Strict):
     """Where a model comes from: a family of tipsc, or a callable of the user's.
 
     Attributes:
-        family: a name in :data:`tipsc.elastic.FAMILIES`.
+        family: a supernet of tipsc; either this or callable.
         callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
             a :class:`tipsc.elastic.Supernet`, or a plain, trained ``nn.Module``, which is converted
             and teaches its paths.
-        arguments: keyword arguments.
+        arguments: keyword arguments of the family or the callable.
     """
 
     family: str | None = None
@@ -81,6 +84,7 @@ class Convert(Strict):
 
     Attributes:
         widths: of elastic channel groups, as shares of their full width; 1 is always among them.
+            Null for 0.25, 0.5, 0.75 and 1.
         depth: whether residual branches may be skipped.
         resolutions: of square images, in pixels a side, for a fully convolutional model; its own
             is always among them. Null for its own alone.
@@ -95,10 +99,13 @@ class Convert(Strict):
 
 
 class DataSource(Strict):
-    """A callable that returns :class:`tipsc.train.Data` or :class:`tipsc.train.Unlabelled`.
+    """Where the data come from.
 
-    Unlabelled examples are for a plain model: its own answers are the targets. See
-    :class:`Source`.
+    Attributes:
+        callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
+            a :class:`tipsc.train.Data`, or for a plain model a :class:`tipsc.train.Unlabelled`,
+            whose targets are the model's own answers.
+        arguments: keyword arguments.
     """
 
     callable: str
@@ -112,12 +119,12 @@ class Limits(Strict):
     """What every path of the engine keeps; null for no limit.
 
     Attributes:
-        latency_ms: p50 on the device.
+        latency_ms: p50 of a path on the device.
         file_bytes: of the whole engine file. A path whose weights alone need more is not looked
             at; the file is checked when it is written.
         memory_bytes: of one path: its weights and all values that its steps write, in float32.
             That is more than a runtime needs that reuses buffers.
-        accuracy: the smallest, on validation data, 0..1.
+        accuracy: the smallest that a path may have on validation data, as a share.
     """
 
     latency_ms: Positive | None = None
@@ -136,7 +143,7 @@ class Build(Strict):
         evaluations: what the search may spend on accuracies, in evaluations of one path in full.
         budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
             over the logarithm of the device's range.
-        limits: that every path of the engine keeps.
+        limits: what every path of the engine keeps.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
             and to measure its accuracy.
@@ -161,12 +168,24 @@ class Build(Strict):
     @model_validator(mode="after")
     def _enough_evaluations(self) -> Build:
         if self.evaluations < self.paths:
-            raise ValueError(f"evaluations must be at least paths ({self.paths})")
+            raise ValueError(
+                f"evaluations must be at least paths ({self.paths}), and is {self.evaluations}"
+            )
         return self
 
 
 class Config(Strict):
-    """The whole of tipsc.yaml."""
+    """The whole of tipsc.yaml.
+
+    Attributes:
+        name: of the engine, whose file is ``<name>-<target>.tipsc``: letters, digits, ``-``, ``_``.
+        model: where the model comes from.
+        convert: how a plain model becomes elastic; null for the defaults.
+        data: where the data come from.
+        train: how the supernet is trained, or a converted model fine-tuned.
+        build: what is built.
+        seed: of initial weights, measuring and search; the training has its own, ``train.seed``.
+    """
 
     name: Name
     model: Source
@@ -175,6 +194,22 @@ class Config(Strict):
     train: TrainSection = Field(default_factory=TrainSection)
     build: Build = Build()
     seed: Annotated[int, Field(ge=0)] = 0
+    _file: Path | None = PrivateAttr(None)
+
+    def at(self, key: str) -> str:
+        """The place of a key, for errors: with the file, if it was read from one."""
+        return key if self._file is None else f"{self._file}, key {key}"
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Errors that arise inside and name a key of the configuration name its file as well."""
+        try:
+            yield
+        except UsageError as error:
+            if _is_about_key(error):
+                error.where = self.at(str(error.where))
+                error.args = (str(error),)
+            raise
 
     @property
     def training(self) -> TrainConfig:
@@ -186,11 +221,14 @@ class Config(Strict):
         settings = self.train.model_dump()
         settings["phases"] = tuple(Phase(**phase) for phase in settings["phases"])
         training = TrainConfig(**settings)
-        for _, recipe in training.recipes(1):
+        check_options(training.sampler, training.sampler_options)
+        for place, (_, recipe) in enumerate(training.recipes(1)):
+            section = f"train.phases.{place}" if training.phases else "train"
+            check_options(recipe.sampler, recipe.sampler_options, section)
             if recipe.sampler == "sandwich" and recipe.paths_per_step < _SANDWICH:
                 raise ConfigError(
                     "the sandwich rule trains the largest and the smallest path in each step",
-                    where="train.paths_per_step",
+                    where=f"{section}.paths_per_step",
                     expected=f"at least {_SANDWICH}",
                     got=recipe.paths_per_step,
                     fix="set paths_per_step: 4 and distill: true, as published",
@@ -213,178 +251,23 @@ def load_config(file_or_folder: str | Path) -> tuple[Config, Path]:
     file = Path(file_or_folder)
     if file.is_dir():
         file = file / FILE_NAME
-    config = read_strict(file, Config, ConfigError, "configuration")
-    config.training  # noqa: B018  its ranges are checked now rather than after loading the data
+    hint = f"run `tipsc init {file.parent}` to write one, or name the file or folder that has one"
+    config = read_strict(file, Config, ConfigError, "configuration", hint)
+    config._file = file
+    with config.placing():  # ranges are checked now rather than after loading the data
+        config.training  # noqa: B018
+        if config.model.family is not None:
+            check_name(config.model.family)
     return config, file.resolve().parent
 
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """What a configuration is about.
+def _is_about_key(error: UsageError) -> bool:
+    """Whether the place of an error is a key of :class:`Config`.
 
-    Attributes:
-        supernet: with its initial weights.
-        original: the plain, trained model that it was converted from; None for a supernet.
-        data: what it learns from and is judged by.
+    A split of the data is called ``train`` as well, so data errors have to name more than a
+    section.
     """
-
-    supernet: Supernet
-    original: nn.Module | None
-    data: Data
-
-
-def load_model(config: Config, folder: Path) -> Model:
-    """The model of a configuration and its data.
-
-    Raises:
-        ConfigError: a callable is missing or returns something else.
-        DataError: the data do not fit together.
-        LoweringError: a plain model that cannot be converted.
-    """
-    made, data = _make(config, folder), _load(config, folder)
-    if not isinstance(made, Supernet):
-        return _converted(made, config.convert or Convert(), data)
-    if config.convert is not None:
-        raise ConfigError(
-            "the model is elastic already: there is nothing to convert",
-            where="convert",
-            fix="remove the section, or let model.callable return a plain nn.Module",
-        )
-    if isinstance(data, Unlabelled):
-        raise ConfigError(
-            "only a plain model that is trained can do without labels",
-            where="data.callable",
-            expected="a tipsc.Data",
-            got="a tipsc.Unlabelled",
-            fix="give labels, or let model.callable return a trained nn.Module",
-        )
-    return Model(made, None, data)
-
-
-def make_supernet(config: Config, folder: Path) -> Supernet:
-    """The supernet of :func:`load_model`; its data are loaded only where they are needed."""
-    made = _make(config, folder)
-    return made if isinstance(made, Supernet) else load_model(config, folder).supernet
-
-
-def load_data(config: Config, folder: Path) -> Data:
-    """The data of :func:`load_model`; the model is made only where it is needed."""
-    data = _load(config, folder)
-    return data if isinstance(data, Data) else load_model(config, folder).data
-
-
-def _make(config: Config, folder: Path) -> nn.Module:
-    """Initial weights depend on the configuration's seed alone."""
-    import torch
-
-    torch.manual_seed(config.seed)
-    source = config.model
-    if source.family is not None:
-        return family(source.family, **source.arguments)
-    assert source.callable is not None
-    made: nn.Module = _call(source.callable, source.arguments, folder, "model", (nn.Module,))
-    return made
-
-
-def _load(config: Config, folder: Path) -> Data | Unlabelled:
-    source, kinds = config.data, (Data, Unlabelled)
-    loaded: Data | Unlabelled = _call(source.callable, source.arguments, folder, "data", kinds)
-    return loaded
-
-
-def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
-    from tipsc.elastic import convert
-
-    original.eval()
-    inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
-    options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
-    supernet = convert(
-        original,
-        inputs[:1],
-        depth=section.depth,
-        resolutions=section.resolutions,
-        exits=section.exits,
-        **options,
+    section, dot, _ = (error.where or "").partition(".")
+    return section in Config.model_fields and (
+        isinstance(error, ConfigError | BudgetError) or (isinstance(error, DataError) and dot != "")
     )
-    labelled = data.answered_by(original) if isinstance(data, Unlabelled) else data
-    return Model(supernet, original, labelled)
-
-
-def _call(
-    reference: str, arguments: dict[str, Any], folder: Path, key: str, kinds: tuple[type, ...]
-) -> Any:
-    function = _find(reference, folder, key)
-    try:
-        with _neighbours(folder):
-            result = function(**arguments)
-    except ImportError as error:
-        raise ConfigError(
-            f"{reference} cannot import what it needs: {error}", where=f"{key}.callable"
-        ) from error
-    except TypeError as error:
-        raise ConfigError(
-            f"{reference} cannot be called with these arguments: {error}",
-            where=f"{key}.arguments",
-        ) from error
-    if not isinstance(result, kinds):
-        raise ConfigError(
-            f"{reference} returns something else",
-            where=f"{key}.callable",
-            expected=" or ".join(f"a {k.__module__.partition('.')[0]}.{k.__name__}" for k in kinds),
-            got=type(result).__name__,
-        )
-    return result
-
-
-def _find(reference: str, folder: Path, key: str) -> Callable[..., Any]:
-    where = f"{key}.callable"
-    place, separator, name = reference.rpartition(":")
-    if not separator or not place or not name:
-        raise ConfigError(
-            f"{reference!r} names no callable",
-            where=where,
-            expected="file.py:name or package.module:name",
-        )
-    module = _import_file(folder / place, where) if place.endswith(".py") else _import(place, where)
-    function = getattr(module, name, None)
-    if not callable(function):
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise ConfigError(f"{place} has no callable {name!r}", where=where, fix=near(name, known))
-    return function
-
-
-def _import(name: str, where: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"cannot import {name}: {error}", where=where) from error
-
-
-def _import_file(file: Path, where: str) -> ModuleType:
-    """Runs a file beside the configuration; its neighbours can be imported by their names."""
-    if not file.is_file():
-        raise ConfigError("there is no such file", where=where, got=str(file))
-    name = f"_tipsc_user_{file.stem}_{abs(hash(str(file))):x}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses in it look themselves up
-    try:
-        with _neighbours(file.parent):
-            spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ConfigError(
-            f"{file.name} fails when it is imported: {type(error).__name__}: {error}", where=where
-        ) from error
-    return module
-
-
-@contextmanager
-def _neighbours(folder: Path) -> Iterator[None]:
-    """The modules in the folder can be imported by their names."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))

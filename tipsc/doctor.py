@@ -11,6 +11,7 @@ import importlib.metadata
 import platform
 import shutil
 import statistics
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from itertools import pairwise
 import numpy as np
 
 from tipsc import __version__
+
+WIDTH = 100
 
 
 class Status(str, Enum):
@@ -67,7 +70,11 @@ class Report:
                 lines += ["", group] if lines else [group]
             fix = f"; {finding.fix}" if finding.fix else ""
             status = f"  {finding.status.value:<6}  {finding.name:<{width}}"
-            lines.append(f"{status}  {finding.found}{fix}")
+            text = f"{status}  {finding.found}{fix}"
+            hang = " " * (len(status) + 2)
+            lines += textwrap.wrap(
+                text, WIDTH, subsequent_indent=hang, drop_whitespace=True, break_on_hyphens=False
+            )
         failed = sum(finding.status is Status.FAILED for finding in self.findings)
         lines += ["", "all is well" if not failed else f"{failed} failed"]
         return "\n".join(lines)

@@ -60,16 +60,17 @@ def search_paths(
         totals: of :func:`tipsc.elastic.additive_totals`.
 
     Raises:
-        BudgetError: no path keeps the limits.
+        BudgetError: no path keeps the limits, or is as fast as a budget.
     """
     predictor = None
     cost = totals["macs"] * 1e-6  # orders the paths of a space that has one or two
     if len(profile.paths) >= FEWEST:
         predictor = predictor_of_profile(profile, totals)
         cost = cost_of_profile(supernet, profile, totals=totals)
+        _check_budgets(build.budgets_ms, FoldedChain.of(cost).cost_range[0])
     bounds = additive_limits(build.limits, totals, cost, _safety(predictor, profile, totals))
     low, high = FoldedChain.of(cost).cost_range
-    high = min([high, *(bound.most for bound in bounds if bound.name == "latency_ms")])
+    high = min([high, *(bound.allowed for bound in bounds if bound.name == "latency_ms")])
     found: dict[Path, Candidate] = {}
 
     def evaluate(paths: Sequence[Path], rung: Rung) -> list[float]:
@@ -104,15 +105,17 @@ def additive_limits(
 
     Args:
         latency: predicted, in ms.
-        safety: share of the latency limit that a prediction may reach.
+        safety: share of the latency limit that a prediction may reach; the rest is the margin.
     """
     weights, values = totals["parameters"], totals["activation_values"]
     bounds = (
-        ("latency_ms", latency, limits.latency_ms and limits.latency_ms * safety),
-        ("file_bytes", weights * FLOAT_BYTES, limits.file_bytes),
-        ("memory_bytes", (weights + values) * FLOAT_BYTES, limits.memory_bytes),
+        ("latency_ms", latency, limits.latency_ms, 1.0 - safety),
+        ("file_bytes", weights * FLOAT_BYTES, limits.file_bytes, 0.0),
+        ("memory_bytes", (weights + values) * FLOAT_BYTES, limits.memory_bytes, 0.0),
     )
-    return tuple(Limit(name, cost, most) for name, cost, most in bounds if most is not None)
+    return tuple(
+        Limit(name, cost, most, margin) for name, cost, most, margin in bounds if most is not None
+    )
 
 
 def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float]) -> None:
@@ -127,7 +130,8 @@ def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float])
     size = file.stat().st_size
     if limits.file_bytes is not None and size > limits.file_bytes:
         raise BudgetError(
-            "the engine file is larger than build.limits.file_bytes",
+            "the engine file is larger than this limit",
+            where="build.limits.file_bytes",
             expected=f"at most {limits.file_bytes:,.0f} bytes",
             got=f"{size:,}",
             fix="ask for fewer paths, or raise the limit",
@@ -135,11 +139,24 @@ def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float])
     slowest = max(latencies, key=lambda name: latencies[name])
     if limits.latency_ms is not None and latencies[slowest] > limits.latency_ms:
         raise BudgetError(
-            f"path {slowest} is slower in the engine than was predicted, and exceeds "
-            "build.limits.latency_ms",
+            f"path {slowest} is slower in the engine than was predicted, and exceeds this limit",
+            where="build.limits.latency_ms",
             expected=f"at most {limits.latency_ms:.4g} ms",
             got=f"{latencies[slowest]:.4g} ms",
             fix="lower the limit a little or build on a quieter machine",
+        )
+
+
+def _check_budgets(budgets: Sequence[float], fastest: float) -> None:
+    """Refuses budgets in ms that no path fits: the fastest would stand in silently."""
+    too_small = [budget for budget in budgets if budget < fastest]
+    if too_small:
+        raise BudgetError(
+            "no path is as fast as this budget",
+            where="build.budgets_ms",
+            expected=f"at least {fastest:.4g} ms, the prediction for the fastest path",
+            got=", ".join(f"{budget:g} ms" for budget in too_small),
+            fix="raise the budget, or train a supernet with smaller paths",
         )
 
 
@@ -198,9 +215,9 @@ def _within_limits(
             pairs, key=lambda pair: (pair[1].latency_ms <= slowest, pair[0].accuracy)
         )
         raise refusal(
-            {"latency_ms": slowest} if limits.latency_ms else {},
+            {"latency_ms": f"latency_ms at most {slowest:,.6g}"} if limits.latency_ms else {},
             candidate.path,
             {"latency_ms": record.latency_ms},
-            (required, candidate.accuracy),
+            (required, candidate.accuracy) if limits.accuracy else None,
         )
     return [c for c, _ in kept], [r for _, r in kept]

@@ -60,9 +60,23 @@ class Target(Strict):
         measure: how latency is measured.
     """
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
+    name: Annotated[
+        str,
+        Field(
+            pattern=NAME_PATTERN,
+            max_length=64,
+            description="lower-case letters and digits, words joined by single hyphens",
+        ),
+    ]
     description: Annotated[str, Field(min_length=1, max_length=200)]
-    backend: Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+    backend: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9_]+$",
+            max_length=64,
+            description="the name of a backend: lower-case letters, digits and _",
+        ),
+    ]
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     measure: Measure = Measure()
@@ -108,7 +122,8 @@ def _read(file: Path) -> Target:
 
 def _extended(file: Path, seen: tuple[object, ...]) -> dict[Any, Any]:
     """The mapping in a target file, over that of the target that it extends."""
-    content = read_mapping(file, TargetError, "target")
+    hint = "`tipsc targets` lists what is there, `tipsc targets new` writes one for a device"
+    content = read_mapping(file, TargetError, "target", hint)
     if "extends" not in content:
         return content
     base = content.pop("extends")

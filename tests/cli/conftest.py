@@ -25,6 +25,9 @@ MODEL = {
     "head": 16,
 }
 
+#: provenance as long as that of a build
+KEYS = {"trained": "0" * 12, "profile": "1" * 12, "chosen": "2" * 12, "data": "3" * 16}
+
 
 def run_tipsc(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m tipsc`` to its end."""
@@ -89,7 +92,7 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         progress=lambda done, total, note="": None,
     )
     lowered = compile_candidates(job)
-    manifest = make_manifest("tiny", load_target("host"), supernet, candidates, lowered, {})
+    manifest = make_manifest("tiny", load_target("host"), supernet, candidates, lowered, KEYS)
     by_macs = sorted(manifest.paths, key=lambda path: path.macs)
     for place, path in enumerate(by_macs, 1):  # made up: what is measured is not reproducible
         object.__setattr__(path, "latency", Latency(place * 0.9, place * 1.0, place * 1.5))

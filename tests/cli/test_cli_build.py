@@ -201,6 +201,31 @@ def test_init_gives_a_project_that_is_valid_and_scores(call, tmp_path, family):
     assert found["paths"]["largest"]["tps"] > found["paths"]["smallest"]["tps"]
 
 
+def test_init_plain_gives_a_project_that_builds_as_it_stands(call, tmp_path):
+    folder = tmp_path / "new"
+    made = call("init", folder, "--plain", "--format", "json")
+    assert made.returncode == 0, made.stderr
+    names = {Path(file).name for file in json.loads(made.stdout)["files"]}
+    assert names == {"tipsc.yaml", "model.py", "data.py", "data.npz"}
+    sizes = ("epochs: 6", "frozen_epochs: 2", "paths: 6", "measured: 30", "evaluations: 20")
+    small = ("epochs: 2", "frozen_epochs: 1", "paths: 2", "measured: 10", "evaluations: 4")
+    for file, old, new in (
+        ("model.py", "EPOCHS, BATCH, LEARNING_RATE = 12", "EPOCHS, BATCH, LEARNING_RATE = 2"),
+        *(("tipsc.yaml", *pair) for pair in zip(sizes, small, strict=True)),
+    ):
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new))
+    done = call("build", folder, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["original"]["accuracy"] > 0.5 and len(found["paths"]) == 2
+    assert max(path["accuracy"] for path in found["paths"]) > 0.5
+    assert (folder / "my_model-host.tipsc").is_file()
+    both = call("init", tmp_path / "b", "--plain", "--family", "temporal")
+    assert both.returncode == 2 and "leave one of both out" in both.stderr
+
+
 def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(call, tmp_path):
     import numpy as np
     from sklearn.datasets import load_digits
@@ -210,6 +235,17 @@ def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(call, tmp
     none = call("train", folder)
     assert none.returncode == 2 and "there are no data yet" in none.stderr
     digits = load_digits()
+    labels, images = digits.target, digits.images.astype(np.uint8)
+    for arrays, said in (
+        ({"images": images, "targets": labels}, "no array 'inputs'"),
+        ({"inputs": images, "targets": labels.astype(str)}, "np.unique(labels"),
+        ({"inputs": images, "targets": labels[:100]}, "not equally many"),
+        ({"inputs": images[:5], "targets": labels[:5]}, "too few examples"),
+        ({"inputs": np.array([None]), "targets": labels}, "no .npz file of plain arrays"),
+    ):
+        np.savez(folder / "data.npz", **arrays)
+        wrong = call("train", folder)
+        assert wrong.returncode == 2 and said in wrong.stderr, wrong.stderr
     images = np.kron(digits.images[:500], np.ones((3, 3)))  # 24 x 24
     images = np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None]
     np.savez(folder / "data.npz", inputs=images.astype(np.uint8), targets=digits.target[:500])

@@ -95,6 +95,12 @@ def test_bench_measures_the_paths_asked_for(tipsc, built_engine):
     assert "\x1b" not in done.stderr  # no control codes where there is no terminal
 
 
+def test_an_engine_s_file_and_name_have_the_same_keys_in_every_verb(tipsc, built_engine):
+    for arguments in (("inspect", built_engine), ("bench", built_engine, "--rounds", 4, "--quiet")):
+        found = document(tipsc(*arguments, "--format", "json"))
+        assert (found["engine"], found["name"]) == (str(built_engine), "tiny")
+
+
 def test_quiet_says_nothing_beside_the_result(tipsc, built_engine):
     done = tipsc("bench", built_engine, "--rounds", 4, "--quiet")
     assert done.returncode == 0 and done.stderr == "" and "p50 ms" in done.stdout

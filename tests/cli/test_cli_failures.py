@@ -60,12 +60,21 @@ def test_a_missing_callable(tipsc, tmp_path):
 def test_data_of_the_wrong_shape(tipsc, tmp_path):
     data = {"callable": "data.py:load", "arguments": {"channels_last": True}}
     folder = write_project(tmp_path / "p", data=data)
-    fails(tipsc("build", folder), 2, "do not fit the model's input", "(1, 8, 8)", "(8, 8, 1)")
+    fails(tipsc("build", folder), 2, "do not fit the model's input", "(1, 8, 8)", "(8, 8, 1)",
+          "put the channels first")  # fmt: skip
 
 
 def test_a_target_that_does_not_exist(tipsc, project):
     fails(tipsc("build", project, "--target", "hots"), 2, "no target 'hots'", "did you mean host?")
     fails(tipsc("targets", "hots"), 2, "did you mean host?")
+
+
+def test_a_target_file_with_an_unknown_backend(call, project):
+    target = project / "mine.yaml"
+    target.write_text("name: mine\ndescription: mine\nbackend: onnxruntim\n")
+    done = call("build", project, "--target", target)
+    fails(done, 2, f"{target}, key backend", "litert", "did you mean onnxruntime?")
+    assert not (project / "runs").exists()  # before any work
 
 
 def test_a_budget_that_no_path_fits(tipsc, built_engine):

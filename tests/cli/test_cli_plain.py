@@ -10,6 +10,9 @@ import pytest
 import torch
 from conftest import write_project
 
+from tipsc import callables as user_code
+from tipsc.train import Data
+
 MODEL = '''
 import torch
 from torch import nn
@@ -67,11 +70,15 @@ def without_labels():
 
 @pytest.fixture
 def plain_project(tmp_path: Path) -> Path:
+    return _write_plain(tmp_path / "plain", "data.py:without_labels")
+
+
+def _write_plain(place: Path, data: str, model: str = "model.py:load") -> Path:
     folder = write_project(
-        tmp_path / "plain",
-        model={"callable": "model.py:load"},
+        place,
+        model={"callable": model},
         convert={"widths": [0.5, 1.0], "resolutions": [4, 6], "exits": True},
-        data={"callable": "data.py:without_labels"},
+        data={"callable": data},
         train={
             "sampler": "folded",
             "paths_per_step": 1,
@@ -109,3 +116,57 @@ def test_a_plain_module_becomes_an_engine_that_claims_no_accuracy(
     page = engine.with_suffix(".html").read_text()
     assert "Test agreement with the original" in page
     assert "Test accuracy" not in page
+
+
+KEPT = """
+
+def kept():
+    from pathlib import Path
+
+    net = Net()
+    net.load_state_dict(torch.load(Path(__file__).with_name("kept.pt"), weights_only=True))
+    return net
+"""
+
+
+def test_with_labels_the_original_is_scored_once_on_the_same_examples(
+    tmp_path: Path, call: Any
+) -> None:
+    folder = _write_plain(tmp_path / "plain", "data.py:load", "model.py:kept")
+    net = user_code.call("model.py:load", {}, folder, "model", (torch.nn.Module,)).eval()
+    torch.save(net.state_dict(), folder / "kept.pt")
+    with (folder / "model.py").open("a") as stream:
+        stream.write(KEPT)
+
+    done = call("build", folder)
+    assert done.returncode == 0, done.stderr
+    assert "original: done" in done.stderr and "note: " not in done.stderr
+    assert "right on the same 16 test examples" in done.stdout
+    again = json.loads(call("build", folder, "--format", "json").stdout)
+    assert all(stage["cached"] for stage in again["stages"]), again["stages"]
+    test = user_code.call("data.py:load", {}, folder, "data", (Data,)).test
+    right = net(test.inputs[:16]).argmax(-1) == test.targets[:16]
+    assert again["original"] == {
+        "accuracy": pytest.approx(float(right.double().mean())),
+        "examples": 16,
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+    }
+    assert again["remarks"] == []
+    assert "the original has" in next(folder.glob("*.html")).read_text()
+
+
+def test_doubtful_figures_are_told_before_the_training() -> None:
+    from tipsc.doubts import doubts
+    from tipsc.original import Original
+    from tipsc.train import Split
+
+    def split(count: int) -> Split:
+        return Split(torch.zeros(count, 1), torch.arange(count) % 4)
+
+    data = Data(split(400), split(400), split(400), tuple("abcd"))
+    assert doubts(data, None) == doubts(data, Original(0.8, 400, 1)) == []
+    (untrained,) = doubts(data, Original(0.27, 400, 1))
+    assert "27.0%" in untrained and "trained weights are loaded" in untrained
+    small = Data(split(400), split(20), split(400), tuple("abcd"))
+    (few,) = doubts(small, None)
+    assert "20 validation examples, of which one is 5.0 points" in few

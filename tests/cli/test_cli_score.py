@@ -35,12 +35,23 @@ def both(folder: Path) -> tuple[object, ...]:
 
 def test_two_devices_side_by_side(call, config, tmp_path):
     page = tmp_path / "scores.html"
-    done = call("score", config, *both(config), *QUICK, "--share", 0.25, "--html", page)
+    done = call("score", config, *both(config), *QUICK, "--share", 0.25, "--all", "--html", page)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 100
     for said in ("kernel: paths cost", "width: paths cost", "by the theorem", "top paths"):
         assert said in done.stdout
     assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_first_screen_is_one_screen_and_says_how_to_see_all(call, config, devices):
+    done = call("score", config, *both(config)[: 2 * devices], "--subnetworks", 8)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert len(lines) <= 36 and max(map(len, lines)) <= 100
+    assert "--all shows more" in done.stdout and "Highest published TAS: " in done.stdout
+    more = call("score", config, *both(config)[: 2 * devices], "--subnetworks", 8, "--all")
+    assert len(more.stdout.splitlines()) > 1.5 * len(lines)
 
 
 def test_the_document_is_complete(call, config):

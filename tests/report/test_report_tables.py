@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from made_up_reports import report
 from rich.console import Console
 
 from tipsc.report import format as fmt
-from tipsc.report import shipped_table, stages_table
+from tipsc.report import legend, render, shipped_table, stages_table
 
 
 def printed(table: object) -> list[str]:
@@ -53,6 +53,36 @@ def test_notes_are_a_column_only_where_there_are_some() -> None:
 def test_a_report_and_its_rows_give_the_same_table() -> None:
     built = report()
     assert printed(shipped_table(built)) == printed(shipped_table(built.shipped))
+
+
+@dataclass(frozen=True)
+class Plain:
+    accuracy: float
+    examples: int = 200
+    parameters: int = 5450
+
+
+def test_the_original_stands_below_its_paths_and_what_is_lost_is_said() -> None:
+    built = report()
+    best = max(built.shipped, key=lambda path: path.accuracy or 0.0)
+    assert best.accuracy is not None
+    for points, word in ((0.5, "loses 0.50 points"), (-0.25, "gains 0.25 points")):
+        original = Plain(best.accuracy + points / 100)
+        told = replace(built, original=original)
+        (row,) = [line for line in printed(shipped_table(told)) if "original" in line]
+        assert fmt.percent(original.accuracy) in row and "5.45 k" in row
+        said = legend(told)[-1]
+        assert best.id in said and word in said and "same 200 test examples" in said
+        page = render(told)
+        assert word in page and f"the original has {fmt.percent(original.accuracy)} %" in page
+
+
+def test_each_note_in_the_table_is_explained_and_no_other() -> None:
+    rows = [replace(p, own_scale=False, dominated=False) for p in report().shipped]
+    assert legend(replace(report(), shipped=tuple(rows))) == []
+    rows[0] = replace(rows[0], own_scale=True, private_bytes=0)
+    (said,) = legend(replace(report(), shipped=tuple(rows)))
+    assert said.startswith("own scale: ") and "private may be 0 B" in said
 
 
 def test_names_are_not_read_as_markup() -> None:

@@ -97,7 +97,17 @@ def test_what_cannot_be_kept_is_refused_and_the_nearest_path_named() -> None:
     with pytest.raises(BudgetError, match="no path keeps all limits") as raised:
         check_possible(limits, nearest)
     said = str(raised.value)
-    assert "latency_ms at most 1.5" in said and nearest.id in said and "latency_ms 2" in said
+    assert "latency_ms at most 1.5, got" in said and nearest.id in said and "latency_ms 2" in said
+
+
+def test_a_margin_is_told_apart_from_what_the_user_wrote() -> None:
+    space = SearchSpace((Choice("width", (1, 2)),))
+    limit = Limit("latency_ms", unary(space, {"width": [1.9, 2.5]}), 2.0, margin=0.1)
+    assert limit.allowed == pytest.approx(1.8)
+    with pytest.raises(BudgetError) as raised:
+        check_possible((limit,), space.smallest)
+    said = str(raised.value)
+    assert "latency_ms at most 2 (" in said and "may reach 1.8: 10.0% are kept free" in said
 
 
 @pytest.mark.parametrize("most", [0.0, -1.0, float("nan"), float("inf")])

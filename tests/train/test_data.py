@@ -75,7 +75,9 @@ def test_epochs_differ_and_repeat_and_resume() -> None:
 
 
 def test_too_few_examples_for_a_step_are_refused() -> None:
-    with pytest.raises(DataError, match=r"expected at least 12, got 10\); lower batch_size"):
+    with pytest.raises(
+        DataError, match=r"expected at least 12 examples, got 10 examples\); lower train.batch_size"
+    ):
         Shuffled(Split(X, Y), 4, ranks=3)
 
 

@@ -255,7 +255,7 @@ def test_a_checkpoint_of_another_sampler_is_refused(tmp_path: FilePath) -> None:
         ((Phase(share=0.5),), "not a whole"),
         ((Phase(share=1.5), Phase(share=-0.5)), "not a whole"),
         ((Phase(share=1.0, paths_per_step=0),), "paths_per_step"),
-        ((Phase(share=1.0, sampler="unifrom"),), r"sampler is not known.*uniform"),
+        ((Phase(share=1.0, sampler="unifrom"),), r"phases.0.sampler: .*is not known.*uniform"),
     ],
 )
 def test_phases_out_of_range_are_refused(phases: tuple[Phase, ...], message: str) -> None:

@@ -11,7 +11,7 @@ import click
 from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
 from tipsc.cli.options import device_option, engine_argument, threads_option
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
 from tipsc.profile import Measurement
 from tipsc.report.format import duration, milliseconds, ratio, significant
@@ -74,12 +74,17 @@ def command(
         reporter.end("measuring", found.measurement.seconds, cached=False)
     measured = found.measurement
     output.result(
-        {"device": device, **_document(manifest, measured, used), **_more(found)},
+        {
+            "device": device,
+            "engine": str(engine),
+            **_document(manifest, measured, used),
+            **_more(found),
+        },
         _table(manifest, measured),
-        _how(measured),
-        *_extra_lines(found),
+        *wrapped(_how(measured).splitlines()),
+        *wrapped(_extra_lines(found)),
         *((_heating_table(found), _heating(found)) if found.drift else ()),
-        *(f"remark: {remark}" for remark in found.remarks),
+        *wrapped(f"remark: {remark}" for remark in found.remarks),
     )
 
 
@@ -158,7 +163,7 @@ def _heating(found: Bench) -> str:
 def _document(manifest: Manifest, measured: Measurement, threads: int) -> dict[str, Any]:
     recorded = {path.id: path.latency for path in manifest.paths}
     return {
-        "engine": manifest.name,
+        "name": manifest.name,
         "threads": threads,
         "rounds": measured.rounds,
         "seconds": measured.seconds,

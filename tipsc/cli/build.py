@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from tipsc.cli.options import ANY_PATH, config_argument, connected, device_option, target_option
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
+    from tipsc.build import Pipeline
+    from tipsc.report.data import Original
     from tipsc.unbuilt import Unbuilt
 
 
@@ -66,10 +68,11 @@ def command(
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
     from tipsc.engine import read_engine
-    from tipsc.report import shipped_table, write
+    from tipsc.report import legend, shipped_table, write
 
     with connected(device) as there, output.reporter() as reporter:
         pipeline = Pipeline(config, target, reporter=reporter, output=output_file, device=there)
+        remarks = _doubts(output, pipeline)
         built = pipeline.run()
     if report_file is not None:
         write(built.report, report_file)
@@ -78,17 +81,45 @@ def command(
     output.result(
         {
             "engine": str(built.engine),
+            "name": manifest.name,
             "report": str(page),
             "profile": str(built.profile),
             "target": manifest.target,
             "stages": [stage_document(stage) for stage in built.stages],
+            "original": _original(built.report.original),
+            "remarks": remarks,
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         shipped_table(built.report),
+        *wrapped(legend(built.report)),
         f"engine   {built.engine}",
         f"report   {page}",
         f"profile  {built.profile}",
     )
+
+
+def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
+    """Tells what is doubtful about model and data, before the work begins."""
+    from tipsc.doubts import doubts
+    from tipsc.stages import only_one_build
+
+    with only_one_build(pipeline.runs):
+        found = doubts(pipeline.data, pipeline.original())
+    for doubt in found:
+        for line in wrapped([f"note: {doubt}"]):
+            output.note(line)
+    return found
+
+
+def _original(found: Original | None) -> dict[str, float] | None:
+    """The plain model that was converted, as ``--format json`` gives it."""
+    if found is None:
+        return None
+    return {
+        "accuracy": found.accuracy,
+        "parameters": found.parameters,
+        "examples": found.examples,
+    }
 
 
 def _build_without_device(
@@ -106,6 +137,7 @@ def _build_without_device(
     from tipsc.engine import read_engine
     from tipsc.finish import finish
     from tipsc.report.format import plural
+    from tipsc.report.notes import against_original
     from tipsc.unbuilt import UnbuiltPipeline
 
     with connected(device) as there, output.reporter() as reporter:
@@ -117,6 +149,8 @@ def _build_without_device(
             profile_file=profile_file,
             device=None if device is None else there,
         )
+        remarks = _doubts(output, pipeline)
+        original = pipeline.original()
         made = pipeline.run_without_device()
         if isinstance(there, Remote):
             done = finish(made.engine, there.connection, reporter=reporter)
@@ -133,15 +167,23 @@ def _build_without_device(
     output.result(
         {
             "engine": str(made.engine),
+            "name": manifest.name,
             "target": manifest.target,
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
             "nvidia_check": [vars(check) for check in made.checks],
             "nvidia_check_depths": [vars(check) for check in made.groups],
-            "stages": [stage_document(stage) for stage in made.stages],
+            "stages": [stage_document(stage) for stage in pipeline.stages.done],
+            "original": _original(original),
+            "remarks": remarks,
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         paths_table(manifest),
+        *wrapped(
+            [against_original(original, {path.id: path.accuracy for path in manifest.paths})]
+            if original
+            else []
+        ),
         f"engine   {made.engine}",
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         f"paths    chosen by {manifest.recipe['paths chosen by']}",

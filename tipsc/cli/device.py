@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from tipsc.cli.options import ANY_PATH
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
     from tipsc.device.client import Connection
 
-_MOST_SHOWN = 100  # characters of a check; the report has all
+_MOST_SHOWN = 82  # characters of a check; the report has all
 
 
 @verb
@@ -46,7 +46,7 @@ def command(
     with connect(url) as device:
         if action == "info":
             info = read_info(device)
-            output.result(info, *lines_of(info))
+            output.result(info, *wrapped(lines_of(info)))
         elif action == "selftest":
             _selftest(output, device, engine, report_file)
         else:
@@ -62,7 +62,7 @@ def _selftest(
     checks: list[Check] = []
     for check in examine_device(device, engine):
         checks.append(check)
-        output.note(f"{check.status:<8}{check.name:<10}{str(check.found)[:_MOST_SHOWN]}")
+        output.note(f"{check.status:<8}{check.name:<10}{_shown(check.found)}")
     if report_file is not None:
         write_report(report_file, checks)
     output.result(
@@ -76,3 +76,10 @@ def _selftest(
             where=device.link.url,
             got="; ".join(f"{check.name}: {check.found}" for check in failed),
         )
+
+
+def _shown(found: object) -> str:
+    """What a check found, in one line: the report has all of it."""
+    facts = found.items() if isinstance(found, dict) else ()
+    text = ", ".join(f"{key} {value}" for key, value in facts if value is not None) or str(found)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"

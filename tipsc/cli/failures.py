@@ -11,14 +11,13 @@ from itertools import pairwise
 
 import click
 
+from tipsc.callables import place_of
 from tipsc.cli.stopping import TERMINATED, Terminated
 from tipsc.errors import MissingExtraError, TipscError
 
 STOPPED = 130
 #: verbs whose work is kept, stage by stage
 RESUMABLE = ("train", "profile", "build")
-#: how :mod:`tipsc.config` calls the modules that it makes of the user's files
-USER_MODULE = "_tipsc_user_"
 
 
 def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str]) -> int:
@@ -49,7 +48,7 @@ def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str
     if isinstance(error, ModuleNotFoundError) and not (error.name or "tipsc").startswith("tipsc"):
         return report_failure(MissingExtraError.of(error.name or "", "train", "this"), arguments)
     what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-    place = _users_place(error)
+    place = place_of(error)
     if place is not None:
         fix = "correct it there; --debug shows how it came to that"
         facts = {"what": what, "where": place, "fix": fix}
@@ -62,15 +61,6 @@ def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str
         return _fail("SystemError", f"{place}: {what}; {fix}", facts, 2, arguments)
     fix = "this is a defect: report it with the output of `tipsc doctor`, and of this with --debug"
     return _fail("UnexpectedError", f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments)
-
-
-def _users_place(error: Exception) -> str | None:
-    """File and line of the user's own code, if the error arose in it or below it."""
-    place = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if str(frame.f_globals.get("__name__", "")).startswith(USER_MODULE):
-            place = f"{frame.f_code.co_filename}, line {line}"
-    return place
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

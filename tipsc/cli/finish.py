@@ -61,6 +61,7 @@ def finish_document(done: Finished) -> dict[str, object]:
     """What was finished, as ``--format json`` gives it."""
     return {
         "engine": str(done.engine),
+        "name": done.manifest.name,
         "built": dict(done.manifest.built),
         "plans": [vars(check) for check in done.checks],
         "shared_plans": [vars(trial) for trial in done.trials],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tipsc.cli.engines import path_document, paths_table
 from tipsc.cli.options import engine_argument
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import EngineFile, read_engine
 from tipsc.engine.strict import encode
 from tipsc.report.format import byte_size, plural
@@ -22,7 +22,7 @@ def command(output: Output, engine: Path) -> None:
     found = read_engine(engine)
     manifest = found.manifest
     document = {
-        "file": str(engine),
+        "engine": str(engine),
         "bytes": engine.stat().st_size,
         "weights_bytes": len(found.weights),
         "content_hash": found.content_hash,
@@ -51,14 +51,18 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
         state = [f"unbuilt: a {manifest.target} has to finish it ({recipe})"]
     else:
         state = [f"{manifest.built.get('state', 'built')}: {built}"] if built else []
-    return [
-        f"{manifest.name} for {manifest.target} ({manifest.backend}): "
-        f"{plural(len(manifest.paths), 'path')}, {size}, {weights} of it weights",
-        " -> ".join(tensors),
-        *state,
-    ]
+    return wrapped(
+        [
+            f"{manifest.name} for {manifest.target} ({manifest.backend}): "
+            f"{plural(len(manifest.paths), 'path')}, {size}, {weights} of it weights",
+            " -> ".join(tensors),
+            *state,
+        ]
+    )
 
 
 def _origin(engine: EngineFile) -> list[str]:
     items = {"content": engine.content_hash[:16], **engine.manifest.provenance}
-    return ["  ".join(f"{name} {value}" for name, value in items.items())]
+    # A name and its value stay on one line.
+    text = ", ".join(f"{name} {value}".replace(" ", "\0") for name, value in items.items())
+    return [line.replace("\0", " ") for line in wrapped([text])]

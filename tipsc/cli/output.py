@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,6 +96,17 @@ def verb(function: Function) -> click.Command:
     params = list(getattr(command, "__click_params__", []))
     command.__click_params__ = params[len(params) - 3 :] + params[: len(params) - 3]  # type: ignore[attr-defined]
     return click.command()(wrapped)
+
+
+def wrapped(texts: Iterable[str]) -> list[str]:
+    """Prose within 100 columns."""
+    return [
+        line
+        for text in texts
+        for line in textwrap.wrap(
+            text, PIPE_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    ]
 
 
 def _finite(value: Any) -> Any:

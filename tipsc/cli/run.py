@@ -150,7 +150,9 @@ def _load(file: Path, spec: TensorSpec, manifest: Manifest) -> np.ndarray:
             where=str(file),
             expected=f"{spec.dtype}{list(spec.shape)}",
             got=f"{array.dtype}{list(array.shape)}",
-            fix="convert it as the training data were, and save one example",
+            fix=f"save array.astype('{spec.dtype}')"
+            if array.shape == spec.shape
+            else "convert it as the training data were, and save one example",
         )
     return np.ascontiguousarray(array)
 

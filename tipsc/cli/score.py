@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tipsc.cli.options import ANY_PATH, config_argument, target_option
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
     from tipsc.scoring import Agreement, OptionShares, PathScore, Scores
     from tipsc.scoring.devices import Device
+
+SHORT, LONG = 4, 10  # rows of a table
+SENTENCES = 3  # about the choices, on the first screen
+MORE = (
+    "--all shows more: each feature map and how its scores go with degree, what costs move, more "
+    "paths; --html FILE draws it, --format json has everything."
+)
 
 
 @verb
@@ -48,11 +54,10 @@ if TYPE_CHECKING:
 @click.option(
     "--top",
     type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
     metavar="N",
-    help="Feature maps and choices shown.",
+    help=f"Choices and feature maps shown; by default {SHORT}, with --all and in JSON {LONG}.",
 )
+@click.option("--all", "everything", is_flag=True, help="Show all tables, not the first screen.")
 @click.option(
     "--coupling",
     type=float,
@@ -79,7 +84,8 @@ def command(
     budget: float | None,
     share: float,
     budgets: int,
-    top: int,
+    top: int | None,
+    everything: bool,
     coupling: float,
     subnetworks: int,
     page: Path | None,
@@ -89,9 +95,10 @@ def command(
     Costs are those of the profiles that are given, else of the target's profile if one lies beside
     CONFIG, else MACs. Nothing is trained, and no data are read.
     """
-    from tipsc.config import load_config, make_supernet
+    from tipsc.config import load_config
     from tipsc.elastic.factors import additive_totals
     from tipsc.errors import DataError
+    from tipsc.loading import make_supernet
     from tipsc.report.score_page import write_scores
     from tipsc.scoring import score
     from tipsc.scoring.devices import MS, devices_of
@@ -120,10 +127,13 @@ def command(
     )
     if page is not None:
         write_scores(settings.name, devices, scores, page)
-    document = _document(settings.name, devices, scores, top)
+    whole = everything or output.as_json
+    most = top or (LONG if whole else SHORT)
+    document = _document(settings.name, devices, scores, most)
+    parts = _all_parts if everything else _first_parts
     output.result(
         {**document, "html": None if page is None else str(page)},
-        *_parts(settings.name, devices, scores, top),
+        *parts(settings.name, devices, scores, most),
         *([] if page is None else [f"page  {page}"]),
     )
 
@@ -137,30 +147,61 @@ def _published(name: str, target: str, folder: Path) -> tuple[Path, ...]:
     return (file,) if file.exists() else ()
 
 
-def _parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
+def _heading(name: str, devices: Sequence[Device], scores: Scores) -> list[str]:
+    from tipsc.report.score_tables import budget_line
+
+    units = {device.name: device.unit for device in devices}
+    return [
+        f"{name}: {len(scores.feature_maps)} feature maps in {scores.subnetworks} of "
+        f"{_size(scores.paths_in_space)} paths, coupling {scores.coupling:g}",
+        *wrapped(f"{device.name}: {device.source}." for device in devices),
+        *wrapped(budget_line(found, units[found.name]) for found in scores.devices),
+        "",
+    ]
+
+
+def _first_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
+    """What fits on a screen: what costs change, and the paths to look at first."""
+    from tipsc.report import score_tables as tables
+    from tipsc.scoring.story import LIMITS_IN_SHORT, differences
+
+    units = {device.name: device.unit for device in devices}
+    return [
+        *_heading(name, devices, scores),
+        *wrapped(differences(scores, SENTENCES)),
+        tables.choices_table(scores, top),
+        *wrapped(_highest(scores)),
+        *([tables.top_table(scores, units, most=1)] if scores.top else []),
+        *wrapped([LIMITS_IN_SHORT, MORE]),
+    ]
+
+
+def _highest(scores: Scores) -> list[str]:
+    names = [entry.name for entry in scores.by_tas[:SENTENCES]]
+    budgets = ["The path of the highest TPS found within each budget:"] if scores.top else []
+    return [f"Highest published TAS: {', '.join(names)}.", *budgets]
+
+
+def _all_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
     from tipsc.report import score_tables as tables
     from tipsc.scoring.story import LIMITS, beyond_degree, differences
 
     units = {device.name: device.unit for device in devices}
     moved = scores.moved[:top]
     return [
-        f"{name}: {len(scores.feature_maps)} feature maps in {scores.subnetworks} of "
-        f"{_size(scores.paths_in_space)} paths, coupling {scores.coupling:g}",
-        *_wrapped(f"{device.name}: {device.source}." for device in devices),
-        *_wrapped(tables.budget_line(found, units[found.name]) for found in scores.devices),
-        "",
-        *_wrapped(differences(scores)),
+        *_heading(name, devices, scores),
+        *wrapped(differences(scores)),
         tables.choices_table(scores, top),
-        *_wrapped([beyond_degree(scores)]),
+        *wrapped([beyond_degree(scores)]),
         tables.degree_table(scores),
         "Highest published TAS (* on the heaviest route):",
         tables.maps_table(scores.by_tas[:top], scores),
         "Feature maps that costs move most (+n: so many others come and go with it):",
         tables.maps_table([m.feature_map for m in moved], scores, [m.alike for m in moved]),
-        *_wrapped([tables.top_line(scores)] if scores.top else []),
+        *wrapped([tables.top_line(scores)] if scores.top else []),
         *([tables.top_table(scores, units), *tables.overlap_lines(scores)] if scores.top else []),
         tables.range_table(scores),
-        *_wrapped([LIMITS]),
+        *wrapped([LIMITS]),
     ]
 
 
@@ -253,8 +294,3 @@ def _path(found: PathScore) -> dict[str, Any]:
 
 def _size(paths: int) -> str:
     return f"{paths:,}" if paths < 10**9 else f"{paths:.2e}"
-
-
-def _wrapped(texts: Iterable[str]) -> list[str]:
-    """Prose within 100 columns."""
-    return [line for text in texts for line in textwrap.wrap(text, 98, subsequent_indent="  ")]

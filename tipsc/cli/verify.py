@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tipsc.cli.options import config_argument, connected, device_option, engine_argument
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
 from tipsc.errors import VerificationError
 
@@ -58,6 +58,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
     output.result(
         {
             "engine": str(engine),
+            "name": manifest.name,
             "tolerance": build.tolerance,
             "examples": examples,
             "paths": [
@@ -72,7 +73,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
             ],
         },
         _table(differences, pipeline.data.metric),
-        _summary(pipeline, len(differences), examples),
+        *wrapped([_summary(pipeline, len(differences), examples)]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from tipsc.report.data import Curve, FeatureMap, Point, Report, Shipped, Stage
 from tipsc.report.page import render, write
-from tipsc.report.tables import shipped_table, stages_table
+from tipsc.report.tables import legend, shipped_table, stages_table
 
 __all__ = [
     "Curve",
@@ -11,6 +11,7 @@ __all__ = [
     "Report",
     "Shipped",
     "Stage",
+    "legend",
     "render",
     "shipped_table",
     "stages_table",

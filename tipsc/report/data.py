@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,17 @@ class Shipped:
     budget_ms: float | None = None
 
 
+class Original(Protocol):
+    """The plain model that was converted; see :class:`tipsc.original.Original`."""
+
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def examples(self) -> int: ...
+    @property
+    def parameters(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class FeatureMap:
     """A node of the supernet's graph.
@@ -126,6 +138,8 @@ class Report:
         protocol: how the latencies were measured, in the order shown.
         version: of tipsc.
         metric: what every ``accuracy`` is; see :mod:`tipsc.report.metric`.
+        original: the plain model that was converted, on the same test examples; None if there is
+            none.
     """
 
     title: str
@@ -146,6 +160,7 @@ class Report:
     protocol: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     metric: str = "accuracy"
+    original: Original | None = None
 
     @property
     def separate_bytes(self) -> int:

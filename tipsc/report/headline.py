@@ -44,7 +44,10 @@ def _accuracy(report: Report) -> Html:
     values = [path.accuracy for path in report.shipped if is_number(path.accuracy)]
     low, high = percent(min(values, default=None)), percent(max(values, default=None))
     name = f"Test {metric_of(report.metric).name}"
-    return tile(name, _range(low, high), "%", "lowest and highest of the shipped paths")
+    note = "lowest and highest of the shipped paths"
+    if report.original is not None:
+        note += f"; the original has {percent(report.original.accuracy)} %"
+    return tile(name, _range(low, high), "%", note)
 
 
 def _latency(report: Report) -> Html:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tipsc.report.data import Report, Shipped
+from tipsc.report.data import Original, Report, Shipped
 from tipsc.report.format import byte_size, count, milliseconds, percent, tiny
 from tipsc.report.html import Html, tag
 from tipsc.report.metric import metric_of
+from tipsc.report.notes import flags_of
 
 _CELLS = 6000
 """Options shown at most: a table of 32 paths and 60 choices has about 2,000."""
@@ -48,7 +49,23 @@ def shipped_rows(report: Report) -> Html:
         )
         for path, middle, tail, limit in zip(report.shipped, p50, p95, limits, strict=True)
     ]
+    if report.original is not None:
+        rows.append(_original(report.original, budgets))
     return tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
+
+
+def _original(model: Original, budgets: bool) -> Html:
+    """The row of the plain model that was converted; it is in no engine, so it has no latency."""
+    return tag(
+        "tr",
+        tag("td", "original", class_="left"),
+        tag("td", "") if budgets else None,
+        tag("td", percent(model.accuracy)),
+        tag("td", ""),
+        tag("td", ""),
+        tag("td", count(model.parameters)),
+        *(tag("td", "") for _ in range(5)),
+    )
 
 
 def options_table(report: Report) -> Html | None:
@@ -76,5 +93,4 @@ def options_table(report: Report) -> Html | None:
 
 
 def _flags(path: Shipped) -> list[Html]:
-    flags = (("own scale", path.own_scale), ("dominated", path.dominated))
-    return [tag("span", name, class_="flag") for name, is_set in flags if is_set]
+    return [tag("span", n, class_="flag") for n, is_set in flags_of(path).items() if is_set]

@@ -120,8 +120,8 @@ def choices_table(scores: Scores, most: int) -> Table:
     return table
 
 
-def top_table(scores: Scores, units: Mapping[str, str]) -> Table:
-    """The top paths of each budget, with what each costs on every device."""
+def top_table(scores: Scores, units: Mapping[str, str], most: int | None = None) -> Table:
+    """The top paths of each budget, at most `most`, with what each costs on every device."""
     names = [device.name for device in scores.devices]
     costs = [
         f"{shortened(name, DEVICE)} {units[name]}".replace("MACs MACs", "MACs") for name in names
@@ -133,7 +133,7 @@ def top_table(scores: Scores, units: Mapping[str, str]) -> Table:
         unit = units[top.device]
         budget = f"{shortened(top.device, DEVICE)}, {in_unit(top.budget, unit)}"
         heading = budget + ("" if unit == "MACs" else f" {unit}")
-        for place, path in enumerate(top.paths):
+        for place, path in enumerate(top.paths[:most]):
             cells = [path.id, *(in_unit(path.costs[name], units[name]) for name in names)]
             cells += [count(path.macs)] if paper else []
             cells += [f"{path.tps:.4f}", *([significant(path.utility)] if utility else [])]

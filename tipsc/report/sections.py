@@ -10,6 +10,7 @@ from tipsc.report.format import duration, is_number, percent, plural
 from tipsc.report.front import front, plottable
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.network import legend, network
+from tipsc.report.notes import against_original, notes_of
 from tipsc.report.paths_table import options_table, shipped_rows
 from tipsc.report.spread import spread
 from tipsc.report.svg import both
@@ -57,20 +58,17 @@ def _key(mark: Html, meaning: str) -> Html:
 def _paths(report: Report) -> Html | None:
     if not report.shipped:
         return None
-    flags = []
-    if any(path.own_scale for path in report.shipped):
-        flags.append(
-            "“own scale”: carries batch norm scales of its own, as sharing them cost accuracy."
-        )
-    if any(path.dominated for path in report.shipped):
-        flags.append("“dominated”: another path of the engine is faster and at least as accurate.")
+    notes = [f"“{name}”: {meaning}." for name, meaning in notes_of(report.shipped)]
+    if report.original is not None:
+        accuracies = {path.id: path.accuracy for path in report.shipped}
+        notes.append(f"The {against_original(report.original, accuracies)}.")
     return tag(
         "section",
         tag("h2", "Paths in the engine"),
         tag(
             "p",
             "Accuracy is that of the engine itself on the test set. Difference and agreement "
-            "compare it with the torch subnetwork. " + " ".join(flags),
+            "compare it with the torch subnetwork. " + " ".join(notes),
             class_="note",
         ),
         tag("div", shipped_rows(report), class_="scroll"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tipsc.report.data import Report, Shipped, Stage
 from tipsc.report.format import byte_size, count, duration, milliseconds, percent
 from tipsc.report.metric import metric_of
+from tipsc.report.notes import against_original, flags_of, notes_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +53,20 @@ def shipped_table(paths: Report | Iterable[Shipped], metric: str = "accuracy") -
             byte_size(path.private_bytes),
         ]
         table.add_row(Text(path.id), *cells, *([_notes(path)] if flagged else []))
+    if isinstance(paths, Report) and paths.original is not None:
+        table.add_section()
+        model = paths.original
+        table.add_row("original", percent(model.accuracy), "", "", count(model.parameters))
     return table
+
+
+def legend(report: Report) -> list[str]:
+    """What the notes in the table of a report mean, and what is lost to the original."""
+    lines = [f"{name}: {meaning}" for name, meaning in notes_of(report.shipped)]
+    if report.original is not None:
+        accuracies = {path.id: path.accuracy for path in report.shipped}
+        lines.append(against_original(report.original, accuracies))
+    return lines
 
 
 def stages_table(stages: Iterable[Stage]) -> Table:
@@ -78,5 +92,4 @@ def _table() -> Table:
 
 
 def _notes(path: Shipped) -> str:
-    flags = (("own scale", path.own_scale), ("dominated", path.dominated))
-    return ", ".join(name for name, is_set in flags if is_set)
+    return ", ".join(note for note, is_set in flags_of(path).items() if is_set)

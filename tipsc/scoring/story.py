@@ -13,6 +13,11 @@ LIMITS = (
     "it has seen costs, and still neither weights nor data (docs/chain.md, docs/cli.md)."
 )
 
+LIMITS_IN_SHORT = (
+    "Published TAS is degree and nothing more, TPS is close to size; costs are all that is new "
+    "here: nothing has seen weights or data yet (docs/chain.md)."
+)
+
 
 def differences(scores: Scores, most: int = 4) -> list[str]:
     """What changes between the devices, or from price 0 to the only device; largest first."""

@@ -104,7 +104,7 @@ class Unrolled:
         return self.graph.path(min(walks)[1])
 
     def _relative(self, limit: Limit) -> Floats:
-        return self.graph.edge_values(limit.cost) / limit.most
+        return self.graph.edge_values(limit.cost) / limit.allowed
 
     def _prices(self, worth: Floats, costs: Floats) -> Floats:
         """(limits,) non-negative prices of costs in units of their limits."""

@@ -18,21 +18,36 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Limit:
-    """``cost(path) <= most``.
+    """``cost(path) <= most``, with a margin where the cost is a prediction.
 
     Args:
         name: of the quantity, with its unit, for example ``latency_ms``.
         cost: of a path, positive.
-        most: that a path may cost, positive.
+        most: that a path may cost, positive; as the user wrote it.
+        margin: share of `most` that is kept free, because the cost may be predicted too low.
     """
 
     name: str
     cost: Additive
     most: float
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.most) and self.most > 0):
             raise DataError(f"the limit {self.name} must be a positive number", got=self.most)
+
+    @property
+    def allowed(self) -> float:
+        """What `cost` may be, the margin taken off."""
+        return self.most * (1.0 - self.margin)
+
+    def __str__(self) -> str:
+        if not self.margin:
+            return _at_most(self.name, self.most)
+        return (
+            f"{_at_most(self.name, self.most)} (of which a prediction may reach "
+            f"{self.allowed:,.4g}: {self.margin:.1%} are kept free, as predictions err)"
+        )
 
 
 def excess(limits: Sequence[Limit], numbers: Integers) -> Floats:
@@ -41,7 +56,7 @@ def excess(limits: Sequence[Limit], numbers: Integers) -> Floats:
     Args:
         numbers: (n, choices) :func:`~tipsc.factors.option_numbers` of the paths.
     """
-    over = [limit.cost.of_numbers(numbers) / limit.most - 1.0 for limit in limits]
+    over = [limit.cost.of_numbers(numbers) / limit.allowed - 1.0 for limit in limits]
     return np.max(over, axis=0) if over else np.full(len(numbers), -1.0)
 
 
@@ -62,11 +77,11 @@ def check_possible(limits: Sequence[Limit], nearest: Path) -> None:
     if within(limits, [nearest]):
         return
     costs = {limit.name: limit.cost.of(nearest) for limit in limits}
-    raise refusal({limit.name: limit.most for limit in limits}, nearest, costs)
+    raise refusal({limit.name: str(limit) for limit in limits}, nearest, costs)
 
 
 def refusal(
-    limits: Mapping[str, float],
+    limits: Mapping[str, str],
     nearest: Path,
     costs: Mapping[str, float],
     accuracy: tuple[float, float] | None = None,
@@ -74,12 +89,12 @@ def refusal(
     """What is raised when no path keeps all limits.
 
     Args:
-        limits: name to the most that is allowed.
+        limits: name to the limit in words.
         nearest: the path that misses them by least.
         costs: what it costs, by the same names.
         accuracy: what is required, and what that path has.
     """
-    wanted = [f"{name} at most {most:,.6g}" for name, most in limits.items()]
+    wanted = list(limits.values())
     got = [f"{name} {costs[name]:,.6g}" for name in limits]
     if accuracy is not None:
         wanted.append(f"accuracy at least {accuracy[0]:.2%}")
@@ -91,3 +106,7 @@ def refusal(
         got=f"path {nearest.id}, which comes nearest, with {', '.join(got)}",
         fix="loosen a limit, or train a supernet with smaller or better paths",
     )
+
+
+def _at_most(name: str, most: float) -> str:
+    return f"{name} at most {most:,.6g}"

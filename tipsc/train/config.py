@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from tipsc.errors import ConfigError, near
 from tipsc.train.phases import Phase, Recipe
@@ -13,6 +14,23 @@ from tipsc.train.samplers import SAMPLERS
 SCHEDULES = ("one-cycle", "cosine")
 _RISE = {"one-cycle": 0.3, "cosine": 0.05}
 _WITHOUT_EFFECT = ("threads", "checkpoint_seconds")
+Range: TypeAlias = tuple[str, Callable[[Any], bool]]
+
+#: what a setting may be: in words, and as a test
+RANGES: Mapping[str, Range] = {
+    "epochs": ("at least 1", lambda value: value >= 1),
+    "batch_size": ("at least 1", lambda value: value >= 1),
+    "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
+    "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
+    "label_smoothing": ("at least 0, less than 1", lambda value: 0 <= value < 1),
+    "paths_per_step": ("at least 1", lambda value: value >= 1),
+    "frozen_epochs": ("0 to epochs", lambda value: value >= 0),
+    "scale_images": ("at least 1", lambda value: value >= 1),
+    "threads": ("at least 1", lambda value: value is None or value >= 1),
+    "checkpoint_seconds": ("at least 0", lambda value: value >= 0),
+}
+#: settings that are names, and the names
+NAMES: Mapping[str, Collection[str]] = {"schedule": SCHEDULES, "sampler": SAMPLERS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +47,24 @@ class TrainConfig:
         weight_decay: of matrices and filters; biases and norms have none.
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
             (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero.
-        label_smoothing: of the hard labels (arXiv 1512.00567), at least 0, less than 1.
+        label_smoothing: of the hard labels (arXiv 1512.00567).
         paths_per_step: paths that the sampler draws for a step of one process. The gradients of
             all paths of a step are averaged.
         distill: the largest path learns the labels and teaches the others of its step (in-place
             distillation, arXiv 1903.05134); it is added if the sampler did not draw it.
-        with_largest, with_smallest: this path runs in every step, added if it was not drawn.
-        sampler: a name in :data:`tipsc.train.SAMPLERS`, if no sampler is given to ``train``.
-        sampler_options: of that sampler; see the function ``make`` of its file.
+        with_largest: the largest path runs in every step, added if it was not drawn; by default it
+            does so if a plain model is converted.
+        with_smallest: the smallest path runs in every step.
+        sampler: what draws the paths of a step, by name; a sampler given to
+            :func:`tipsc.train.train` goes before it.
+        sampler_options: of that sampler: keyword arguments of the function ``make`` of its file.
         phases: what changes over the training, in order; empty for one recipe throughout.
         frozen_epochs: the last epochs, trained with scales that all paths share (see
             :mod:`tipsc.train.scales`); no effect without batch norm.
         scale_images: examples that the shared scales are measured on, for some paths each. Large
             images take long, and a hundred are enough: each of their places counts.
-        seed: of everything random; the weights' initial values are the caller's.
-        threads: of torch, or None to leave them alone.
+        seed: of everything random in the training; initial weights are the caller's.
+        threads: of torch; with none given they are left alone.
         checkpoint_seconds: time between checkpoints; 0 writes one after each step.
     """
 
@@ -67,49 +88,41 @@ class TrainConfig:
     checkpoint_seconds: float = 20.0
 
     def __post_init__(self) -> None:
-        ranges = {
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0, less than 1"),
-            "paths_per_step": (self.paths_per_step >= 1, "at least 1"),
-            "frozen_epochs": (
-                0 <= self.frozen_epochs <= self.epochs,
-                f"0 to {self.epochs}, a part of train.epochs",
-            ),
-            "scale_images": (self.scale_images >= 1, "at least 1"),
-            "threads": (self.threads is None or self.threads >= 1, "at least 1"),
-            "checkpoint_seconds": (self.checkpoint_seconds >= 0, "at least 0"),
-        }
-        for name, (is_valid, expected) in ranges.items():
-            if not is_valid:
+        for name, (expected, is_valid) in RANGES.items():
+            if not is_valid(getattr(self, name)):
                 raise ConfigError(
-                    f"train.{name} is out of range", expected=expected, got=getattr(self, name)
+                    "this is out of range",
+                    where=f"train.{name}",
+                    expected=expected,
+                    got=getattr(self, name),
                 )
-        for name, known in (("schedule", SCHEDULES), ("sampler", tuple(SAMPLERS))):
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(f"train.{name} is not known", got=value, fix=near(value, known))
-
+        if self.frozen_epochs > self.epochs:
+            raise ConfigError(
+                "there are more frozen epochs than epochs, of which they are the last",
+                where="train.frozen_epochs",
+                expected=f"0 to {self.epochs}",
+                got=self.frozen_epochs,
+            )
+        for name, known in NAMES.items():
+            _check_known(getattr(self, name), known, f"train.{name}")
         shares = [phase.share for phase in self.phases]
         if shares and not (min(shares) > 0 and abs(math.fsum(shares) - 1) < 1e-6):
             raise ConfigError(
                 "the shares of train.phases are not a whole",
+                where="train.phases",
                 expected="each above 0, together 1",
                 got=shares,
             )
-        for recipe in self._recipes():
+        for place, recipe in enumerate(self._recipes() if self.phases else ()):
+            where = f"train.phases.{place}"
             if recipe.paths_per_step < 1:
                 raise ConfigError(
-                    "train.phases: paths_per_step is out of range", got=recipe.paths_per_step
+                    "this is out of range",
+                    where=f"{where}.paths_per_step",
+                    expected="at least 1",
+                    got=recipe.paths_per_step,
                 )
-            if recipe.sampler not in SAMPLERS:
-                raise ConfigError(
-                    "train.phases: sampler is not known",
-                    got=recipe.sampler,
-                    fix=near(recipe.sampler, tuple(SAMPLERS)),
-                )
+            _check_known(recipe.sampler, SAMPLERS, f"{where}.sampler")
 
     @property
     def recipe(self) -> Recipe:
@@ -153,3 +166,13 @@ class TrainConfig:
 def _half_wave(share: float) -> float:
     """From 0 to 1 along a cosine."""
     return 0.5 - 0.5 * math.cos(math.pi * share)
+
+
+def _check_known(name: str, known: Collection[str], where: str) -> None:
+    if name not in known:
+        raise ConfigError(
+            f"{name!r} is not known",
+            where=where,
+            expected=f"one of {', '.join(known)}",
+            fix=near(name, known),
+        )

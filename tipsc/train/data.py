@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
@@ -28,25 +28,22 @@ class Split:
     targets: Tensor
 
     def __post_init__(self) -> None:
-        if self.inputs.dim() < 2 or not len(self.inputs):
-            raise DataError(
-                "inputs need a first axis for the examples, at least one example",
-                expected="(N, *shape)",
-                got=tuple(self.inputs.shape),
-            )
+        for name in ("inputs", "targets"):
+            check_tensor(getattr(self, name), name)
+        check_examples(self.inputs)
         if self.targets.dtype != torch.int64 or self.targets.shape != self.inputs.shape[:1]:
             raise DataError(
                 "targets do not fit the inputs",
                 expected=f"int64 of shape ({len(self.inputs)},)",
                 got=f"{_name(self.targets.dtype)} of shape {tuple(self.targets.shape)}",
-                fix="give one class number for each example",
+                fix="give one class number for each example, as targets.long()",
             )
         if self.inputs.dtype not in (torch.float32, torch.int64):
             raise DataError(
                 "inputs have a type that supernets do not take",
                 expected="float32 (signals) or int64 (tokens)",
                 got=_name(self.inputs.dtype),
-                fix="convert them, images usually to (x / 255 - mean) / std",
+                fix="convert them: inputs.float(), images usually (x / 255 - mean) / std",
             )
         if self.inputs.is_floating_point():
             bad = (~torch.isfinite(self.inputs)).flatten(1).any(1).nonzero().flatten()
@@ -57,7 +54,12 @@ class Split:
                     fix="drop or repair them",
                 )
         if int(self.targets.min()) < 0:
-            raise DataError("a target is negative", where=f"example {int(self.targets.argmin())}")
+            raise DataError(
+                "a target is negative",
+                where=f"example {int(self.targets.argmin())}",
+                expected="class numbers from 0",
+                got=int(self.targets.min()),
+            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -97,6 +99,23 @@ class Data:
     metric: Metric = "accuracy"
 
     def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            if not isinstance(getattr(self, name), Split):
+                raise DataError(
+                    "this part of the data is no Split",
+                    where=name,
+                    expected="a tipsc.train.Split(inputs, targets)",
+                    got=type(getattr(self, name)).__name__,
+                    fix="train, validation and test are all needed: hold some examples back",
+                )
+        if isinstance(self.classes, str) or not isinstance(self.classes, Sequence):
+            raise DataError(
+                "classes are the names of the classes, in the order of their numbers",
+                where="classes",
+                expected="a tuple of text, as ('cat', 'dog')",
+                got=type(self.classes).__name__,
+                fix="if they have no names: tuple(map(str, range(10)))",
+            )
         shape, dtype = self.train.inputs.shape[1:], self.train.inputs.dtype
         for name in ("train", "validation", "test"):
             split: Split = getattr(self, name)
@@ -113,6 +132,7 @@ class Data:
                     where=f"{name}, example {int(split.targets.argmax())}",
                     expected=f"less than {len(self.classes)}, the number of classes",
                     got=int(split.targets.max()),
+                    fix="name all classes; their numbers begin with 0",
                 )
 
     def calibration(self, images: int = 1024, batch_size: int = 128) -> list[Tensor]:
@@ -154,9 +174,10 @@ class Shuffled:
         if not self.steps_per_epoch:
             raise DataError(
                 "there are fewer training examples than one step needs",
-                expected=f"at least {self.batch_size * self.ranks}",
-                got=len(self.split),
-                fix="lower batch_size",
+                where="train.batch_size",
+                expected=f"at least {self.batch_size * self.ranks} examples",
+                got=f"{len(self.split)} examples",
+                fix="lower train.batch_size, or give more examples",
             )
 
     @property
@@ -175,6 +196,35 @@ class Shuffled:
                 chance = torch_generator("augment", self.seed, number, step, self.rank)
                 inputs = self.augment(inputs, chance)
             yield inputs, self.split.targets[index]
+
+
+def check_tensor(value: object, name: str) -> None:
+    """Refuses what is no tensor.
+
+    Raises:
+        DataError: with what makes a tensor of a NumPy array.
+    """
+    if not isinstance(value, Tensor):
+        raise DataError(
+            f"{name} are no tensor",
+            expected="a torch.Tensor",
+            got=f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}",
+            fix=f"use torch.as_tensor({name})",
+        )
+
+
+def check_examples(inputs: Tensor) -> None:
+    """Refuses inputs (N, *shape) without an axis for the examples, or without an example.
+
+    Raises:
+        DataError: with the shape.
+    """
+    if inputs.dim() < 2 or not len(inputs):
+        raise DataError(
+            "inputs need a first axis for the examples, and at least one example",
+            expected="(N, *shape)",
+            got=tuple(inputs.shape),
+        )
 
 
 def placed(inputs: Tensor, device: torch.device) -> Tensor:

@@ -23,6 +23,9 @@ class Phase:
 
     Attributes:
         share: of all steps; the shares of all phases add up to 1.
+        sampler: as for the whole training.
+        sampler_options: as for the whole training, if the sampler is the same; else none.
+        paths_per_step, distill, with_largest, with_smallest: as for the whole training.
     """
 
     share: float

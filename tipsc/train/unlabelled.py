@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.errors import DataError
-from tipsc.train.data import Augment, Data, Split, placed
+from tipsc.train.data import Augment, Data, Split, check_examples, check_tensor, placed
 
 _BATCH = 64
 
@@ -29,6 +29,10 @@ class Unlabelled:
     test: Tensor
     classes: tuple[str, ...] = ()
     augment: Augment | None = None
+
+    def __post_init__(self) -> None:
+        for name in _SPLITS:
+            check_tensor(getattr(self, name), name)
 
     def answered_by(self, model: nn.Module) -> Data:
         """With the model's answers (its largest outputs) as targets.
@@ -60,13 +64,7 @@ _SPLITS = ("train", "validation", "test")
 
 
 def _answers(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
-    if inputs.dim() < 2 or not len(inputs):
-        raise DataError(
-            "inputs need a first axis for the examples, at least one example",
-            where=name,
-            expected="(N, *shape)",
-            got=tuple(inputs.shape),
-        )
+    check_examples(inputs)
     device = next((p.device for p in model.parameters()), inputs.device)
     mode = model.training
     model.eval()

@@ -240,7 +240,7 @@ def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Progra
         raise ConversionError(
             "only models that return one tensor are supported",
             where=f"the output of {type(model).__name__}",
-            got=f"{len(results)} values, {structure[:80]}",
+            got=f"{len(results)} values in a {structure.partition('(')[2].partition(',')[0]}",
             fix="wrap the model so that it returns the tensor that counts",
         )
     shape = results[0].meta["val"].shape

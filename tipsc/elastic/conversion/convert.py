@@ -90,6 +90,7 @@ def convert(
             "nothing in this model can be elastic",
             where=type(model).__name__,
             got="; ".join(f"{k.reason}: {k.layers[0]}" for k in _kept(program, analysis, plan)[:4]),
+            fix="a path leaves out channels between two layers, or residual blocks: have some",
         )
     supernet = assemble(
         program, analysis, plan, permuted(program, analysis, plan, importance(plain)), example

@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from tipsc.arguments import check_arguments
 from tipsc.elastic.supernet import Supernet
-from tipsc.errors import ConfigError, near
+from tipsc.errors import ConfigError, PathError, near
 
-__all__ = ["FAMILIES", "family"]
+__all__ = ["FAMILIES", "check_name", "family"]
 
+PLACE = "model.arguments"  # of a configuration
 FAMILIES = {
     "mobilenet": "tipsc.elastic.families.mobilenet:MobileNet",
     "mobilenet-v2": "tipsc.elastic.families.mobilenet:mobilenet_v2",
@@ -25,10 +27,27 @@ def family(name: str, **arguments: Any) -> Supernet:
     Raises:
         ConfigError: no such family, or arguments that it does not take.
     """
-    if name not in FAMILIES:
-        raise ConfigError(f"no family is called {name!r}", fix=near(name, FAMILIES))
+    check_name(name)
     module, _, attribute = FAMILIES[name].partition(":")
+    make = getattr(import_module(module), attribute)
+    check_arguments(make, arguments, PLACE)
     try:
-        return getattr(import_module(module), attribute)(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"family {name} does not take these arguments: {error}") from error
+        made: Supernet = make(**arguments)
+        return made
+    except PathError as error:  # of the choices that the arguments make
+        raise ConfigError(error.what, where=PLACE, got=error.got, fix=error.fix) from error
+
+
+def check_name(name: str) -> None:
+    """Refuses what is no family.
+
+    Raises:
+        ConfigError: the families are named, the nearest first.
+    """
+    if name not in FAMILIES:
+        raise ConfigError(
+            f"no family is called {name!r}",
+            where="model.family",
+            expected=f"one of {', '.join(FAMILIES)}",
+            fix=near(name, FAMILIES),
+        )

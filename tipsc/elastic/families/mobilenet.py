@@ -12,10 +12,12 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from tipsc.arguments import check_arguments
 from tipsc.elastic.batch_norm import ElasticBatchNorm2d
 from tipsc.elastic.dims import Dim, largest
 from tipsc.elastic.layers import ElasticConv2d, ElasticDepthwiseConv2d
 from tipsc.elastic.supernet import Supernet
+from tipsc.errors import ConfigError
 from tipsc.paths import Choice, Path, SearchSpace
 
 
@@ -36,6 +38,33 @@ class Stage:
     expansions: tuple[int, ...] = (2, 4, 6)
     kernels: tuple[int, ...] = (3,)
     stride: int = 1
+
+
+def stage_of(stage: Stage | Mapping[str, Any], place: int) -> Stage:
+    """A stage, checked.
+
+    Args:
+        place: of the stage, from 0, for errors.
+
+    Raises:
+        ConfigError: a key is not known or missing, of another type or out of range.
+    """
+    where = f"model.arguments.stages.{place}"
+    settings = vars(stage) if isinstance(stage, Stage) else stage
+    check_arguments(Stage, settings, where)
+    made = Stage(**settings)
+    odd = all(kernel % 2 for kernel in made.kernels)
+    if (
+        min(made.channels, made.stride, *made.depths, *made.expansions, *made.kernels) < 1
+        or not odd
+    ):
+        raise ConfigError(
+            "a stage is out of range",
+            where=where,
+            expected="all numbers at least 1, kernels odd",
+            got=", ".join(f"{key} {value}" for key, value in vars(made).items()),
+        )
+    return made
 
 
 class InvertedResidual(nn.Module):
@@ -69,8 +98,9 @@ class MobileNet(Supernet):
     Args:
         classes: outputs.
         input_shape: (C, H, W).
-        stem, head: channels of the first and the last convolution.
+        stem: channels of the first convolution.
         stages: at least one; a mapping is taken for the arguments of a :class:`Stage`.
+        head: channels of the last convolution.
         stem_stride: of the first convolution.
         dropout: before the classifier.
     """
@@ -86,7 +116,9 @@ class MobileNet(Supernet):
         stem_stride: int = 2,
         dropout: float = 0.0,
     ) -> None:
-        plan = [stage if isinstance(stage, Stage) else Stage(**stage) for stage in stages]
+        plan = [stage_of(stage, place) for place, stage in enumerate(stages)]
+        if not plan:
+            raise ConfigError("a net needs at least one stage", where="model.arguments.stages")
         choices: list[Choice] = []
         blocks: list[list[tuple[int, Dim, Dim]]] = []
         inputs = stem
@@ -161,7 +193,12 @@ def initialise(module: nn.Module) -> None:
 def mobilenet_v2(
     *, classes: int = 1000, input_shape: tuple[int, int, int] = (3, 224, 224)
 ) -> Supernet:
-    """MobileNetV2 1.0 (3.5 M parameters) as the largest path; inner width and depth elastic."""
+    """MobileNetV2 1.0 (3.5 M parameters) as the largest path; inner width and depth elastic.
+
+    Args:
+        classes: outputs.
+        input_shape: (C, H, W).
+    """
     table = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
     stages = [Stage(16, (1,), expansions=(1,))]
     stages += [

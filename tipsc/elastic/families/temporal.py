@@ -37,6 +37,7 @@ class TemporalNet(Supernet):
     """Stages of temporal blocks; each but the first halves the length; mean over time.
 
     Args:
+        classes: outputs.
         input_shape: (C, L).
         channels: the residual stream's width in each stage.
         widths: options for a block's inner width, as multiples of the stream's width.

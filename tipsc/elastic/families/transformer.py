@@ -7,7 +7,7 @@ its width. Layer norms have no batch statistics, so that paths need no calibrati
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,13 @@ from torch.nn import functional as F
 from tipsc.elastic.dims import Dim, Units
 from tipsc.elastic.layers import ElasticLinear
 from tipsc.elastic.supernet import Supernet
+from tipsc.errors import ConfigError
 from tipsc.paths import Choice, Path, SearchSpace
+
+HEAD_SIZE = 24
+HEADS = (1, 2, 4)
+FFN = (96, 192, 288)
+DEPTHS = (2, 4, 6)
 
 
 class Attention(nn.Module):
@@ -64,6 +70,13 @@ class Patches(nn.Module):
 
     def __init__(self, input_shape: tuple[int, ...], patch: int, width: int) -> None:
         super().__init__()
+        if any(size % patch for size in input_shape[1:]):
+            raise ConfigError(
+                "the patches do not cover the input",
+                where="model.arguments.patch",
+                expected=f"a divisor of {' and '.join(map(str, input_shape[1:]))}",
+                got=patch,
+            )
         kind = nn.Conv2d if len(input_shape) == 3 else nn.Conv1d
         self.project = cast(nn.Module, kind(input_shape[0], width, patch, stride=patch))
         self.count = math.prod(size // patch for size in input_shape[1:])
@@ -79,7 +92,8 @@ class Encoder(Supernet):
     Args:
         embed: from inputs to (N, positions, width).
         positions: how many.
-        heads, ffn: options for the number of heads and for the FFN's inner width.
+        heads: options for the number of heads.
+        ffn: options for the FFN's inner width.
         depths: options for the number of blocks.
     """
 
@@ -92,10 +106,10 @@ class Encoder(Supernet):
         input_shape: tuple[int, ...],
         input_dtype: torch.dtype = torch.float32,
         width: int = 96,
-        head_size: int = 24,
-        heads: tuple[int, ...] = (1, 2, 4),
-        ffn: tuple[int, ...] = (96, 192, 288),
-        depths: tuple[int, ...] = (2, 4, 6),
+        head_size: int = HEAD_SIZE,
+        heads: tuple[int, ...] = HEADS,
+        ffn: tuple[int, ...] = FFN,
+        depths: tuple[int, ...] = DEPTHS,
     ) -> None:
         depth = Choice("depth", depths)
         choices = [depth]
@@ -125,19 +139,65 @@ class Encoder(Supernet):
 
 
 def patch_transformer(
-    *, classes: int, input_shape: tuple[int, ...], patch: int, width: int = 96, **sizes: Any
+    *,
+    classes: int,
+    input_shape: tuple[int, ...],
+    patch: int,
+    width: int = 96,
+    head_size: int = HEAD_SIZE,
+    heads: tuple[int, ...] = HEADS,
+    ffn: tuple[int, ...] = FFN,
+    depths: tuple[int, ...] = DEPTHS,
 ) -> Encoder:
-    """For (C, H, W) images or (C, L) series; each axis but the first a multiple of `patch`."""
+    """For (C, H, W) images or (C, L) series.
+
+    Args:
+        classes: outputs.
+        input_shape: (C, H, W) or (C, L).
+        patch: side of a patch, which divides each axis but the first.
+        width: of the residual stream, the same for all paths.
+        head_size: width of one head of attention.
+        heads: options for the number of heads.
+        ffn: options for the FFN's inner width.
+        depths: options for the number of blocks.
+    """
     embed = Patches(input_shape, patch, width)
     return Encoder(
-        embed, embed.count, classes=classes, input_shape=input_shape, width=width, **sizes
+        embed,
+        embed.count,
+        classes=classes,
+        input_shape=input_shape,
+        width=width,
+        head_size=head_size,
+        heads=heads,
+        ffn=ffn,
+        depths=depths,
     )
 
 
 def token_transformer(
-    *, classes: int, vocabulary: int, length: int, width: int = 96, **sizes: Any
+    *,
+    classes: int,
+    vocabulary: int,
+    length: int,
+    width: int = 96,
+    head_size: int = HEAD_SIZE,
+    heads: tuple[int, ...] = HEADS,
+    ffn: tuple[int, ...] = FFN,
+    depths: tuple[int, ...] = DEPTHS,
 ) -> Encoder:
-    """For int64 tokens (length,), each below `vocabulary`."""
+    """For int64 tokens (length,), each below `vocabulary`.
+
+    Args:
+        classes: outputs.
+        vocabulary: how many tokens there are.
+        length: of an input, in tokens.
+        width: of the residual stream, the same for all paths.
+        head_size: width of one head of attention.
+        heads: options for the number of heads.
+        ffn: options for the FFN's inner width.
+        depths: options for the number of blocks.
+    """
     embed = nn.Embedding(vocabulary, width)
     nn.init.normal_(embed.weight, 0.0, 0.02)
     return Encoder(
@@ -147,5 +207,8 @@ def token_transformer(
         input_shape=(length,),
         input_dtype=torch.int64,
         width=width,
-        **sizes,
+        head_size=head_size,
+        heads=heads,
+        ffn=ffn,
+        depths=depths,
     )

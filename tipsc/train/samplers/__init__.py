@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from tipsc.arguments import check_arguments
 from tipsc.dtmc.samplers import Sampler
 from tipsc.elastic import Supernet
 from tipsc.errors import ConfigError, near
@@ -39,20 +40,56 @@ def sampler(
     """
     if name not in SAMPLERS:
         raise ConfigError(
-            "train.sampler is not known", got=name, fix=near(name, tuple(sorted(SAMPLERS)))
+            f"{name!r} is not known",
+            where="train.sampler",
+            expected=f"one of {', '.join(SAMPLERS)}",
+            fix=near(name, SAMPLERS),
         )
-    make = importlib.import_module(SAMPLERS[name]).make
-    known = list(inspect.signature(make).parameters)[2:]
-    for option in options or {}:
-        if option not in known:
-            raise ConfigError(
-                f"the sampler {name} has no option {option!r}",
-                where="train.sampler_options",
-                expected=f"one of {known}" if known else "none",
-                fix=near(option, known),
-            )
-    made: Sampler | Adaptive = make(supernet, seed, **(options or {}))
+    check_options(name, options or {})
+    try:
+        made: Sampler | Adaptive = _make(name)(supernet, seed, **(options or {}))
+    except ConfigError as error:
+        if error.where is None:
+            error.where = "train.sampler_options"
+            error.args = (str(error),)
+        raise
     return made
 
 
-__all__ = ["SAMPLERS", "Adaptive", "Learning", "Losses", "Probe", "adaptive", "sampler"]
+def check_options(name: str, options: Mapping[str, object], where: str = "train") -> None:
+    """Refuses an option that the sampler `name` does not have.
+
+    Args:
+        where: the section of the configuration that names the sampler.
+
+    Raises:
+        ConfigError: its options are named.
+    """
+    make = _make(name)
+    known = list(inspect.signature(make).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise ConfigError(
+                f"the sampler {name} has no option {option!r}",
+                where=f"{where}.sampler_options.{option}",
+                expected=f"one of {', '.join(known)}" if known else "none",
+                fix=near(option, known),
+            )
+    check_arguments(make, options, f"{where}.sampler_options", skipped=2)
+
+
+def _make(name: str) -> Callable[..., Sampler | Adaptive]:
+    make: Callable[..., Sampler | Adaptive] = importlib.import_module(SAMPLERS[name]).make
+    return make
+
+
+__all__ = [
+    "SAMPLERS",
+    "Adaptive",
+    "Learning",
+    "Losses",
+    "Probe",
+    "adaptive",
+    "check_options",
+    "sampler",
+]

@@ -74,5 +74,11 @@ class Attentive:
 
 
 def make(supernet: Supernet, seed: int, pick: Pick = "best", candidates: int = 3) -> Attentive:
+    """Costs are MACs.
+
+    Args:
+        pick: "best" or "worst" of the candidates by their loss.
+        candidates: paths of like cost that are compared for each that is trained.
+    """
     near = BudgetUniform(supernet.space, mac_counter(supernet))
     return Attentive(near, pick, candidates)

@@ -118,5 +118,12 @@ def make(
     tries: int = 50,
     thrift: float = 0.0,
 ) -> BudgetUniform:
-    """Costs are MACs."""
+    """Costs are MACs.
+
+    Args:
+        spacing: uniform in the cost ("linear") or in its logarithm ("log").
+        tolerance: how far from its target a path may be, as a share of the range.
+        tries: proposals for one target; then the nearest is taken.
+        thrift: 1 gives all parts of the range as much compute, 0 as many paths.
+    """
     return BudgetUniform(supernet.space, mac_counter(supernet), spacing, tolerance, tries, thrift)

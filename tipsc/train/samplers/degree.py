@@ -17,6 +17,11 @@ from tipsc.train.chance import seed_of
 
 
 def make(supernet: Supernet, seed: int, temperature: float = 1.0) -> Tips:
+    """A higher score is drawn more often.
+
+    Args:
+        temperature: in standard deviations of the score, above 0; the higher the more uniform.
+    """
     model, space = CostModel(supernet), supernet.space
     whole = supergraph([model.trace(space.largest).steps])
     nodes = whole.graph.nodes

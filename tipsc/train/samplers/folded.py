@@ -90,7 +90,8 @@ def make(
     """Costs are MACs.
 
     Args:
-        budgets, spacing: of the mixture.
+        budgets: how many the mixture has.
+        spacing: of the budgets, evenly in the cost ("linear") or in its logarithm ("log").
         eta: weight of the learned utility, in standard deviations; 0 to learn none.
         interactions: utility also of pairs of neighbouring choices.
         tas: the published scores are the utility's prior.

@@ -221,5 +221,11 @@ def _neighbours(space: SearchSpace, path: Path) -> list[Path]:
 def make(
     supernet: Supernet, seed: int, interval: int = 50, prior: int = 10, history: int = 50
 ) -> Joslim:
-    """Costs are MACs."""
+    """Costs are MACs.
+
+    Args:
+        interval: steps that a selection of paths is trained for.
+        prior: selections drawn at random before the optimisation begins.
+        history: most selections that are remembered.
+    """
     return Joslim(supernet.space, mac_counter(supernet), interval, prior, history)

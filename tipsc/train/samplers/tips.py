@@ -14,6 +14,11 @@ from tipsc.train.chance import seed_of
 
 
 def make(supernet: Supernet, seed: int, temperature: float = 1.0) -> Tips:
+    """A higher score is drawn more often.
+
+    Args:
+        temperature: in standard deviations of the score, above 0; the higher the more uniform.
+    """
     model = CostModel(supernet)
     generator = random.Random(seed_of("tips", seed))
     return tips_sampler(

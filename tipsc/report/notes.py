@@ -1,0 +1,48 @@
+"""What is particular about a shipped path, in a word and in a sentence; what the original tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tipsc.report.data import Original, Shipped
+from tipsc.report.format import is_number, percent
+
+OWN_SCALE, DOMINATED = "own scale", "dominated"
+MEANING = {
+    OWN_SCALE: "has batch-norm scales of its own, and with them weights, as sharing them cost "
+    "accuracy (build.own_scale_above); such paths that begin alike share these weights with each "
+    "other, so that private may be 0 B",
+    DOMINATED: "another path of the engine is faster and at least as accurate",
+}
+
+
+def flags_of(path: Shipped) -> dict[str, bool]:
+    """The notes that a path may have, and whether it has them."""
+    return {OWN_SCALE: path.own_scale, DOMINATED: path.dominated}
+
+
+def notes_of(paths: Iterable[Shipped]) -> list[tuple[str, str]]:
+    """The notes that at least one of the paths has, with what each means."""
+    paths = list(paths)
+    return [(n, text) for n, text in MEANING.items() if any(flags_of(path)[n] for path in paths)]
+
+
+def against_original(original: Original, accuracies: Mapping[str, float | None]) -> str:
+    """What the most accurate path loses to the original.
+
+    Args:
+        accuracies: of the paths, by their ids.
+    """
+    known = {name: value for name, value in accuracies.items() if is_number(value)}
+    said = (
+        f"original: {percent(original.accuracy)} % right on the same {original.examples} test "
+        "examples"
+    )
+    if not known:
+        return said
+    best = max(known, key=lambda name: known[name])
+    points = 100 * (original.accuracy - known[best])
+    return (
+        f"{said}; the most accurate path, {best}, {'loses' if points >= 0 else 'gains'} "
+        f"{abs(points):.2f} points"
+    )
