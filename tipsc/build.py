@@ -1,27 +1,22 @@
 """The pipeline behind ``tipsc build``: every stage that is still missing, in order.
 
-train -> profile -> search -> choose -> engine -> report; of a converted model the original is
-scored before. Each stage is cached by everything that it
-depends on, so that a build that was killed resumes, and a build for another device trains nothing
-again. Some paths are measured inside a real engine, opened as an application opens it, and tell
-the latency of all; the search folds it into the chain and evaluates few paths. What ships is
-measured in the engine that ships: nothing in it is estimated.
+train (:mod:`tipsc.training`) -> profile -> search -> choose -> engine -> report. Each stage is
+cached by everything that it depends on, so that a build that was killed resumes, and a build for
+another device trains nothing again. Some paths are measured inside a real engine, opened as an
+application opens it, and tell the latency of all; the search folds it into the chain and evaluates
+few paths. What ships is measured in the engine that ships: nothing in it is estimated.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Any
 
 import torch
-from torch import nn
 
-from tipsc import __version__, search
+from tipsc import search
 from tipsc.assemble import (
     make_manifest,
     measure_engine,
@@ -32,15 +27,11 @@ from tipsc.assemble import (
 from tipsc.backends import BACKENDS
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
 from tipsc.compile import Job, compile_candidates
-from tipsc.config import Config, load_config
 from tipsc.device.measuring import Device, ThisMachine
-from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, extract, fit_exits
+from tipsc.elastic import extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError, TargetError, near
-from tipsc.factors import Additive
-from tipsc.loading import Model, check_fit, load_model
 from tipsc.measured import with_latencies
-from tipsc.original import Original, load_original, save_original, score_original
 from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
@@ -50,14 +41,14 @@ from tipsc.profiling import (
     draw_unmeasured,
     profile_paths,
 )
-from tipsc.progress import Reporter, Silent
+from tipsc.progress import Reporter
 from tipsc.report import Report
 from tipsc.searching import check_engine, load_records, save_records, search_paths
-from tipsc.stages import Stage, Stages, only_one_build
+from tipsc.stages import Stage, only_one_build
 from tipsc.target import Target, load_target
-from tipsc.train import Data, TrainConfig, accuracy, anchor, calibrate, checkpoint, train
+from tipsc.train import accuracy, calibrate
+from tipsc.training import Training
 
-WEIGHTS = "weights.pt"
 ENGINE, VERIFIED, PROFILE = "engine.tipsc", "verified.json", "profile.json"
 CHOSEN, CHECK = "chosen.json", "check.json"
 COMPILED = "compiled"  # a folder: what compilers keep from one engine to the next
@@ -85,7 +76,7 @@ class Built:
     stages: tuple[Stage, ...]
 
 
-class Pipeline:
+class Pipeline(Training):
     """The stages of one configuration and target. Each method does what is missing before it.
 
     Args:
@@ -120,99 +111,11 @@ class Pipeline:
                 expected=f"one of {', '.join(BACKENDS)}",
                 fix=near(self.target.backend, BACKENDS),
             )
-        self.config: Config
-        self.config_file = FilePath(config_file)
-        self.config, self.folder = load_config(config_file)
-        self.reporter = reporter or Silent()
-        self.runs = self.folder / "runs" / self.config.name
-        self.stages = Stages(self.runs)
-        self._done: dict[str, Stage] = {}
+        super().__init__(config_file, reporter=reporter)
         published = "-".join(filter(None, (self.config.name, label)))
         #: where people look for the profile
         self.published = profile_file(self.target.name, published, self.folder / "profiles")
         self.output = output or self.folder / f"{self.config.name}-{self.target.name}.tipsc"
-
-    @cached_property
-    def model(self) -> Model:
-        """The supernet as it was made, the data, and the original of a converted model."""
-        return load_model(self.config, self.folder)
-
-    @property
-    def data(self) -> Data:
-        """The user's data."""
-        return self.model.data
-
-    @cached_property
-    def untrained(self) -> Supernet:
-        """The supernet with its initial weights, and data that it can take."""
-        check_fit(self.config, self.model.supernet, self.data)
-        return self.model.supernet
-
-    @cached_property
-    def training(self) -> TrainConfig:
-        """How to train.
-
-        The largest path of a model that was trained already has most to lose: it runs in every
-        step, unless the configuration says something else.
-        """
-        settings = self.config.training
-        if self.model.original is None or "with_largest" in self.config.train.model_fields_set:
-            return settings
-        return replace(settings, with_largest=True)
-
-    def trained(self) -> Stage:
-        """The stage with the supernet's trained weights."""
-        initial = _fingerprint(self.untrained)
-        fingerprints = [
-            split.fingerprint for split in (self.data.train, self.data.validation, self.data.test)
-        ]
-        inputs = {
-            "model": initial,
-            "space": self.untrained.space.to_json(),
-            "data": fingerprints,
-            "train": self.training.essence(),
-            "original": self.model.original is not None,  # its weights are the initial ones
-            "tipsc": __version__,
-        }
-        if isinstance(self.untrained, ConvertedSupernet):  # they anchor its norms and fit its exits
-            inputs["calibration_images"] = self.config.build.calibration_images
-
-        def work(folder: FilePath) -> None:
-            progress = self._progress
-            if isinstance(self.untrained, ConvertedSupernet):
-                batches = self.data.calibration(self.config.build.calibration_images)
-                if self.model.original is not None:
-                    anchor(self.untrained, batches)
-                if self.untrained.leaves:
-                    fit_exits(self.untrained, batches)
-            train(
-                self.untrained,
-                self.data,
-                self.training,
-                folder=folder,
-                progress=lambda done, total, fields: progress(
-                    done, total, f"loss {fields['loss']:.3f}" if "loss" in fields else ""
-                ),
-                original=self.model.original,
-            )
-            torch.save(self.untrained.state_dict(), folder / WEIGHTS)
-            # What it had beyond the weights is of no more use; only rank 0 has one.
-            (folder / checkpoint.FILE).unlink(missing_ok=True)
-
-        return self._stage("train", inputs, work, resumable=True)
-
-    @cached_property
-    def supernet(self) -> Supernet:
-        """The trained supernet."""
-        stage = self.trained()
-        weights = torch.load(stage.folder / WEIGHTS, weights_only=True)
-        self.untrained.load_state_dict(weights)
-        return self.untrained.eval()
-
-    @cached_property
-    def totals(self) -> dict[str, Additive]:
-        """MACs, parameters and other totals of any path; see :func:`additive_totals`."""
-        return additive_totals(self.untrained)
 
     @property
     def measured(self) -> int:
@@ -418,27 +321,6 @@ class Pipeline:
         _publish(stage.folder / ENGINE, self.output)
         return stage
 
-    def original(self) -> Original | None:
-        """What the original of a converted model scores on the examples that its paths run on.
-
-        None for a supernet, and without labels: the original agrees with itself.
-        """
-        model, build = self.model, self.config.build
-        if model.original is None or model.data.metric != "accuracy":
-            return None
-        plain = model.original
-        inputs = {
-            "model": _fingerprint(plain),
-            "data": model.data.test.fingerprint,
-            "verify_examples": build.verify_examples,
-        }
-
-        def work(folder: FilePath) -> None:
-            found = score_original(plain, self.data.test, build.verify_examples)
-            save_original(found, folder)
-
-        return load_original(self._stage("original", inputs, work).folder)
-
     def run(self) -> Built:
         """Everything."""
         from tipsc.build_report import write_report
@@ -455,15 +337,6 @@ class Pipeline:
             self.published,
             tuple(self.stages.done),
         )
-
-    def _stage(self, name: str, inputs: dict[str, Any], work: Any, **options: Any) -> Stage:
-        if name not in self._done:
-            self._progress = self.reporter.begin(name)
-            with self.config.placing():
-                stage = self.stages.run(name, inputs, work, **options)
-            self.reporter.end(name, stage.seconds, cached=stage.cached)
-            self._done[name] = stage
-        return self._done[name]
 
     def _load_candidates(self) -> list[Candidate]:
         return load_candidates(self.searched().folder, self.untrained.space)
@@ -482,14 +355,6 @@ def build(
 ) -> Built:
     """Trains, profiles, chooses, compiles and verifies; see :class:`Pipeline`."""
     return Pipeline(config_file, target, reporter=reporter, output=output, device=device).run()
-
-
-def _fingerprint(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy())
-    return digest.hexdigest()
 
 
 def _publish(made: FilePath, place: FilePath) -> None:

@@ -19,19 +19,19 @@ def command(output: Output, config: Path) -> None:
     """
     import torch
 
-    from tipsc.build import WEIGHTS, Pipeline
     from tipsc.cli.building import SharedStages, rank_of_process, stage_document
     from tipsc.report.format import duration, significant
     from tipsc.stages import only_one_build
     from tipsc.train import History
     from tipsc.train.distributed import group
     from tipsc.train.loop import HISTORY_FILE
+    from tipsc.training import WEIGHTS, Training
 
     first = rank_of_process() == 0
     if not first:
         output = Output(quiet=True)
     with output.reporter() as reporter, group(torch.device("cpu")) as processes:
-        pipeline = Pipeline(config, reporter=reporter)
+        pipeline = Training(config, reporter=reporter)
         pipeline.stages = SharedStages(pipeline.runs, processes)
         with only_one_build(pipeline.runs) if first else nullcontext():
             stage = pipeline.trained()
