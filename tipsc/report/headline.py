@@ -75,7 +75,7 @@ def _difference(report: Report) -> Html:
     differences = [path.difference for path in report.shipped if is_number(path.difference)]
     agreements = [path.agreement for path in report.shipped if is_number(path.agreement)]
     note = f"at least {percent(min(agreements, default=None))} % of examples get the same class"
-    return tile("Largest difference from torch", tiny(max(differences, default=None)), "", note)
+    return tile("Difference from torch", tiny(max(differences, default=None)), "", note)
 
 
 def _range(low: str, high: str) -> str:
