@@ -51,7 +51,8 @@ pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;paddin
 overflow-x:auto;margin:10px 0}
 .tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:12px;margin:26px 0 0}
 .tile{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:14px 16px 13px}
-.tile b{display:block;white-space:nowrap;font-size:21px;line-height:1.25;font-weight:620;letter-spacing:-.015em}
+.tile b{display:block;white-space:nowrap;font-size:21px;line-height:1.25;font-weight:620;
+letter-spacing:-.015em}
 .tile b small{font-size:14px;font-weight:500;color:var(--soft);letter-spacing:0}
 .tile span{display:block;font-size:13px;color:var(--soft);line-height:1.4}
 .tile .what{color:var(--ink);font-weight:550;margin-bottom:3px}

@@ -18,7 +18,7 @@ from tipsc.elastic.conversion.assemble_layers import LAYERS
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
 from tipsc.elastic.conversion.choices import Plan
 from tipsc.elastic.conversion.converted import Bypass, Call, ConvertedSupernet, Leave
-from tipsc.elastic.conversion.functions import Attention, Function, Size, Slot
+from tipsc.elastic.conversion.functions import Attention, Function, LookUp, Size, Slot
 from tipsc.elastic.conversion.heads import add_head, leaves_of
 from tipsc.elastic.conversion.resolutions import VIEWS
 from tipsc.elastic.conversion.rules_shapes import SPLITS, around_slice
@@ -286,9 +286,15 @@ class Assembly:
         elif name in _FACTORIES and not node.kwargs.get("layout"):
             target, named = f"new_{name}", {"dtype": node.meta["val"].dtype}
             arguments = (slot(self.program.input), *fx.node.map_arg(node.args, slot))
-        elif name == "index" and (chosen := _one_index(args)) is not None:
+        elif name == "index" and (chosen := self._one_index(args)) is not None:
             axis, index = chosen
-            target, arguments = torch.index_select, (slot(args["self"]), axis, slot(index))
+            if index.meta["val"].dim() > 1 and self._batches(node) <= 1:
+                self._look_up(node, args["self"], axis, index)
+                return
+            if index.meta["val"].dim() == 1:
+                target, arguments = torch.index_select, (slot(args["self"]), axis, slot(index))
+            else:
+                arguments = fx.node.map_arg(node.args, slot)
         elif name == "slice" and self._elastic_slice(args):
             self._as_split(node, args)
             return
@@ -322,6 +328,19 @@ class Assembly:
             ".".join(filter(None, (scope, leaf))), Function(target, arguments, named)
         )
         self.call(node, module, inputs, "first")
+
+    def _one_index(self, args: Mapping[str, Any]) -> tuple[int, fx.Node] | None:
+        """Axis and index, if one axis is looked up by places from its beginning: a gather."""
+        chosen = [(place, i) for place, i in enumerate(args["indices"]) if i is not None]
+        if len(chosen) != 1 or chosen[0][1].meta["val"].dtype != torch.int64:
+            return None
+        known = self.program.values.get(self.program.tensors.get(chosen[0][1], ""))
+        return None if known is not None and bool((known < 0).any()) else chosen[0]
+
+    def _look_up(self, node: fx.Node, x: fx.Node, axis: int, index: fx.Node) -> None:
+        leaf = ".".join(filter(None, (scope_of(node), "index")))
+        module = self.place(leaf, LookUp(axis, self._shape(node)))
+        self.call(node, module, [x, index], "first")
 
     def _shape(self, node: fx.Node) -> list[Any]:
         dims = self.plan.shape(node, self.analysis.axes[node])
@@ -374,14 +393,6 @@ def _common(gates: Sequence[Gates]) -> Gates:
         for choice in (each[0] if each else ())
         if all(choice in gate for gate in each)
     )
-
-
-def _one_index(args: Mapping[str, Any]) -> tuple[int, fx.Node] | None:
-    """Axis and index, if one axis is looked up by a list of places: a plain gather."""
-    chosen = [(place, i) for place, i in enumerate(args["indices"]) if i is not None]
-    if len(chosen) != 1 or chosen[0][1].meta["val"].dim() != 1:
-        return None
-    return None if chosen[0][1].meta["val"].dtype != torch.int64 else chosen[0]
 
 
 def _size(dim: Dim) -> Any:

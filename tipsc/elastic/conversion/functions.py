@@ -63,6 +63,24 @@ def _filled(argument: Any, path: Path, inputs: Sequence[Any]) -> Any:
     return argument
 
 
+class LookUp(nn.Module):
+    """One axis looked up by an index of several axes, step by step, so that each can be lowered.
+
+    Args:
+        axis: of what is looked up.
+        shape: of the result; sizes may depend on the path.
+    """
+
+    def __init__(self, axis: int, shape: Sequence[int | Size]) -> None:
+        super().__init__()
+        self.axis = axis
+        self.shape = tuple(shape)
+
+    def forward(self, path: Path, x: Tensor, index: Tensor) -> Tensor:
+        found = torch.index_select(x, self.axis, torch.flatten(index))
+        return torch.reshape(found, _filled(self.shape, path, ()))
+
+
 class Attention(nn.Module):
     """Scaled dot-product attention, step by step, so that each step can be lowered.
 
