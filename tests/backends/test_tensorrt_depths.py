@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,12 +24,14 @@ from torch import nn
 from tipsc.backends.tensorrt import api, job, trial
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.merge import depth_groups, merge_graphs
-from tipsc.backends.tensorrt.plans import PlanBuilder
+from tipsc.backends.tensorrt.plans import PlanBuilder, Unsupported, UnsupportedGraph
 from tipsc.elastic import Supernet, convert
 from tipsc.engine import Manifest, PathEntry, TensorSpec, write_engine
 from tipsc.engine.plan import plan_name, switches
 from tipsc.errors import EngineDeviceError
 from tipsc.lower import Lowered, lower
+from tipsc.lower.half import to_half
+from tipsc.lower.int8 import to_int8
 from tipsc.lower.plain import in_older_opset, with_plain_weights
 from tipsc.measure.loop import collect_times
 from tipsc.train.calibrate import calibrate
@@ -167,16 +172,24 @@ class Clock:
         return self.now
 
 
+@dataclass
+class Shared:
+    """What the test says of paths in a shared plan: their time, and their output, of 1 alone."""
+
+    slowdowns: dict[str, float] = field(default_factory=dict)
+    outputs: dict[str, float] = field(default_factory=dict)
+
+
 @pytest.fixture
-def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
-    """A device whose paths take 1 ms, or in a shared plan what the test says of them."""
-    slowdowns: dict[str, float] = {}
-    clock = Clock()
+def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+    """A device whose paths take 1 ms and put out 1, unless the test says another thing."""
+    shared, clock = Shared(), Clock()
 
     def executors(trt: Any, cuda: Any, plans: Any, *specs: Any) -> dict[str, Any]:
-        def run(plan: Any, path: str, feeds: Any) -> None:
-            shared = len(plan.paths) > 1
-            clock.now += int(1e6 * (slowdowns.get(path, 1.0) if shared else 1.0))
+        def run(plan: Any, path: str, feeds: Any) -> list[np.ndarray]:
+            alone = len(plan.paths) == 1
+            clock.now += int(1e6 * (1.0 if alone else shared.slowdowns.get(path, 1.0)))
+            return [np.full((1, 10), 1.0 if alone else shared.outputs.get(path, 1.0))]
 
         return {
             path: SimpleNamespace(run=partial(run, plan, path), close=lambda: None)
@@ -189,7 +202,7 @@ def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
     device = SimpleNamespace(compute_capability=lambda: "8.7")
     monkeypatch.setattr(job.cuda, "load", lambda: device)
     monkeypatch.setattr(job, "in_own_process", lambda work: work())  # where all this is known
-    yield slowdowns
+    yield shared
 
 
 def build(lowered: Lowered, file: Path, folder: Path) -> tuple[dict[str, Any], set[str]]:
@@ -209,13 +222,13 @@ def build(lowered: Lowered, file: Path, folder: Path) -> tuple[dict[str, Any], s
 def test_a_plan_is_shared_where_each_path_stays_within_the_limit(
     lowered: Lowered,
     engine_file: Path,
-    on_a_device: dict[str, float],
+    on_a_device: Shared,
     tmp_path: Path,
     slowest: float,
     kept: bool,
 ) -> None:
     *depths, narrow = lowered.graphs
-    on_a_device[depths[1]] = slowest
+    on_a_device.slowdowns[depths[1]] = slowest
     result, plans = build(lowered, engine_file, tmp_path)
     (found,) = result["trials"]
     assert found["kept"] is kept
@@ -226,7 +239,7 @@ def test_a_plan_is_shared_where_each_path_stays_within_the_limit(
 
 @needs_nvidia
 def test_a_group_that_cannot_be_built_leaves_its_paths_their_plans(
-    lowered: Lowered, engine_file: Path, on_a_device: dict[str, float], tmp_path: Path
+    lowered: Lowered, engine_file: Path, on_a_device: Shared, tmp_path: Path
 ) -> None:
     (group,) = depth_groups(lowered.graphs)
     broken = onnx.load_from_string(lowered.graphs[group[0]])
@@ -266,3 +279,69 @@ def test_an_old_tensorrt_is_not_given_what_it_would_get_wrong(lowered: Lowered) 
     int8 = PlanBuilder(Old(), memoryview(plain.weights), precision="int8")
     with pytest.raises(EngineDeviceError, match=r"too old.*weights in int8.*fp32 or fp16"):
         int8.build(name, plain.graphs[name])
+
+
+@needs_nvidia
+@pytest.mark.parametrize("output", [1.2, -1.0, float("nan"), 1.001])
+def test_a_shared_plan_that_computes_something_else_is_not_kept(
+    lowered: Lowered, engine_file: Path, on_a_device: Shared, tmp_path: Path, output: float
+) -> None:
+    *depths, narrow = lowered.graphs
+    on_a_device.outputs[depths[2]] = output
+    result, plans = build(lowered, engine_file, tmp_path)
+    (found,) = result["trials"]
+    if output == 1.001:  # other kernels
+        assert found["kept"]
+        return
+    assert not found["kept"]
+    assert found["problem"].startswith(f"{depths[2]} computes something else")
+    assert plans == {*depths, narrow}
+
+
+@needs_nvidia
+def test_whatever_fails_in_a_trial_the_plans_are_there(
+    lowered: Lowered,
+    engine_file: Path,
+    on_a_device: Shared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(work: Any) -> Any:
+        raise RuntimeError("from a binding")
+
+    monkeypatch.setattr(job, "in_own_process", fail)
+    result, plans = build(lowered, engine_file, tmp_path)
+    assert result["trials"][0]["problem"] == "RuntimeError: from a binding"
+    assert plans == set(lowered.graphs)
+
+
+def test_what_a_parser_refuses_keeps_its_nodes_between_processes() -> None:
+    error = UnsupportedGraph("a", (Unsupported("layer/0/", "Unique", "no"),))
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.nodes, str(again)) == (error.nodes, str(error))
+
+
+def test_a_child_whose_parent_is_gone_ends() -> None:
+    program = "from tipsc.backends.tensorrt.job import _die_with_parent; _die_with_parent(1)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
+
+
+@needs_nvidia
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_depths_share_a_plan_in_each_precision(lowered: Lowered, precision: str) -> None:
+    older = in_older_opset(lowered)
+    images = np.random.default_rng(0).standard_normal((8, *lowered.input_shape[1:]))
+    precise = to_half(older) if precision == "fp16" else to_int8(older, images.astype(np.float32))
+    plain = with_plain_weights(precise)
+    builder = PlanBuilder(api.load(), memoryview(plain.weights), precision=precision)
+    (group,) = depth_groups(plain.graphs)
+    shared = builder.build("all", merge_graphs([plain.graphs[name] for name in group]))
+    alone = [builder.build(name, plain.graphs[name]) for name in group]
+    assert len(shared) < sum(map(len, alone))
+
+
+def test_nodes_are_called_after_their_layers(lowered: Lowered) -> None:
+    graph = onnx.load_from_string(lowered.graphs[next(iter(lowered.graphs))]).graph
+    named = [node.name for node in graph.node if node.op_type == "Conv"]
+    assert named[0].startswith("0/")
+    assert len(set(named)) == len(named)

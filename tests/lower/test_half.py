@@ -93,6 +93,17 @@ def test_a_weight_that_does_not_fit_is_named(net: Net, full: Lowered) -> None:
         to_half(replace(full, weights=weights.tobytes()))
 
 
+@pytest.mark.parametrize(("kind", "opset"), [("Celu", 20), ("IsInf", 17)])
+def test_what_half_precision_cannot_have_is_named(kind: str, opset: int) -> None:
+    node = helper.make_node(kind, ["x"], ["y"], name="layer.act")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([node], "one", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    one = Lowered(b"", {"one": model.SerializeToString()}, {}, (1,), (1,), "float32")
+    with pytest.raises(LoweringError, match=rf"path one, layer.act: ONNX has no {kind}"):
+        to_half(one)
+
+
 def test_what_means_endless_fits(net: Net, full: Lowered) -> None:
     weights = np.frombuffer(full.weights, np.float32).copy()
     offset, _ = net.store.where["head"]

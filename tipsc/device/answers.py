@@ -38,7 +38,7 @@ ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
     "storage": (
         DeviceStorageError,
         "there is no room on the device",
-        "free space there, or run: tipsc device clean URL",
+        "free space there (tipsc device clean URL), or allow more: &quota=8G in the URL",
     ),
     "busy": (DeviceStorageError, "the device is in use", "wait for it, or end it there"),
     "missing": (

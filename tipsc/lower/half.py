@@ -25,6 +25,8 @@ LARGEST = float(np.finfo(np.float16).max)
 _ENDLESS = 1e30
 #: operator to the inputs that stay fp32 by its definition
 _STAY: Mapping[str, frozenset[int]] = {"Resize": frozenset({1, 2}), "Upsample": frozenset({1})}
+#: operator to the opset from which on it takes half precision; one that does not exist for never
+_LATER: Mapping[str, int] = {"Celu": 99, "IsInf": 20}
 _HALF = ".half"
 
 
@@ -96,6 +98,14 @@ def _graph(graph: bytes, path: str, moved: Mapping[tuple[int, int], External]) -
     graph = rewrite_external(graph, lambda place: moved[place.offset, place.length])
     model = onnx.load_from_string(graph)
     inner = model.graph
+    for node in inner.node:
+        since = _LATER.get(node.op_type, 0)
+        if model.opset_import[0].version < since:
+            raise LoweringError(
+                f"ONNX has no {node.op_type} in half precision",
+                where=f"path {path}, {node.name or node.output[0]}",
+                fix="build this model in fp32, or write it with other operators",
+            )
     stay = _stay_fp32(inner)
     for tensor in inner.initializer:
         if tensor.data_type == TensorProto.FLOAT and tensor.name not in stay:
@@ -106,7 +116,7 @@ def _graph(graph: bytes, path: str, moved: Mapping[tuple[int, int], External]) -
                 raise LoweringError("control flow has no half precision", where=f"path {path}")
             if attribute.type == AttributeProto.TENSOR and node.output[0] not in stay:
                 _halve_tensor(attribute.t)
-            elif node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
+            elif attribute.name == "to" and attribute.i == TensorProto.FLOAT:
                 attribute.i = TensorProto.FLOAT16
     _cast_borders(inner)
     del inner.value_info[:]

@@ -22,6 +22,13 @@ _SAME = frozenset((
     "If", "IsInf", "IsNaN", "Pad", "QuantizeLinear", "ReduceSum", "Reshape", "Resize",
     "ScatterElements", "ScatterND", "Shape", "Size", "Split",
 ))  # fmt: skip
+#: values of attributes that came later, which older parsers pass over
+_LATER_VALUES: Mapping[tuple[str, str], frozenset[bytes]] = {
+    ("Pad", "mode"): frozenset({b"wrap"}),
+    ("Resize", "coordinate_transformation_mode"): frozenset({b"half_pixel_symmetric"}),
+    ("ScatterElements", "reduction"): frozenset({b"max", b"min"}),
+    ("ScatterND", "reduction"): frozenset({b"max", b"min"}),
+}
 #: reductions whose axes became an input with opset 18; ReduceSum's did with 13
 _REDUCTIONS = frozenset((
     "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
@@ -42,6 +49,8 @@ def to_older(graph: bytes) -> bytes:
     for place, node in enumerate(inner.node):
         if node.op_type in _REDUCTIONS:
             nodes.append(_with_axes(node, constants))
+        elif any(attribute.name == "num_outputs" for attribute in node.attribute):
+            nodes.append(_in_sizes(node, _shapes(model)))
         elif node.op_type == "Gelu":
             nodes += _gelu(node, f"gelu{place}", inner)
         else:
@@ -53,6 +62,15 @@ def to_older(graph: bytes) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def _in_sizes(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> NodeProto:
+    """A split into a number of parts: that is what it is without one, if they are equal."""
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    size = shapes.get(node.input[0], ())
+    if not size or size[axis] % len(node.output):
+        raise LoweringError("its parts may differ", where=f"Split {node.output[0]}")
+    return helper.make_node("Split", [node.input[0]], node.output, node.name, axis=axis)
+
+
 def _with_axes(node: NodeProto, constants: Mapping[str, np.ndarray]) -> NodeProto:
     """A reduction with its axes as an attribute."""
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -60,10 +78,20 @@ def _with_axes(node: NodeProto, constants: Mapping[str, np.ndarray]) -> NodeProt
     if len(node.input) > 1 and node.input[1]:
         if node.input[1] not in constants:
             raise LoweringError("its axes are computed", where=f"{node.op_type} {node.output[0]}")
-        attributes["axes"] = constants[node.input[1]].tolist()
-    elif empty_is_none:
+        if constants[node.input[1]].size:
+            attributes["axes"] = constants[node.input[1]].tolist()
+    if empty_is_none and "axes" not in attributes:
         return helper.make_node("Identity", [node.input[0]], node.output, node.name)
     return helper.make_node(node.op_type, [node.input[0]], node.output, node.name, **attributes)
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Of what the nodes compute, as far as it can be told."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    return {
+        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        for value in (*inferred.value_info, *inferred.input)
+    }
 
 
 def _gelu(node: NodeProto, prefix: str, graph: GraphProto) -> list[NodeProto]:
@@ -116,8 +144,13 @@ def _older(node: NodeProto, opset: int) -> NodeProto:
     copy = NodeProto.FromString(node.SerializeToString())
     del copy.attribute[:]
     for attribute in node.attribute:
-        if (node.op_type, attribute.name) == ("Split", "num_outputs"):
-            continue  # as many as there are outputs, before as well
+        value = helper.get_attribute_value(attribute)
+        if attribute.name == "dilations" and node.op_type == "AveragePool" and set(value) == {1}:
+            continue
+        if value in _LATER_VALUES.get((node.op_type, attribute.name), ()):
+            raise LoweringError(
+                f"opset {OLDER} has no {attribute.name} {value.decode()}", where=where
+            )
         if attribute.name in schema.attributes:
             copy.attribute.append(attribute)
         elif attribute != newer.attributes[attribute.name].default_value:

@@ -9,6 +9,7 @@ goes on sharing its bytes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -17,11 +18,12 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from tipsc.engine.external import External, external_data, rewrite_external
 from tipsc.errors import LoweringError
 from tipsc.lower.lower import Lowered
 from tipsc.lower.opset import to_older
 from tipsc.lower.places import compacted, external_tensor, place_of, replace_nodes, sizes_of
-from tipsc.lower.weights import WeightStore
+from tipsc.lower.weights import ALIGNMENT, Stored
 
 _INLINE_BYTES = 64
 #: what stays in the graph though it reads constants only: it says what is int8
@@ -40,16 +42,48 @@ def in_older_opset(lowered: Lowered) -> Lowered:
 
 def with_plain_weights(lowered: Lowered) -> Lowered:
     """The same paths, in which nothing is computed of weights alone."""
-    store = WeightStore()
-    stored = np.frombuffer(lowered.weights, np.uint8)
-    begin = store.add(stored).offset  # whole: what nothing reads any more goes at the end
-    assert begin == 0
-    graphs = {path: _folded(graph, stored, store) for path, graph in lowered.graphs.items()}
-    weights, graphs = compacted(store.to_bytes(), graphs)
+    store = _Store(lowered.weights)  # whole: what nothing reads any more goes at the end
+    graphs = {path: _apart(_folded(graph, store), store) for path, graph in lowered.graphs.items()}
+    weights, graphs = compacted(bytes(store.content), graphs)
     return replace(lowered, weights=weights, graphs=graphs, sizes=sizes_of(graphs))
 
 
-def _folded(graph: bytes, stored: np.ndarray, store: WeightStore) -> bytes:
+class _Store:
+    """Bytes, to which others are added; equal ones once."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = bytearray(content)
+        self._known: dict[bytes, Stored] = {}
+
+    def add(self, content: bytes) -> Stored:
+        key = hashlib.sha256(content).digest()
+        if key not in self._known:
+            self.content += bytes(-len(self.content) % ALIGNMENT)
+            self._known[key] = Stored(len(self.content), len(content))
+            self.content += content
+        return self._known[key]
+
+
+def _apart(graph: bytes, store: _Store) -> bytes:
+    """The graph, of whose tensors no two begin at one place and end at two.
+
+    Tensors of equal content are stored once, and a path may use more of one than of the other.
+    TensorRT takes a constant for the place where it begins.
+    """
+    longest: dict[int, int] = {}
+    for place in external_data(graph):
+        longest[place.offset] = max(place.length, longest.get(place.offset, 0))
+
+    def alone(place: External) -> External:
+        if place.length == longest[place.offset]:
+            return place
+        content = store.content[place.offset : place.offset + place.length]
+        return replace(place, offset=store.add(bytes(content)).offset)
+
+    return rewrite_external(graph, alone)
+
+
+def _folded(graph: bytes, store: _Store) -> bytes:
     model = onnx.load_from_string(graph)
     inner = model.graph
     tensors = {tensor.name: tensor for tensor in inner.initializer}
@@ -57,7 +91,7 @@ def _folded(graph: bytes, stored: np.ndarray, store: WeightStore) -> bytes:
 
     def value(name: str) -> np.ndarray:
         if name not in values:
-            values[name] = _array(tensors[name], stored)
+            values[name] = _array(tensors[name], store)
         return values[name]
 
     nodes: list[NodeProto] = []
@@ -75,12 +109,13 @@ def _folded(graph: bytes, stored: np.ndarray, store: WeightStore) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _array(tensor: TensorProto, stored: np.ndarray) -> np.ndarray:
+def _array(tensor: TensorProto, store: _Store) -> np.ndarray:
     if tensor.data_location != TensorProto.EXTERNAL:
         return numpy_helper.to_array(tensor)
     offset, length = place_of(tensor)
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return stored[offset : offset + length].view(dtype).reshape(tuple(tensor.dims))
+    content = bytes(store.content[offset : offset + length])
+    return np.frombuffer(content, dtype).reshape(tuple(tensor.dims))
 
 
 def _computed(
@@ -100,8 +135,8 @@ def _computed(
         yield output.name, np.asarray(result, order="C")
 
 
-def _tensor(name: str, value: np.ndarray, store: WeightStore) -> TensorProto:
+def _tensor(name: str, value: np.ndarray, store: _Store) -> TensorProto:
     if value.nbytes <= _INLINE_BYTES:
         return numpy_helper.from_array(value, name)
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-    return external_tensor(name, kind, value.shape, store.add(value))
+    return external_tensor(name, kind, value.shape, store.add(value.tobytes()))

@@ -130,9 +130,10 @@ class _Surgery:
         names |= {name: self._constant(value) for name, value in template.constants.items()}
         nodes = [_with_own_bias(node, operation) for node in template.nodes]
         _check_weights_read(nodes, operation)
-        for node in nodes:
+        for place, node in enumerate(nodes):
             placed = NodeProto()
             placed.CopyFrom(node)
+            placed.name = f"{operation.label}/{place}/"  # what a compiler refuses has a name
             placed.output[:] = [self._name(prefix, name, names, operation) for name in node.output]
             if _multiplies_one_row(node, operation):
                 self._multiply_turned(placed, prefix, names, operation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import signal
 from collections.abc import Callable, Mapping
@@ -86,9 +87,10 @@ def build_plans(
             work = partial(try_group, blobs, out, paths, precision, builder.timings())
             try:
                 trials.append(in_own_process(work))
-            except EngineDeviceError as error:
+            except Exception as error:  # whatever it is: the plans are there without it
                 sizes = [_plan_file(out, path).stat().st_size for path in paths]
-                trials.append(Trial(paths, False, 0, sum(sizes), problem=str(error)))
+                problem = f"{type(error).__name__}: {error}"
+                trials.append(Trial(paths, False, 0, sum(sizes), problem=problem))
             step()
     if timings := builder.timings():
         kept.parent.mkdir(exist_ok=True)
@@ -143,17 +145,19 @@ def in_own_process(work: Callable[[], Trial]) -> Trial:
         EngineDeviceError: it did.
     """
     spawn = get_context("spawn")  # CUDA does not live on in a fork
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(1, spawn, _die_with_parent, (os.getpid(),)) as pool:
         try:
             return pool.submit(work).result()
         except BrokenProcessPool as error:
             raise EngineDeviceError("TensorRT ended the process that tried it") from error
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """A killed job leaves nothing behind."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before
+        os._exit(1)
 
 
 def _plan_file(out: Path, name: str) -> Path:

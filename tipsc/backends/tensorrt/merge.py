@@ -1,8 +1,10 @@
 """Paths that differ in depth as one graph, in which boolean inputs say which of them runs.
 
-Such paths use the same tensors whole, and TensorRT keeps a constant once however many branches
-read it. Paths of other widths use other parts of a tensor, which are other constants there: they
-gain nothing, and TensorRT refuses two constants of other lengths that begin at the same place.
+Such paths use the same tensors whole, and TensorRT keeps bytes once however many constants are
+made of them. Each branch has constants of its own: NVIDIA's parser makes one where it is first
+read, and a branch may not read what is made within another. Paths of other widths use other parts
+of a tensor: they gain nothing, and TensorRT refuses two constants of other lengths that begin at
+the same place.
 
 Merging needs the package onnx, which a device does not: it is done where the device is asked.
 """
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 #: of the weights that a path uses, what at least its group has to have already
 _SHARED = 0.5
+_MOST = 16  # paths of a group: each is a branch within a branch
 
 
 def depth_groups(graphs: Mapping[str, bytes]) -> tuple[tuple[str, ...], ...]:
@@ -41,9 +44,8 @@ def depth_groups(graphs: Mapping[str, bytes]) -> tuple[tuple[str, ...], ...]:
         own = parts[name]
         for members, held in groups:
             shared = sum(length for offset, length in own.items() if offset in held)
-            if shared >= _SHARED * size[name] and all(
-                held.get(offset, length) == length for offset, length in own.items()
-            ):
+            fits = all(held.get(offset, length) == length for offset, length in own.items())
+            if fits and shared >= _SHARED * size[name] and len(members) < _MOST:
                 members.append(name)
                 held |= own
                 break
@@ -70,10 +72,10 @@ def merge_graphs(graphs: Sequence[bytes]) -> bytes:
 
     models = [onnx.load_from_string(graph) for graph in graphs]
     names = switch_names(len(models))
-    initializers: dict[str, TensorProto] = {}
     inputs = models[0].graph.input
+    constants: list[TensorProto] = []
     branches = [
-        _branch(model.graph, f"p{place}", {i.name for i in inputs}, initializers)
+        _branch(model.graph, f"p{place}", {i.name for i in inputs}, constants)
         for place, model in enumerate(models)
     ]
     rest = branches[-1]
@@ -89,9 +91,7 @@ def merge_graphs(graphs: Sequence[bytes]) -> bytes:
         )
         rest = helper.make_graph([choose], f"from{place}", [], outputs)
     conditions = [helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, []) for name in names]
-    graph = helper.make_graph(
-        rest.node, "group", [*inputs, *conditions], rest.output, list(initializers.values())
-    )
+    graph = helper.make_graph(rest.node, "group", [*inputs, *conditions], rest.output, constants)
     model = helper.make_model(
         graph, opset_imports=models[0].opset_import, producer_name=models[0].producer_name
     )
@@ -100,24 +100,19 @@ def merge_graphs(graphs: Sequence[bytes]) -> bytes:
 
 
 def _branch(
-    graph: GraphProto, prefix: str, inputs: set[str], initializers: dict[str, TensorProto]
+    graph: GraphProto, prefix: str, inputs: set[str], constants: list[TensorProto]
 ) -> GraphProto:
-    """A path as a branch, with names of its own for all but the inputs and what it shares."""
+    """A path as a branch, with names of its own for all but the inputs; adds its constants."""
     from onnx import NodeProto, TensorProto, helper
 
-    names = {name: name for name in inputs}
-    for tensor in graph.initializer:
-        names[tensor.name] = tensor.name
-        if initializers.setdefault(tensor.name, tensor) != tensor:
-            names[tensor.name] = f"{prefix}:{tensor.name}"
-            other = TensorProto()
-            other.CopyFrom(tensor)
-            other.name = names[tensor.name]
-            initializers[other.name] = other
-
     def own(name: str) -> str:
-        return names.get(name, f"{prefix}:{name}") if name else ""
+        return name if name in inputs or not name else f"{prefix}:{name}"
 
+    for tensor in graph.initializer:
+        constant = TensorProto()
+        constant.CopyFrom(tensor)
+        constant.name = own(tensor.name)
+        constants.append(constant)
     nodes = []
     for node in graph.node:
         copy = NodeProto()

@@ -49,11 +49,14 @@ class UnsupportedGraph(EngineDeviceError):
     """TensorRT's parser refuses a path; `nodes` has every node that it refuses."""
 
     def __init__(self, path_id: str, nodes: tuple[Unsupported, ...]) -> None:
-        self.nodes = nodes
+        self.path_id, self.nodes = path_id, nodes
         super().__init__(
             f"TensorRT does not take {len(nodes)} of its nodes: " + "; ".join(map(str, nodes)),
             where=f"path {path_id}",
         )
+
+    def __reduce__(self) -> tuple[type[UnsupportedGraph], tuple[str, tuple[Unsupported, ...]]]:
+        return type(self), (self.path_id, self.nodes)
 
 
 class PlanBuilder:

@@ -23,6 +23,8 @@ from tipsc.measure.loop import Batches, Settings, collect_times
 
 #: latency in the shared plan over latency in a plan built alone, of each path
 LIMIT = 1.10
+#: largest difference between their outputs, as a share of the largest; kernels may differ
+_TOLERANCE = 0.05
 _SETTINGS = Settings(warm_up_ms=50.0, rounds=40, batch_ms=10.0, time_limit_s=60.0, cores=(), seed=0)
 
 
@@ -54,7 +56,7 @@ def try_shared(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
 ) -> Trial:
-    """Times the paths of a shared plan in it and alone; both take turns.
+    """Compares the paths of a shared plan with those alone, and times both, which take turns.
 
     Args:
         alone: a plan for each of its paths.
@@ -64,12 +66,18 @@ def try_shared(
         return Trial(shared.paths, False, *sizes)
     opened: list[PlanExecutor] = []
     try:
-        feeds = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
+        generator = np.random.default_rng(0)
+        feeds = [generator.integers(0, 2, spec.shape).astype(spec.dtype) for spec in inputs]
         calls = {}
         for where, plans in (("alone", alone), ("shared", [shared])):
             for path, executor in make_executors(trt, cuda, plans, inputs, outputs).items():
                 opened.append(executor)
                 calls[f"{path} {where}"] = partial(executor.run, feeds)
+        for path in shared.paths:
+            own, other = calls[f"{path} alone"](), calls[f"{path} shared"]()
+            if not all(map(_alike, own, other)):
+                problem = f"{path} computes something else than in its own plan"
+                return Trial(shared.paths, False, *sizes, problem=problem)
         batches = collect_times(calls, _SETTINGS).batches
     except EngineDeviceError as error:
         return Trial(shared.paths, False, *sizes, problem=str(error))
@@ -81,6 +89,12 @@ def try_shared(
         for path in shared.paths
     }
     return Trial(shared.paths, max(slowdowns.values()) <= LIMIT, *sizes, slowdowns)
+
+
+def _alike(own: np.ndarray, other: np.ndarray) -> bool:
+    largest = float(np.abs(own).max(initial=0.0)) or 1.0
+    difference = float(np.abs(own.astype(np.float64) - other).max(initial=0.0))
+    return difference <= _TOLERANCE * largest  # false for NaN
 
 
 def _typical(batches: Batches) -> float:
