@@ -1,6 +1,6 @@
-"""Paths that differ in depth: one TensorRT plan for all of them against a plan each, in bytes.
+"""Bytes of engines for TensorRT: one plan for several depths, and parts stored by themselves.
 
-    python benchmarks/depth_plans.py [--json FILE]
+    python benchmarks/tensorrt_sizes.py [--json FILE]
 
 Plans are built by TensorRT for RTX, which needs no GPU and has none here: sizes only. Latency is
 for ``tipsc finish`` to settle on the device. Weights are random.
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import tempfile
 from pathlib import Path
 
 import torch
+from mobilenet_v2 import MobileNetV2
 from real_size import ViTSmall, resnet50
 
 from tipsc.backends.tensorrt.examine import check_engine
@@ -26,7 +28,8 @@ from tipsc.lower.plain import in_older_opset, with_plain_weights
 from tipsc.paths import Path as Subnetwork
 from tipsc.train import calibrate
 
-MODELS = {"ResNet-50": resnet50, "ViT-S/16": ViTSmall}
+MODELS = {"MobileNetV2": MobileNetV2, "ResNet-50": resnet50, "ViT-S/16": ViTSmall}
+PATHS = 8
 
 
 def depths(supernet: Supernet) -> list[Subnetwork]:
@@ -41,6 +44,16 @@ def depths(supernet: Supernet) -> list[Subnetwork]:
     return list(
         {p.id: p for p in (space.largest, with_least(stages[-1:]), with_least(stages))}.values()
     )
+
+
+def growth(supernet: Supernet) -> float:
+    """Weights of 8 random paths as TensorRT reads them, over the same in portable graphs."""
+    generator = random.Random(0)
+    drawn = [supernet.space.sample_options(generator) for _ in range(PATHS - 2)]
+    paths = {p.id: p for p in (supernet.space.largest, supernet.space.smallest, *drawn)}
+    portable = lower(supernet, list(paths.values()))
+    plain = with_plain_weights(in_older_opset(portable))
+    return round(len(plain.weights) / len(portable.weights), 2)
 
 
 def measure(name: str, folder: Path) -> dict[str, object]:
@@ -69,6 +82,7 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     sizes = [check.plan_bytes for check in alone]
     return {
         "model": name,
+        "stored_over_portable": growth(supernet),
         "module": f"{shared.module} {shared.version}",
         "paths": len(group),
         "alone_bytes": sizes,
