@@ -216,7 +216,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             "phases: [{share: 1.0, sampler: unifrom}]",
             ("key train.phases.0.sampler:", "did you mean uniform"),
         ),
-        ("epochs: 2", "epochs: 1", ("key train.frozen_epochs:", "expected 0 to 1", "got 2")),
+        (
+            "epochs: 2",
+            "epochs: 1, frozen_epochs: 2",
+            ("key train.frozen_epochs:", "expected 0 to 1", "got 2"),
+        ),
         ("family: temporal", "family: mobilnet", ("key model.family:", "did you mean mobilenet")),
         ("seed: 0", "convert: {deph: true}", ("key convert.deph:", "did you mean depth?")),
         ("evaluations: 4", "evaluations: 1", ("key build: evaluations must be", "(2)")),
@@ -232,6 +236,12 @@ def test_a_name_that_is_not_known_is_placed_and_corrected(
         load_config(write(tmp_path, text.replace(old, new)))
     for part in (f"{tmp_path / 'tipsc.yaml'}, ", *parts):
         assert part in str(caught.value)
+
+
+def test_one_epoch_needs_no_word_about_the_frozen_ones(tmp_path: Path) -> None:
+    text = GOOD.replace("epochs: 2, frozen_epochs: 1", "epochs: 1")
+    config, _ = load_config(write(tmp_path, text))
+    assert config.training.frozen_epochs == 1
 
 
 def test_a_section_that_contradicts_itself_is_not_printed_whole(tmp_path: Path) -> None:

@@ -219,6 +219,8 @@ class Config(Strict):
             ConfigError: a setting is out of its range.
         """
         settings = self.train.model_dump()
+        if "frozen_epochs" not in self.train.model_fields_set:
+            settings["frozen_epochs"] = min(settings["frozen_epochs"], self.train.epochs)
         settings["phases"] = tuple(Phase(**phase) for phase in settings["phases"])
         training = TrainConfig(**settings)
         check_options(training.sampler, training.sampler_options)

@@ -108,7 +108,7 @@ def load_target(name_or_file: str | Path) -> Target:
     if name not in (known := list_targets()):
         raise TargetError(
             f"there is no target {name!r}",
-            fix=f"{near(name, known)} A file is given with its {SUFFIX} ending",
+            fix=f"{near(name, known)} (a file is given with its {SUFFIX} ending)",
         )
     target = _read(file := targets_folder() / f"{name}{SUFFIX}")
     if target.name != name:

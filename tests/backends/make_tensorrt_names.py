@@ -28,7 +28,7 @@ WHEELS = {
 }
 CLASSES = (
     "Builder", "BuilderFlag", "DataType", "ExecutionContextAllocationStrategy", "IBuilderConfig",
-    "ICudaEngine",
+    "ICudaEngine", "ILogger",
     "IExecutionContext", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
     "OnnxParserRefitter", "ParserError", "Refitter", "Runtime", "TensorLocation",
 )  # fmt: skip

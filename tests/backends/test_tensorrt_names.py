@@ -52,6 +52,8 @@ ALWAYS = [
     "Runtime.deserialize_cuda_engine",
     "ICudaEngine.create_execution_context",
     "DataType.INT32",
+    "ILogger.log",
+    "ILogger.Severity",
     "ICudaEngine.get_tensor_dtype",
     "ICudaEngine.get_tensor_location",
     "TensorLocation.HOST",

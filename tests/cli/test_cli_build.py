@@ -176,7 +176,7 @@ def test_two_processes_train_under_torchrun(tmp_path):
             command,
             capture_output=True,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
             timeout=170,
             check=False,
         )

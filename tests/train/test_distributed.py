@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -19,17 +20,18 @@ STEPS = 2 * (1200 // (2 * 64))
 
 
 def torchrun(script: Path, *arguments: object) -> str:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-            str(script), *map(str, arguments),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as logs:  # which torchrun leaves behind
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "torch.distributed.run", "--standalone",
+                "--nproc-per-node", "2", str(script), *map(str, arguments),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": logs},
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

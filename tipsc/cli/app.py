@@ -6,6 +6,7 @@ Ctrl-C, 143 by SIGTERM.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
@@ -76,6 +77,13 @@ def tipsc(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+def _end_quietly() -> None:
+    """LiteRT's library tells of its end on stderr, where our last line stands."""
+    if "ai_edge_litert" in sys.modules:
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point; always ends the process.
 
@@ -86,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # soon as something else wants one of the cores; sleeping costs nothing that could be measured.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     stop_on_sigterm()
+    atexit.register(_end_quietly)  # the first to be registered is the last to run
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = tipsc.main(given, prog_name="tipsc", standalone_mode=False)

@@ -111,11 +111,11 @@ def command(
 
 
 def _path(engine: Engine, path_id: str | None, budget_ms: float | None) -> PathEntry:
-    """The path that was asked for, by id or budget; else the most accurate."""
+    """The path that was asked for, by id or budget; else the most accurate, the faster of two."""
     if budget_ms is not None:
         return engine.pick(budget_ms=budget_ms)
     if path_id is None:
-        return max(engine.paths, key=lambda path: (path.accuracy or 0.0, path.macs))
+        return max(engine.paths, key=lambda path: path.accuracy or 0.0)  # the fastest come first
     by_id = {path.id: path for path in engine.paths}
     if path_id not in by_id:
         raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, by_id))

@@ -56,13 +56,22 @@ ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
 }
 
 
-def error_of(message: Mapping[str, Any], url: str, job: str) -> TipscError | None:
+def error_of(
+    message: Mapping[str, Any], url: str, job: str, names: Mapping[str, str]
+) -> TipscError | None:
     """The error of an answer; None if it is no answer of the agent's.
 
     Args:
         url: of the device.
         job: that was asked for, or "".
+        names: of files by digest, which is what the device calls them.
     """
+
+    def named(text: Any) -> Any:
+        for digest, name in names.items() if isinstance(text, str) else ():
+            text = text.replace(digest, name)
+        return text
+
     kind, facts = str(message.get("error")), message.get("facts")
     own = getattr(tipsc.errors, str(message.get("kind")), None)
     if (
@@ -71,8 +80,8 @@ def error_of(message: Mapping[str, Any], url: str, job: str) -> TipscError | Non
         and issubclass(own, TipscError)
         and isinstance(facts, dict)
     ):
-        known = {name: facts.get(name) for name in ("where", "expected", "got", "fix")}
-        return own(f"on {url}: {facts.get('what')}", **known)
+        known = {name: named(facts.get(name)) for name in ("where", "expected", "got", "fix")}
+        return own(f"on {url}: {named(facts.get('what'))}", **known)
     if kind not in ERRORS:
         return None
     error, what, fix = ERRORS[kind]

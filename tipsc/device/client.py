@@ -48,6 +48,7 @@ class Connection:
         self._to, self._from = process.stdin.fileno(), process.stdout.fileno()
         os.set_blocking(self._to, False)
         self.capabilities: Mapping[str, Any] = {}
+        self._names: dict[str, str] = {}  # of pushed files, by digest
 
     def start(self, text: bytes, quota: int | None) -> None:
         """Puts the agent in place and greets it."""
@@ -83,7 +84,9 @@ class Connection:
             UsageError: something writes to it at the same time.
         """
         with file.open("rb", buffering=0) as stream:
-            return self._push(stream, os.fstat(stream.fileno()).st_size, str(file))
+            digest = self._push(stream, os.fstat(stream.fileno()).st_size, str(file))
+        self._names[digest] = file.name
+        return digest
 
     def push_bytes(self, content: bytes) -> str:
         """As :meth:`push`, for bytes in memory."""
@@ -204,7 +207,7 @@ class Connection:
     def _checked(self, message: dict[str, Any], job: str = "") -> dict[str, Any]:
         if message.get("ok") is True:
             return message
-        error = error_of(message, self.link.url, job)
+        error = error_of(message, self.link.url, job, self._names)
         raise error or self._protocol(f"the answer {message!r:.200}")
 
     def _field(self, message: Mapping[str, Any], name: str, kind: type) -> Any:

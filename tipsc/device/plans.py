@@ -89,12 +89,16 @@ def request_plans(
     )
     result = answer.result
     checks = tuple(PathCheck(**check) for check in result["checks"])
-    refused = [f"{check.path_id}: {check.problem}" for check in checks if check.problem]
+    refused: dict[str, list[str]] = {}
+    for check in checks:
+        if check.problem:
+            refused.setdefault(check.problem, []).append(check.path_id)
     if refused:
+        count = sum(map(len, refused.values()))
         raise EngineDeviceError(
-            f"{result['module']} {result['version']} refuses {len(refused)} of {len(checks)} paths",
+            f"{result['module']} {result['version']} refuses {count} of {len(checks)} paths",
             where=connection.link.url,
-            got="; ".join(refused),
+            got="; ".join(f"{', '.join(ids)}: {problem}" for problem, ids in refused.items()),
             fix="replace the layers that are named, or free memory there",
         )
     return Plans(

@@ -206,5 +206,6 @@ def no_device(got: str) -> EngineDeviceError:
     return EngineDeviceError(
         "no CUDA device is here, so that plans can be built at most, and not run",
         got=got,
-        fix="run this on the device, or give --device ssh://[user@]host",
+        fix="run this on the device, or give --device ssh://[user@]host; "
+        "'tipsc finish --no-run' builds the plans and no more",
     )

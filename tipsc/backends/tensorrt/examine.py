@@ -109,7 +109,7 @@ def build_plan(builder: PlanBuilder, name: str, graph: bytes) -> tuple[PathCheck
     try:
         plan = builder.build(name, graph)
     except EngineDeviceError as error:
-        problem = str(error)
+        problem = error.what + (f" (got {error.got})" if error.got is not None else "")
     seconds = time.perf_counter() - begun
     return PathCheck(name, trt.__name__, trt.__version__, len(plan), seconds, problem), plan
 

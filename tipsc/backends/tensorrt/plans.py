@@ -83,7 +83,7 @@ class PlanBuilder:
         self._trt = trt
         self.capabilities: Capabilities = probe(trt)
         self._weights = weights
-        self._logger = trt.Logger(trt.Logger.ERROR)
+        self._logger = _logger(trt)
         self._builder = trt.Builder(self._logger)
         self._timing_bytes = timing_cache
         self._timings: Any = None
@@ -110,7 +110,12 @@ class PlanBuilder:
         plan = self._builder.build_serialized_network(network, self._config())
         del parser, keep
         if plan is None:
-            raise EngineDeviceError("TensorRT's builder gave no plan", where=f"path {path_id}")
+            raise EngineDeviceError(
+                "TensorRT's builder gave no plan",
+                where=f"path {path_id}",
+                got=self._logger.errors[-1] if self._logger.errors else None,
+                fix="leave --strip out" if self.stripped else None,
+            )
         return bytes(plan)
 
     def _check_age(self, path_id: str, graph: bytes) -> None:
@@ -204,6 +209,22 @@ def workspace_bytes() -> int:
     except (OSError, StopIteration, ValueError, IndexError):
         return _MOST_WORKSPACE // 4
     return min(int(free * 1024 * WORKSPACE_SHARE), _MOST_WORKSPACE)
+
+
+def _logger(trt: Any) -> Any:
+    """Keeps what TensorRT says of errors: where it gives no plan, that is all it says."""
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            kinds = trt.ILogger.Severity
+            if severity in (kinds.INTERNAL_ERROR, kinds.ERROR):
+                self.errors = [*self.errors[-9:], " ".join(message.split())]
+
+    return Logger()
 
 
 def _errors(parser: Any) -> tuple[Unsupported, ...]:
