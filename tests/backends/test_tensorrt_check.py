@@ -13,6 +13,7 @@ from synthetic_engine import Net
 from tipsc.backends import backend
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import check_engine
+from tipsc.backends.tensorrt.plans import PlanBuilder
 from tipsc.engine import write_engine
 from tipsc.errors import EngineDeviceError
 from tipsc.runtime import Engine
@@ -64,6 +65,19 @@ def test_a_process_that_never_reports_is_one_named_error(engine_file: Path) -> N
     engine_file.write_bytes(b"not an engine")
     with pytest.raises(EngineDeviceError, match="TensorRT cannot be used here"):
         check_engine(engine_file, ["00000000"])
+
+
+@needs_nvidia
+def test_where_no_plan_comes_tensorrts_own_words_are_told(net: Net) -> None:
+    """Stripping needs a driver in TensorRT for RTX; where one is, it succeeds."""
+    builder = PlanBuilder(api.load(), memoryview(bytes(net.store.blob)), strip=True)
+    graph = net.graph(net.options(3), seed=1)
+    try:
+        assert builder.build("full", graph)
+    except EngineDeviceError as error:
+        assert "gave no plan" in error.what
+        assert "Error Code" in str(error.got)
+        assert error.fix == "leave --strip out"
 
 
 def test_an_unbuilt_engine_says_what_to_do(

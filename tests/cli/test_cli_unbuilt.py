@@ -51,6 +51,9 @@ def test_a_jetson_engine_is_left_unbuilt_and_claims_no_latency(
     if api.installed() is None:
         return
     device = f"local?root={project.parent / 'agent'}"
+    refused = call("bench", document["engine"], "--device", device)
+    assert "is unbuilt" in refused.stderr
+    assert f"tipsc finish {Path(document['engine']).name} " in refused.stderr  # not a blob's digest
     refused = call("finish", document["engine"], "--device", device)
     assert refused.returncode == 3
     assert "no CUDA device is here" in refused.stderr
