@@ -307,6 +307,7 @@ def test_whatever_fails_in_a_trial_the_plans_are_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(work: Any) -> Any:
+        assert work().kept  # the shared plan is written, and then the process ends
         raise RuntimeError("from a binding")
 
     monkeypatch.setattr(job, "in_own_process", fail)

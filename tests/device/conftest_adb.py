@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from loopback import free_port, wait_for
 
 DAEMON = Path(__file__).with_name("adb_daemon.py")
 
@@ -19,12 +18,6 @@ DAEMON = Path(__file__).with_name("adb_daemon.py")
 def adb_says(*words: str) -> str:
     """What the system's adb prints."""
     return subprocess.run(["adb", *words], capture_output=True, text=True, check=False).stdout
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class AdbDevice:
@@ -77,11 +70,7 @@ def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             stdout=log, stderr=log,
         )  # fmt: skip
         try:
-            for _ in range(200):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
+            wait_for(port)
             yield port
         finally:
             adb_says("kill-server")

@@ -20,6 +20,15 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def wait_for(port: int) -> None:
+    """Returns when something listens on loopback, or after ten seconds."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+
+
 @contextmanager
 def sshd(folder: Path, more: str = "") -> Iterator[int]:
     """The port of such a server; while it runs, `ssh` and `scp` on PATH have a key for it.
@@ -57,11 +66,7 @@ def sshd(folder: Path, more: str = "") -> Iterator[int]:
     before = os.environ["PATH"]
     os.environ["PATH"] = f"{folder / 'bin'}:{before}"
     try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+        wait_for(port)
         yield port
     finally:
         os.environ["PATH"] = before

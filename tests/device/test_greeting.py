@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tipsc.device import agent
 from tipsc.device.client import connect
+from tipsc.measure.jetson import parse_jetpack, parse_power_mode
 
 
 def test_the_greeting_says_what_the_device_is(local: str) -> None:
@@ -42,6 +44,10 @@ def test_a_jetson_tells_its_release_mode_and_gpu(orin: Path) -> None:
     told = agent.jetson(str(orin))
     assert told["l4t"].startswith("# R36")
     assert (told["jetpack"], told["power_mode"], told["sm"]) == ("6.2+b77", "15W", "8.7")
+    # The agent is one file and reads for itself: it must read as the jobs do.
+    assert told["jetpack"] == parse_jetpack((orin / "var/lib/dpkg/status").read_text())
+    said = subprocess.run([orin / "bin/nvpmodel"], capture_output=True, text=True, check=True)
+    assert told["power_mode"] == parse_power_mode(said.stdout).name
 
 
 @pytest.mark.parametrize("name", ["proc/device-tree/compatible", "var/lib/dpkg/status"])

@@ -496,7 +496,10 @@ def capabilities():
 
 
 def jetson(root="/"):
-    """What only a Jetson tells; None elsewhere, and for what it does not tell."""
+    """What only a Jetson tells; None elsewhere, and for what it does not tell.
+
+    As :mod:`tipsc.measure.jetson` reads it, which comes with the first job only.
+    """
     release = read_text(os.path.join(root, "etc/nv_tegra_release"))
     found = {"l4t": release, "jetpack": None, "power_mode": None, "sm": None}
     if release is None:

@@ -46,11 +46,13 @@ def to_older(graph: bytes) -> bytes:
     inner = model.graph
     constants = {t.name: numpy_helper.to_array(t) for t in inner.initializer if not t.external_data}
     nodes: list[NodeProto] = []
+    shapes: dict[str, tuple[int, ...]] | None = None
     for place, node in enumerate(inner.node):
         if node.op_type in _REDUCTIONS:
             nodes.append(_with_axes(node, constants))
         elif any(attribute.name == "num_outputs" for attribute in node.attribute):
-            nodes.append(_in_sizes(node, _shapes(model)))
+            shapes = _shapes(model) if shapes is None else shapes
+            nodes.append(_in_sizes(node, shapes))
         elif node.op_type == "Gelu":
             nodes += _gelu(node, f"gelu{place}", inner)
         else:

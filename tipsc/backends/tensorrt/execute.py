@@ -27,6 +27,7 @@ _TYPES: Mapping[str, str] = {
     "float32": "FLOAT", "float16": "HALF", "int32": "INT32", "int64": "INT64", "bool": "BOOL",
     "int8": "INT8", "uint8": "UINT8",
 }  # fmt: skip
+_AGAIN = "run tipsc finish again: plans fit one version and one kind of device"
 #: gives a loaded plan (its paths, ICudaEngine) its weights
 Refit = Callable[[tuple[str, ...], Any], None]
 
@@ -236,7 +237,7 @@ def bind(context: Any, name: str, address: int) -> None:
         EngineDeviceError: the plan has no such tensor.
     """
     if not context.set_tensor_address(name, address):
-        raise EngineDeviceError("the plan does not take this tensor", where=name)
+        raise EngineDeviceError("the plan does not take this tensor", where=name, fix=_AGAIN)
 
 
 def _take_types(trt: Any, plan: Any, shared: Shared, where: str) -> None:
@@ -252,6 +253,7 @@ def _take_types(trt: Any, plan: Any, shared: Shared, where: str) -> None:
                 where=f"{where}, {spec.name}",
                 expected=stated.name,
                 got=found,
+                fix=_AGAIN,
             )
 
 
@@ -261,7 +263,7 @@ def _load(runtime: Any, plan: Plan) -> Any:
         raise EngineDeviceError(
             "TensorRT refuses the plan of a path",
             where=plan.name,
-            fix="run tipsc finish again: plans fit one version and one kind of device",
+            fix=_AGAIN,
         )
     return loaded
 

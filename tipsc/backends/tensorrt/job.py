@@ -86,11 +86,14 @@ def build_plans(
             precision = arguments["precision"]
             work = partial(try_group, blobs, out, paths, precision, builder.timings())
             try:
-                trials.append(in_own_process(work))
+                trial = in_own_process(work)
             except Exception as error:  # whatever it is: the plans are there without it
                 sizes = [_plan_file(out, path).stat().st_size for path in paths]
                 problem = f"{type(error).__name__}: {error}"
-                trials.append(Trial(paths, False, 0, sum(sizes), problem=problem))
+                trial = Trial(paths, False, 0, sum(sizes), problem=problem)
+            for name in paths if trial.kept else (plan_name(paths),):
+                _plan_file(out, name).unlink(missing_ok=True)
+            trials.append(trial)
             step()
     if timings := builder.timings():
         kept.parent.mkdir(exist_ok=True)
@@ -112,7 +115,7 @@ def try_group(
     precision: str,
     timing_cache: bytes,
 ) -> Trial:
-    """Builds the plan that paths shall share, and puts it in the place of theirs if it is kept.
+    """Builds the plan that paths shall share, and writes it beside theirs if it is to be kept.
 
     Args:
         blobs: ``engine``, and the merged graph by the plan's name.
@@ -132,9 +135,7 @@ def try_group(
     manifest = engine.manifest
     trial = try_shared(trt, device, Plan(paths, content), alone, manifest.inputs, manifest.outputs)
     if trial.kept:
-        write_atomically(_plan_file(out, name), [content])
-        for path in paths:
-            _plan_file(out, path).unlink()
+        _plan_file(out, name).write_bytes(content)
     return trial
 
 
