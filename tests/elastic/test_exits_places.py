@@ -12,10 +12,7 @@ from comparing import apart
 from exits import IMAGE, TOLERANCE, made, resnet, some_paths
 from torch import Tensor, nn
 
-from tipsc.elastic import (
-    convert,
-    extract,
-)
+from tipsc.elastic import convert, extract
 from tipsc.errors import ConversionError
 
 
