@@ -10,7 +10,7 @@ import click
 from tipsc.cli.engines import path_document, paths_table
 from tipsc.cli.options import ANY_PATH, engine_argument
 from tipsc.cli.output import Output, verb
-from tipsc.report.format import byte_size, plural
+from tipsc.report.format import byte_size
 
 if TYPE_CHECKING:
     from tipsc.backends.tensorrt.trial import Trial
@@ -77,8 +77,7 @@ def finish_lines(done: Finished) -> list[str]:
     lines = [
         f"engine   {done.engine}",
         f"state    {built['state']}, by {built['module']} {built['version']} on {built['device']}",
-        f"plans    {plural(len(done.checks), 'plan')}, "
-        f"{sum(check.seconds for check in done.checks):.1f} s",
+        f"plans    {built['plans']}, {sum(check.seconds for check in done.checks):.1f} s",
     ]
     if done.differences:
         lines.append(f"against ONNX Runtime: at most {max(done.differences.values()):.2g}")

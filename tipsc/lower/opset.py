@@ -18,7 +18,7 @@ from tipsc.errors import LoweringError
 OLDER = 17
 #: operators that changed since, in element types and in attributes that are left at their default
 _SAME = frozenset((
-    "AveragePool", "Cast", "CastLike", "ConstantOfShape", "DequantizeLinear", "Equal", "Identity",
+    "AveragePool", "Cast", "ConstantOfShape", "DequantizeLinear", "Equal", "Identity",
     "If", "IsInf", "IsNaN", "Pad", "QuantizeLinear", "ReduceSum", "Reshape", "Resize",
     "ScatterElements", "ScatterND", "Shape", "Size", "Split",
 ))  # fmt: skip

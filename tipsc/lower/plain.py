@@ -9,21 +9,19 @@ goes on sharing its bytes.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from tipsc.engine.external import External, external_data, rewrite_external
 from tipsc.errors import LoweringError
+from tipsc.lower.constants import evaluated
 from tipsc.lower.lower import Lowered
 from tipsc.lower.opset import to_older
 from tipsc.lower.places import compacted, external_tensor, place_of, replace_nodes, sizes_of
-from tipsc.lower.weights import ALIGNMENT, Stored
+from tipsc.lower.weights import WeightStore
 
 _INLINE_BYTES = 64
 #: what stays in the graph though it reads constants only: it says what is int8
@@ -42,29 +40,13 @@ def in_older_opset(lowered: Lowered) -> Lowered:
 
 def with_plain_weights(lowered: Lowered) -> Lowered:
     """The same paths, in which nothing is computed of weights alone."""
-    store = _Store(lowered.weights)  # whole: what nothing reads any more goes at the end
+    store = WeightStore(lowered.weights)  # whole: what nothing reads any more goes at the end
     graphs = {path: _apart(_folded(graph, store), store) for path, graph in lowered.graphs.items()}
-    weights, graphs = compacted(bytes(store.content), graphs)
+    weights, graphs = compacted(store.to_bytes(), graphs)
     return replace(lowered, weights=weights, graphs=graphs, sizes=sizes_of(graphs))
 
 
-class _Store:
-    """Bytes, to which others are added; equal ones once."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = bytearray(content)
-        self._known: dict[bytes, Stored] = {}
-
-    def add(self, content: bytes) -> Stored:
-        key = hashlib.sha256(content).digest()
-        if key not in self._known:
-            self.content += bytes(-len(self.content) % ALIGNMENT)
-            self._known[key] = Stored(len(self.content), len(content))
-            self.content += content
-        return self._known[key]
-
-
-def _apart(graph: bytes, store: _Store) -> bytes:
+def _apart(graph: bytes, store: WeightStore) -> bytes:
     """The graph, of whose tensors no two begin at one place and end at two.
 
     Tensors of equal content are stored once, and a path may use more of one than of the other.
@@ -77,13 +59,13 @@ def _apart(graph: bytes, store: _Store) -> bytes:
     def alone(place: External) -> External:
         if place.length == longest[place.offset]:
             return place
-        content = store.content[place.offset : place.offset + place.length]
-        return replace(place, offset=store.add(bytes(content)).offset)
+        content = store.read(place.offset, place.length)
+        return replace(place, offset=store.add_bytes(content).offset)
 
     return rewrite_external(graph, alone)
 
 
-def _folded(graph: bytes, store: _Store) -> bytes:
+def _folded(graph: bytes, store: WeightStore) -> bytes:
     model = onnx.load_from_string(graph)
     inner = model.graph
     tensors = {tensor.name: tensor for tensor in inner.initializer}
@@ -102,41 +84,24 @@ def _folded(graph: bytes, store: _Store) -> bytes:
             nodes.append(node)
             continue
         feeds = {name: value(name) for name in read}
-        for name, result in _computed(node, feeds, model):
+        results = evaluated(node, feeds, model.opset_import[0].version)
+        for name, result in zip(node.output, results, strict=True):
             values[name] = result
             tensors[name] = _tensor(name, result, store)
     replace_nodes(inner, nodes, tensors)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _array(tensor: TensorProto, store: _Store) -> np.ndarray:
+def _array(tensor: TensorProto, store: WeightStore) -> np.ndarray:
     if tensor.data_location != TensorProto.EXTERNAL:
         return numpy_helper.to_array(tensor)
     offset, length = place_of(tensor)
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    content = bytes(store.content[offset : offset + length])
-    return np.frombuffer(content, dtype).reshape(tuple(tensor.dims))
+    return np.frombuffer(store.read(offset, length), dtype).reshape(tuple(tensor.dims))
 
 
-def _computed(
-    node: NodeProto, feeds: Mapping[str, np.ndarray], model: onnx.ModelProto
-) -> Iterator[tuple[str, np.ndarray]]:
-    """The outputs of a node, by name."""
-    graph = helper.make_graph(
-        [node],
-        "constant",
-        [onnx.ValueInfoProto(name=name) for name in feeds],
-        [onnx.ValueInfoProto(name=name) for name in node.output if name],
-    )
-    alone = helper.make_model(graph, opset_imports=model.opset_import)
-    results = ReferenceEvaluator(alone).run(None, dict(feeds))
-    assert isinstance(results, list)
-    for output, result in zip(graph.output, results, strict=True):
-        yield output.name, np.asarray(result, order="C")
-
-
-def _tensor(name: str, value: np.ndarray, store: _Store) -> TensorProto:
+def _tensor(name: str, value: np.ndarray, store: WeightStore) -> TensorProto:
     if value.nbytes <= _INLINE_BYTES:
         return numpy_helper.from_array(value, name)
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-    return external_tensor(name, kind, value.shape, store.add(value.tobytes()))
+    return external_tensor(name, kind, value.shape, store.add_bytes(value.tobytes()))

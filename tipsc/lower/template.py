@@ -19,11 +19,11 @@ import numpy as np
 import onnx
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError
+from tipsc.lower.constants import evaluated
 from tipsc.lower.plan import Operation, with_values
 
 OPSET = 20
@@ -255,13 +255,8 @@ def _fold_constants(
             dtype = helper.tensor_dtype_to_np_dtype(types[node.input[1]])
             constants[node.output[0]] = constants[node.input[0]].astype(dtype)
         elif node.input and all(name in constants for name in node.input if name):
-            graph = helper.make_graph([node], "fold", [], [])
-            graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output)
-            graph.input.extend(onnx.ValueInfoProto(name=name) for name in node.input if name)
-            model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
             feeds = {name: constants[name] for name in node.input if name}
-            results: Any = ReferenceEvaluator(model).run(None, feeds)
-            constants.update(zip(node.output, results, strict=True))
+            constants.update(zip(node.output, evaluated(node, feeds, OPSET), strict=True))
         elif node.op_type == "CastLike" and node.input[1] in types:
             # Older parsers know no such operator.
             yield _cast(node, types[node.input[1]])

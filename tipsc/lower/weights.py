@@ -76,10 +76,14 @@ class Stored:
 
 
 class WeightStore:
-    """Collects tensors by content; equal tensors are stored once."""
+    """Collects tensors by content; equal tensors are stored once.
 
-    def __init__(self) -> None:
-        self._blob = bytearray()
+    Args:
+        blob: what it begins with.
+    """
+
+    def __init__(self, blob: bytes = b"") -> None:
+        self._blob = bytearray(blob)
         self._by_content: dict[bytes, Stored] = {}
         # The arrays are kept alive, so that their ids stay theirs.
         self._by_identity: dict[int, tuple[np.ndarray, Stored]] = {}
@@ -90,15 +94,22 @@ class WeightStore:
         known = self._by_identity.get(id(value))
         if known is not None:
             return known[1]
-        data = np.ascontiguousarray(value).tobytes()
+        stored = self.add_bytes(np.ascontiguousarray(value).tobytes())
+        self._by_identity[id(value)] = (value, stored)
+        return stored
+
+    def add_bytes(self, data: bytes) -> Stored:
+        """As :meth:`add`, of what need not be kept alive."""
         key = hashlib.sha256(data).digest()
         if key not in self._by_content:
             self._blob += bytes(-len(self._blob) % ALIGNMENT)
             self._by_content[key] = Stored(len(self._blob), len(data))
             self._blob += data
-        stored = self._by_content[key]
-        self._by_identity[id(value)] = (value, stored)
-        return stored
+        return self._by_content[key]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of what is stored."""
+        return bytes(self._blob[offset : offset + length])
 
     def transposed(self, weight: Weight) -> Weight:
         """The same part of a matrix that is stored the other way round."""
