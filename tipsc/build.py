@@ -26,11 +26,12 @@ from tipsc.assemble import (
 )
 from tipsc.backends import BACKENDS
 from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candidates
-from tipsc.compile import Job, compile_candidates
+from tipsc.compile import LIBRARIES, Job, compile_candidates
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import extract
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError, TargetError, near
+from tipsc.fingerprint import BUILDS, code_of, fingerprint, versions
 from tipsc.measured import with_latencies
 from tipsc.profile import Profile, profile_file
 from tipsc.profile.profile import VERSION as PROFILE_VERSION
@@ -124,15 +125,16 @@ class Pipeline(Training):
 
     def profile(self) -> Stage:
         """The stage with the latency of paths on this machine: measured or predicted."""
-        versions = dict(self.device.versions(self.target.backend))
         inputs = {
             "trained": self.trained().key,
             "seed": self.config.seed,
             "measured": self.measured,
             "target": self.target.model_dump(mode="json"),
             "cpu": self.device.system().cpu,
-            "runtime": versions,
+            "runtime": dict(self.device.versions(self.target.backend)),
             "format": PROFILE_VERSION,
+            "images": fingerprint(self.data.validation.inputs[:PROFILED_IMAGES]),
+            **self._tools,
             **self.device.essence,
         }
 
@@ -146,6 +148,14 @@ class Pipeline(Training):
         stage = self._stage("profile", inputs, work)
         _publish(stage.folder / PROFILE, self.published)
         return stage
+
+    @property
+    def _tools(self) -> dict[str, object]:
+        """What makes engines here, by its versions."""
+        return {
+            "libraries": versions(LIBRARIES[self.target.backend]),
+            "code": code_of(BUILDS),
+        }
 
     def check(self, count: int) -> Stage:
         """The stage with a check of the profile: random paths measured, but not fitted.
@@ -187,6 +197,7 @@ class Pipeline(Training):
         build = self.config.build
         inputs = {
             "profile": self.profile().key,
+            "data": self.data.validation.fingerprint,
             "paths": build.paths,
             "evaluations": build.evaluations,
             "budgets_ms": build.budgets_ms,
@@ -264,6 +275,8 @@ class Pipeline(Training):
             "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,
             "limits": build.limits.model_dump(),
+            "data": self.data.test.fingerprint,
+            "metric": self.data.metric,
         }
 
         def work(folder: FilePath) -> None:

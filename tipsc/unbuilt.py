@@ -32,6 +32,7 @@ from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import ConfigError, ProfileError, VerificationError
+from tipsc.fingerprint import versions
 from tipsc.finish import TAKEN
 from tipsc.profile import Profile
 from tipsc.profile.conditions import check_conditions, conditions_of
@@ -117,7 +118,8 @@ class UnbuiltPipeline(Pipeline):
         def work(folder: FilePath) -> None:
             write_atomically(folder / PROFILE, [content])
 
-        inputs = {"trained": self.trained().key, "given": hashlib.sha256(content).hexdigest()}
+        given = hashlib.sha256(content).hexdigest()
+        inputs = {"trained": self.trained().key, "given": given, **self._tools}
         return self._stage("profile", inputs, work)
 
     def searched(self) -> Stage:
@@ -127,10 +129,13 @@ class UnbuiltPipeline(Pipeline):
         build = self.config.build
         inputs = {
             "trained": self.trained().key,
+            "data": self.data.validation.fingerprint,
+            "paths": build.paths,
             "evaluations": build.evaluations,
             "calibration_images": build.calibration_images,
             "seed": self.config.seed,
             "by": "macs",
+            **self._tools,
         }
 
         def work(folder: FilePath) -> None:
@@ -164,8 +169,11 @@ class UnbuiltPipeline(Pipeline):
             "name": self.config.name,
             "target": self.target.model_dump(mode="json"),
             "tolerance": build.tolerance,
+            "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,
-            "checked with": module,
+            "data": self.data.test.fingerprint,
+            "metric": self.data.metric,
+            "checked with": module and f"{module} {versions([module])[module]}",
             "plans": _PLANS,
         }
 
@@ -195,6 +203,7 @@ class UnbuiltPipeline(Pipeline):
                 build.verify_examples,
                 build.tolerance,
                 progress,
+                build.quantised_loss,
             )
             manifest = with_accuracies(
                 manifest, {k: d.accuracy for k, d in differences.items()}, self.data.metric

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tipsc.cli.progress import BarReporter, CommandReporter, LineReporter, SilentReporter
+from tipsc.cli.stdout import stdout_on_stderr
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,10 +31,12 @@ class Output:
     Attributes:
         as_json: one JSON document on stdout, and nothing else there.
         quiet: no progress and no notes.
+        documents: JSON that waits until nothing else can print on stdout.
     """
 
     as_json: bool = False
     quiet: bool = False
+    documents: list[str] = field(default_factory=list)
 
     @cached_property
     def stdout(self) -> Console:
@@ -50,7 +54,7 @@ class Output:
     def result(self, document: Any, *parts: RenderableType) -> None:
         """Prints the result: `document` as JSON, or `parts` for people, each on its own lines."""
         if self.as_json:
-            click.echo(json.dumps(_finite(document), indent=2, ensure_ascii=False))
+            self.documents.append(json.dumps(_finite(document), indent=2, ensure_ascii=False))
             return
         for part in parts:
             if isinstance(part, str):
@@ -77,7 +81,12 @@ def verb(function: Function) -> click.Command:
     """
 
     def command(*, output_format: str, quiet: bool, debug: bool, **arguments: Any) -> Any:
-        return function(Output(output_format == "json", quiet), **arguments)
+        output = Output(output_format == "json", quiet)
+        with stdout_on_stderr() if output.as_json else contextlib.nullcontext():
+            code = function(output, **arguments)
+        for document in output.documents:
+            click.echo(document)
+        return code
 
     update_wrapper(command, function)  # carries the parameters that click's decorators left
     wrapped: Callable[..., Any] = command

@@ -49,6 +49,20 @@ class Program:
     values: dict[str, Tensor]
     notes: list[tuple[str, str]] = field(default_factory=list)
 
+    def operations(self) -> Iterator[str]:
+        """Each operation with its arguments, in order, as text that is the same in all processes.
+
+        Two models with the same operations and the same :attr:`values` compute the same.
+        """
+        numbers: dict[fx.Node, str] = {}
+        for node in self.graph.nodes:
+            numbers[node] = f"%{len(numbers)}"
+            arguments = fx.node.map_arg((node.args, node.kwargs), lambda n: numbers[n])
+            named = "input" if node is self.input else self.tensors.get(node, "")
+            target = node.target if node.op == "call_function" else ""
+            yield f"{node.op} {target} {named} {arguments}"
+        yield f"output {numbers[self.output]}"
+
     def nodes(self) -> list[fx.Node]:
         """All that computes, in order."""
         return [n for n in self.graph.nodes if n.op == "call_function"]
