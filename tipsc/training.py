@@ -16,6 +16,7 @@ from tipsc.config import Config, Convert, load_config
 from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, fit_exits
 from tipsc.factors import Additive
 from tipsc.fingerprint import TRAINING, TRAINS, code_of, fingerprint, versions
+from tipsc.lessons import teacher_of
 from tipsc.loading import Model, check_fit, load_model
 from tipsc.original import Original, load_original, save_original, score_original
 from tipsc.progress import Reporter, Silent
@@ -68,10 +69,12 @@ class Training:
         The largest path of a model that was trained already has most to lose: it runs in every
         step, unless the configuration says something else.
         """
-        settings = self.config.training
-        if self.model.original is None or "with_largest" in self.config.train.model_fields_set:
+        settings, given = self.config.training, self.config.train.model_fields_set
+        teacher = teacher_of(settings, given, self.model)
+        if teacher is None:
             return settings
-        return replace(settings, with_largest=True)
+        with_largest = settings.with_largest if "with_largest" in given else True
+        return replace(settings, with_largest=with_largest, teacher_share=teacher)
 
     def trained(self) -> Stage:
         """The stage with the supernet's trained weights."""

@@ -20,6 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
+from tipsc.elastic.looking import looking
 from tipsc.errors import ConversionError
 
 _BATCH = 13  # of the exported example: a size that other axes hardly have
@@ -89,14 +90,8 @@ def capture(model: nn.Module, example: Tensor) -> Program:
     """
     check_example(example)
     _check_weights(model)
-    mode = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with _quiet(), torch.no_grad():
-            exported = _export(model, example)
-    finally:
-        for module, training in mode.items():
-            module.training = training
+    with looking(model), _quiet():
+        exported = _export(model, example)
     program = _program(model, exported)
     _make_functional(program)
     _fold_constants(program)
