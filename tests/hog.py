@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ CORE = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 _SPIN = "import os, sys\nos.sched_setaffinity(0, {core})\nprint(flush=True)\nwhile True: pass"
 
 needs_schedstat = pytest.mark.skipif(
-    not os.path.exists("/proc/thread-self/schedstat") or not hasattr(os, "sched_setaffinity"),
+    not Path("/proc/thread-self/schedstat").exists() or not hasattr(os, "sched_setaffinity"),
     reason="this system does not tell how long a thread waited, or cannot pin one",
 )
 
