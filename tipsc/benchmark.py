@@ -22,6 +22,8 @@ from tipsc.profile.latency import Samples
 from tipsc.progress import Progress
 from tipsc.target import load_target
 
+#: what a measurement may hold beside latencies
+EXTRAS = ("memory_mib", "switches", "energy", "device_ms", "every")
 _LINK_S = 1800.0  # more than the protocol's own limits: opening, extras, the link
 
 
@@ -78,6 +80,7 @@ def bench_here(
     only: tuple[str, ...] = (),
     sustained_s: float | None = None,
     extras: bool = False,
+    every_ms: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on this machine.
@@ -88,9 +91,10 @@ def bench_here(
         only: path ids; all if there is none.
         sustained_s: seconds for which to go on afterwards.
         extras: switches, memory, energy and the device's own clock as well.
+        every_ms: time calls that follow each other at this distance as well.
     """
     manifest = read_engine(file).manifest
-    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras)
+    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras, every_ms)
     facts = read_facts()
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         found = bench_engine(file, arguments, Path(folder), _told(progress, manifest, only))
@@ -107,11 +111,12 @@ def bench_on(
     only: tuple[str, ...] = (),
     sustained_s: float | None = None,
     extras: bool = False,
+    every_ms: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on a connected device; options as of :func:`bench_here`."""
     manifest = read_engine(file).manifest
-    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras)
+    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras, every_ms)
     limit_s = arguments["protocol"]["time_limit_s"] + (sustained_s or 0.0)
     answer = connection.run(
         "bench",
@@ -131,6 +136,7 @@ def _arguments(
     only: tuple[str, ...],
     sustained_s: float | None,
     extras: bool,
+    every_ms: float | None,
 ) -> dict[str, Any]:
     pin, protocol = _protocol(manifest, rounds)
     return {
@@ -140,6 +146,7 @@ def _arguments(
         "only": list(only) or None,
         "sustained_s": sustained_s,
         "extras": extras,
+        "every_ms": every_ms,
     }
 
 
@@ -163,7 +170,7 @@ def _result(
     return Bench(
         manifest,
         measurement,
-        {name: found.get(name) for name in ("memory_mib", "switches", "energy", "device_ms")},
+        {name: found.get(name) for name in EXTRAS},
         windows,
         drift_of(list(windows), measurement.noise_floor.p95) if windows else None,
         _remarks(manifest, facts),

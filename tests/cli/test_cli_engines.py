@@ -131,3 +131,12 @@ def test_a_closed_pipe_is_quiet(built_engine):
     command = f"{sys.executable} -m tipsc inspect {built_engine} --format json | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "{\n" and done.stderr == ""
+
+
+def test_bench_shows_calls_with_pauses_between_them(tipsc, built_engine):
+    arguments = ("bench", built_engine, "--rounds", "4", "--every", "5")
+    found = json.loads(tipsc(*arguments, "--format", "json").stdout)
+    assert set(found["every"]) == {path["id"] for path in found["paths"]}
+    assert all(ms > 0 for times in found["every"].values() for ms in times)
+    assert "p50 of calls with pauses between them" in tipsc(*arguments).stdout
+    assert tipsc("bench", built_engine, "--every", "0").returncode == 2
