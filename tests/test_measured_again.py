@@ -43,6 +43,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    Pipeline(folder).trained()  # here, since other work would only make it slower
     return folder
 
 

@@ -26,6 +26,8 @@ from tipsc.profile.latency import Samples
 from tipsc.progress import Progress
 from tipsc.target import load_target
 
+#: what a measurement may hold beside latencies
+EXTRAS = ("memory_mib", "switches", "energy", "device_ms", "every")
 _LINK_S = 1800.0  # more than the protocol's own limits: opening, extras, the link
 
 
@@ -84,6 +86,7 @@ def bench_here(
     sustained_s: float | None = None,
     extras: bool = False,
     wait_quiet_s: float | None = None,
+    every_ms: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on this machine.
@@ -96,9 +99,12 @@ def bench_here(
         extras: switches, memory, energy and the device's own clock as well.
         wait_quiet_s: most seconds to wait for a quiet machine, in place of the target's; what was
             measured among other work is measured again.
+        every_ms: time calls that follow each other at this distance as well.
     """
     manifest = read_engine(file).manifest
-    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras, wait_quiet_s)
+    arguments = _arguments(
+        manifest, threads, rounds, only, sustained_s, extras, wait_quiet_s, every_ms
+    )
     facts = read_facts()
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         found = bench_engine(file, arguments, Path(folder), _told(progress, manifest, only))
@@ -116,11 +122,14 @@ def bench_on(
     sustained_s: float | None = None,
     extras: bool = False,
     wait_quiet_s: float | None = None,
+    every_ms: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on a connected device; options as of :func:`bench_here`."""
     manifest = read_engine(file).manifest
-    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras, wait_quiet_s)
+    arguments = _arguments(
+        manifest, threads, rounds, only, sustained_s, extras, wait_quiet_s, every_ms
+    )
     limit_s = longest_s(Settings(**arguments["protocol"], cores=())) + 2 * (sustained_s or 0.0)
     answer = connection.run(
         "bench",
@@ -142,6 +151,7 @@ def _arguments(
     sustained_s: float | None,
     extras: bool,
     wait_quiet_s: float | None,
+    every_ms: float | None,
 ) -> dict[str, Any]:
     pin, protocol = _protocol(manifest, {"rounds": rounds, "wait_quiet_s": wait_quiet_s})
     return {
@@ -151,6 +161,7 @@ def _arguments(
         "only": list(only) or None,
         "sustained_s": sustained_s,
         "extras": extras,
+        "every_ms": every_ms,
     }
 
 
@@ -175,7 +186,7 @@ def _result(
     return Bench(
         manifest,
         measurement,
-        {name: found.get(name) for name in ("memory_mib", "switches", "energy", "device_ms")},
+        {name: found.get(name) for name in EXTRAS},
         windows,
         drift_of(list(windows), measurement.noise_floor.p95) if windows else None,
         _remarks(manifest, facts, found.get("extras_noise") or ""),

@@ -343,7 +343,8 @@ class Pipeline(Training):
             right = {name: difference.accuracy for name, difference in differences.items()}
             manifest = with_accuracies(manifest, right, self.data.metric)
             measurement = samples.summarise()
-            write(file, with_latencies(manifest, measurement), compiled)
+            pauses = self.device.pauses(file, self.target, example.numpy(), self.config.seed)
+            write(file, with_latencies(manifest, measurement, pauses), compiled)
             medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
             check_engine(build.limits, file, medians, measurement.noise)
             record = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,13 @@ _MOST_ROWS = 12  # of a sustained measurement
     help="Switches between paths, memory, energy and the device's own clock as well.",
 )
 @wait_quiet_option
+@click.option(
+    "--every",
+    "every_ms",
+    type=click.FloatRange(min=0.1, max=10_000),
+    metavar="MS",
+    help="Show as well what calls take that follow each other at this distance.",
+)
 @threads_option
 def command(
     output: Output,
@@ -53,6 +61,7 @@ def command(
     sustained: float | None,
     extras: bool,
     wait_quiet_s: float | None,
+    every_ms: float | None,
     threads: int | None,
 ) -> None:
     """Measure the latency of the paths of ENGINE on this machine or on a device.
@@ -74,6 +83,7 @@ def command(
             sustained_s=None if sustained is None else sustained * 60.0,
             extras=extras,
             wait_quiet_s=wait_quiet_s,
+            every_ms=every_ms,
         )
         reporter.end("measuring", found.measurement.seconds, cached=False)
     measured = found.measurement
@@ -105,6 +115,13 @@ def _more(found: Bench) -> dict[str, Any]:
 def _extra_lines(found: Bench) -> list[str]:
     memory = found.extras["memory_mib"]
     lines = []
+    if every := found.extras["every"]:
+        latencies = found.measurement.latencies
+        told = (
+            f"{name} {significant(middle)} ({middle - latencies[name].p50_ms:+.3g})"
+            for name, middle in ((n, statistics.median(times)) for n, times in every.items())
+        )
+        lines.append(f"p50 of calls with pauses between them, ms (beyond p50): {', '.join(told)}")
     if memory["before"] is not None and memory["after"] is not None:
         gpu = "" if memory["gpu"] is None else f", and {memory['gpu']:.1f} MiB of the GPU's"
         lines.append(f"opening took {memory['after'] - memory['before']:.1f} MiB of memory{gpu}")

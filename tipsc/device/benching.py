@@ -23,6 +23,7 @@ from tipsc.measure.disturbance import Disturbance, noise_of
 from tipsc.measure.jetson import read_thermal_zones
 from tipsc.measure.loop import Settings
 from tipsc.measure.others import others_between, read_counters
+from tipsc.measure.pauses import collect_pauses
 from tipsc.measure.pinning import pinned, select_cores
 from tipsc.measure.quiet import collect_quiet
 from tipsc.measure.resources import input_power, measure_energy, resident_mib
@@ -58,7 +59,8 @@ def bench_engine(
     Args:
         arguments: ``threads``; ``pin`` (see :func:`tipsc.measure.pinning.select_cores`);
             ``protocol``, the fields of :class:`tipsc.measure.loop.Settings` but ``cores``;
-            ``only``, path ids or None; ``sustained_s``, seconds or None; ``extras``: switches,
+            ``only``, path ids or None; ``every_ms`` between calls that are timed as well, or None;
+            ``sustained_s``, seconds or None; ``extras``: switches,
             memory, energy and the device's own clock as well.
         out: gets ``samples.json``: by path id, for each round the nanoseconds of its calls.
         cache_dir: for what the backend finalises. None: where an application's would be.
@@ -107,6 +109,10 @@ def bench_engine(
                 "gpu": None if free is None or left is None else free - left,
             },
         }
+        if arguments["every_ms"]:
+            found["every"] = collect_pauses(
+                calls, cores, every_ms=arguments["every_ms"], seed=settings.seed
+            )
         if arguments["extras"]:
             power, watched = input_power(), read_counters()
             with pinned(cores):

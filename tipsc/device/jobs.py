@@ -25,6 +25,7 @@ JOBS = {
     "facts": "tipsc.device.jobs:facts",
     "describe": "tipsc.device.jobs:describe",
     "measure": "tipsc.device.jobs:measure",
+    "pauses": "tipsc.device.jobs:pauses",
     "outputs": "tipsc.device.jobs:outputs",
     "bench": "tipsc.device.benching:bench",
     "plans": "tipsc.backends.tensorrt.job:build_plans",
@@ -122,6 +123,25 @@ def measure(
         "seconds": times.seconds,
         "disturbance": asdict(times.disturbance),
     }
+
+
+def pauses(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """By path of the blob ``engine``, ms of calls on the blob ``input`` after pauses."""
+    import numpy as np
+
+    from tipsc.measure.pauses import collect_pauses
+    from tipsc.measure.pinning import select_cores
+    from tipsc.runtime import Engine
+
+    pin: Any = arguments["pin"]
+    threads = arguments["threads"]
+    cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
+    x = np.load(blobs["input"], allow_pickle=False)
+    with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
+        calls = {path.id: partial(engine.run, x, path=path.id) for path in engine.paths}
+        return {"ms": collect_pauses(calls, cores, seed=arguments["seed"])}
 
 
 def outputs(

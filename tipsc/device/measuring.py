@@ -20,6 +20,7 @@ from tipsc.device.plans import Plans, request_plans, write_finished
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceProtocolError
 from tipsc.measure.disturbance import Disturbance
+from tipsc.measure.pauses import collect_pauses
 from tipsc.measure.quiet import longest_s
 from tipsc.profile import Protocol, Samples, System, collect, read_system
 from tipsc.profile.conditions import UNKNOWN
@@ -77,6 +78,11 @@ class Device(Interface):
         only: Collection[str] | None,
     ) -> tuple[Protocol, Samples]:
         """Times of the paths of an engine, and the protocol with the cores used there."""
+
+    def pauses(
+        self, file: Path, target: Target, example: np.ndarray, seed: int
+    ) -> Mapping[str, Sequence[float]]:
+        """Milliseconds of calls of each path after pauses; see :mod:`tipsc.measure.pauses`."""
 
     def opened(
         self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
@@ -137,6 +143,13 @@ class ThisMachine:
                 protocol=protocol,
                 progress=told_as(progress, "measuring"),
             )
+
+    def pauses(
+        self, file: Path, target: Target, example: np.ndarray, seed: int
+    ) -> Mapping[str, Sequence[float]]:
+        with Engine.open(file, threads=target.threads) as engine:
+            calls = {path.id: partial(engine.run, example, path=path.id) for path in engine.paths}
+            return collect_pauses(calls, Protocol.for_target(target, seed=seed).cores, seed=seed)
 
     @contextmanager
     def opened(
@@ -227,6 +240,15 @@ class Remote:
             disturbance_told(result, self.connection.link.url),
         )
         return protocol.model_copy(update={"cores": tuple(result["cores"])}), samples
+
+    def pauses(
+        self, file: Path, target: Target, example: np.ndarray, seed: int
+    ) -> Mapping[str, Sequence[float]]:
+        arguments = {"threads": target.threads, "pin": target.measure.pin, "seed": seed}
+        with self._runnable(file, target) as runnable:
+            blobs = {"engine": self.connection.push(runnable), "input": self._push(example)}
+        found: dict[str, list[float]] = self.connection.run("pauses", arguments, blobs).result["ms"]
+        return found
 
     @contextmanager
     def opened(

@@ -39,15 +39,25 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Latency:
-    """Measured latency of one call on the target, in milliseconds."""
+    """Measured latency of one call on the target, in milliseconds.
+
+    Args:
+        p10_ms, p50_ms, p95_ms: of calls back to back.
+        pause_ms: what the median call takes beyond `p50_ms` after a pause, or None when that was
+            not measured.
+    """
 
     p10_ms: float
     p50_ms: float
     p95_ms: float
+    pause_ms: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in ("p10_ms", "p50_ms", "p95_ms"):
+            value = getattr(self, name)
             _require(math.isfinite(value) and value > 0, "not a positive time", name, value)
+        if self.pause_ms is not None:
+            _require(math.isfinite(self.pause_ms), "not a time", "pause_ms", self.pause_ms)
 
 
 @dataclass(frozen=True)
