@@ -21,7 +21,7 @@ from tipsc.device.broken import explain_missing
 from tipsc.device.expected import GREETING, Expected
 from tipsc.device.incoming import Wrong, listing, number, shown, text
 from tipsc.device.link import Link, parse_link
-from tipsc.device.stream import ANSWER_S, LAST_WORDS_S, Stream
+from tipsc.device.stream import LAST_WORDS_S, Stream, soon
 from tipsc.errors import DeviceProtocolError, UsageError
 
 MAX_FILES = 4 << 30  # bytes of files that one job may send back, whatever was asked for
@@ -55,7 +55,7 @@ class Connection(Stream):
 
     def start(self, source: bytes, quota: int | None) -> None:
         """Puts the agent in place and greets it."""
-        line, end = b"", time.monotonic() + ANSWER_S
+        line, end = b"", soon()
         while not line.endswith(b"\n"):
             line += self._read(1, end)
             if len(line) > 5 or line not in b"have\npush\n":
@@ -130,7 +130,7 @@ class Connection(Stream):
         finally:
             hashing.end()
         self._send({"digest": None if left else digest.hexdigest()})
-        answer = self._receive(time.monotonic() + ANSWER_S)[0]
+        answer = self._receive(soon())[0]
         if left or (known and digest.hexdigest() != name):
             raise UsageError(
                 "the file was changed while it was sent", where=where, fix="start it again"
@@ -174,7 +174,7 @@ class Connection(Stream):
         self._send(request)
         files: dict[str, bytearray] = {}
         size = events = 0
-        end = begin + timeout_s + ANSWER_S
+        end = soon() + timeout_s
         while True:
             message, binary = self._receive(end)
             event = message.get("event")
@@ -234,7 +234,7 @@ class Connection(Stream):
     def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A request and its answer."""
         self._send(message)
-        return self._answer(time.monotonic() + ANSWER_S)
+        return self._answer(soon())
 
     def _answer(self, end: float) -> dict[str, Any]:
         return self._checked(self._receive(end)[0])

@@ -23,6 +23,11 @@ _MOST_SAID = 4000  # bytes of what it says
 _SLOWEST = 4096  # bytes a second of a link that is not taken for dead
 
 
+def soon() -> float:
+    """When an answer that takes no work has to be there, by the monotonic clock."""
+    return time.monotonic() + ANSWER_S
+
+
 class Stream:
     """Sends and receives; of what the link's program says on stderr the end is kept."""
 
@@ -62,11 +67,11 @@ class Stream:
         self._write(binary)
 
     def _write(self, content: bytes | memoryview) -> None:
-        """Blocks no longer than the other side reads: it may have stopped."""
+        """Blocks no longer than the other side reads: it may have stopped, or nearly so."""
         rest = memoryview(content)
-        end = time.monotonic() + ANSWER_S + len(rest) / _SLOWEST
+        end = soon() + len(rest) / _SLOWEST
         while rest:
-            if not self._ready([], [self._to], end):
+            if not self._ready([], [self._to], min(end, soon())):
                 raise self._silent()
             try:
                 rest = rest[os.write(self._to, rest) :]
@@ -93,7 +98,7 @@ class Stream:
         if magic != agent.MAGIC or length > agent.MAX_JSON or binary > agent.MAX_BINARY:
             raise self._protocol("bytes that are no frame")
         # A frame that has begun comes on, or the device does not answer.
-        end = min(end, time.monotonic() + ANSWER_S + (length + binary) / _SLOWEST)
+        end = min(end, soon() + (length + binary) / _SLOWEST)
         try:
             message = agent.decode(self._read(length, end))
         except ValueError as error:
