@@ -187,6 +187,7 @@ class KeysAlone(Stages):
         work: Callable[[Path], None],
         *,
         resumable: bool = False,
+        good: Callable[[Path], bool] = bool,
     ) -> Stage:
         key = key_of({"stage": name, **inputs})
         folder = self._folder / f"{name}-{key}"

@@ -37,6 +37,7 @@ from tipsc.finish import TAKEN
 from tipsc.profile import Profile
 from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.stages import Stage, only_one_build
+from tipsc.target import essence_of
 
 CHECKS = "nvidia.json"
 _VERIFIED_WITH = "onnxruntime"
@@ -98,9 +99,10 @@ class UnbuiltPipeline(Pipeline):
                 got=found.target,
             )
         self._taken = conditions_of(found)
+        self.remarks = (f"of the profile: {found.noise}",) if found.noise else ()
         if options.get("device") is not None:
             now = conditions(self.device, self.target.backend)
-            self.remarks = check_conditions(self._taken, now, str(profile_file))
+            self.remarks += check_conditions(self._taken, now, str(profile_file))
 
     @property
     def chosen_by(self) -> str:
@@ -167,7 +169,7 @@ class UnbuiltPipeline(Pipeline):
         inputs = {
             "chosen": self.chosen().key,
             "name": self.config.name,
-            "target": self.target.model_dump(mode="json"),
+            "target": essence_of(self.target),
             "tolerance": build.tolerance,
             "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,
