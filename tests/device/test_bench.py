@@ -183,7 +183,7 @@ def test_other_work_is_seen_where_the_measuring_runs(
 ) -> None:
     url = None if where == "here" else request.getfixturevalue(where)
     with hog():
-        found = measure_engine_file(engine_file, url, silent, threads=1, wait_quiet_s=0.6)
+        found = measure_engine_file(engine_file, url, silent, threads=1, rounds=8, wait_quiet_s=0.6)
     assert "other work took" in found.measurement.noise
     told = found.measurement.disturbance
     assert told.others is not None and told.others > 0.1
