@@ -43,7 +43,6 @@ _MOST_ROWS = 12  # of a sustained measurement
     is_flag=True,
     help="Switches between paths, memory, energy and the device's own clock as well.",
 )
-@wait_quiet_option
 @click.option(
     "--every",
     "every_ms",
@@ -51,6 +50,7 @@ _MOST_ROWS = 12  # of a sustained measurement
     metavar="MS",
     help="Show as well what calls take that follow each other at this distance.",
 )
+@wait_quiet_option
 @threads_option
 def command(
     output: Output,
@@ -60,8 +60,8 @@ def command(
     path_ids: tuple[str, ...],
     sustained: float | None,
     extras: bool,
-    wait_quiet_s: float | None,
     every_ms: float | None,
+    wait_quiet_s: float | None,
     threads: int | None,
 ) -> None:
     """Measure the latency of the paths of ENGINE on this machine or on a device.
@@ -82,8 +82,8 @@ def command(
             only=path_ids,
             sustained_s=None if sustained is None else sustained * 60.0,
             extras=extras,
-            wait_quiet_s=wait_quiet_s,
             every_ms=every_ms,
+            wait_quiet_s=wait_quiet_s,
         )
         reporter.end("measuring", found.measurement.seconds, cached=False)
     measured = found.measurement
