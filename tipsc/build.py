@@ -48,7 +48,7 @@ from tipsc.profiling import (
 )
 from tipsc.progress import Reporter
 from tipsc.report import Report
-from tipsc.searching import check_engine, load_records, save_records, search_paths
+from tipsc.searching import check_engine, doubting, load_records, save_records, search_paths
 from tipsc.stages import Stage, only_one_build
 from tipsc.target import Target, essence_of, load_target, waiting
 from tipsc.train import accuracy, calibrate
@@ -229,15 +229,17 @@ class Pipeline(Training):
         }
 
         def work(folder: FilePath) -> None:
-            candidates, records = search_paths(
-                self.supernet,
-                self.data,
-                self._load_profile(),
-                self.totals,
-                build,
-                self.config.seed,
-                self._progress,
-            )
+            profile = self._load_profile()
+            with doubting(profile.noise):
+                candidates, records = search_paths(
+                    self.supernet,
+                    self.data,
+                    profile,
+                    self.totals,
+                    build,
+                    self.config.seed,
+                    self._progress,
+                )
             save_candidates(folder, candidates)
             save_records(folder, records)
 

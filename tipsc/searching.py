@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
 
@@ -96,6 +97,27 @@ def search_paths(
         for finalist, latency in zip(result.finalists, latencies, strict=True)
     ]
     return _within_limits(candidates, records, build.limits)
+
+
+@contextmanager
+def doubting(noise: str) -> Iterator[None]:
+    """Where latencies refuse a limit or a budget, the error says what makes them doubtful.
+
+    Args:
+        noise: of the profile; "" if nothing does.
+    """
+    try:
+        yield
+    except BudgetError as error:
+        if not noise or "_ms" not in f"{error.where} {error.expected}":
+            raise
+        raise BudgetError(
+            error.what,
+            where=error.where,
+            expected=error.expected,
+            got=error.got,
+            fix=f"{error.fix}; but {noise}",
+        ) from error
 
 
 def additive_limits(
