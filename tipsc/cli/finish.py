@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tipsc.cli.engines import path_document, paths_table
-from tipsc.cli.options import ANY_PATH, engine_argument
+from tipsc.cli.options import OUTPUT_FILE, engine_argument
 from tipsc.cli.output import Output, verb
 from tipsc.report.format import byte_size
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     "output_file",
-    type=ANY_PATH,
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="Where the finished engine goes; by default it replaces ENGINE.",
 )
