@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 def on_one_line(text: str) -> str:
     """:func:`printable`, its lines joined: a name cannot make a line of its own."""
-    return printable(re.sub(r"\s*[\r\n]\s*", " ", text.strip()))
+    return printable(re.sub(r"\s*\n\s*", " ", text.strip()))
 
 
 def printable_json(text: str) -> str:

@@ -56,6 +56,7 @@ _SAID = (
     ("disk quota exceeded", errno.EDQUOT),
     ("file write failed", errno.ENOSPC),  # torch, which does not tell why
     ("iostream error", errno.ENOSPC),  # torch as well
+    ("failed to write external initializers", errno.ENOSPC),  # ONNX Runtime
     ("requested and", errno.ENOSPC),  # NumPy: "8 requested and 4 written"
     ("too many open files", errno.EMFILE),
     ("not enough memory: you tried to allocate", errno.ENOMEM),
@@ -104,12 +105,13 @@ def naming(place: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        numbers = [number for link in _chain(error) if (number := _number(link)) in _SCARCE]
-        number = error.errno if isinstance(error, OSError) and error.errno else None
-        number = numbers[0] if numbers else number
-        if number is None or number == errno.ENOMEM:
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = str(place)
             raise
-        raise OSError(number, os.strerror(number), str(place)) from error
+        numbers = [number for link in _chain(error) if (number := _number(link)) in _SCARCE]
+        if not numbers or numbers[0] == errno.ENOMEM:
+            raise
+        raise OSError(numbers[0], os.strerror(numbers[0]), str(place)) from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

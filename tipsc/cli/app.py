@@ -18,7 +18,7 @@ import click
 from tipsc import __version__
 from tipsc.cli.failures import report_failure
 from tipsc.cli.stopping import stop_on_sigterm
-from tipsc.cli.terminal import survive_any_encoding
+from tipsc.cli.terminal import say, survive_any_encoding
 from tipsc.errors import near
 
 #: verb to (module, one line of help), in the order of a project's life. The line stands here so
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 def tipsc(context: click.Context) -> None:
     """Make a PyTorch model anytime, and compile one path-switchable engine per edge device."""
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        say(context.get_help())
 
 
 def _end_quietly() -> None:
