@@ -128,3 +128,6 @@ def test_a_finished_engine_is_held_against_its_limits(tmp_path: Path) -> None:
         check_engine(Limits(file_bytes=999), file, latencies)
     with pytest.raises(BudgetError, match="path slow is slower"):
         check_engine(Limits(latency_ms=2.9), file, latencies)
+    with pytest.raises(BudgetError, match="other work took 43% of the core"):
+        noise = "other work took 43% of the core"
+        check_engine(Limits(latency_ms=2.9), file, latencies, noise)

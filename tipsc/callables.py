@@ -6,9 +6,11 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +19,7 @@ from tipsc.errors import ConfigError, DataError, near
 
 #: how the modules are called that are made of the user's files
 USER_MODULE = "_tipsc_user_"
+_PACKAGES = ("site-packages", "dist-packages")
 _NEIGHBOUR_OF = "_tipsc_neighbour_of"  # an attribute of modules that these import: the folder
 
 
@@ -75,9 +78,22 @@ def place_of(error: BaseException) -> str | None:
     """File and line of the user's own code, if the error arose in it or below it."""
     place = None
     for frame, line in traceback.walk_tb(error.__traceback__):
-        if str(frame.f_globals.get("__name__", "")).startswith(USER_MODULE):
+        if is_users_own(Path(frame.f_code.co_filename)):
             place = f"{frame.f_code.co_filename}, line {line}"
     return place
+
+
+@cache
+def is_users_own(file: Path) -> bool:
+    """Whether a file of code is neither Python's, nor an installed package's, nor tipsc's."""
+    file = file.resolve()
+    standard = Path(sysconfig.get_path("stdlib")).resolve()
+    return (
+        file.is_file()
+        and not any(part in _PACKAGES for part in file.parts)
+        and not file.is_relative_to(standard)
+        and not file.is_relative_to(Path(__file__).resolve().parent)
+    )
 
 
 def _public_name(kind: type) -> str:

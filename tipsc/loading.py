@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tipsc.callables import call
 from tipsc.config import Config, Convert
 from tipsc.elastic import Supernet, family
+from tipsc.elastic.looking import looking
 from tipsc.errors import ConfigError, DataError
 from tipsc.train import Data, Unlabelled
 
@@ -107,10 +108,8 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
 
 
 def _outputs(supernet: Supernet) -> int:
-    mode = supernet.training
-    with torch.no_grad():
-        shape = supernet.eval()(supernet.example(), supernet.space.smallest).shape
-    supernet.train(mode)
+    with looking(supernet):
+        shape = supernet(supernet.example(), supernet.space.smallest).shape
     return int(shape[-1])
 
 
@@ -155,7 +154,6 @@ def _load(config: Config, folder: Path) -> Data | Unlabelled:
 def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
     from tipsc.elastic import convert
 
-    original.eval()
     inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
     _check_runs(original, inputs[:1])
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
@@ -174,7 +172,7 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
 def _check_runs(original: nn.Module, example: Tensor) -> None:
     """Refuses data that the original does not take: a conversion would say it in other words."""
     try:
-        with torch.no_grad():
+        with looking(original):
             original(example)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         said = " ".join(str(error).split())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from tipsc.elastic.looking import at_rest
 from tipsc.engine.atomic import write_atomically
 from tipsc.train import Split, accuracy
 
@@ -33,7 +34,8 @@ def score_original(model: nn.Module, test: Split, limit: int) -> Original:
     """Runs the model on the first `limit` examples, in torch."""
     split = Split(test.inputs[:limit], test.targets[:limit])
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Original(accuracy(model.eval(), split), len(split), parameters)
+    with at_rest(model):
+        return Original(accuracy(model, split), len(split), parameters)
 
 
 def save_original(original: Original, folder: Path) -> None:

@@ -118,11 +118,14 @@ def additive_limits(
     )
 
 
-def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float]) -> None:
+def check_engine(
+    limits: Limits, file: FilePath, latencies: Mapping[str, float], noise: str = ""
+) -> None:
     """Holds a finished engine against the limits that only it can be held against.
 
     Args:
         latencies: p50 of each path in the engine, in ms.
+        noise: what makes them doubtful.
 
     Raises:
         BudgetError: the file is too large, or a path too slow.
@@ -143,7 +146,7 @@ def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float])
             where="build.limits.latency_ms",
             expected=f"at most {limits.latency_ms:.4g} ms",
             got=f"{latencies[slowest]:.4g} ms",
-            fix="lower the limit a little or build on a quieter machine",
+            fix=noise or "lower the limit a little, or build with --wait-quiet 60",
         )
 
 

@@ -64,6 +64,7 @@ class Stages:
         work: Callable[[Path], None],
         *,
         resumable: bool = False,
+        good: Callable[[Path], bool] = lambda folder: True,
     ) -> Stage:
         """Does a stage unless it has been done for these inputs.
 
@@ -73,11 +74,12 @@ class Stages:
             work: writes the stage's files into the folder that it is given.
             resumable: `work` can go on from what an earlier, killed run left in the folder;
                 otherwise it finds the folder empty.
+            good: of a stage that was done, whether it is good enough; it is done again if not.
         """
         key = key_of({"stage": name, **inputs})
         folder = self._folder / f"{name}-{key}"
         found = _sound(folder, key)
-        if found is None:
+        if found is None or not good(folder):
             if not resumable:
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)

@@ -5,19 +5,18 @@ The original of a converted model is scored beside it: the figure that its paths
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
 import torch
-from torch import nn
 
-from tipsc import __version__
-from tipsc.config import Config, load_config
+from tipsc.config import Config, Convert, load_config
 from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals, fit_exits
 from tipsc.factors import Additive
+from tipsc.fingerprint import TRAINING, TRAINS, code_of, fingerprint, versions
+from tipsc.lessons import teacher_of
 from tipsc.loading import Model, check_fit, load_model
 from tipsc.original import Original, load_original, save_original, score_original
 from tipsc.progress import Reporter, Silent
@@ -70,27 +69,30 @@ class Training:
         The largest path of a model that was trained already has most to lose: it runs in every
         step, unless the configuration says something else.
         """
-        settings = self.config.training
-        if self.model.original is None or "with_largest" in self.config.train.model_fields_set:
+        settings, given = self.config.training, self.config.train.model_fields_set
+        teacher = teacher_of(settings, given, self.model)
+        if teacher is None:
             return settings
-        return replace(settings, with_largest=True)
+        with_largest = settings.with_largest if "with_largest" in given else True
+        return replace(settings, with_largest=with_largest, teacher_share=teacher)
 
     def trained(self) -> Stage:
         """The stage with the supernet's trained weights."""
-        initial = _fingerprint(self.untrained)
-        fingerprints = [
-            split.fingerprint for split in (self.data.train, self.data.validation, self.data.test)
-        ]
+        if "train" in self._done:
+            return self._done["train"]
         inputs = {
-            "model": initial,
+            "model": self._made_of,
             "space": self.untrained.space.to_json(),
-            "data": fingerprints,
+            "data": self.data.train.fingerprint,
+            "augment": fingerprint(self.data.augment),
             "train": self.training.essence(),
-            "original": self.model.original is not None,  # its weights are the initial ones
-            "tipsc": __version__,
+            "original": self.model.original is not None,
+            "libraries": versions(TRAINING),
+            "code": code_of(TRAINS),
         }
         if isinstance(self.untrained, ConvertedSupernet):  # they anchor its norms and fit its exits
             inputs["calibration_images"] = self.config.build.calibration_images
+            inputs["convert"] = (self.config.convert or Convert()).model_dump(mode="json")
 
         def work(folder: FilePath) -> None:
             progress = self._progress
@@ -118,6 +120,17 @@ class Training:
         return self._stage("train", inputs, work, resumable=True)
 
     @cached_property
+    def _made_of(self) -> str:
+        """A digest of the model as it came: a converted one by what it computes, not by its code.
+
+        Taken before anything is trained, whatever the weights are by now.
+        """
+        supernet = self.untrained
+        return (
+            supernet.made_of if isinstance(supernet, ConvertedSupernet) else fingerprint(supernet)
+        )
+
+    @cached_property
     def supernet(self) -> Supernet:
         """The trained supernet."""
         stage = self.trained()
@@ -140,9 +153,10 @@ class Training:
             return None
         plain = model.original
         inputs = {
-            "model": _fingerprint(plain),
+            "model": self._made_of,
             "data": model.data.test.fingerprint,
             "verify_examples": build.verify_examples,
+            "libraries": versions(TRAINING),
         }
 
         def work(folder: FilePath) -> None:
@@ -159,11 +173,3 @@ class Training:
             self.reporter.end(name, stage.seconds, cached=stage.cached)
             self._done[name] = stage
         return self._done[name]
-
-
-def _fingerprint(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy())
-    return digest.hexdigest()

@@ -33,10 +33,12 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import ConfigError, ProfileError, VerificationError
 from tipsc.files import open_regular
+from tipsc.fingerprint import versions
 from tipsc.finish import TAKEN
 from tipsc.profile import Profile
 from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.stages import Stage, only_one_build
+from tipsc.target import essence_of
 
 CHECKS = "nvidia.json"
 _VERIFIED_WITH = "onnxruntime"
@@ -98,9 +100,10 @@ class UnbuiltPipeline(Pipeline):
                 got=found.target,
             )
         self._taken = conditions_of(found)
+        self.remarks = (f"of the profile: {found.noise}",) if found.noise else ()
         if options.get("device") is not None:
             now = conditions(self.device, self.target.backend)
-            self.remarks = check_conditions(self._taken, now, str(profile_file))
+            self.remarks += check_conditions(self._taken, now, str(profile_file))
 
     @property
     def chosen_by(self) -> str:
@@ -119,7 +122,8 @@ class UnbuiltPipeline(Pipeline):
         def work(folder: FilePath) -> None:
             write_atomically(folder / PROFILE, [content])
 
-        inputs = {"trained": self.trained().key, "given": hashlib.sha256(content).hexdigest()}
+        given = hashlib.sha256(content).hexdigest()
+        inputs = {"trained": self.trained().key, "given": given, **self._tools}
         return self._stage("profile", inputs, work)
 
     def searched(self) -> Stage:
@@ -129,10 +133,13 @@ class UnbuiltPipeline(Pipeline):
         build = self.config.build
         inputs = {
             "trained": self.trained().key,
+            "data": self.data.validation.fingerprint,
+            "paths": build.paths,
             "evaluations": build.evaluations,
             "calibration_images": build.calibration_images,
             "seed": self.config.seed,
             "by": "macs",
+            **self._tools,
         }
 
         def work(folder: FilePath) -> None:
@@ -164,10 +171,13 @@ class UnbuiltPipeline(Pipeline):
         inputs = {
             "chosen": self.chosen().key,
             "name": self.config.name,
-            "target": self.target.model_dump(mode="json"),
+            "target": essence_of(self.target),
             "tolerance": build.tolerance,
+            "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,
-            "checked with": module,
+            "data": self.data.test.fingerprint,
+            "metric": self.data.metric,
+            "checked with": module and f"{module} {versions([module])[module]}",
             "plans": _PLANS,
         }
 
@@ -197,6 +207,7 @@ class UnbuiltPipeline(Pipeline):
                 build.verify_examples,
                 build.tolerance,
                 progress,
+                build.quantised_loss,
             )
             manifest = with_accuracies(
                 manifest, {k: d.accuracy for k, d in differences.items()}, self.data.metric

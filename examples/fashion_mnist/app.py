@@ -36,7 +36,7 @@ def main() -> None:
         budgets = (1.2 * latencies[0], (latencies[0] * latencies[-1]) ** 0.5, 1.5 * latencies[-1])
         print(f"{file.name}: {len(engine.paths)} paths, {IMAGES} images at each budget")
         for budget_ms in budgets:
-            governor = Governor(engine)
+            governor = Governor(engine, fallback="fastest")
             results = [governor.run(x, budget_ms=budget_ms) for x in inputs]
             classes = np.array([result.output.argmax() for result in results])
             elapsed = np.array([result.elapsed_ms for result in results])

@@ -209,3 +209,43 @@ def test_two_engines_are_not_unpacked_into_one_folder(call, built_engine, tmp_pa
     done = call("unpack", built_engine, folder)
     assert done.returncode == 2 and "another engine was unpacked" in done.stderr
     assert weights.read_bytes() == other
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "line"),
+    [
+        ("data.py", "import sys\n\n\ndef load():\n    sys.exit(0)\n", 5),
+        ("data.py", "raise SystemExit\n", 1),
+        ("helper.py", "import sys\n\nsys.exit('done')\n", 3),
+    ],
+)
+def test_code_of_the_users_that_ends_the_program_has_not_done_it(
+    tipsc, tmp_path, where, code, line
+):
+    folder = write_project(tmp_path / "p")
+    if where == "helper.py":
+        (folder / "data.py").write_text("import helper\n")
+    (folder / where).write_text(code)
+    for verb in ("build", "train"):
+        fails(tipsc(verb, folder), 1, f"{where}, line {line}", "ended the program", "__main__")
+
+
+NOISY = """
+import ctypes
+print("from Python")
+ctypes.CDLL(None).puts(b"from C"); ctypes.CDLL(None).fflush(None)
+import subprocess
+subprocess.run(["echo", "from a child"])
+"""
+
+
+@pytest.mark.parametrize("verb", ["train", "score"])
+def test_what_user_code_prints_leaves_json_alone(tipsc, tmp_path, verb):
+    folder = write_project(tmp_path / "p", train={"epochs": 1, "frozen_epochs": 0})
+    data = folder / "data.py"
+    data.write_text(NOISY + data.read_text().replace('"""8', 'print("in load")\n    """8'))
+    done = tipsc(verb, folder, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    for said in ("from Python", "from C", "from a child"):
+        assert said in done.stderr or verb == "score"  # which needs no data

@@ -23,7 +23,7 @@ def largest_file(size: int):
 
 @pytest.mark.parametrize(
     ("verb", "sizes"),
-    [("train", (0, 100, 4000)), ("profile", (0, 30_000)), ("build", (0, 30_000))],
+    [("train", (100, 4000)), ("build", (50_000,))],
 )
 def test_a_file_that_may_not_grow(tipsc, tmp_path, verb, sizes):
     folder = write_project(tmp_path / "p", train={"epochs": 1, "frozen_epochs": 0})
@@ -75,7 +75,7 @@ def test_a_full_disk(tipsc, small_disk):
         (OSError("2000000 requested and 131056 written"), "the disk is full"),
         (MemoryError(), "not enough memory"),
         (
-            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
             "not enough memory",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "/a/b: permission denied"),

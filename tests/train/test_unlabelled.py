@@ -48,7 +48,7 @@ def test_paths_learn_the_original_and_not_the_targets(original: nn.Module, tmp_p
     misled = dataclasses.replace(data, train=dataclasses.replace(data.train, targets=noise))
     weights = {name: value.clone() for name, value in original.state_dict().items()}
     supernet = make()
-    settings = config(epochs=5, frozen_epochs=0, paths_per_step=2, distill=False)
+    settings = config(epochs=5, frozen_epochs=0, paths_per_step=2, distill=False, teacher_share=1.0)
     train(supernet, misled, settings, folder=tmp_path, original=original)
     paths = [supernet.space.smallest, supernet.space.largest]
     found = evaluate(supernet, paths, data, split="test")
@@ -56,10 +56,31 @@ def test_paths_learn_the_original_and_not_the_targets(original: nn.Module, tmp_p
     assert all(torch.equal(value, weights[n]) for n, value in original.state_dict().items())
 
 
+class Constant(nn.Module):
+    """A regression: the largest of its outputs is always the same one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).mean(1, keepdim=True) + torch.tensor([0.0, 1.0, 50.0])
+
+
+class Pair(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, x
+
+
+class Broken(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)[:, :3] / 0 * 0
+
+
 @pytest.mark.parametrize(
     ("module", "classes", "message"),
     [
-        (nn.Flatten(0), (), "no classifier.*give labelled data"),
+        (nn.Flatten(0), (), "no classifier.*cannot be judged yet"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (), "no classifier.*at least 2 classes"),
+        (Pair(), (), "no classifier.*got tuple"),
+        (Constant(), (), "all examples the same class.*class 2 for all"),
+        (Broken(), (), "example 0.*answers with NaN or infinity"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), ("a", "b"), "not as many.*expected 3"),
     ],
 )

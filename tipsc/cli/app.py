@@ -100,6 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = tipsc.main(given, prog_name="tipsc", standalone_mode=False)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         sys.exit(report_failure(error, given))
     sys.exit(code if isinstance(code, int) else 0)

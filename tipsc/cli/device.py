@@ -54,8 +54,13 @@ def command(
         elif action == "selftest":
             _selftest(output, device, engine, report_file)
         else:
-            device.clean()
-            output.result({"cleaned": url}, f"nothing of tipsc is left on {url}")
+            left = device.clean()
+            stays = (
+                f"; what others put into its folder stays: {', '.join(left[:5])}" if left else ""
+            )
+            output.result(
+                {"cleaned": url, "left": left}, f"nothing of tipsc is left on {url}{stays}"
+            )
 
 
 def _selftest(

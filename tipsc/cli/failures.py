@@ -23,7 +23,9 @@ RESUMABLE = ("train", "profile", "build")
 _DEFECT = "this is a defect: report it with the output of `tipsc doctor`, and of this with --debug"
 
 
-def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str]) -> int:
+def report_failure(
+    error: Exception | KeyboardInterrupt | SystemExit, arguments: Sequence[str]
+) -> int:
     """Prints what went wrong, and gives the exit code.
 
     Args:
@@ -42,6 +44,8 @@ def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str
         say("".join(traceback.format_exception(error)).rstrip(), err=True)
     if (problem := shortage(error)) is not None:  # it explains also what was raised from it
         return _system(problem, arguments)
+    if isinstance(error, SystemExit):  # no verb ends so: code of the user's that a verb called
+        return _fail_by_exit(error, arguments)
     if isinstance(error, TipscError):
         facts = {
             name: None if (value := getattr(error, name)) is None else str(value)
@@ -65,6 +69,17 @@ def report_failure(error: Exception | KeyboardInterrupt, arguments: Sequence[str
         kind, what = "MissingExtraError", f"the module {error.name} is not installed"
         fix = "install the package that has it into the environment that tipsc runs in"
     return _fail(kind, f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments)
+
+
+def _fail_by_exit(error: SystemExit, arguments: Sequence[str]) -> int:
+    """A script that ends with sys.exit(0) has not done what it was called for."""
+    asked = traceback.extract_tb(error.__traceback__)[-1]
+    place = place_of(error) or f"{asked.filename}, line {asked.lineno}"
+    given = "" if error.code is None else repr(error.code)
+    what = f"this code ended the program: sys.exit({given})"
+    fix = 'let it return or raise; what runs as a script belongs under if __name__ == "__main__":'
+    facts: dict[str, str | None] = {"what": what, "where": place, "fix": fix}
+    return _fail("UserCodeError", f"{place}: {what}; {fix}", facts, 1, arguments)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

@@ -101,6 +101,18 @@ def device_option(function: Function) -> Function:
     )(function)
 
 
+def wait_quiet_option(function: Function) -> Function:
+    """--wait-quiet: measure when nothing else runs there."""
+    return click.option(
+        "--wait-quiet",
+        "wait_quiet_s",
+        type=Number(min=0.0, max=86_400.0),
+        metavar="SECONDS",
+        help="Wait for so long at most until other work leaves the measured cores alone, and "
+        "measure again what was disturbed all the same.",
+    )(function)
+
+
 @contextmanager
 def connected(url: str | None) -> Iterator[Device]:
     """The device behind a URL, or this machine."""

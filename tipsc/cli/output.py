@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tipsc.cli.progress import BarReporter, CommandReporter, LineReporter, SilentReporter
+from tipsc.cli.stdout import stdout_on_stderr
 from tipsc.cli.terminal import PIPE_WIDTH, console, say, say_json
 
 if TYPE_CHECKING:
@@ -26,10 +28,12 @@ class Output:
     Attributes:
         as_json: one JSON document on stdout, and nothing else there.
         quiet: no progress and no notes.
+        documents: results that wait, as JSON, until nothing else can print on stdout.
     """
 
     as_json: bool = False
     quiet: bool = False
+    documents: list[Any] = field(default_factory=list)
 
     @cached_property
     def stdout(self) -> Console:
@@ -43,7 +47,7 @@ class Output:
     def result(self, document: Any, *parts: RenderableType) -> None:
         """Prints the result: `document` as JSON, or `parts` for people, each on its own lines."""
         if self.as_json:
-            say_json(document)
+            self.documents.append(document)
             return
         for part in parts:
             if isinstance(part, str):
@@ -70,7 +74,12 @@ def verb(function: Function) -> click.Command:
     """
 
     def command(*, output_format: str, quiet: bool, debug: bool, **arguments: Any) -> Any:
-        return function(Output(output_format == "json", quiet), **arguments)
+        output = Output(output_format == "json", quiet)
+        with stdout_on_stderr() if output.as_json else contextlib.nullcontext():
+            code = function(output, **arguments)
+        for document in output.documents:
+            say_json(document)
+        return code
 
     update_wrapper(command, function)  # carries the parameters that click's decorators left
     wrapped: Callable[..., Any] = command

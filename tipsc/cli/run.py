@@ -21,7 +21,7 @@ from tipsc.cli.options import (
     engine_argument,
     threads_option,
 )
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, PathEntry, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import PathError, UsageError, near
@@ -108,6 +108,9 @@ def command(
         "top": [{"index": index, "value": value} for index, value in best],
         "output": str(output_file) if output_file else None,
     }
+    if budget_ms is not None and manifest.noise:
+        for line in wrapped([f"warning of the recorded latencies: {manifest.noise}"]):
+            output.note(line)
     metric = metric_of(manifest.metric).name
     accuracy = f", {metric} {path.accuracy:.2%}" if path.accuracy is not None else ""
     recorded = f" (recorded: {significant(path.latency.p50_ms)} ms)" if path.latency else ""

@@ -22,13 +22,21 @@ from tipsc.lower import PathBytes
 from tipsc.progress import Progress
 from tipsc.target import Target
 
-__all__ = ["COMPILERS", "Compiled", "Job", "compile_candidates"]
+__all__ = ["COMPILERS", "LIBRARIES", "Compiled", "Job", "compile_candidates"]
 
 #: name of a backend to the module that compiles for it
 COMPILERS: Mapping[str, str] = {
     "onnxruntime": "tipsc.compile.portable",
     "tensorrt": "tipsc.compile.portable",  # plans are made from them on the device
     "litert": "tipsc.compile.litert",
+}
+
+_EXPORT = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
+#: and to the packages whose versions decide what comes out
+LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "onnxruntime": _EXPORT,
+    "tensorrt": _EXPORT,
+    "litert": ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert"),
 }
 
 

@@ -17,6 +17,7 @@ from tipsc.compile import Job
 from tipsc.compile.tflite.merge import Merged, merge
 from tipsc.compile.tflite.module import digest_of, folded_module, function_of
 from tipsc.compile.tflite.workers import Request, Worker, run_all
+from tipsc.elastic.looking import at_rest
 from tipsc.engine import Manifest, write_tflite_engine
 from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
@@ -62,17 +63,13 @@ def compile_paths(job: Job) -> CompiledTflite:
         )
     versions = _versions("torch", "litert-torch", "litert-converter")
     supernet, example = job.supernet, job.supernet.example()
-    mode = supernet.training
-    supernet.eval()
-    try:
+    with at_rest(supernet):
         planner = Planner(supernet)
         plans = {c.path.id: planner.plan(c.path, c.statistics) for c in job.candidates}
         with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
             cache = Path(temporary) if job.cache is None else job.cache
             cache.mkdir(parents=True, exist_ok=True)
             merged = merge(_converted(job, plans, example, versions, cache))
-    finally:
-        supernet.train(mode)
     return CompiledTflite(
         merged.model,
         merged.sizes,

@@ -21,6 +21,7 @@ from torch import Tensor, fx, nn
 from tipsc.elastic.batch_norm import ElasticBatchNorm1d, ElasticBatchNorm2d, ElasticBatchNorm3d
 from tipsc.elastic.dims import group
 from tipsc.elastic.layers import ElasticLayer, ElasticLayerNorm
+from tipsc.elastic.looking import at_rest
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import LoweringError
 from tipsc.paths import Path
@@ -159,11 +160,10 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         LoweringError: the forward pass cannot be traced, with the reason that torch.fx gives.
     """
     tracer = _Tracer()
-    mode = supernet.training
-    supernet.eval()
     try:
-        graph = tracer.trace(_Root(supernet, path))
-        values = _Values(supernet, graph, path).of_nodes()
+        with at_rest(supernet):
+            graph = tracer.trace(_Root(supernet, path))
+            values = _Values(supernet, graph, path).of_nodes()
     except LoweringError:
         raise
     except Exception as error:
@@ -172,8 +172,6 @@ def trace(supernet: Supernet, path: Path) -> Trace:
             where=f"{type(supernet).__name__}, path {path.id}",
             fix="let control flow depend on the path only, not on the values of tensors",
         ) from error
-    finally:
-        supernet.train(mode)
     steps: list[Step] = []
     constants: dict[str, object] = {}
     groups = {INPUT: 1}

@@ -39,15 +39,25 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Latency:
-    """Measured latency of one call on the target, in milliseconds."""
+    """Measured latency of one call on the target, in milliseconds.
+
+    Args:
+        p10_ms, p50_ms, p95_ms: of calls back to back.
+        pause_ms: what the median call takes beyond `p50_ms` after a pause, or None when that was
+            not measured.
+    """
 
     p10_ms: float
     p50_ms: float
     p95_ms: float
+    pause_ms: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in ("p10_ms", "p50_ms", "p95_ms"):
+            value = getattr(self, name)
             _require(math.isfinite(value) and value > 0, "not a positive time", name, value)
+        if self.pause_ms is not None:
+            _require(math.isfinite(self.pause_ms), "not a time", "pause_ms", self.pause_ms)
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,8 @@ class Manifest:
         metric: what the paths' ``accuracy`` is: "accuracy" against labels, or "agreement" with
             the answers of the original model.
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
+        noise: what makes the paths' latencies doubtful, in a sentence: what else the device did
+            while they were measured. Empty if nothing does.
     """
 
     name: str
@@ -119,6 +131,7 @@ class Manifest:
     recipe: Mapping[str, str] = field(default_factory=dict)
     metric: str = "accuracy"
     built: Mapping[str, str] = field(default_factory=dict)
+    noise: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))

@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 import torch
 from onnx import TensorProto
 
+from tipsc.elastic.looking import at_rest
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
 from tipsc.engine import Manifest, write_engine
@@ -70,9 +71,7 @@ def lower(
     if not paths:
         raise LoweringError("there is no path to lower", fix="give at least one")
     statistics = statistics or {}
-    mode = supernet.training
-    supernet.eval()
-    try:
+    with at_rest(supernet):
         planner = Planner(supernet)
         example = supernet.example()
         templates = export_templates([planner.plan(p) for p in supernet.spanning], example)
@@ -90,8 +89,6 @@ def lower(
             )
             if progress:
                 progress(done, len(paths))
-    finally:
-        supernet.train(mode)
     readers = Counter(
         offset for graph in graphs.values() for offset in {use.offset for use in graph.uses}
     )

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tipsc.errors import PathError, ProfileError
 from tipsc.files import open_regular
+from tipsc.measure.disturbance import UNTOLD, Disturbance, noise_of
 from tipsc.paths import Path as NetPath
 from tipsc.paths import SearchSpace
 from tipsc.printable import cut
@@ -74,6 +75,7 @@ class Profile(Record):
         space: the choices; the paths belong to it.
         paths: the measured ones, in the order in which they were given.
         forecast: what was predicted from them; None where they were too few for that.
+        disturbance: what else the machine did while it was measured.
     """
 
     version: Literal[2] = 2
@@ -92,6 +94,7 @@ class Profile(Record):
     space: tuple[ChoiceRecord, ...]
     paths: Annotated[tuple[PathProfile, ...], Field(min_length=1)]
     forecast: Forecast | None
+    disturbance: Disturbance = UNTOLD
 
     @model_validator(mode="after")
     def _paths_belong_to_the_space(self) -> Profile:
@@ -106,6 +109,11 @@ class Profile(Record):
                 raise PathError(f"path {path.id} stands twice")
             ids.add(path.id)
         return self
+
+    @property
+    def noise(self) -> str:
+        """What makes the latencies doubtful, in a sentence; "" if nothing does."""
+        return noise_of(self.disturbance, self.drift)
 
     @property
     def search_space(self) -> SearchSpace:
@@ -206,6 +214,7 @@ def make_profile(
             for name, latency in measurement.latencies.items()
         ),
         forecast=forecast,
+        disturbance=measurement.disturbance,
     )
 
 

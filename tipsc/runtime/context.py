@@ -10,6 +10,7 @@ import numpy as np
 from tipsc.backends import Executor
 from tipsc.engine.manifest import Manifest, PathEntry, TensorSpec
 from tipsc.errors import DataError, PathError, UsageError, near
+from tipsc.runtime.calls import Calls
 
 
 class Context:
@@ -18,8 +19,11 @@ class Context:
     A context keeps nothing between calls: the path is an argument of each.
     """
 
-    def __init__(self, manifest: Manifest, executors: Mapping[str, Executor]) -> None:
+    def __init__(
+        self, manifest: Manifest, executors: Mapping[str, Executor], calls: Calls | None = None
+    ) -> None:
         self._executors = executors
+        self._calls = calls or Calls()
         self._ids = {path.id for path in manifest.paths}
         self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in manifest.inputs)
         self._single_output = len(manifest.outputs) == 1
@@ -38,10 +42,12 @@ class Context:
         Raises:
             PathError: the engine, as it was opened, has no such path.
             DataError: an input of the wrong shape or dtype, or not the right number of them.
+            UsageError: `path` is no path, or the engine is closed.
         """
-        executor = self._executors.get(path if isinstance(path, str) else path.id)
+        name = path if isinstance(path, str) else getattr(path, "id", None)
+        executor = self._executors.get(name) if isinstance(name, str) else None
         if executor is None:
-            raise self._no_path(path if isinstance(path, str) else path.id)
+            raise self._no_path(path, name)
         feeds = tuple(x) if isinstance(x, (tuple, list)) else (x,)
         if len(feeds) != len(self._inputs):
             raise DataError("wrong number of inputs", expected=len(self._inputs), got=len(feeds))
@@ -50,12 +56,21 @@ class Context:
                 raise _wrong(spec, "is not a numpy array", type(array).__name__)
             if array.shape != spec.shape or array.dtype != dtype:
                 raise _wrong(spec, "does not fit", f"{array.dtype}{list(array.shape)}")
-        outputs = executor.run(feeds)
+        with self._calls:
+            outputs = executor.run(feeds)
         return outputs[0] if self._single_output else tuple(outputs)
 
-    def _no_path(self, name: str) -> Exception:
-        if not self._executors:
+    def _no_path(self, path: object, name: object) -> Exception:
+        if self._calls.closed:
             return UsageError("the engine is closed", fix="open it again")
+        if not isinstance(name, str):
+            return UsageError(
+                "this is no path",
+                where="path",
+                expected="an entry of engine.paths, or its id",
+                got=type(path).__name__ if path is not None else "None",
+                fix="engine.pick(budget_ms=...) gives one",
+            )
         if name in self._ids:
             return PathError(
                 f"path {name} was not opened", fix="open the engine with it among `paths`"

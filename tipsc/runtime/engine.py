@@ -14,6 +14,7 @@ from tipsc.backends import Executor, backend
 from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.engine.read import EngineFile, read_engine
 from tipsc.errors import PathError, UsageError, near
+from tipsc.runtime.calls import Calls
 from tipsc.runtime.context import Context
 from tipsc.runtime.pick import pick
 
@@ -28,7 +29,8 @@ class Engine:
         self._manifest = manifest
         self._executors = executors
         self._paths = tuple(path for path in manifest.paths if path.id in executors)
-        self._context = Context(manifest, executors)
+        self._calls = Calls()
+        self._context = Context(manifest, executors, self._calls)
 
     @classmethod
     def open(
@@ -113,10 +115,17 @@ class Engine:
 
     def context(self) -> Context:
         """A context for another thread."""
-        return Context(self._manifest, self._executors)
+        return Context(self._manifest, self._executors, self._calls)
 
     def close(self) -> None:
-        """Give the memory back. Contexts of this engine end with it."""
+        """Give the memory back. Contexts of this engine end with it.
+
+        Waits for calls that other threads are in; who calls from then on gets a UsageError.
+
+        Raises:
+            UsageError: called from within a call of this engine, by a signal's handler.
+        """
+        self._calls.close()
         executors = list(self._executors.values())
         self._executors.clear()
         for executor in executors:

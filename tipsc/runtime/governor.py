@@ -1,36 +1,48 @@
-"""Pick a path for a time budget, and follow the device as it slows down and recovers.
+"""Pick a path for a time budget, and follow the device as it slows down, pauses and recovers.
 
-The rule. Each call gives a ratio r = elapsed time / profiled p50 of the path that ran. With m the
-median of the last three ratios, the slowdown s (at first 1) moves towards m:
+The rule. :mod:`tipsc.runtime.estimate` tells for each path which share of its calls would keep the
+budget now. The most accurate path of those that keep it often enough runs. How often is enough is
+itself followed, so that over time a share AIM of the calls is in time (adaptive conformal
+inference, Gibbs and Candès, arXiv 2106.00170): a call that is late raises the bar by STEP AIM, one
+in time lowers it by STEP (1 - AIM). Where not even the best path keeps the budget that often, paths
+that keep it nearly as often as the best one are enough: calls that are late whatever runs are no
+reason for a worse answer.
 
-    s <- s + 0.7 (m - s)  if m > s      the device slows: follow at once, or budgets are missed
-    s <- s + 0.1 (m - s)  otherwise     it recovers: wait and see, a wrong guess costs a budget
-
-The median makes one stray call (a page fault, another process) count for nothing. The path to run
-is the most accurate whose profiled latency times s is within the budget. When slowing leaves none,
-the fastest runs all the same: an application under way is better served late than never, and
-without a call the estimate could not recover.
+A path that seems too slow only because all extra time was taken for a factor is tried now and then:
+if it would fit were the extra time the same for all paths, after TRY_AFTER calls, and after twice
+as many each time that this went wrong.
 """
 
 from __future__ import annotations
 
-import statistics
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 
 from tipsc.engine.manifest import PathEntry
-from tipsc.errors import BudgetError
-from tipsc.runtime.pick import pick
+from tipsc.errors import BudgetError, UsageError, near
+from tipsc.runtime.estimate import Estimate
+from tipsc.runtime.pick import PERCENTILES, check_budget, merit
 
-UP, DOWN, WINDOW = 0.7, 0.1, 3
-#: bounds of the slowdown: beyond, the profile is of another device
-MIN_SLOWDOWN, MAX_SLOWDOWN = 0.25, 100.0
+#: share of calls in time that is aimed at
+AIM = 0.99
+STEP = 0.05
+#: bounds of the bar
+LOWEST, HIGHEST = 0.9, 0.995
+#: how much less often than the best path is nearly as often: a share of how often that is late, too
+NEARLY, SURELY = 0.5, 0.005
+TRY_AFTER, TRY_AT_LAST = 50, 1600
+FALLBACKS = ("raise", "fastest")
+
+MOST_ACCURATE = "the most accurate path that fits"
+TRIED = "tried, since it may fit by now"
+TOO_LATE = "nothing fits: the fastest path"
 
 
 class Runner(Protocol):
@@ -44,25 +56,50 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """Output of one call, the path that gave it, and the time that it took and had, in ms."""
+    """One call.
+
+    Attributes:
+        output: of the path.
+        path: that ran.
+        elapsed_ms: that it took.
+        budget_ms: that it had.
+        predicted_ms: what it was most likely to take.
+        reason: why this path ran.
+    """
 
     output: Any
     path: PathEntry
     elapsed_ms: float
     budget_ms: float
+    predicted_ms: float
+    reason: str
 
     @property
     def in_time(self) -> bool:
         return self.elapsed_ms <= self.budget_ms
 
 
+@dataclass(frozen=True)
+class _Choice:
+    path: PathEntry
+    reason: str
+    gap_ms: float
+    predicted_ms: float
+
+
 class Governor:
-    """Runs an engine under time budgets.
+    """Runs an engine under time budgets; may be used by several threads.
 
     Args:
         engine: with measured latencies.
-        percentile: which latency has to fit: ``p10``, ``p50`` or ``p95``.
+        percentile: which latency of the profile has to fit, until calls have shown what they take:
+            ``p10``, ``p50`` or ``p95``.
+        fallback: what happens where no path is likely to fit, be it that the budget is small or
+            that the device has become slow: ``raise`` a BudgetError, or run the ``fastest``.
         clock: seconds, monotone; replaced in simulations.
+
+    Raises:
+        BudgetError: no path has a measured latency.
     """
 
     def __init__(
@@ -70,55 +107,148 @@ class Governor:
         engine: Runner,
         *,
         percentile: str = "p95",
+        fallback: str = "raise",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        for name, given, known in (
+            ("percentile", percentile, PERCENTILES), ("fallback", fallback, FALLBACKS)
+        ):  # fmt: skip
+            if given not in known:
+                raise UsageError(f"no {name} {given!r}", fix=near(str(given), known))
+        known_paths = [path for path in engine.paths if path.latency]
+        if not known_paths:
+            raise BudgetError(
+                "no path of this engine has a measured latency", fix="build it with a profile"
+            )
         self._engine = engine
-        self._percentile = percentile
+        self._raises = fallback == "raise"
         self._clock = clock
-        self._slowdown = 1.0
-        self._ratios: deque[float] = deque(maxlen=WINDOW)
+        self._estimate = Estimate(known_paths, percentile)
+        self._best_first = sorted(known_paths, key=merit, reverse=True)
+        self._fastest = min(known_paths, key=lambda path: path.speed_key)
+        self._bar = AIM
+        self._ended: float | None = None
+        self._wait, self._since = TRY_AFTER, 0
+        self._tried: str | None = None
         self._lock = threading.Lock()
 
     @property
     def slowdown(self) -> float:
-        """How much slower the device is now than when it was profiled."""
-        return self._slowdown
+        """How many times slower the device is now than when it was profiled."""
+        return self._estimate.factor
+
+    @property
+    def pause_ms(self) -> float:
+        """What a call costs beside, after gaps as the present one; 0 for calls back to back."""
+        return self._estimate.median_ms(self._fastest.id, self._gap()) - (
+            self.slowdown * self._fastest.latency.p50_ms  # type: ignore[union-attr]
+        )
 
     def pick(self, *, budget_ms: float) -> PathEntry:
         """The path that :meth:`run` would run now.
 
         Raises:
-            BudgetError: no path fits, not even on a device as fast as when it was profiled.
+            BudgetError: no path is likely to fit; only with ``fallback="raise"``.
+            UsageError: `budget_ms` is no positive number.
         """
-        paths = self._engine.paths
-        try:
-            return pick(paths, budget_ms, percentile=self._percentile, slowdown=self._slowdown)
-        except BudgetError:
-            if self._slowdown > 1:
-                pick(paths, budget_ms, percentile=self._percentile)  # raises: never could fit
-                return min(paths, key=lambda path: path.speed_key)
-            raise
+        with self._lock:
+            return self._choose(check_budget(budget_ms)).path
 
     def run(self, x: np.ndarray | Sequence[np.ndarray], *, budget_ms: float) -> Result:
         """Pick, run, time, learn.
 
         Raises:
-            BudgetError: as :meth:`pick`.
+            BudgetError, UsageError: as :meth:`pick`.
             DataError: as :meth:`tipsc.runtime.Context.run`.
         """
-        path = self.pick(budget_ms=budget_ms)
+        with self._lock:
+            choice = self._choose(check_budget(budget_ms))
         start = self._clock()
-        output = self._engine.run(x, path=path)
-        elapsed_ms = (self._clock() - start) * 1e3
-        self.observe(path, elapsed_ms)
-        return Result(output, path, elapsed_ms, budget_ms)
+        output = self._engine.run(x, path=choice.path)
+        end = self._clock()
+        elapsed_ms = (end - start) * 1e3
+        with self._lock:
+            self._learn(choice, elapsed_ms, budget_ms, end)
+        return Result(
+            output, choice.path, elapsed_ms, budget_ms, choice.predicted_ms, choice.reason
+        )
 
     def observe(self, path: PathEntry, elapsed_ms: float) -> None:
-        """Learn from a call that was timed elsewhere; paths without a latency teach nothing."""
+        """Learn from a call that was timed elsewhere and has just ended.
+
+        Paths without a latency teach nothing.
+
+        Raises:
+            UsageError: `elapsed_ms` is no time: not a number, not finite, negative.
+        """
+        if isinstance(elapsed_ms, bool) or not isinstance(elapsed_ms, Real | np.number):
+            raise _no_time(elapsed_ms)
+        if not (math.isfinite(elapsed_ms) and elapsed_ms >= 0):
+            raise _no_time(elapsed_ms)
         if path.latency is None:
             return
+        now = self._clock()
         with self._lock:
-            self._ratios.append(elapsed_ms / path.latency.p50_ms)
-            target = min(max(statistics.median(self._ratios), MIN_SLOWDOWN), MAX_SLOWDOWN)
-            rate = UP if target > self._slowdown else DOWN
-            self._slowdown += rate * (target - self._slowdown)
+            gap = max(0.0, self._gap() - float(elapsed_ms))
+            self._estimate.learn(path.id, gap, float(elapsed_ms))
+            self._ended = now
+
+    def _gap(self) -> float:
+        """Milliseconds since the last call; before the first one, the longest of pauses."""
+        return math.inf if self._ended is None else max(0.0, (self._clock() - self._ended) * 1e3)
+
+    def _choose(self, budget_ms: float) -> _Choice:
+        gap, estimate = self._gap(), self._estimate
+        known = estimate.shares_in_time(gap, budget_ms)
+        shares = [known[path.id] for path in self._best_first]
+        best = max(shares)
+        enough = min(self._bar, best - NEARLY * (1 - best) - SURELY)
+        place = next(i for i, share in enumerate(shares) if share >= enough)
+        path, reason = self._best_first[place], MOST_ACCURATE
+        predicted = estimate.median_ms(path.id, gap)
+        if best < LOWEST / 2 and estimate.median_ms(self._fastest.id, gap) > budget_ms:
+            path, reason = self._fastest, TOO_LATE
+            predicted = estimate.median_ms(path.id, gap)
+            if self._raises:
+                estimate.relax(gap)
+                raise BudgetError(
+                    f"no path fits a budget of {budget_ms:g} ms: the fastest, {path.id}, takes "
+                    f"{predicted:.3g} ms" + self._condition(gap),
+                    expected=f"budget_ms >= {predicted:.3g}",
+                    got=budget_ms,
+                    fix='give more time, or Governor(..., fallback="fastest") to run late',
+                )
+        if place and self._since >= self._wait:
+            better = self._best_first[place - 1]
+            extra = predicted - path.latency.p50_ms  # type: ignore[union-attr]
+            if better.latency.p50_ms + extra <= budget_ms:  # type: ignore[union-attr]
+                predicted = estimate.median_ms(better.id, gap)
+                return _Choice(better, TRIED, gap, predicted)
+        return _Choice(path, reason, gap, predicted)
+
+    def _condition(self, gap: float) -> str:
+        slow = f", slowed {self.slowdown:.2f}x" if self.slowdown > 1.01 else ""
+        constant = self.pause_ms
+        return slow + (f", {constant:.3g} ms of it after a pause" if constant > 0.001 else "")
+
+    def _learn(self, choice: _Choice, elapsed_ms: float, budget_ms: float, end: float) -> None:
+        self._estimate.learn(choice.path.id, choice.gap_ms, elapsed_ms)
+        self._ended = end
+        self._since += 1
+        late = elapsed_ms > budget_ms
+        if choice.reason == TRIED:
+            # One call in time is tried again at once, until the estimate has followed.
+            self._wait = min(TRY_AT_LAST, 2 * self._wait) if late else TRY_AFTER
+            self._since = 0 if late else self._wait
+        if choice.path is not self._fastest or not late:
+            self._bar += STEP * (AIM if late else AIM - 1)
+            self._bar = min(max(self._bar, LOWEST), HIGHEST)
+
+
+def _no_time(got: object) -> UsageError:
+    return UsageError(
+        "this is no time that a call took",
+        where="elapsed_ms",
+        expected="milliseconds: a finite number, at least 0",
+        got=repr(got),
+    )

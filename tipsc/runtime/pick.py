@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from numbers import Real
+
+import numpy as np
 
 from tipsc.engine.manifest import Latency, PathEntry
 from tipsc.errors import BudgetError, UsageError, near
@@ -13,8 +17,35 @@ PERCENTILES = ("p10", "p50", "p95")
 def latency_ms(latency: Latency, percentile: str) -> float:
     """One of the percentiles ``p10``, ``p50``, ``p95``, in milliseconds."""
     if percentile not in PERCENTILES:
-        raise UsageError(f"no percentile {percentile!r}", fix=near(percentile, PERCENTILES))
+        raise UsageError(f"no percentile {percentile!r}", fix=near(str(percentile), PERCENTILES))
     return float(getattr(latency, f"{percentile}_ms"))
+
+
+def check_budget(budget_ms: object) -> float:
+    """A time budget as a number.
+
+    Raises:
+        UsageError: it is none, or not positive.
+    """
+    number = isinstance(budget_ms, Real | np.number) and not isinstance(budget_ms, bool)
+    if not number or not float(budget_ms) > 0:  # type: ignore[arg-type]
+        raise UsageError(
+            "this is no time budget",
+            where="budget_ms",
+            expected="milliseconds: a number above 0",
+            got=repr(budget_ms),
+        )
+    return float(budget_ms)  # type: ignore[arg-type]
+
+
+def merit(path: PathEntry) -> tuple[bool, float, float]:
+    """Sorts the most accurate last, of equally accurate ones the fastest.
+
+    Where accuracies were not measured, the path with the most MACs stands for the most accurate.
+    """
+    measured = path.accuracy is not None
+    speed = -path.latency.p50_ms if path.latency else -math.inf
+    return measured, path.accuracy if path.accuracy is not None else path.macs, speed
 
 
 def pick(
@@ -37,7 +68,9 @@ def pick(
 
     Raises:
         BudgetError: no path fits; names the fastest.
+        UsageError: `budget_ms` is no positive number, or there is no such percentile.
     """
+    budget_ms = check_budget(budget_ms)
     known = [
         (latency_ms(path.latency, percentile) * slowdown, path) for path in paths if path.latency
     ]
@@ -55,9 +88,4 @@ def pick(
             got=budget_ms,
         )
 
-    def merit(item: tuple[float, PathEntry]) -> tuple[bool, float, float]:
-        ms, path = item
-        measured = path.accuracy is not None
-        return measured, path.accuracy if path.accuracy is not None else path.macs, -ms
-
-    return max(fitting, key=merit)[1]
+    return max((path for _, path in fitting), key=merit)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from tipsc.errors import ConfigError, near
+from tipsc.train.passes import TEACHER_SHARE
 from tipsc.train.phases import Phase, Recipe
 from tipsc.train.samplers import SAMPLERS
 
@@ -23,6 +24,7 @@ RANGES: Mapping[str, Range] = {
     "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
     "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
     "label_smoothing": ("at least 0, less than 1", lambda value: 0 <= value < 1),
+    "teacher_share": ("0 to 1", lambda value: 0 <= value <= 1),
     "paths_per_step": ("at least 1", lambda value: value >= 1),
     "frozen_epochs": ("0 to epochs", lambda value: value >= 0),
     "scale_images": ("at least 1", lambda value: value >= 1),
@@ -48,6 +50,8 @@ class TrainConfig:
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
             (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero.
         label_smoothing: of the hard labels (arXiv 1512.00567).
+        teacher_share: of the loss of a converted model's paths that is against the original's
+            answers; the rest is against the labels. Where there are no labels, all of it.
         paths_per_step: paths that the sampler draws for a step of one process. The gradients of
             all paths of a step are averaged.
         distill: the largest path learns the labels and teaches the others of its step (in-place
@@ -75,6 +79,7 @@ class TrainConfig:
     weight_decay: float = 0.05
     schedule: str = "one-cycle"
     label_smoothing: float = 0.0
+    teacher_share: float = TEACHER_SHARE
     paths_per_step: int = 1
     distill: bool = False
     with_largest: bool = False

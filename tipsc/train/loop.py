@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tipsc.dtmc.samplers import Sampler
 from tipsc.elastic import Supernet
+from tipsc.elastic.looking import at_rest, looking
 from tipsc.errors import DataError, TrainingError
 from tipsc.train import checkpoint as checkpoints
 from tipsc.train.chance import seed_of
@@ -64,7 +65,8 @@ def train(
         sampler: stands in for the one that the configuration names.
         folder: for checkpoint and history; made if it is missing.
         original: a model that is trained already, on the same device, and that all paths learn
-            from; it stays as it is. None: they learn the labels.
+            from beside the labels (``config.teacher_share``); it stays as it is. None: they learn
+            the labels.
 
     Returns:
         The whole history, steps from before a resumption included.
@@ -88,7 +90,7 @@ def train(
             original,
         )
         try:
-            with _at_rest(original):
+            with at_rest(*filter(None, [original])):
                 return run.to_end(progress if ranks.rank == 0 else None)
         finally:
             supernet.train(mode)
@@ -185,6 +187,7 @@ class _Run:
             distill=self.plan.recipe(step).distill,
             label_smoothing=self.config.label_smoothing,
             original=self.original,
+            teacher_share=self.config.teacher_share,
         )
         mean = math.fsum(loss.trained for loss in losses) / len(losses)
         mean = self.ranks.average(self.parameters, mean)
@@ -291,7 +294,8 @@ def _batches(
             expected=f"{supernet.input_shape} {supernet.input_dtype}",
             got=f"{tuple(inputs.shape[1:])} {inputs.dtype}",
         )
-    outputs = supernet(supernet.example(2, inputs.device), supernet.space.largest).shape[-1]
+    with looking(supernet):
+        outputs = supernet(supernet.example(1, inputs.device), supernet.space.largest).shape[-1]
     if outputs != len(data.classes):
         raise DataError(
             "the supernet has another number of outputs than the data has classes",
@@ -301,20 +305,6 @@ def _batches(
     return Shuffled(
         data.train, config.batch_size, config.seed, data.augment, ranks.rank, ranks.ranks
     )
-
-
-@contextmanager
-def _at_rest(model: nn.Module | None) -> Iterator[None]:
-    """In eval mode: no dropout, and batch norms that do not learn."""
-    if model is None:
-        yield
-        return
-    mode = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(mode)
 
 
 @contextmanager

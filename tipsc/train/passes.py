@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tipsc.elastic import Supernet
+from tipsc.elastic.looking import trying
 from tipsc.paths import Path
+
+#: of the loss against the original's answers, the rest against the labels; docs/learning.md
+TEACHER_SHARE = 0.5
 
 Teacher: TypeAlias = Callable[[Tensor], Tensor]
 """A model that is trained already: logits (N, classes) of a batch of inputs."""
@@ -23,7 +27,7 @@ class Loss:
     """What a path lost on a mini-batch.
 
     Attributes:
-        trained: what was minimised: against the smoothed labels, or the teacher's output.
+        trained: what was minimised: against the smoothed labels, the teacher's output, or both.
         labels: against the labels themselves, so that all paths compare.
     """
 
@@ -41,24 +45,31 @@ def train_paths(
     distill: bool,
     label_smoothing: float,
     original: Teacher | None = None,
+    teacher_share: float = TEACHER_SHARE,
 ) -> list[Loss]:
     """Runs each path forward and backward; the gradients are those of the mean loss.
 
     Args:
         distill: the first path learns the labels and the others its output.
-        original: all paths learn its output instead.
+        original: all paths learn its output and the labels.
+        teacher_share: of the loss that is against the original's output; the rest is against the
+            (smoothed) labels.
     """
     teacher: Tensor | None = None
+    share = 1.0
     if original is not None:
+        share = teacher_share
         with torch.no_grad():
             teacher = original(inputs).softmax(-1)
     losses = []
     for path in paths:
         output = supernet(inputs, path)
-        if teacher is None:
-            loss = F.cross_entropy(output, targets, label_smoothing=label_smoothing)
-        else:
-            loss = F.cross_entropy(output, teacher)
+        loss = output.new_zeros(())
+        if teacher is not None:
+            loss = share * F.cross_entropy(output, teacher)
+        if teacher is None or share < 1:
+            hard = F.cross_entropy(output, targets, label_smoothing=label_smoothing)
+            loss = loss + (1 - share if teacher is not None else 1.0) * hard
         (loss / len(paths)).backward()
         trained, labels = loss.item(), loss.item()
         if teacher is not None or label_smoothing:
@@ -73,7 +84,8 @@ def train_paths(
 class Trial:
     """Tries paths on a mini-batch, without gradients, and counts what that costs.
 
-    Norms normalise with the batch's own statistics, as in training; nothing drops out.
+    Norms normalise with the batch's own statistics, as in training; nothing drops out, and nothing
+    of the supernet changes.
 
     Attributes:
         ran: the paths that were tried.
@@ -89,13 +101,8 @@ class Trial:
     def __call__(self, path: Path) -> float:
         """The loss of `path` against the labels."""
         began = time.perf_counter()
-        dropouts = [m for m in self.supernet.modules() if isinstance(m, nn.Dropout) and m.training]
-        for dropout in dropouts:
-            dropout.eval()
-        with torch.no_grad():
+        with trying(self.supernet):
             loss = F.cross_entropy(self.supernet(self.inputs, path), self.targets).item()
-        for dropout in dropouts:
-            dropout.train()
         self.ran.append(path)
         self.seconds += time.perf_counter() - began
         return loss

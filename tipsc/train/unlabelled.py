@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tipsc.elastic.looking import looking
 from tipsc.errors import DataError
 from tipsc.train.data import Augment, Data, Split, check_examples, check_tensor, placed
 
+FEWEST_CLASSES = 2
+FEWEST_TO_JUDGE = 8  # examples: fewer may all be of one class by chance
 _BATCH = 64
 
 
@@ -66,18 +69,32 @@ _SPLITS = ("train", "validation", "test")
 def _answers(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
     check_examples(inputs)
     device = next((p.device for p in model.parameters()), inputs.device)
-    mode = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            found = [model(placed(batch, device)).cpu() for batch in inputs.split(_BATCH)]
-    finally:
-        model.train(mode)
-    if not isinstance(found[0], Tensor) or found[0].dim() != 2:
+    with looking(model), torch.inference_mode():
+        found = [model(placed(batch, device)) for batch in inputs.split(_BATCH)]
+    first = found[0]
+    if not isinstance(first, Tensor) or first.dim() != 2 or first.shape[1] < FEWEST_CLASSES:
         raise DataError(
             "the original model is no classifier: its answers cannot stand in for labels",
-            expected="outputs of shape (N, classes)",
-            got=tuple(found[0].shape) if isinstance(found[0], Tensor) else type(found[0]).__name__,
-            fix="give labelled data",
+            where=f"data.{name}",
+            expected=f"outputs of shape (N, classes), with at least {FEWEST_CLASSES} classes",
+            got=tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__,
+            fix="tipsc builds classifiers; a model that gives anything else cannot be judged yet",
         )
-    return torch.cat(found).clone()
+    answers = torch.cat(found).clone().cpu()
+    if not bool(torch.isfinite(answers).all()):
+        raise DataError(
+            "the original model answers with NaN or infinity",
+            where=f"data.{name}, example {int((~torch.isfinite(answers)).any(1).nonzero()[0])}",
+            fix="see that its weights are loaded, and that inputs are those it was trained with",
+        )
+    chosen = answers.argmax(-1)
+    if len(answers) >= FEWEST_TO_JUDGE and bool((chosen == chosen[0]).all()):
+        raise DataError(
+            "the original model gives all examples the same class: any path would agree with it",
+            where=f"data.{name}",
+            expected="answers of at least two classes",
+            got=f"class {int(chosen[0])} for all {len(answers)} examples",
+            fix="give examples of several classes; a model whose outputs are no classes (a "
+            "regression) cannot be judged yet",
+        )
+    return answers

@@ -20,6 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
+from tipsc.elastic.looking import looking
 from tipsc.errors import ConversionError, first_line
 
 _BATCH = 13  # of the exported example: a size that other axes hardly have
@@ -49,6 +50,20 @@ class Program:
     values: dict[str, Tensor]
     notes: list[tuple[str, str]] = field(default_factory=list)
 
+    def operations(self) -> Iterator[str]:
+        """Each operation with its arguments, in order, as text that is the same in all processes.
+
+        Two models with the same operations and the same :attr:`values` compute the same.
+        """
+        numbers: dict[fx.Node, str] = {}
+        for node in self.graph.nodes:
+            numbers[node] = f"%{len(numbers)}"
+            arguments = fx.node.map_arg((node.args, node.kwargs), lambda n: numbers[n])
+            named = "input" if node is self.input else self.tensors.get(node, "")
+            target = node.target if node.op == "call_function" else ""
+            yield f"{node.op} {target} {named} {arguments}"
+        yield f"output {numbers[self.output]}"
+
     def nodes(self) -> list[fx.Node]:
         """All that computes, in order."""
         return [n for n in self.graph.nodes if n.op == "call_function"]
@@ -75,14 +90,8 @@ def capture(model: nn.Module, example: Tensor) -> Program:
     """
     check_example(example)
     _check_weights(model)
-    mode = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with _quiet(), torch.no_grad():
-            exported = _export(model, example)
-    finally:
-        for module, training in mode.items():
-            module.training = training
+    with looking(model), _quiet():
+        exported = _export(model, example)
     program = _program(model, exported)
     _make_functional(program)
     _fold_constants(program)

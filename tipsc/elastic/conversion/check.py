@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-import torch
 from torch import Tensor, nn
 
 from tipsc.elastic.cost import CostModel
 from tipsc.elastic.extract import extract_traced
+from tipsc.elastic.looking import looking
 from tipsc.elastic.resolution import ElasticResize
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConversionError
@@ -57,15 +57,9 @@ def _compare(
     model: nn.Module, supernet: Supernet, example: Tensor, seen: Tensor, path: Path
 ) -> float:
     """A path on the example against the model in eval mode on what it sees of it."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            expected = model(seen)
-            got = supernet(example, path)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with looking(model, supernet):
+        expected = model(seen)
+        got = supernet(example, path)
     found = difference(got, expected)
     if not found <= TOLERANCE:
         raise ConversionError(
@@ -89,7 +83,7 @@ def check_paths(supernet: Supernet, costs: CostModel, example: Tensor) -> None:
     drawn = [space.sample_options(generator) for _ in range(_PATHS)]
     for path in (space.smallest, *supernet.spanning[1:], *drawn):
         try:
-            with torch.no_grad():
+            with looking(supernet):
                 got = supernet(example[:1], path)
                 expected = extract_traced(supernet, costs.trace(path))(example[:1])
         except (RuntimeError, IndexError, ValueError) as error:

@@ -24,6 +24,7 @@ from tipsc.elastic.conversion.resolutions import find_resolutions
 from tipsc.elastic.conversion.rules import analyse
 from tipsc.elastic.cost import CostModel
 from tipsc.errors import ConversionError
+from tipsc.fingerprint import fingerprint
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 
@@ -74,6 +75,7 @@ def convert(
     check_wanted(exits)
     plain = without_parametrizations(model)
     program = capture(plain, example)
+    made_of = fingerprint((list(program.operations()), program.values))
     additions = residual_additions(program)
     analysis = analyse(program)
     fix_residuals(analysis, list(additions))
@@ -95,6 +97,7 @@ def convert(
     supernet = assemble(
         program, analysis, plan, permuted(program, analysis, plan, importance(plain)), example
     ).eval()
+    supernet.made_of = made_of
     difference = check_same(model, supernet, example)
     if plan.resolutions is not None:
         check_resolutions(model, supernet, example, plan.resolutions.choice)

@@ -59,9 +59,11 @@ class ConvertedSupernet(Supernet):
 
     Attributes:
         report: what became elastic, what did not and why.
+        made_of: a digest of the model: its operations and tensors; see :mod:`tipsc.fingerprint`.
     """
 
     report: Any
+    made_of: str
 
     def __init__(
         self, space: SearchSpace, input_shape: tuple[int, ...], dtype: torch.dtype

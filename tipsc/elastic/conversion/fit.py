@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tipsc.elastic.conversion.converted import ConvertedSupernet, Leave
+from tipsc.elastic.looking import looking
 from tipsc.errors import DataError
 from tipsc.paths import Path
 
@@ -34,17 +35,13 @@ def fit_exits(supernet: ConvertedSupernet, batches: Iterable[Tensor]) -> dict[in
     Raises:
         DataError: no examples.
     """
-    mode, (whole, *early) = supernet.training, supernet.spanning
+    whole, *early = supernet.spanning
     sums = [_Sums() for _ in supernet.leaves]
-    supernet.eval()
-    try:
-        with torch.no_grad():
-            for inputs in batches:
-                logits = supernet(inputs, whole)
-                for leave, path, total in zip(supernet.leaves, early, sums, strict=True):
-                    total.add(_read(supernet, leave, path, inputs), logits)
-    finally:
-        supernet.train(mode)
+    with looking(supernet):
+        for inputs in batches:
+            logits = supernet(inputs, whole)
+            for leave, path, total in zip(supernet.leaves, early, sums, strict=True):
+                total.add(_read(supernet, leave, path, inputs), logits)
     explained = {}
     for leave, total in zip(supernet.leaves, sums, strict=True):
         if total.count:

@@ -14,6 +14,7 @@ from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.capture import Program
 from tipsc.elastic.conversion.choices import Plan
+from tipsc.elastic.looking import at_rest
 
 Importance: TypeAlias = Callable[[nn.Module], Mapping[str, Tensor]]
 """Gives for a model the importance of each value of (some of) its parameters, by name, >= 0."""
@@ -54,25 +55,25 @@ def taylor(
     """
 
     def importance(model: nn.Module) -> dict[str, Tensor]:
-        training = {module: module.training for module in model.modules()}
         parameters = {n: p for n, p in model.named_parameters() if p.is_floating_point()}
         wanted = {name: p.requires_grad for name, p in parameters.items()}
         found = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        try:
-            model.eval().requires_grad_()  # a frozen layer's units matter too
-            for inputs, targets in batches:
-                with torch.enable_grad():
-                    gradients = torch.autograd.grad(
-                        loss(model(inputs), targets), list(parameters.values()), allow_unused=True
-                    )
-                for (name, p), gradient in zip(parameters.items(), gradients, strict=True):
-                    if gradient is not None:
-                        found[name] += (gradient * p.detach()) ** 2
-        finally:
-            for name, p in parameters.items():
-                p.requires_grad_(wanted[name])
-            for module, mode in training.items():
-                module.training = mode
+        with at_rest(model):
+            try:
+                model.requires_grad_()  # a frozen layer's units matter too
+                for inputs, targets in batches:
+                    with torch.enable_grad():
+                        gradients = torch.autograd.grad(
+                            loss(model(inputs), targets),
+                            list(parameters.values()),
+                            allow_unused=True,
+                        )
+                    for (name, p), gradient in zip(parameters.items(), gradients, strict=True):
+                        if gradient is not None:
+                            found[name] += (gradient * p.detach()) ** 2
+            finally:
+                for name, p in parameters.items():
+                    p.requires_grad_(wanted[name])
         return found
 
     return importance
