@@ -55,7 +55,8 @@ def report_failure(
     if isinstance(error, click.ClickException):
         return _fail("UsageError", _usage(error), {"what": error.format_message()}, 2, arguments)
     if isinstance(error, ModuleNotFoundError) and (known := package_of(error.name or "")):
-        return report_failure(MissingExtraError.of(*known, "this"), arguments)
+        package, extra = known
+        return report_failure(MissingExtraError.of(package, extra, "this"), arguments)
     what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
     place = place_of(error)
     if place is not None:
