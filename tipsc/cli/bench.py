@@ -11,7 +11,13 @@ import click
 
 from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
-from tipsc.cli.options import device_option, engine_argument, threads_option, wait_quiet_option
+from tipsc.cli.options import (
+    Number,
+    device_option,
+    engine_argument,
+    threads_option,
+    wait_quiet_option,
+)
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
 from tipsc.profile import Measurement
@@ -33,7 +39,7 @@ _MOST_ROWS = 12  # of a sustained measurement
 @click.option("--path", "path_ids", multiple=True, metavar="ID", help="Only this one; repeatable.")
 @click.option(
     "--sustained",
-    type=click.FloatRange(min=0.0, min_open=True, max=24 * 60),
+    type=Number(min=0.0, min_open=True, max=24 * 60),
     metavar="MINUTES",
     help="Go on for so long, and show how latency and ranking change as the device heats up.",
 )
@@ -46,7 +52,7 @@ _MOST_ROWS = 12  # of a sustained measurement
 @click.option(
     "--every",
     "every_ms",
-    type=click.FloatRange(min=0.1, max=10_000),
+    type=Number(min=0.1, max=10_000),
     metavar="MS",
     help="Show as well what calls take that follow each other at this distance.",
 )

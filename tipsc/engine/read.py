@@ -30,6 +30,7 @@ from tipsc.engine.manifest import Manifest
 from tipsc.engine.plan import Plan
 from tipsc.engine.strict import decode, loads
 from tipsc.errors import EngineDamagedError, EngineVersionError, PathError, UsageError, near
+from tipsc.files import open_regular
 
 _REBUILD = "copy or build the engine again"
 
@@ -83,7 +84,7 @@ def read_engine(file: str | os.PathLike[str]) -> EngineFile:
     """
     path = Path(file)
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size == 0:  # which cannot be mapped
                 raise EngineDamagedError("the file is empty", where=str(path), fix=_REBUILD)
