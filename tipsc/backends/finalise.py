@@ -88,9 +88,9 @@ def _optimise(graph: bytes, folder: Path, path: str) -> None:
     try:
         ort.InferenceSession(str(portable), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no base class of its own errors
+        # What it wrote so far stays: on a full disk it is what fills it, and that is to be seen.
         raise EngineDeviceError(f"ONNX Runtime refuses path {path}: {error}") from error
-    finally:
-        portable.unlink()
+    portable.unlink()
 
 
 @contextmanager
