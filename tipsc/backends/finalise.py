@@ -38,7 +38,8 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         OSError: `folder` cannot be written.
     """
     portable_weights = folder / WEIGHTS_LOCATION
-    portable_weights.write_bytes(engine.weights)
+    with portable_weights.open("wb") as stream:
+        stream.writelines(engine.weights_parts())
     ids = [path.id for path in engine.manifest.paths]
     for path in ids:  # not in parallel: each thread would leave a heap of its own behind
         _optimise(engine.graph(path), folder, path)

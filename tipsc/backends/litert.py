@@ -134,7 +134,7 @@ def open(
     }
 
     def build(folder: Path) -> None:
-        (folder / MODEL).write_bytes(plain(engine.weights))
+        (folder / MODEL).write_bytes(plain(b"".join(engine.weights_parts())))
         _load(folder / MODEL, threads, str(folder / PACKED))  # which packs
 
     with kept(engine.file, key, build, cache_dir) as folder:
