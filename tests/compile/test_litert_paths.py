@@ -15,7 +15,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import Case
-from tiny_paths import candidates_of, compiled, inputs_of, some_paths
+from tiny_paths import candidates_of, compiled, inputs_of, silent, some_paths, target
 from torch import Tensor, nn
 
 from tipsc.assemble import verify_engine
@@ -68,14 +68,24 @@ def test_no_transposition_is_left(case: Case) -> None:
 def test_verification_runs_every_path_with_and_without_caches(images_case: Case) -> None:
     inputs = inputs_of(images_case.supernet, 20)
     split = Split(inputs, torch.zeros(20, dtype=torch.int64))
-    from tiny_paths import silent, target
-
     found = verify_engine(
         images_case.engine, target(), images_case.supernet, images_case.candidates, split, 20,
         1e-4, silent,
     )  # fmt: skip
     assert {c.path.id for c in images_case.candidates} == set(found)
     assert all(difference.largest < 1e-5 for difference in found.values())
+
+
+def test_verification_knows_a_path_in_int8_from_the_others(
+    images_case: Case, int8_engine: Path
+) -> None:
+    split = Split(inputs_of(images_case.supernet, 64), torch.zeros(64, dtype=torch.int64))
+    case, into = images_case, target("int8")
+    found = verify_engine(
+        int8_engine, into, case.supernet, case.candidates, split, 64, 1e-4, silent, 0.2
+    )
+    # An untrained net's paths lie close together, and yet each is nearest to its own.
+    assert all(0.01 < difference.typical < 0.2 for difference in found.values())
 
 
 def test_int8_names_the_same_class_and_is_int8(images_case: Case, int8_engine: Path) -> None:
