@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,16 @@ def table(file: Path = TABLE) -> list[Mutation]:
 def outcome(folder: Path, tests: str) -> int:
     """The exit code of pytest in a copy; it stops at the first test that fails."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests.split()]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *shlex.split(tests),
+    ]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, check=False
     ).returncode

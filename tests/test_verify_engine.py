@@ -14,10 +14,12 @@ from onnx import GraphProto, TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
 from torch import nn
 
+from tipsc import assemble
 from tipsc.assemble import make_manifest, verify_engine
 from tipsc.candidates import Candidate
 from tipsc.compile import Job, compile_candidates
 from tipsc.elastic import ConvertedSupernet, convert
+from tipsc.engine import EngineFile
 from tipsc.errors import VerificationError
 from tipsc.lower import Difference, Lowered, run_both
 from tipsc.lower.verify import Outputs, check_distinct
@@ -271,6 +273,19 @@ def test_lost_accuracy_is_allowed_up_to_the_key(net: Net, tmp_path: Path) -> Non
 def test_a_path_that_nobody_compared_is_refused(net: Net, verified: int, tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="other paths than were compiled"):
         net.verify(tmp_path, net.compiled["fp32"], verified=verified)
+
+
+def test_the_backend_s_caches_are_checked_too(
+    net: Net, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What they can get wrong is tested with LiteRT, which alone has a trap there."""
+
+    def wrong(engine: EngineFile, inputs: np.ndarray, *, threads: int) -> None:
+        raise VerificationError(f"cache of {len(engine.manifest.paths)}, {len(inputs)}, {threads}")
+
+    monkeypatch.setattr(assemble, "check_caches", wrong)
+    with pytest.raises(VerificationError, match="cache of 3, 16, 1"):
+        net.verify(tmp_path, net.compiled["fp32"])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3,), ()])

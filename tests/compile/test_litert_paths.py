@@ -15,6 +15,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import Case
+from plain_tflite import flatbuffer, two_widths
 from tiny_paths import candidates_of, compiled, inputs_of, silent, some_paths, target
 from torch import Tensor, nn
 
@@ -142,6 +143,35 @@ def test_paths_that_differ_in_biases_alone_share_all_weights(images_case: Case) 
     weights = both.sizes["a"].shared
     graph_bytes = len(merge({"a": content}).model) - both.sizes["a"].shared
     assert len(both.model) < weights + 2 * (graph_bytes + biases)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("two graphs", "path wide: the converter wrote more than one graph"),
+        ("two signatures", "path wide: the converter wrote more than one graph"),
+        ("two outputs", "path wide: a path has one input and one output"),
+        ("two inputs", "path wide: a path has one input and one output"),
+        ("other shape", "paths differ in the shape of input or output"),
+    ],
+)
+def test_what_is_no_path_is_not_merged(wrong: str, says: str) -> None:
+    files = two_widths()
+    model = schema.ModelT.InitFromPackedBuf(files["wide"], 0)
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    if wrong == "two graphs":
+        model.subgraphs.append(graph)
+    elif wrong == "two signatures":
+        model.signatureDefs.append(signature)
+    elif wrong == "two outputs":
+        signature.outputs.append(signature.outputs[0])
+    elif wrong == "two inputs":
+        signature.inputs.append(signature.inputs[0])
+    else:
+        graph.tensors[graph.outputs[0]].shape = [1, 4, 4, 7]
+    merge(files)
+    with pytest.raises(LoweringError, match=says):
+        merge({**files, "wide": flatbuffer(model)})
 
 
 def test_unpacked_it_is_a_standard_file(images_case: Case, tmp_path: Path) -> None:
