@@ -33,13 +33,14 @@ from torch import nn
 from torch.nn import functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples" / "fashion_mnist")]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "examples" / "fashion_mnist"))
 
-from data import load
+from data import load  # noqa: E402
 
-from tipsc.candidates import draw_spread
-from tipsc.elastic import additive_totals, convert
-from tipsc.train import Data, Split, TrainConfig, Unlabelled, anchor, evaluate, train
+from tipsc.candidates import draw_spread  # noqa: E402
+from tipsc.elastic import additive_totals, convert  # noqa: E402
+from tipsc.train import Data, Split, TrainConfig, Unlabelled, anchor, evaluate, train  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "teacher.json"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -38,7 +38,8 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         OSError: `folder` cannot be written.
     """
     portable_weights = folder / WEIGHTS_LOCATION
-    portable_weights.write_bytes(engine.weights)
+    with portable_weights.open("wb") as stream:
+        stream.writelines(engine.weights_parts())
     ids = [path.id for path in engine.manifest.paths]
     for path in ids:  # not in parallel: each thread would leave a heap of its own behind
         _optimise(engine.graph(path), folder, path)
@@ -88,9 +89,9 @@ def _optimise(graph: bytes, folder: Path, path: str) -> None:
     try:
         ort.InferenceSession(str(portable), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no base class of its own errors
+        # What it wrote so far stays: on a full disk it is what fills it, and that is to be seen.
         raise EngineDeviceError(f"ONNX Runtime refuses path {path}: {error}") from error
-    finally:
-        portable.unlink()
+    portable.unlink()
 
 
 @contextmanager

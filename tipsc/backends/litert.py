@@ -19,7 +19,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tipsc.backends.cache import build_into, keyed_folder, obtain
+from tipsc.backends.cache import kept
 from tipsc.backends.isa import cpu_features, has_atomics, instruction_set
 from tipsc.engine.read import EngineFile
 from tipsc.errors import EngineDamagedError, EngineDeviceError, MissingExtraError
@@ -135,17 +134,11 @@ def open(
     }
 
     def build(folder: Path) -> None:
-        (folder / MODEL).write_bytes(plain(engine.weights))
+        (folder / MODEL).write_bytes(plain(b"".join(engine.weights_parts())))
         _load(folder / MODEL, threads, str(folder / PACKED))  # which packs
 
-    folder = cache_dir if cache_dir is not None else keyed_folder(engine.file, key)
-    if folder is None:  # a read-only system: what is mapped outlives the names of the files
-        with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
-            build_into(Path(temporary), key, build)
-            return _executors(engine, Path(temporary), path_ids, threads)
-    return _executors(
-        engine, obtain(folder, key, build, owned=cache_dir is None), path_ids, threads
-    )
+    with kept(engine.file, key, build, cache_dir) as folder:
+        return _executors(engine, folder, path_ids, threads)
 
 
 def open_model(model: Path, *, threads: int = 1, weight_cache: str | None = None) -> Program:

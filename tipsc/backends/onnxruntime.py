@@ -11,14 +11,13 @@ one arena.
 from __future__ import annotations
 
 import ctypes
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from tipsc.backends.cache import build_into, keyed_folder, obtain
+from tipsc.backends.cache import kept
 from tipsc.backends.finalise import FORMAT, finalise
 from tipsc.backends.isa import instruction_set
 from tipsc.backends.shared_weights import SharedWeights
@@ -110,13 +109,8 @@ def open(
         _trim_heap()
 
     _share_arena()
-    folder = cache_dir if cache_dir is not None else keyed_folder(engine.file, key)
-    if folder is None:  # a read-only system: the maps outlive the names of the files
-        with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
-            build_into(Path(temporary), key, build)
-            return _executors(engine, Path(temporary), path_ids, threads)
-    folder = obtain(folder, key, build, owned=cache_dir is None)
-    return _executors(engine, folder, path_ids, threads)
+    with kept(engine.file, key, build, cache_dir) as folder:
+        return _executors(engine, folder, path_ids, threads)
 
 
 def _executors(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,18 @@ import click
 
 from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
-from tipsc.cli.options import device_option, engine_argument, threads_option
+from tipsc.cli.options import (
+    Number,
+    device_option,
+    engine_argument,
+    threads_option,
+    wait_quiet_option,
+)
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
 from tipsc.profile import Measurement
 from tipsc.report.format import duration, milliseconds, ratio, significant
+from tipsc.report.notes import noise_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +39,7 @@ _MOST_ROWS = 12  # of a sustained measurement
 @click.option("--path", "path_ids", multiple=True, metavar="ID", help="Only this one; repeatable.")
 @click.option(
     "--sustained",
-    type=click.FloatRange(min=0.0, min_open=True, max=24 * 60),
+    type=Number(min=0.0, min_open=True, max=24 * 60),
     metavar="MINUTES",
     help="Go on for so long, and show how latency and ranking change as the device heats up.",
 )
@@ -41,6 +49,14 @@ _MOST_ROWS = 12  # of a sustained measurement
     is_flag=True,
     help="Switches between paths, memory, energy and the device's own clock as well.",
 )
+@click.option(
+    "--every",
+    "every_ms",
+    type=Number(min=0.1, max=10_000),
+    metavar="MS",
+    help="Show as well what calls take that follow each other at this distance.",
+)
+@wait_quiet_option
 @threads_option
 def command(
     output: Output,
@@ -50,6 +66,8 @@ def command(
     path_ids: tuple[str, ...],
     sustained: float | None,
     extras: bool,
+    every_ms: float | None,
+    wait_quiet_s: float | None,
     threads: int | None,
 ) -> None:
     """Measure the latency of the paths of ENGINE on this machine or on a device.
@@ -70,6 +88,8 @@ def command(
             only=path_ids,
             sustained_s=None if sustained is None else sustained * 60.0,
             extras=extras,
+            every_ms=every_ms,
+            wait_quiet_s=wait_quiet_s,
         )
         reporter.end("measuring", found.measurement.seconds, cached=False)
     measured = found.measurement
@@ -82,6 +102,7 @@ def command(
         },
         _table(manifest, measured),
         *wrapped(_how(measured).splitlines()),
+        *wrapped(noise_lines(measured.noise, measured.disturbance)),
         *wrapped(_extra_lines(found)),
         *((_heating_table(found), _heating(found)) if found.drift else ()),
         *wrapped(f"remark: {remark}" for remark in found.remarks),
@@ -100,6 +121,13 @@ def _more(found: Bench) -> dict[str, Any]:
 def _extra_lines(found: Bench) -> list[str]:
     memory = found.extras["memory_mib"]
     lines = []
+    if every := found.extras["every"]:
+        latencies = found.measurement.latencies
+        told = (
+            f"{name} {significant(middle)} ({middle - latencies[name].p50_ms:+.3g})"
+            for name, middle in ((n, statistics.median(times)) for n, times in every.items())
+        )
+        lines.append(f"p50 of calls with pauses between them, ms (beyond p50): {', '.join(told)}")
     if memory["before"] is not None and memory["after"] is not None:
         gpu = "" if memory["gpu"] is None else f", and {memory['gpu']:.1f} MiB of the GPU's"
         lines.append(f"opening took {memory['after'] - memory['before']:.1f} MiB of memory{gpu}")
@@ -153,9 +181,11 @@ def _heating(found: Bench) -> str:
         if drift.warmest
         else "no temperature can be read"
     )
+    noisy = sum(bool(window.noise) for window in found.windows)
+    other = f"; other work disturbed {noisy} of {len(found.windows)} windows" if noisy else ""
     pairs = ", ".join(f"{a} and {b}" for a, b in drift.swapped) or "none beyond the noise"
     return (
-        f"at the end {drift.slowdown:.2f} x the latency of the beginning; {zone}\n"
+        f"at the end {drift.slowdown:.2f} x the latency of the beginning; {zone}{other}\n"
         f"order of the paths: Kendall's tau {drift.rank_correlation:+.2f}; changed places: {pairs}"
     )
 
@@ -170,6 +200,8 @@ def _document(manifest: Manifest, measured: Measurement, threads: int) -> dict[s
         "pinned_cores": measured.pinned_cores,
         "noise_floor": measured.noise_floor.model_dump(mode="json"),
         "drift": measured.drift,
+        "noise": measured.noise,
+        "disturbance": asdict(measured.disturbance),
         "paths": [
             {
                 "id": name,

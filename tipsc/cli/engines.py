@@ -26,11 +26,16 @@ def path_document(path: PathEntry, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def latency_document(latency: Latency | None) -> dict[str, float] | None:
+def latency_document(latency: Latency | None) -> dict[str, float | None] | None:
     """Recorded latency, in milliseconds."""
     if latency is None:
         return None
-    return {"p10_ms": latency.p10_ms, "p50_ms": latency.p50_ms, "p95_ms": latency.p95_ms}
+    return {
+        "p10_ms": latency.p10_ms,
+        "p50_ms": latency.p50_ms,
+        "p95_ms": latency.p95_ms,
+        "pause_ms": latency.pause_ms,
+    }
 
 
 def paths_table(manifest: Manifest) -> Table:

@@ -10,6 +10,7 @@ import importlib
 import json
 import platform
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ JOBS = {
     "facts": "tipsc.device.jobs:facts",
     "describe": "tipsc.device.jobs:describe",
     "measure": "tipsc.device.jobs:measure",
+    "pauses": "tipsc.device.jobs:pauses",
     "outputs": "tipsc.device.jobs:outputs",
     "bench": "tipsc.device.benching:bench",
     "plans": "tipsc.backends.tensorrt.job:build_plans",
@@ -99,8 +101,9 @@ def measure(
     """Times of the paths of the blob ``engine`` on the blob ``input``; samples.json has them."""
     import numpy as np
 
-    from tipsc.measure.loop import Settings, collect_times
+    from tipsc.measure.loop import Settings
     from tipsc.measure.pinning import select_cores
+    from tipsc.measure.quiet import collect_quiet
     from tipsc.runtime import Engine
 
     pin: Any = arguments["pin"]
@@ -112,9 +115,33 @@ def measure(
         context = engine.context()
         names = [path.id for path in engine.paths if only is None or path.id in only]
         calls = {name: partial(context.run, x, path=name) for name in names}
-        times = collect_times(calls, settings, progress)
+        times = collect_quiet(calls, settings, progress)
     (out / "samples.json").write_text(json.dumps(times.batches))
-    return {"cores": cores, "held": times.held, "seconds": times.seconds}
+    return {
+        "cores": cores,
+        "held": times.held,
+        "seconds": times.seconds,
+        "disturbance": asdict(times.disturbance),
+    }
+
+
+def pauses(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """By path of the blob ``engine``, ms of calls on the blob ``input`` after pauses."""
+    import numpy as np
+
+    from tipsc.measure.pauses import collect_pauses
+    from tipsc.measure.pinning import select_cores
+    from tipsc.runtime import Engine
+
+    pin: Any = arguments["pin"]
+    threads = arguments["threads"]
+    cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
+    x = np.load(blobs["input"], allow_pickle=False)
+    with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
+        calls = {path.id: partial(engine.run, x, path=path.id) for path in engine.paths}
+        return {"ms": collect_pauses(calls, cores, seed=arguments["seed"])}
 
 
 def outputs(

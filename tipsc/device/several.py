@@ -64,6 +64,12 @@ class TakingTurns:
         with self._waiting():
             return self._device.measure(file, target, example, seed, progress, only)
 
+    def pauses(
+        self, file: Path, target: Target, example: np.ndarray, seed: int
+    ) -> Mapping[str, Sequence[float]]:
+        with self._waiting():
+            return self._device.pauses(file, target, example, seed)
+
     @contextmanager
     def opened(
         self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
