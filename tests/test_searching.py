@@ -15,7 +15,7 @@ from tipsc.elastic import CostModel, Supernet, additive_totals, family
 from tipsc.errors import BudgetError
 from tipsc.profile import Profile
 from tipsc.profiling import Bench, profile_paths
-from tipsc.searching import check_engine, load_records, save_records, search_paths
+from tipsc.searching import check_engine, doubting, load_records, save_records, search_paths
 from tipsc.target import load_target
 from tipsc.train import Data, Split
 
@@ -119,6 +119,21 @@ def test_a_budget_below_the_fastest_path_is_refused(
         found(supernet, data, profile, budgets_ms=(1e-6, 1e6))
 
 
+def test_a_refusal_by_doubtful_latencies_says_so() -> None:
+    noise = "other work took 43% of the core"
+    for where, expected, told in (
+        ("build.budgets_ms", "at least 1 ms", True),
+        ("build.limits", "latency_ms at most 3", True),
+        ("build.limits", "file_bytes at most 3", False),
+    ):
+        with pytest.raises(BudgetError) as raised, doubting(noise):
+            raise BudgetError("no path fits", where=where, expected=expected, fix="raise it")
+        assert (noise in str(raised.value)) is told
+        assert "raise it" in str(raised.value)
+    with pytest.raises(BudgetError, match=r"raise it$"), doubting(""):
+        raise BudgetError("no path fits", where="build.budgets_ms", fix="raise it")
+
+
 def test_a_finished_engine_is_held_against_its_limits(tmp_path: Path) -> None:
     file = tmp_path / "a.tipsc"
     file.write_bytes(bytes(1000))
@@ -128,3 +143,6 @@ def test_a_finished_engine_is_held_against_its_limits(tmp_path: Path) -> None:
         check_engine(Limits(file_bytes=999), file, latencies)
     with pytest.raises(BudgetError, match="path slow is slower"):
         check_engine(Limits(latency_ms=2.9), file, latencies)
+    with pytest.raises(BudgetError, match="other work took 43% of the core"):
+        noise = "other work took 43% of the core"
+        check_engine(Limits(latency_ms=2.9), file, latencies, noise)

@@ -151,6 +151,7 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "weight_decay": (0.1, TRAINED),
     "schedule": ("cosine", TRAINED),
     "label_smoothing": (0.1, TRAINED),
+    "teacher_share": (0.3, TRAINED),
     "paths_per_step": (2, TRAINED),
     "distill": (None, set()),
     "with_largest": (False, TRAINED),
@@ -187,6 +188,7 @@ class KeysAlone(Stages):
         work: Callable[[Path], None],
         *,
         resumable: bool = False,
+        good: Callable[[Path], bool] = bool,
     ) -> Stage:
         key = key_of({"stage": name, **inputs})
         folder = self._folder / f"{name}-{key}"

@@ -12,9 +12,13 @@ from typing import Any
 from tipsc.device.benching import SAMPLES, bench_engine
 from tipsc.device.client import Connection, connect
 from tipsc.device.info import read_info
+from tipsc.device.measuring import disturbance_told, told_as
 from tipsc.engine import Manifest, read_engine
 from tipsc.errors import TargetError
+from tipsc.measure.disturbance import Disturbance
 from tipsc.measure.facts import read_facts
+from tipsc.measure.loop import Settings
+from tipsc.measure.quiet import longest_s
 from tipsc.measure.sustained import Drift, Window, drift_of
 from tipsc.profile import Measurement, Protocol
 from tipsc.profile.conditions import UNKNOWN
@@ -38,7 +42,8 @@ class Bench:
             :func:`tipsc.device.benching.bench_engine`.
         windows: of a sustained measurement; empty if there was none.
         drift: its last window against its first.
-        remarks: in what the conditions differ from those of the recorded latencies.
+        remarks: in what the conditions differ from those of the recorded latencies, and what makes
+            those, or the extras, doubtful.
     """
 
     manifest: Manifest
@@ -81,6 +86,7 @@ def bench_here(
     sustained_s: float | None = None,
     extras: bool = False,
     every_ms: float | None = None,
+    wait_quiet_s: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on this machine.
@@ -92,14 +98,18 @@ def bench_here(
         sustained_s: seconds for which to go on afterwards.
         extras: switches, memory, energy and the device's own clock as well.
         every_ms: time calls that follow each other at this distance as well.
+        wait_quiet_s: most seconds to wait for a quiet machine, in place of the target's; what was
+            measured among other work is measured again.
     """
     manifest = read_engine(file).manifest
-    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras, every_ms)
+    arguments = _arguments(
+        manifest, threads, rounds, only, sustained_s, extras, every_ms, wait_quiet_s
+    )
     facts = read_facts()
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         found = bench_engine(file, arguments, Path(folder), _told(progress, manifest, only))
         batches = json.loads((Path(folder) / SAMPLES).read_text())
-    return _result(manifest, found, batches, facts)
+    return _result(manifest, found, batches, Disturbance.of(found["disturbance"]), facts)
 
 
 def bench_on(
@@ -112,21 +122,25 @@ def bench_on(
     sustained_s: float | None = None,
     extras: bool = False,
     every_ms: float | None = None,
+    wait_quiet_s: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on a connected device; options as of :func:`bench_here`."""
     manifest = read_engine(file).manifest
-    arguments = _arguments(manifest, threads, rounds, only, sustained_s, extras, every_ms)
-    limit_s = arguments["protocol"]["time_limit_s"] + (sustained_s or 0.0)
+    arguments = _arguments(
+        manifest, threads, rounds, only, sustained_s, extras, every_ms, wait_quiet_s
+    )
+    limit_s = longest_s(Settings(**arguments["protocol"], cores=())) + 2 * (sustained_s or 0.0)
     answer = connection.run(
         "bench",
         arguments,
         {"engine": connection.push(file)},
-        timeout_s=2 * limit_s + _LINK_S,
+        timeout_s=limit_s + _LINK_S,
         progress=_told(progress, manifest, only),
     )
     batches = json.loads(answer.files[SAMPLES])
-    return _result(manifest, answer.result, batches, read_info(connection))
+    disturbance = disturbance_told(answer.result, connection.link.url)
+    return _result(manifest, answer.result, batches, disturbance, read_info(connection))
 
 
 def _arguments(
@@ -137,8 +151,9 @@ def _arguments(
     sustained_s: float | None,
     extras: bool,
     every_ms: float | None,
+    wait_quiet_s: float | None,
 ) -> dict[str, Any]:
-    pin, protocol = _protocol(manifest, rounds)
+    pin, protocol = _protocol(manifest, {"rounds": rounds, "wait_quiet_s": wait_quiet_s})
     return {
         "threads": threads,
         "pin": pin,
@@ -155,17 +170,18 @@ def _told(
 ) -> Callable[[float, float], None]:
     note = f"{len(only) or len(manifest.paths)} paths"
 
-    def told(share: float, left_s: float) -> None:
-        if progress is not None:
-            progress(share, 1.0, note)
-
-    return told
+    return told_as(progress, note) if progress is not None else lambda share, left_s: None
 
 
 def _result(
-    manifest: Manifest, found: dict[str, Any], batches: Any, facts: Mapping[str, Any]
+    manifest: Manifest,
+    found: dict[str, Any],
+    batches: Any,
+    disturbance: Disturbance,
+    facts: Mapping[str, Any],
 ) -> Bench:
-    measurement = Samples(batches, tuple(found["held"]), found["seconds"]).summarise()
+    held = tuple(found["held"])
+    measurement = Samples(batches, held, found["seconds"], disturbance).summarise()
     windows = tuple(Window(**window) for window in found.get("windows", ()))
     return Bench(
         manifest,
@@ -173,26 +189,30 @@ def _result(
         {name: found.get(name) for name in EXTRAS},
         windows,
         drift_of(list(windows), measurement.noise_floor.p95) if windows else None,
-        _remarks(manifest, facts),
+        _remarks(manifest, facts, found.get("extras_noise") or ""),
     )
 
 
-def _protocol(manifest: Manifest, rounds: int | None) -> tuple[Any, Protocol]:
+def _protocol(manifest: Manifest, asked: Mapping[str, float | None]) -> tuple[Any, Protocol]:
     """Cores to pin to, and the rest of the protocol, as the engine's target says if it is known.
 
     Which cores a policy means is decided where they are.
     """
     try:
         measure = load_target(manifest.target).measure
-        given = {"warm_up_ms", "rounds", "batch_ms", "time_limit_s"}
+        given = {"warm_up_ms", "rounds", "batch_ms", "time_limit_s", "wait_quiet_s"}
         pin, protocol = measure.pin, Protocol(**measure.model_dump(include=given))
     except TargetError:  # a target file of somebody else's
         pin, protocol = "fastest", Protocol()
-    return pin, protocol if rounds is None else protocol.model_copy(update={"rounds": rounds})
+    update = {name: value for name, value in asked.items() if value is not None}
+    return pin, protocol.model_copy(update=update)
 
 
-def _remarks(manifest: Manifest, facts: Mapping[str, Any]) -> tuple[str, ...]:
+def _remarks(manifest: Manifest, facts: Mapping[str, Any], noise: str) -> tuple[str, ...]:
+    remarks = [f"of switches, energy and the device's own clock: {noise}"] if noise else []
+    if manifest.noise:
+        remarks.append(f"of the recorded latencies: {manifest.noise}")
     recorded, now = manifest.built.get("power mode", UNKNOWN), facts.get("power_mode") or UNKNOWN
-    if UNKNOWN in (recorded, now) or recorded == now:
-        return ()
-    return (f"recorded in power mode {recorded}, measured now in {now}",)
+    if UNKNOWN not in (recorded, now) and recorded != now:
+        remarks.append(f"recorded in power mode {recorded}, measured now in {now}")
+    return tuple(remarks)

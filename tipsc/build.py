@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path as FilePath
 
 import torch
@@ -29,6 +31,7 @@ from tipsc.candidates import Candidate, draw_spread, load_candidates, save_candi
 from tipsc.compile import LIBRARIES, Job, compile_candidates
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import extract
+from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError, TargetError, near
 from tipsc.fingerprint import BUILDS, code_of, fingerprint, versions
@@ -38,15 +41,16 @@ from tipsc.profile.profile import VERSION as PROFILE_VERSION
 from tipsc.profiling import (
     FEWEST_FITTED,
     Bench,
+    Check,
     check_profile,
     draw_unmeasured,
     profile_paths,
 )
 from tipsc.progress import Reporter
 from tipsc.report import Report
-from tipsc.searching import check_engine, load_records, save_records, search_paths
+from tipsc.searching import check_engine, doubting, load_records, save_records, search_paths
 from tipsc.stages import Stage, only_one_build
-from tipsc.target import Target, load_target
+from tipsc.target import Target, essence_of, load_target, waiting
 from tipsc.train import accuracy, calibrate
 from tipsc.training import Training
 
@@ -88,6 +92,8 @@ class Pipeline(Training):
             configuration.
         device: what is measured and verified; this machine if not given.
         label: set apart what is published of several devices of one target.
+        wait_quiet_s: most seconds to wait for a quiet device before it is measured; what was
+            measured among other work is measured again. None: as the target says.
 
     Raises:
         ConfigError, TargetError, DataError: before anything is done.
@@ -102,9 +108,10 @@ class Pipeline(Training):
         output: FilePath | None = None,
         device: Device | None = None,
         label: str = "",
+        wait_quiet_s: float | None = None,
     ) -> None:
         self.device: Device = ThisMachine() if device is None else device
-        self.target: Target = load_target(target)
+        self.target: Target = waiting(load_target(target), wait_quiet_s)
         if self.target.backend not in BACKENDS:
             raise TargetError(
                 f"no backend is called {self.target.backend!r}",
@@ -129,7 +136,7 @@ class Pipeline(Training):
             "trained": self.trained().key,
             "seed": self.config.seed,
             "measured": self.measured,
-            "target": self.target.model_dump(mode="json"),
+            "target": essence_of(self.target),
             "cpu": self.device.system().cpu,
             "runtime": dict(self.device.versions(self.target.backend)),
             "format": PROFILE_VERSION,
@@ -145,7 +152,10 @@ class Pipeline(Training):
             profile = profile_paths(bench, pool, count, folder / ENGINE, self._progress)
             profile.save(folder / PROFILE)
 
-        stage = self._stage("profile", inputs, work)
+        def noise(folder: FilePath) -> str:
+            return Profile.load(folder / PROFILE).noise
+
+        stage = self._stage("profile", inputs, work, good=self._quiet_enough(noise))
         _publish(stage.folder / PROFILE, self.published)
         return stage
 
@@ -157,13 +167,22 @@ class Pipeline(Training):
             "code": code_of(BUILDS),
         }
 
+    def _quiet_enough(self, noise: Callable[[FilePath], str]) -> Callable[[FilePath], bool]:
+        """Whether what a stage measured may stay: it was quiet, or nobody waits for quiet."""
+        return lambda folder: not (self.target.measure.wait_quiet_s and noise(folder))
+
+    def _measured_key(self) -> str:
+        """Of the profile's stage and what is in it: measured again, it is another one."""
+        stage = self.profile()
+        return f"{stage.key} {sha256((stage.folder / PROFILE).read_bytes()).hexdigest()[:12]}"
+
     def check(self, count: int) -> Stage:
         """The stage with a check of the profile: random paths measured, but not fitted.
 
         Raises:
             DataError: the profile has too few paths, or the space has no others.
         """
-        inputs = {"profile": self.profile().key, "count": count, "seed": self.config.seed}
+        inputs = {"profile": self._measured_key(), "count": count, "seed": self.config.seed}
         profile = self._load_profile()
         if profile.forecast is None:
             raise DataError(
@@ -177,7 +196,10 @@ class Pipeline(Training):
             check = check_profile(self._bench(), profile, paths, folder / ENGINE, self._progress)
             write_atomically(folder / CHECK, [check.model_dump_json(indent=1).encode()])
 
-        return self._stage("check", inputs, work)
+        def noise(folder: FilePath) -> str:
+            return Check.model_validate_json((folder / CHECK).read_bytes()).noise
+
+        return self._stage("check", inputs, work, good=self._quiet_enough(noise))
 
     def _bench(self) -> Bench:
         return Bench(
@@ -196,7 +218,7 @@ class Pipeline(Training):
         """The stage with the candidates: found by the search, calibrated and evaluated."""
         build = self.config.build
         inputs = {
-            "profile": self.profile().key,
+            "profile": self._measured_key(),
             "data": self.data.validation.fingerprint,
             "paths": build.paths,
             "evaluations": build.evaluations,
@@ -207,15 +229,17 @@ class Pipeline(Training):
         }
 
         def work(folder: FilePath) -> None:
-            candidates, records = search_paths(
-                self.supernet,
-                self.data,
-                self._load_profile(),
-                self.totals,
-                build,
-                self.config.seed,
-                self._progress,
-            )
+            profile = self._load_profile()
+            with doubting(profile.noise):
+                candidates, records = search_paths(
+                    self.supernet,
+                    self.data,
+                    profile,
+                    self.totals,
+                    build,
+                    self.config.seed,
+                    self._progress,
+                )
             save_candidates(folder, candidates)
             save_records(folder, records)
 
@@ -269,7 +293,7 @@ class Pipeline(Training):
         build = self.config.build
         inputs = {
             "chosen": self.chosen().key,
-            "profile": self.profile().key,
+            "profile": self._measured_key(),
             "name": self.config.name,
             "tolerance": build.tolerance,
             "quantised_loss": build.quantised_loss,
@@ -324,14 +348,17 @@ class Pipeline(Training):
             pauses = self.device.pauses(file, self.target, example.numpy(), self.config.seed)
             write(file, with_latencies(manifest, measurement, pauses), compiled)
             medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
-            check_engine(build.limits, file, medians)
+            check_engine(build.limits, file, medians, measurement.noise)
             record = {
                 "differences": {k: asdict(d) for k, d in differences.items()},
                 "samples_ms": {k: samples.milliseconds(k, 400) for k in samples.batches},
             }
             write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
 
-        stage = self._stage("engine", inputs, work)
+        def noise(folder: FilePath) -> str:
+            return read_engine(folder / ENGINE).manifest.noise
+
+        stage = self._stage("engine", inputs, work, good=self._quiet_enough(noise))
         _publish(stage.folder / ENGINE, self.output)
         return stage
 

@@ -14,7 +14,8 @@ from tipsc import __version__
 from tipsc.candidates import load_candidates
 from tipsc.dtmc import supergraph, tas
 from tipsc.elastic import CostModel, Supernet
-from tipsc.engine import PathEntry, read_engine
+from tipsc.engine import Manifest, PathEntry, read_engine
+from tipsc.measure.disturbance import Disturbance, remark_of
 from tipsc.profile import Profile, System
 from tipsc.report import Curve, FeatureMap, Point, Report, Shipped, Stage, write
 from tipsc.search import Candidate, dominates
@@ -66,11 +67,25 @@ def make_report(pipeline: Pipeline) -> Report:
             "threads": str(profile.backend.threads),
             "noise floor (median)": f"{profile.noise_floor.median:.1%}",
             "drift while measuring": f"{profile.drift:+.1%}",
+            "other work while measuring": _others(profile.disturbance),
         },
         version=__version__,
         metric=engine.manifest.metric,
         original=pipeline.original(),
+        noise=_noise(profile, engine.manifest),
     )
+
+
+def _noise(profile: Profile, manifest: Manifest) -> tuple[str, ...]:
+    """What makes the latencies of the paths, and of the profile that chose them, doubtful."""
+    chosen_by = f"of the profile that the paths were chosen by: {profile.noise}"
+    return (*filter(None, [manifest.noise]), *([chosen_by] if profile.noise else []))
+
+
+def _others(found: Disturbance) -> str:
+    """How much there was of it, and what was done about it."""
+    parts = [] if found.others is None else [f"{found.others:.0%} of the measured cores"]
+    return "; ".join(filter(None, [*parts, remark_of(found)])) or "none was seen"
 
 
 def _machine(system: System, profile: Profile) -> dict[str, str]:

@@ -150,8 +150,8 @@ class Build(Strict):
         tolerance: largest difference from torch, relative to the largest output.
         own_scale_above: a path that loses more validation accuracy than this with the shared
             batch-norm scale gets a scale, and thus weights, of its own; null for never.
-        quantised_loss: most accuracy that a path may lose in int8, on the verified examples; it
-            takes the place of `tolerance` there.
+        quantised_loss: most accuracy that a path may lose in int8 or fp16, on the verified
+            examples; it takes the place of `tolerance` there.
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8

@@ -31,7 +31,7 @@ from tipsc.profile import Measurement, System
 from tipsc.profile.conditions import UNKNOWN, check_conditions
 from tipsc.progress import Reporter, Silent
 from tipsc.runtime import Engine
-from tipsc.target import Target, load_target
+from tipsc.target import Target, load_target, waiting
 
 #: beginning of a recipe's keys that say what the profile was taken with
 TAKEN = "profile's "
@@ -71,6 +71,7 @@ def finish(
     output: Path | None = None,
     run: bool = True,
     strip: bool = False,
+    wait_quiet_s: float | None = None,
     reporter: Reporter | None = None,
 ) -> Finished:
     """Builds the plans of an engine on a device, compares and measures them there.
@@ -81,6 +82,8 @@ def finish(
         output: where the finished engine goes; by default it replaces `file`.
         run: False: plans are built and nothing is run; the engine says "built, not run".
         strip: leave the weights out of the plans, where the version can.
+        wait_quiet_s: most seconds to wait for a quiet device before it is measured, and measure
+            again what was disturbed; None: as the target says.
 
     Raises:
         UsageError: the engine needs no finishing.
@@ -96,7 +99,7 @@ def finish(
             where=str(file),
             got=f"an engine of the backend {manifest.backend}",
         )
-    target = load_target(manifest.target)
+    target = waiting(load_target(manifest.target), wait_quiet_s)
     precision = manifest.recipe.get("precision", "fp32")
     device = Remote(connection)
     progress = reporter.begin("building")
@@ -116,6 +119,7 @@ def finish(
     fresh = replace(
         manifest,
         built=_built(plans, system),
+        noise="",
         paths=tuple(replace(path, latency=None) for path in manifest.paths),
     )
     measurement, differences = None, {}

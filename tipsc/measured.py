@@ -17,7 +17,7 @@ def with_latencies(
     measurement: Measurement,
     pauses: Mapping[str, Sequence[float]] | None = None,
 ) -> Manifest:
-    """The manifest with what was measured on the device.
+    """The manifest with what was measured on the device, and what makes it doubtful.
 
     Args:
         pauses: by path id, ms of calls after pauses; None: not measured.
@@ -35,7 +35,7 @@ def with_latencies(
         for name, latency in measurement.latencies.items()
     }
     paths = tuple(replace(path, latency=found[path.id]) for path in manifest.paths)
-    return replace(manifest, paths=paths)
+    return replace(manifest, paths=paths, noise=measurement.noise)
 
 
 def _median(path: str, times_ms: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
 from tipsc.folding import Totals, features_of, predictor_of_profile
+from tipsc.measure.disturbance import joined
 from tipsc.paths import Path
 from tipsc.profile import (
     Measurement,
@@ -51,6 +52,7 @@ class Check(Record):
         constant: shares of the baseline that predicts the median of the fitted paths.
         covered: share of the paths whose latency lay in its interval.
         noise_floor: of the check's own measurement.
+        noise: what makes the check's own measurement doubtful; "" if nothing does.
     """
 
     paths: int
@@ -58,6 +60,7 @@ class Check(Record):
     constant: Shares
     covered: float
     noise_floor: NoiseFloor
+    noise: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,7 @@ def check_profile(
         constant=Shares.of(np.median(before) / found - 1.0),
         covered=float(((found >= low) & (found <= high)).mean()),
         noise_floor=measurement.noise_floor,
+        noise=measurement.noise,
     )
 
 
@@ -231,7 +235,9 @@ def _replaced(
         for name in suspects
     )
     seconds = first.seconds + second.seconds
-    return first.model_copy(update={"latencies": latencies, "seconds": seconds}), remeasured
+    disturbance = joined(first.disturbance, second.disturbance)
+    update = {"latencies": latencies, "seconds": seconds, "disturbance": disturbance}
+    return first.model_copy(update=update), remeasured
 
 
 def _predicted(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
 
@@ -98,6 +99,27 @@ def search_paths(
     return _within_limits(candidates, records, build.limits)
 
 
+@contextmanager
+def doubting(noise: str) -> Iterator[None]:
+    """Where latencies refuse a limit or a budget, the error says what makes them doubtful.
+
+    Args:
+        noise: of the profile; "" if nothing does.
+    """
+    try:
+        yield
+    except BudgetError as error:
+        if not noise or "_ms" not in f"{error.where} {error.expected}":
+            raise
+        raise BudgetError(
+            error.what,
+            where=error.where,
+            expected=error.expected,
+            got=error.got,
+            fix=f"{error.fix}; but {noise}",
+        ) from error
+
+
 def additive_limits(
     limits: Limits, totals: Mapping[str, Additive], latency: Additive, safety: float
 ) -> tuple[Limit, ...]:
@@ -118,11 +140,14 @@ def additive_limits(
     )
 
 
-def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float]) -> None:
+def check_engine(
+    limits: Limits, file: FilePath, latencies: Mapping[str, float], noise: str = ""
+) -> None:
     """Holds a finished engine against the limits that only it can be held against.
 
     Args:
         latencies: p50 of each path in the engine, in ms.
+        noise: what makes them doubtful.
 
     Raises:
         BudgetError: the file is too large, or a path too slow.
@@ -143,7 +168,7 @@ def check_engine(limits: Limits, file: FilePath, latencies: Mapping[str, float])
             where="build.limits.latency_ms",
             expected=f"at most {limits.latency_ms:.4g} ms",
             got=f"{latencies[slowest]:.4g} ms",
-            fix="lower the limit a little or build on a quieter machine",
+            fix=noise or "lower the limit a little, or build with --wait-quiet 60",
         )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import UsageError
+from tipsc.system_errors import naming
 
 MANIFEST = "stage.json"
 KEY_DIGITS = 12
@@ -63,6 +64,7 @@ class Stages:
         work: Callable[[Path], None],
         *,
         resumable: bool = False,
+        good: Callable[[Path], bool] = lambda folder: True,
     ) -> Stage:
         """Does a stage unless it has been done for these inputs.
 
@@ -72,18 +74,20 @@ class Stages:
             work: writes the stage's files into the folder that it is given.
             resumable: `work` can go on from what an earlier, killed run left in the folder;
                 otherwise it finds the folder empty.
+            good: of a stage that was done, whether it is good enough; it is done again if not.
         """
         key = key_of({"stage": name, **inputs})
         folder = self._folder / f"{name}-{key}"
         found = _sound(folder, key)
-        if found is None:
+        if found is None or not good(folder):
             if not resumable:
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
             start = time.perf_counter()
-            work(folder)
-            seconds = time.perf_counter() - start
-            self._finish(folder, name, key, seconds, inputs)
+            with naming(folder):
+                work(folder)
+                seconds = time.perf_counter() - start
+                self._finish(folder, name, key, seconds, inputs)
             stage = Stage(name, key, folder, seconds, cached=False)
         else:
             stage = Stage(name, key, folder, found, cached=True)

@@ -36,6 +36,8 @@ class Measure(Strict):
         time_limit_s: rounds are cut short rather than take longer than this.
         paths: most paths that are measured for a profile, whatever ``build.measured`` asks for:
             fewer where each has to be converted by itself.
+        wait_quiet_s: most seconds to wait until other processes leave the measured cores alone.
+            Above 0, what was disturbed all the same is measured again, twice at most.
     """
 
     pin: Literal["fastest", "none"] | Annotated[tuple[Core, ...], Field(min_length=1)] = "fastest"
@@ -44,6 +46,7 @@ class Measure(Strict):
     batch_ms: Annotated[float, Field(gt=0, le=60_000)] = 10.0
     time_limit_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     paths: Annotated[int, Field(ge=10, le=2000)] = 2000
+    wait_quiet_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
 
 
 class Target(Strict):
@@ -80,6 +83,19 @@ class Target(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     measure: Measure = Measure()
+
+
+def waiting(target: Target, seconds: float | None) -> Target:
+    """The target, measured after a wait for quiet of at most `seconds`; None: as it says."""
+    if seconds is None:
+        return target
+    measure = target.measure.model_copy(update={"wait_quiet_s": seconds})
+    return target.model_copy(update={"measure": measure})
+
+
+def essence_of(target: Target) -> dict[str, Any]:
+    """What results for a target depend on: not how long one waits before it is measured."""
+    return target.model_dump(mode="json", exclude={"measure": {"wait_quiet_s"}})
 
 
 def targets_folder() -> Path:

@@ -32,11 +32,13 @@ from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import ConfigError, ProfileError, VerificationError
+from tipsc.files import open_regular
 from tipsc.fingerprint import versions
 from tipsc.finish import TAKEN
 from tipsc.profile import Profile
 from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.stages import Stage, only_one_build
+from tipsc.target import essence_of
 
 CHECKS = "nvidia.json"
 _VERIFIED_WITH = "onnxruntime"
@@ -98,9 +100,10 @@ class UnbuiltPipeline(Pipeline):
                 got=found.target,
             )
         self._taken = conditions_of(found)
+        self.remarks = (f"of the profile: {found.noise}",) if found.noise else ()
         if options.get("device") is not None:
             now = conditions(self.device, self.target.backend)
-            self.remarks = check_conditions(self._taken, now, str(profile_file))
+            self.remarks += check_conditions(self._taken, now, str(profile_file))
 
     @property
     def chosen_by(self) -> str:
@@ -113,7 +116,8 @@ class UnbuiltPipeline(Pipeline):
         """The stage with the profile that was given."""
         if self._profile_file is None:
             raise ProfileError("a build without the device has no profile of its own")
-        content = self._profile_file.read_bytes()
+        with open_regular(self._profile_file) as stream:
+            content = stream.read()
 
         def work(folder: FilePath) -> None:
             write_atomically(folder / PROFILE, [content])
@@ -167,7 +171,7 @@ class UnbuiltPipeline(Pipeline):
         inputs = {
             "chosen": self.chosen().key,
             "name": self.config.name,
-            "target": self.target.model_dump(mode="json"),
+            "target": essence_of(self.target),
             "tolerance": build.tolerance,
             "quantised_loss": build.quantised_loss,
             "verify_examples": build.verify_examples,

@@ -8,7 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from hog import hog, needs_schedstat
 
+from tipsc.engine import read_engine, write_engine
 from tipsc.runtime import Engine
 
 
@@ -140,3 +142,30 @@ def test_bench_shows_calls_with_pauses_between_them(tipsc, built_engine):
     assert all(ms > 0 for times in found["every"].values() for ms in times)
     assert "p50 of calls with pauses between them" in tipsc(*arguments).stdout
     assert tipsc("bench", built_engine, "--every", "0").returncode == 2
+
+
+@needs_schedstat
+def test_bench_says_that_other_work_ran(tipsc, built_engine):
+    with hog():
+        done = tipsc("bench", built_engine, "--rounds", 8, "--wait-quiet", "0.6")
+        found = document(tipsc("bench", built_engine, "--rounds", 8, "--format", "json"))
+    assert "warning: other work took" in done.stdout
+    assert "measuring: " in done.stdout and "measured 3 times" in done.stdout
+    assert "other work took" in found["noise"]
+    assert found["disturbance"]["disturbed"] > 0
+
+
+def test_an_engine_that_was_measured_among_other_work_says_so(tipsc, built_engine, tmp_path):
+    from dataclasses import replace
+
+    engine = read_engine(built_engine)
+    ids = [path.id for path in engine.manifest.paths]
+    noisy = replace(engine.manifest, noise="other work took 43% of the core")
+    file = tmp_path / "noisy.tipsc"
+    write_engine(file, noisy, engine.weights, {name: engine.graph(name) for name in ids})
+    said = "other work took 43% of the core"
+    assert f"warning: {said}" in tipsc("inspect", file).stdout
+    assert document(tipsc("inspect", file, "--format", "json"))["noise"] == said
+    assert said in tipsc("run", file, "--random", 0, "--budget-ms", 1000).stderr
+    assert said not in tipsc("run", file, "--random", 0).stderr  # no latency decided
+    assert f"of the recorded latencies: {said}" in tipsc("bench", file, "--rounds", 4).stdout

@@ -160,4 +160,4 @@ def test_the_commands_take_a_device_over_adb(
     checks = call("device", "selftest", adb)
     assert {checks[name]["status"] for name in ("link", "failures", "facts")} == {"ok"}
     assert len(call("bench", str(engine_file), "--device", adb)["paths"]) == 4
-    assert call("device", "clean", adb) == {"cleaned": adb}
+    assert call("device", "clean", adb) == {"cleaned": adb, "left": []}

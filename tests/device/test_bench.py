@@ -8,11 +8,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hog import hog, needs_schedstat
 
 from tipsc.benchmark import measure_engine_file
+from tipsc.device.measuring import disturbance_told
 from tipsc.device.several import TakingTurns, labels_of
 from tipsc.engine import read_engine
-from tipsc.errors import PathError
+from tipsc.errors import DeviceProtocolError, PathError
 from tipsc.measure.loop import Settings
 from tipsc.measure.resources import input_power, measure_energy, resident_mib
 from tipsc.measure.sustained import Window, drift_of, sustain
@@ -172,3 +174,37 @@ def test_labels_tell_devices_apart() -> None:
     urls = ["ssh://pi@a.lan:22?python=/x", "ssh://pi@a.lan:22", "local", "adb://10.0.0.1:5555"]
     assert list(labels_of(urls).values()) == [
         "pi-a-lan-22", "pi-a-lan-22-2", "local", "10-0-0-1-5555"]  # fmt: skip
+
+
+@needs_schedstat
+@pytest.mark.parametrize("where", ["here", "local", "ssh"])
+def test_other_work_is_seen_where_the_measuring_runs(
+    where: str, engine_file: Path, request: pytest.FixtureRequest
+) -> None:
+    url = None if where == "here" else request.getfixturevalue(where)
+    with hog():
+        found = measure_engine_file(engine_file, url, silent, threads=1, rounds=8, wait_quiet_s=0.6)
+    assert "other work took" in found.measurement.noise
+    told = found.measurement.disturbance
+    assert told.others is not None and told.others > 0.1
+    assert told.paused_s >= 0.6
+    assert told.measured == 3
+
+
+@pytest.mark.parametrize("told", [None, {"spread": float("nan")}, {"others": "much"}, [1]])
+def test_a_device_that_tells_of_other_work_what_cannot_be_is_refused(told: object) -> None:
+    with pytest.raises(DeviceProtocolError, match="other work"):
+        disturbance_told({"disturbance": told}, "ssh://pi@a")
+
+
+def test_heat_and_other_work_are_told_apart() -> None:
+    state = {"now": 0, "calls": 0}
+
+    def call() -> None:
+        state["calls"] += 1
+        state["now"] += 1_000_000 if state["calls"] % 4 else 3_000_000
+
+    settings = Settings(10.0, 5, 5.0, 300.0, (), 0)
+    windows = sustain({"a": call}, settings, 0.2, dict, None, lambda: state["now"])
+    told = [window.noise for window in windows]
+    assert all("p95 is 3.0 x p50" in noise or "other work" in noise for noise in told)

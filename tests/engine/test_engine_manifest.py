@@ -43,6 +43,7 @@ manifests = st.builds(
     paths=st.lists(entries, min_size=1, max_size=5, unique_by=lambda e: e.id).map(tuple),
     space=st.just([{"name": "w", "options": [1, 2], "gate": None, "gate_from": 0}]),
     provenance=st.dictionaries(names, names, max_size=3),
+    noise=st.just("") | names,
 )
 
 
@@ -125,3 +126,10 @@ def test_json_that_is_not_strict_is_refused(text):
 
 def test_the_manifest_is_ordinary_json():
     assert json.loads(dumps(plain())) == plain()
+
+
+@given(manifests)
+def test_an_engine_that_was_written_before_noise_was_told_says_none(manifest):
+    document = loads(dumps(manifest.to_json()), "m")
+    del document["noise"]
+    assert Manifest.from_json(document).noise == ""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tipsc.errors import ProfileError
+from tipsc.measure.disturbance import Disturbance
 from tipsc.paths import Choice, SearchSpace
 from tipsc.profile import (
     Forecast,
@@ -271,3 +272,31 @@ def test_other_conditions_are_refused(
 def test_what_is_not_told_is_remarked_upon(profile: Profile, tmp_path: Path) -> None:
     (remark,) = check_conditions(conditions_of(edited(profile, tmp_path)), NOW, "a file")
     assert remark == "the profile does not tell its power mode: unknown then, 15W now"
+
+
+def test_what_disturbed_the_measurement_is_kept(profile: Profile, tmp_path: Path) -> None:
+    loud = Disturbance(others=0.43, visits=100, disturbed=61, waited=0.4)
+    file = tmp_path / "loud.json"
+    profile.model_copy(update={"disturbance": loud}).save(file)
+    found = Profile.load(file)
+    assert found.disturbance == loud
+    assert "other work took 43% of the core" in found.noise
+    spoiled(file, lambda content: content.pop("disturbance"))
+    assert Profile.load(file).disturbance.untold  # a profile of before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("others", "-0.1"), ("spread", "NaN"), ("visits", '"9"'), ("of_mine", "1")],
+)
+def test_a_disturbance_that_cannot_be_is_refused_and_named(
+    field: str, value: str, profile: Profile, tmp_path: Path
+) -> None:
+    file = tmp_path / "p.json"
+    profile.model_copy(update={"disturbance": Disturbance(others=0.5)}).save(file)
+    text = file.read_text()
+    assert '"disturbance": {' in text
+    start = text.index('"disturbance": {') + len('"disturbance": {')
+    file.write_text(f'{text[:start]}"{field}": {value}{text[text.index("}", start) :]}')
+    with pytest.raises(ProfileError, match="disturbance"):
+        Profile.load(file)

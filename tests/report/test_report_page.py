@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from made_up_reports import mobilenet, report, with_width_groups
 
-from tipsc.report import Curve, FeatureMap, Report, render, write
+from tipsc.report import Curve, FeatureMap, Report, legend, render, write
 
 VOID = {"meta", "link", "br"}
 HOSTILE = "<script>alert('&\"')</script>]]>"
@@ -214,3 +214,12 @@ def test_write_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) ->
 def test_write_into_a_missing_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing"):
         write(report(), tmp_path / "missing" / "report.html")
+
+
+def test_latencies_of_a_busy_machine_are_doubted_at_the_top_of_the_page() -> None:
+    noise = "other work took 43% of the core while this was measured"
+    page = render(report(noise=(noise,)))
+    assert f"Warning: {noise}." in page
+    assert page.index("Warning") < page.index("<main>")
+    assert f"warning: {noise}" in legend(report(noise=(noise,)))
+    assert "Warning" not in render(report())

@@ -11,11 +11,18 @@ import click
 
 from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
-from tipsc.cli.options import device_option, engine_argument, threads_option
+from tipsc.cli.options import (
+    Number,
+    device_option,
+    engine_argument,
+    threads_option,
+    wait_quiet_option,
+)
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
 from tipsc.profile import Measurement
 from tipsc.report.format import duration, milliseconds, ratio, significant
+from tipsc.report.notes import noise_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +39,7 @@ _MOST_ROWS = 12  # of a sustained measurement
 @click.option("--path", "path_ids", multiple=True, metavar="ID", help="Only this one; repeatable.")
 @click.option(
     "--sustained",
-    type=click.FloatRange(min=0.0, min_open=True, max=24 * 60),
+    type=Number(min=0.0, min_open=True, max=24 * 60),
     metavar="MINUTES",
     help="Go on for so long, and show how latency and ranking change as the device heats up.",
 )
@@ -45,10 +52,11 @@ _MOST_ROWS = 12  # of a sustained measurement
 @click.option(
     "--every",
     "every_ms",
-    type=click.FloatRange(min=0.1, max=10_000),
+    type=Number(min=0.1, max=10_000),
     metavar="MS",
     help="Show as well what calls take that follow each other at this distance.",
 )
+@wait_quiet_option
 @threads_option
 def command(
     output: Output,
@@ -59,6 +67,7 @@ def command(
     sustained: float | None,
     extras: bool,
     every_ms: float | None,
+    wait_quiet_s: float | None,
     threads: int | None,
 ) -> None:
     """Measure the latency of the paths of ENGINE on this machine or on a device.
@@ -80,6 +89,7 @@ def command(
             sustained_s=None if sustained is None else sustained * 60.0,
             extras=extras,
             every_ms=every_ms,
+            wait_quiet_s=wait_quiet_s,
         )
         reporter.end("measuring", found.measurement.seconds, cached=False)
     measured = found.measurement
@@ -92,6 +102,7 @@ def command(
         },
         _table(manifest, measured),
         *wrapped(_how(measured).splitlines()),
+        *wrapped(noise_lines(measured.noise, measured.disturbance)),
         *wrapped(_extra_lines(found)),
         *((_heating_table(found), _heating(found)) if found.drift else ()),
         *wrapped(f"remark: {remark}" for remark in found.remarks),
@@ -170,9 +181,11 @@ def _heating(found: Bench) -> str:
         if drift.warmest
         else "no temperature can be read"
     )
+    noisy = sum(bool(window.noise) for window in found.windows)
+    other = f"; other work disturbed {noisy} of {len(found.windows)} windows" if noisy else ""
     pairs = ", ".join(f"{a} and {b}" for a, b in drift.swapped) or "none beyond the noise"
     return (
-        f"at the end {drift.slowdown:.2f} x the latency of the beginning; {zone}\n"
+        f"at the end {drift.slowdown:.2f} x the latency of the beginning; {zone}{other}\n"
         f"order of the paths: Kendall's tau {drift.rank_correlation:+.2f}; changed places: {pairs}"
     )
 
@@ -187,6 +200,8 @@ def _document(manifest: Manifest, measured: Measurement, threads: int) -> dict[s
         "pinned_cores": measured.pinned_cores,
         "noise_floor": measured.noise_floor.model_dump(mode="json"),
         "drift": measured.drift,
+        "noise": measured.noise,
+        "disturbance": asdict(measured.disturbance),
         "paths": [
             {
                 "id": name,

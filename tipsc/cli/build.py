@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tipsc.cli.options import ANY_PATH, config_argument, connected, device_option, target_option
+from tipsc.cli.options import (
+    ANY_PATH,
+    OUTPUT_FILE,
+    config_argument,
+    connected,
+    device_option,
+    target_option,
+    wait_quiet_option,
+)
 from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
@@ -21,10 +29,14 @@ if TYPE_CHECKING:
 @target_option
 @device_option
 @click.option(
-    "--output", "output_file", type=ANY_PATH, metavar="FILE", help="Where the engine goes."
+    "--output", "output_file", type=OUTPUT_FILE, metavar="FILE", help="Where the engine goes."
 )
 @click.option(
-    "--report", "report_file", type=ANY_PATH, metavar="FILE", help="Write the report here as well."
+    "--report",
+    "report_file",
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="Write the report here as well.",
 )
 @click.option(
     "--profile",
@@ -33,6 +45,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Without the device: choose paths by this profile of it, rather than by MACs.",
 )
+@wait_quiet_option
 def command(
     output: Output,
     config: Path,
@@ -41,6 +54,7 @@ def command(
     output_file: Path | None,
     report_file: Path | None,
     profile_file: Path | None,
+    wait_quiet_s: float | None,
 ) -> None:
     """Train, measure, choose, compile and verify: everything that is missing for CONFIG.
 
@@ -58,7 +72,14 @@ def command(
     if load_target(target).backend in FINISHED_ON_DEVICE:
         if report_file is not None:
             raise UsageError("an unbuilt engine has no report", fix="leave --report out")
-        _build_without_device(output, config, target, device, output_file, profile_file)
+        if wait_quiet_s is not None and device is None:
+            raise UsageError(
+                "nothing is measured without the device",
+                fix="leave --wait-quiet out, or give --device",
+            )
+        _build_without_device(
+            output, config, target, device, output_file, profile_file, wait_quiet_s
+        )
         return
     if profile_file is not None:
         raise UsageError(
@@ -71,7 +92,14 @@ def command(
     from tipsc.report import legend, shipped_table, write
 
     with connected(device) as there, output.reporter() as reporter:
-        pipeline = Pipeline(config, target, reporter=reporter, output=output_file, device=there)
+        pipeline = Pipeline(
+            config,
+            target,
+            reporter=reporter,
+            output=output_file,
+            device=there,
+            wait_quiet_s=wait_quiet_s,
+        )
         remarks = _doubts(output, pipeline)
         built = pipeline.run()
     if report_file is not None:
@@ -88,6 +116,7 @@ def command(
             "stages": [stage_document(stage) for stage in built.stages],
             "original": _original(built.report.original),
             "remarks": remarks,
+            "noise": list(built.report.noise),
             "paths": [path_document(path, manifest) for path in manifest.paths],
         },
         shipped_table(built.report),
@@ -129,12 +158,14 @@ def _build_without_device(
     device: str | None,
     output_file: Path | None,
     profile_file: Path | None,
+    wait_quiet_s: float | None,
 ) -> None:
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document, paths_table
     from tipsc.cli.finish import finish_document, finish_lines
     from tipsc.device.measuring import Remote
     from tipsc.engine import read_engine
+    from tipsc.extras import how_to_install
     from tipsc.finish import finish
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
@@ -149,11 +180,13 @@ def _build_without_device(
             profile_file=profile_file,
             device=None if device is None else there,
         )
-        remarks = _doubts(output, pipeline)
+        remarks = [*_doubts(output, pipeline), *pipeline.remarks]
         original = pipeline.original()
         made = pipeline.run_without_device()
         if isinstance(there, Remote):
-            done = finish(made.engine, there.connection, reporter=reporter)
+            done = finish(
+                made.engine, there.connection, wait_quiet_s=wait_quiet_s, reporter=reporter
+            )
             output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
             return
     manifest = read_engine(made.engine).manifest
@@ -162,7 +195,7 @@ def _build_without_device(
         f"{len(accepted)} of {plural(len(manifest.paths), 'path')} accepted and built by "
         f"{made.checks[0].module} {made.checks[0].version} (no GPU: says nothing about latency)"
         if made.checks
-        else "not done: pip install 'tipsc[tensorrt-check]' lets NVIDIA's parser try every path"
+        else f"not done; to let NVIDIA's parser try every path, {how_to_install('tensorrt-check')}"
     )
     output.result(
         {
@@ -189,6 +222,7 @@ def _build_without_device(
         f"paths    chosen by {manifest.recipe['paths chosen by']}",
         f"check    {checked}",
         *([f"remark   {manifest.recipe['remark']}"] if "remark" in manifest.recipe else []),
+        *wrapped(f"remark   {remark}" for remark in pipeline.remarks),
         *_depth_lines(made),
     )
 

@@ -23,7 +23,15 @@ _CPU = torch.device("cpu")
 
 def rank_of_process() -> int:
     """The number that torchrun gave this process; 0 without it."""
-    return int(os.environ.get("RANK", "0"))
+    text = os.environ.get("RANK", "0")
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            "this is no number of a process",
+            where="environment variable RANK",
+            got=text,
+            fix="unset it, or start the training by torchrun",
+        )
+    return int(text)
 
 
 class SharedStages(Stages):
@@ -39,10 +47,16 @@ class SharedStages(Stages):
         self._place = folder
 
     def run(
-        self, name: str, inputs: Mapping[str, object], work: Work, *, resumable: bool = False
+        self,
+        name: str,
+        inputs: Mapping[str, object],
+        work: Work,
+        *,
+        resumable: bool = False,
+        good: Callable[[Path], bool] = lambda folder: True,
     ) -> Stage:
         if self._group.rank == 0:
-            return self._lead(name, inputs, work, resumable)
+            return self._lead(name, inputs, work, resumable, good)
         works = self._group.from_first(None, _CPU) == b"work"
         if works:
             with tempfile.TemporaryDirectory(prefix="tipsc-") as unused:
@@ -52,7 +66,14 @@ class SharedStages(Stages):
         key = key_of({"stage": name, **inputs})
         return Stage(name, key, self._place / f"{name}-{key}", 0.0, cached=not works)
 
-    def _lead(self, name: str, inputs: Mapping[str, object], work: Work, resumable: bool) -> Stage:
+    def _lead(
+        self,
+        name: str,
+        inputs: Mapping[str, object],
+        work: Work,
+        resumable: bool,
+        good: Callable[[Path], bool],
+    ) -> Stage:
         told = False
 
         def work_with_all(folder: Path) -> None:
@@ -61,7 +82,7 @@ class SharedStages(Stages):
             self._group.from_first(b"work", _CPU)
             work(folder)
 
-        stage = super().run(name, inputs, work_with_all, resumable=resumable)
+        stage = super().run(name, inputs, work_with_all, resumable=resumable, good=good)
         if not told:
             self._group.from_first(b"done", _CPU)
         return stage

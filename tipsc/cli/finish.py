@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tipsc.cli.engines import path_document, paths_table
-from tipsc.cli.options import ANY_PATH, engine_argument
-from tipsc.cli.output import Output, verb
+from tipsc.cli.options import OUTPUT_FILE, engine_argument, wait_quiet_option
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.report.format import byte_size
+from tipsc.report.notes import noise_lines
 
 if TYPE_CHECKING:
     from tipsc.backends.tensorrt.trial import Trial
@@ -28,14 +29,21 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     "output_file",
-    type=ANY_PATH,
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="Where the finished engine goes; by default it replaces ENGINE.",
 )
 @click.option("--no-run", is_flag=True, help="Build the plans, but run and measure nothing.")
 @click.option("--strip", is_flag=True, help="Leave the weights out of the plans, where possible.")
+@wait_quiet_option
 def command(
-    output: Output, engine: Path, device: str, output_file: Path | None, no_run: bool, strip: bool
+    output: Output,
+    engine: Path,
+    device: str,
+    output_file: Path | None,
+    no_run: bool,
+    strip: bool,
+    wait_quiet_s: float | None,
 ) -> None:
     """Build the plans of ENGINE on the device, compare them with ONNX Runtime, and measure them.
 
@@ -52,6 +60,7 @@ def command(
             output=output_file,
             run=not no_run,
             strip=strip,
+            wait_quiet_s=wait_quiet_s,
             reporter=reporter,
         )
     output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
@@ -66,6 +75,7 @@ def finish_document(done: Finished) -> dict[str, object]:
         "plans": [vars(check) for check in done.checks],
         "shared_plans": [vars(trial) for trial in done.trials],
         "differences": dict(done.differences),
+        "noise": done.manifest.noise,
         "remarks": list(done.remarks),
         "paths": [path_document(path, done.manifest) for path in done.manifest.paths],
     }
@@ -82,6 +92,8 @@ def finish_lines(done: Finished) -> list[str]:
     if done.differences:
         lines.append(f"against ONNX Runtime: at most {max(done.differences.values()):.2g}")
     lines += [f"depths   {' '.join(trial.paths)}: {_verdict(trial)}" for trial in done.trials]
+    if done.measurement is not None:
+        lines += wrapped(noise_lines(done.manifest.noise, done.measurement.disturbance))
     return [*lines, *(f"remark   {remark}" for remark in done.remarks)]
 
 
@@ -92,6 +104,8 @@ def _verdict(trial: Trial) -> str:
         return "a plan each: one for all is no smaller"
     path, worst = max(trial.slowdowns.items(), key=lambda item: item[1])
     found = f"{path} takes {worst:.2f} of its own plan's time"
+    if trial.noise:
+        found += f" (doubtful: {trial.noise})"
     if not trial.kept:
         return f"a plan each: in one for all {found}"
     return (

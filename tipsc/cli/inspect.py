@@ -37,6 +37,7 @@ def command(output: Output, engine: Path) -> None:
         "unbuilt": manifest.unbuilt,
         "recipe": dict(manifest.recipe),
         "built": dict(manifest.built),
+        "noise": manifest.noise,
     }
     output.result(document, *_heading(found, engine), paths_table(manifest), *_origin(found))
 
@@ -57,6 +58,7 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
             f"{plural(len(manifest.paths), 'path')}, {size}, {weights} of it weights",
             " -> ".join(tensors),
             *state,
+            *([f"warning: {manifest.noise}"] if manifest.noise else []),
         ]
     )
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tipsc.backends import FINISHED_ON_DEVICE
-from tipsc.cli.options import config_argument, connected, target_option
-from tipsc.cli.output import Output, verb
+from tipsc.cli.options import config_argument, connected, target_option, wait_quiet_option
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import UsageError
+from tipsc.report.notes import noise_lines
 from tipsc.target import load_target
 
 if TYPE_CHECKING:
@@ -36,12 +38,18 @@ _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
 )
 @click.option(
     "--check",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10_000),
     metavar="N",
     help="Measure N random paths more and compare them with their prediction.",
 )
+@wait_quiet_option
 def command(
-    output: Output, config: Path, target: str, devices: tuple[str, ...], check: int | None
+    output: Output,
+    config: Path,
+    target: str,
+    devices: tuple[str, ...],
+    check: int | None,
+    wait_quiet_s: float | None,
 ) -> None:
     """Measure paths of CONFIG on the target, and train first if that is missing.
 
@@ -56,7 +64,7 @@ def command(
     if len(devices) > 1:
         if check:
             raise UsageError("--check is for one device", fix="profile them one by one")
-        _on_several(output, config, target, devices)
+        _on_several(output, config, target, devices, wait_quiet_s)
         return
     device = devices[0] if devices else None
     from tipsc.build import CHECK, PROFILE, Pipeline
@@ -66,7 +74,9 @@ def command(
     from tipsc.stages import only_one_build
 
     with connected(device) as there, output.reporter() as reporter:
-        pipeline = Pipeline(config, target, reporter=reporter, device=there)
+        pipeline = Pipeline(
+            config, target, reporter=reporter, device=there, wait_quiet_s=wait_quiet_s
+        )
         with only_one_build(pipeline.runs):
             stage = pipeline.profile()
             checked = pipeline.check(check) if check else None
@@ -79,6 +89,8 @@ def command(
             "target": profile.target,
             "noise_floor": profile.noise_floor.model_dump(mode="json"),
             "drift": profile.drift,
+            "noise": profile.noise,
+            "disturbance": asdict(profile.disturbance),
             "stages": [stage_document(done) for done in pipeline.stages.done],
             "paths": [
                 {
@@ -94,12 +106,19 @@ def command(
         _table(profile),
         f"repeating a measurement moves p10 by {profile.noise_floor.median:.1%}; "
         f"drift {profile.drift:+.1%}",
+        *wrapped(noise_lines(profile.noise, profile.disturbance)),
         *_trust(profile, result),
         f"profile  {file}",
     )
 
 
-def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]) -> None:
+def _on_several(
+    output: Output,
+    config: Path,
+    target: str,
+    urls: tuple[str, ...],
+    wait_quiet_s: float | None,
+) -> None:
     from tipsc.build import PROFILE, Pipeline
     from tipsc.cli.progress import LineByDevice
     from tipsc.device.link import parse_link
@@ -133,7 +152,12 @@ def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]
         def work(url: str, device: Device) -> tuple[Path, Profile]:
             label = labels[url]
             pipeline = Pipeline(
-                config, target, reporter=lines.of(label), device=device, label=label
+                config,
+                target,
+                reporter=lines.of(label),
+                device=device,
+                label=label,
+                wait_quiet_s=wait_quiet_s,
             )
             return pipeline.published, Profile.load(pipeline.profile().folder / PROFILE)
 
@@ -141,6 +165,8 @@ def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]
     done = {url: result for url, result in found.items() if not isinstance(result, BaseException)}
     for url, (file, profile) in done.items():
         output.note(f"{labels[url]}: {len(profile.paths)} paths, {file}")
+        for line in wrapped(noise_lines(profile.noise, profile.disturbance, labels[url])):
+            output.note(line)
     failed = {url: error for url, error in found.items() if isinstance(error, BaseException)}
     output.result(
         {
@@ -150,6 +176,8 @@ def _on_several(output: Output, config: Path, target: str, urls: tuple[str, ...]
                     "profile": str(file),
                     "noise_floor": profile.noise_floor.model_dump(mode="json"),
                     "drift": profile.drift,
+                    "noise": profile.noise,
+                    "disturbance": asdict(profile.disturbance),
                     "paths": len(profile.paths),
                 }
                 for url, (file, profile) in done.items()
@@ -206,6 +234,8 @@ def _trust(profile: Profile, check: Check | None) -> list[str]:
             f"(a constant: {_shares(check.constant)}); repeating moves p10 by "
             f"{check.noise_floor.median:.1%}"
         )
+        if check.noise:
+            lines += wrapped([f"warning of the check: {check.noise}"])
         if check.paths < _PROOF_OF_95:
             lines.append(
                 f"{check.paths} paths cannot show that 95 % fit: that takes {_PROOF_OF_95} "

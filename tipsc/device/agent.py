@@ -43,6 +43,8 @@ COMPUTE_CAPABILITIES = {
 }
 #: how libraries say that there is no memory
 SPENT = ("bad alloc", "bad_alloc", "allocate memory", "Memory allocation", "failed to map segment")
+MARKER = ".tipsc-device"  # in a folder that tipsc made, or found empty
+OWN = ("blobs", "jobs", MARKER)  # and agent-*.py: all that tipsc puts there
 AGENT = "agent.py"  # this file's name in the folder of a job
 FULL = 28  # exit code of a job whose result cannot be written
 HEAD = 1 << 20  # bytes by whose digest a blob is asked for before all of it is hashed
@@ -158,10 +160,18 @@ class Store:
         self.folder = os.path.join(root, "blobs")
         self.quota = QUOTA
         self.held = set()  # asked for or put since the last job: not pruned
-        os.makedirs(self.folder, exist_ok=True)
+        self.stand()
         for name in os.listdir(self.folder):  # what a killed agent left
             if name.endswith(".part") and not serves(name.split(".")[1]):
                 remove(os.path.join(self.folder, name))
+
+    def stand(self):
+        """Makes the folder if need be: another client may have cleaned. A new one is marked."""
+        root = os.path.dirname(self.folder)
+        if not os.path.isdir(root):
+            os.makedirs(root)
+            open(os.path.join(root, MARKER), "a").close()
+        os.makedirs(self.folder, exist_ok=True)
 
     def file(self, digest):
         if not (
@@ -195,7 +205,7 @@ class Store:
 
     def make_room(self, size):
         """Prunes until `size` bytes more fit into the quota; the disk must have them free."""
-        os.makedirs(self.folder, exist_ok=True)  # another client may have cleaned
+        self.stand()
         files = []
         for name in os.listdir(self.folder):
             try:
@@ -340,10 +350,20 @@ class Agent:
         for pid in at_work:
             if pid != str(os.getpid()) and serves(pid):
                 raise Refused("busy", "process %s there works for another client" % pid)
-        shutil.rmtree(self.root, ignore_errors=True)
-        if os.path.exists(self.root):
+        if not os.path.isfile(os.path.join(self.root, MARKER)) and listed(self.root):
+            raise Refused("storage", "%s is not marked as tipsc's: nothing is removed" % self.root)
+        for name in listed(self.root):
+            place = os.path.join(self.root, name)
+            if name in ("blobs", "jobs") and not os.path.islink(place):
+                shutil.rmtree(place, ignore_errors=True)
+            elif name in OWN or name.startswith("agent-"):
+                remove(place)
+        others = listed(self.root)
+        if not others:
+            shutil.rmtree(self.root, ignore_errors=True)  # another client may have cleaned
+        elif any(name in OWN or name.startswith("agent-") for name in others):
             raise Refused("storage", "%s could not be removed" % self.root)
-        return {"ok": True}
+        return {"ok": True, "left": others[:100]}
 
     def run(self, message):
         folder = os.path.join(self.jobs, str(os.getpid()))
@@ -649,6 +669,7 @@ def main(arguments):
     if arguments[0] == "job":
         run_job(arguments[1], int(arguments[2]))
     root = arguments[1]
+    os.umask(0o77)  # what others send there is nobody else's to read
     # adb sends it when its client goes: the end of the input does the same, and cleans up.
     signal.signal(signal.SIGHUP, lambda *_: None)
     # What a library prints goes to stderr, never between two frames.

@@ -19,10 +19,13 @@ import numpy as np
 from tipsc.backends import backend
 from tipsc.engine import read_engine
 from tipsc.errors import PathError, near
+from tipsc.measure.disturbance import Disturbance, noise_of
 from tipsc.measure.jetson import read_thermal_zones
-from tipsc.measure.loop import Settings, collect_times
+from tipsc.measure.loop import Settings
+from tipsc.measure.others import others_between, read_counters
 from tipsc.measure.pauses import collect_pauses
 from tipsc.measure.pinning import pinned, select_cores
+from tipsc.measure.quiet import collect_quiet
 from tipsc.measure.resources import input_power, measure_energy, resident_mib
 from tipsc.measure.sustained import sustain
 from tipsc.measure.switching import switch_matrix
@@ -63,8 +66,9 @@ def bench_engine(
         cache_dir: for what the backend finalises. None: where an application's would be.
 
     Returns:
-        ``cores``, ``held``, ``seconds``; ``memory_mib`` of this process ``before`` and ``after``
-        the paths were opened and run once, and what that took of the ``gpu``'s, None without one;
+        ``cores``, ``held``, ``seconds``, ``disturbance``; ``memory_mib`` of this process ``before``
+        and ``after`` the paths were opened and run once, and what that took of the ``gpu``'s, None
+        without one; ``extras_noise``, what makes the extras doubtful;
         ``switches``; ``energy`` and ``device_ms`` by path id, or None where nothing tells;
         ``windows`` of a sustained measurement.
     """
@@ -90,7 +94,7 @@ def bench_engine(
         for call in calls.values():
             call()
         after, left = resident_mib(), free_mib()
-        times = collect_times(
+        times = collect_quiet(
             calls, settings, lambda share, left_s: progress(_SHARE * share, left_s)
         )
         (out / SAMPLES).write_text(json.dumps(times.batches))
@@ -98,6 +102,7 @@ def bench_engine(
             "cores": cores,
             "held": times.held,
             "seconds": times.seconds,
+            "disturbance": asdict(times.disturbance),
             "memory_mib": {
                 "before": before,
                 "after": after,
@@ -109,13 +114,15 @@ def bench_engine(
                 calls, cores, every_ms=arguments["every_ms"], seed=settings.seed
             )
         if arguments["extras"]:
-            power = input_power()
+            power, watched = input_power(), read_counters()
             with pinned(cores):
                 energy = {name: measure_energy(call, power) for name, call in calls.items()}
                 found["switches"] = switch_matrix(
                     calls, _SWITCH_ROUNDS, settings.seed, time.perf_counter_ns
                 )
                 found["device_ms"] = _device_ms(executors, names)
+            others = others_between(watched, read_counters(), cores)
+            found["extras_noise"] = noise_of(Disturbance(**asdict(others)))
             found["energy"] = {name: asdict(e) for name, e in energy.items() if e} or None
         if arguments["sustained_s"]:
             windows = sustain(

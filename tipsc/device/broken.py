@@ -105,7 +105,7 @@ def explain_break(link: Link, status: int | None, said: str, *, greeted: bool) -
     elif status == NO_FOLDER:
         what, fix = (
             "the device has no folder for tipsc's files",
-            "name one in the URL: root=/folder",
+            "name one that is new or empty in the URL: root=/folder",
         )
     elif over_adb:
         fix = "see that adb devices lists it as a device, then start it again"

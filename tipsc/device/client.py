@@ -72,9 +72,14 @@ class Connection:
         self.ask({"op": "ping"})
         return time.perf_counter() - begin
 
-    def clean(self) -> None:
-        """Removes everything that tipsc put on the device."""
-        self.ask({"op": "clean"})
+    def clean(self) -> list[str]:
+        """Removes everything that tipsc put on the device, and nothing else.
+
+        Returns:
+            What others put into tipsc's folder there, and stays.
+        """
+        left: list[str] = self._field(self.ask({"op": "clean"}), "left", list)
+        return [str(name)[:100] for name in left]
 
     def push(self, file: Path) -> str:
         """Sends a file unless the device has it; gives its digest.

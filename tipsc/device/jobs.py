@@ -10,6 +10,7 @@ import importlib
 import json
 import platform
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,8 +101,9 @@ def measure(
     """Times of the paths of the blob ``engine`` on the blob ``input``; samples.json has them."""
     import numpy as np
 
-    from tipsc.measure.loop import Settings, collect_times
+    from tipsc.measure.loop import Settings
     from tipsc.measure.pinning import select_cores
+    from tipsc.measure.quiet import collect_quiet
     from tipsc.runtime import Engine
 
     pin: Any = arguments["pin"]
@@ -113,9 +115,14 @@ def measure(
         context = engine.context()
         names = [path.id for path in engine.paths if only is None or path.id in only]
         calls = {name: partial(context.run, x, path=name) for name in names}
-        times = collect_times(calls, settings, progress)
+        times = collect_quiet(calls, settings, progress)
     (out / "samples.json").write_text(json.dumps(times.batches))
-    return {"cores": cores, "held": times.held, "seconds": times.seconds}
+    return {
+        "cores": cores,
+        "held": times.held,
+        "seconds": times.seconds,
+        "disturbance": asdict(times.disturbance),
+    }
 
 
 def pauses(

@@ -4,7 +4,9 @@
 jump hosts) and ``adb://serial``. ``?python=/path/to/python3`` chooses the interpreter,
 ``?quota=8G`` how much the agent may keep there (2 GiB), and ``?root=/folder`` where:
 ``~/.cache/tipsc-device``, or on a phone, where adb's user has no home that it may write,
-``/data/local/tmp/tipsc-device``.
+``/data/local/tmp/tipsc-device``. A folder is taken only if it is new, empty or marked as tipsc's:
+one that holds anything else, is a link or belongs to another user is refused. Nobody else can read
+it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from tipsc.device import agent
 from tipsc.errors import UsageError
 
 ROOT = "~/.cache/tipsc-device"
@@ -29,12 +32,22 @@ ADB = ("shell", "-T")
 _START = """
 import hashlib,os,sys
 digest,size,roots={digest!r},{size},[{root!r}]
+os.umask(0o77)
 if {phone}: roots.append(os.environ.get('TMPDIR','/data/local/tmp')+'/tipsc-device')
 for root in map(os.path.expanduser,roots):
     try:
         os.makedirs(root,mode=0o700,exist_ok=True)
-        if os.access(root,os.W_OK): break
-        why=root+' cannot be written'
+        names=os.listdir(root)
+        others=sorted(n for n in names if n not in {own!r} and not n.startswith('agent-'))
+        if os.path.islink(root): why=root+' is a symbolic link'
+        elif os.stat(root).st_uid!=os.geteuid(): why=root+' belongs to another user'
+        elif others and {marker!r} not in names:
+            why=root+' holds what tipsc did not put there, such as '+others[0]
+        elif not os.access(root,os.W_OK): why=root+' cannot be written'
+        else:
+            os.chmod(root,0o700)
+            open(os.path.join(root,{marker!r}),'a').close()
+            break
     except OSError as error: why=error
 else:
     os.write(2,str(why).encode())
@@ -79,7 +92,13 @@ class Link:
     def start(self, digest: str, size: int) -> list[str]:
         """The command that starts an agent of this content there."""
         code = _START.format(
-            root=self.root, phone=self.phone, digest=digest, size=size, no_folder=NO_FOLDER
+            root=self.root,
+            phone=self.phone,
+            digest=digest,
+            size=size,
+            no_folder=NO_FOLDER,
+            own=agent.OWN,
+            marker=agent.MARKER,
         ).encode()
         program = f"import base64;exec(base64.b64decode({base64.b64encode(code).decode()!r}))"
         if not self.command:

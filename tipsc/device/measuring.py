@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
@@ -18,7 +19,9 @@ from tipsc.device.client import Connection
 from tipsc.device.plans import Plans, request_plans, write_finished
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceProtocolError
+from tipsc.measure.disturbance import Disturbance
 from tipsc.measure.pauses import collect_pauses
+from tipsc.measure.quiet import longest_s
 from tipsc.profile import Protocol, Samples, System, collect, read_system
 from tipsc.profile.conditions import UNKNOWN
 from tipsc.progress import Progress
@@ -26,6 +29,30 @@ from tipsc.runtime import Engine
 from tipsc.target import Target
 
 Run = Callable[[np.ndarray, str], np.ndarray]
+
+
+def told_as(progress: Progress, note: str) -> Callable[[float, float], None]:
+    """What is told of a measurement, with a note; before the first visit it waits for quiet."""
+
+    def told(share: float, left_s: float) -> None:
+        waits = f"until it is quiet: {left_s:.0f} s at most"
+        progress(share, 1.0, note if share > 0 else waits)
+
+    return told
+
+
+def disturbance_told(result: Mapping[str, Any], url: str) -> Disturbance:
+    """What a device says of other work on it.
+
+    Raises:
+        DeviceProtocolError: it is no such thing.
+    """
+    try:
+        return Disturbance.of(result["disturbance"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DeviceProtocolError(
+            f"the device tells of other work what cannot be: {error}", where=url
+        ) from error
 
 
 class Device(Interface):
@@ -114,7 +141,7 @@ class ThisMachine:
             return protocol, collect(
                 calls,
                 protocol=protocol,
-                progress=lambda share, left_s: progress(share, 1.0, "measuring"),
+                progress=told_as(progress, "measuring"),
             )
 
     def pauses(
@@ -202,12 +229,15 @@ class Remote:
             "measure",
             arguments,
             blobs,
-            timeout_s=protocol.time_limit_s * 2 + 600.0,
-            progress=lambda share, left_s: progress(share, 1.0, "measuring"),
+            timeout_s=longest_s(protocol.settings()) + 600.0,
+            progress=told_as(progress, "measuring"),
         )
         result = answer.result
         samples = Samples(
-            json.loads(answer.files["samples.json"]), tuple(result["held"]), result["seconds"]
+            json.loads(answer.files["samples.json"]),
+            tuple(result["held"]),
+            result["seconds"],
+            disturbance_told(result, self.connection.link.url),
         )
         return protocol.model_copy(update={"cores": tuple(result["cores"])}), samples
 

@@ -122,6 +122,8 @@ class Manifest:
         metric: what the paths' ``accuracy`` is: "accuracy" against labels, or "agreement" with
             the answers of the original model.
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
+        noise: what makes the paths' latencies doubtful, in a sentence: what else the device did
+            while they were measured. Empty if nothing does.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Manifest:
     recipe: Mapping[str, str] = field(default_factory=dict)
     metric: str = "accuracy"
     built: Mapping[str, str] = field(default_factory=dict)
+    noise: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))

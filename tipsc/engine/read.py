@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from tipsc.engine.allowed import check_allowed
 from tipsc.engine.external import check_external
 from tipsc.engine.format import (
     FORMS,
@@ -79,13 +80,16 @@ class EngineFile:
 
         Raises:
             PathError: no such path.
-            EngineDamagedError: it refers to bytes outside the weight store.
+            EngineDamagedError: it refers to bytes outside the weight store, or holds what tipsc
+                does not write (:mod:`tipsc.engine.allowed`).
         """
         if path_id not in self._graphs:
             raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, self._graphs))
         graph = self._graphs[path_id]
         # Here and not on opening: once an engine is finalised nobody asks for its graphs.
-        check_external(graph, self._weights_at[1], f"{self.file}: graph of path {path_id}")
+        where = f"{self.file}: graph of path {path_id}"
+        check_allowed(graph, where)
+        check_external(graph, self._weights_at[1], where)
         return graph
 
 

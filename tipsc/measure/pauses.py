@@ -1,6 +1,7 @@
 """What calls take that do not follow each other at once: caches and clock have to come back.
 
-An application that calls every 20 ms never sees the latency of calls back to back.
+An application that calls every 20 ms never sees the latency of calls back to back. A call that had
+to wait for its core tells of other work: it is made again, a few times, after a pause as long.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from tipsc.measure.disturbance import MOST_WAITED
+from tipsc.measure.loop import AGAIN
+from tipsc.measure.others import Waiting
 from tipsc.measure.pinning import pinned
 
 Call = Callable[[], object]
@@ -36,14 +40,31 @@ def collect_pauses(
     """
     found: dict[str, list[float]] = {name: [] for name in calls}
     generator, order = random.Random(seed), list(calls)
-    with pinned(tuple(cores)):
+    # Another clock than the machine's own is not the one that a thread waits by.
+    with pinned(tuple(cores)), Waiting(clock is time.perf_counter_ns) as waiting:
         for call in calls.values():
             call()
         for _ in range(rounds):
             generator.shuffle(order)
             for name in order:
-                sleep(every_ms / 1e3)
-                start = clock()
-                calls[name]()
-                found[name].append((clock() - start) / 1e6)
+                tries = [_after(every_ms, calls[name], sleep, clock, waiting)]
+                while tries[-1][0] > MOST_WAITED and len(tries) <= AGAIN:
+                    tries.append(_after(every_ms, calls[name], sleep, clock, waiting))
+                found[name].append(min(tries)[1])
     return found
+
+
+def _after(
+    every_ms: float,
+    call: Call,
+    sleep: Callable[[float], object],
+    clock: Callable[[], int],
+    waiting: Waiting,
+) -> tuple[float, float]:
+    """Of a call after a pause: the share of it in which the thread waited, and milliseconds."""
+    sleep(every_ms / 1e3)
+    waiting.begin()
+    start = clock()
+    call()
+    elapsed = clock() - start
+    return (waiting.nanoseconds() or 0) / max(elapsed, 1), elapsed / 1e6

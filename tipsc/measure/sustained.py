@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import median
 
+from tipsc.measure.disturbance import noise_of
 from tipsc.measure.loop import Call, Clock, Progress, Settings, collect_times
 
 #: temperatures in degrees Celsius by zone, of those that can be read
@@ -21,12 +22,14 @@ class Window:
         seconds: since the beginning, at the end of the window.
         p10_ms, p50_ms: of each path.
         celsius: by thermal zone, at the end of the window.
+        noise: what else made calls slower than heat; "" if nothing did.
     """
 
     seconds: float
     p10_ms: Mapping[str, float]
     p50_ms: Mapping[str, float]
     celsius: Mapping[str, float]
+    noise: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def sustain(
         p10_ms = {name: values[len(values) // 10] for name, values in sorted_ms.items()}
         p50_ms = {name: median(values) for name, values in sorted_ms.items()}
         elapsed = (clock() - begin) / 1e9
-        windows.append(Window(elapsed, p10_ms, p50_ms, dict(temperatures())))
+        noise = noise_of(times.disturbance)
+        windows.append(Window(elapsed, p10_ms, p50_ms, dict(temperatures()), noise))
         if progress is not None:
             progress(min(elapsed / max(seconds, 1e-9), 1.0), max(seconds - elapsed, 0.0))
     return windows

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tipsc.measure.disturbance import UNTOLD, Disturbance, noise_of
 from tipsc.profile.record import Milliseconds, Ratio, Record
 
 Batches = list[list[int]]  # for each round, the nanoseconds of its batch
@@ -62,6 +63,7 @@ class Measurement(Record):
         rounds: how many rounds were run; fewer than asked for when time was short.
         pinned_cores: where the thread was held; () when it was not or could not be.
         seconds: duration of the whole measurement.
+        disturbance: what else the machine did meanwhile.
     """
 
     latencies: dict[str, Latency]
@@ -71,6 +73,12 @@ class Measurement(Record):
     rounds: int
     pinned_cores: tuple[int, ...]
     seconds: Ratio
+    disturbance: Disturbance = UNTOLD
+
+    @property
+    def noise(self) -> str:
+        """What makes the latencies doubtful, in a sentence; "" if nothing does."""
+        return noise_of(self.disturbance, self.drift)
 
     def ranked(self) -> tuple[tuple[str, ...], ...]:
         """Names from fast to slow, in groups of ties; see :func:`rank`."""
@@ -97,15 +105,18 @@ class Samples:
         batches: by name, for each round the nanoseconds of its batch.
         held: the cores that the thread was pinned to.
         seconds: duration of the whole measurement.
+        disturbance: what else the machine did meanwhile.
     """
 
     batches: Mapping[str, Batches]
     held: tuple[int, ...]
     seconds: float
+    disturbance: Disturbance = UNTOLD
 
     def summarise(self) -> Measurement:
         """Latencies, and how far to trust them."""
-        return summarise(self.batches, self.held, self.seconds)
+        found = summarise(self.batches, self.held, self.seconds)
+        return found.model_copy(update={"disturbance": self.disturbance})
 
     def milliseconds(self, name: str, most: int) -> tuple[float, ...]:
         """Times of one call, sorted; evenly spaced quantiles if there are more than `most`."""

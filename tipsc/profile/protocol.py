@@ -8,8 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tipsc.measure.loop import MIN_ROUNDS, Call, Clock, Progress, Settings, collect_times
+from tipsc.measure.loop import MIN_ROUNDS, Call, Clock, Progress, Settings
 from tipsc.measure.pinning import select_cores
+from tipsc.measure.quiet import collect_quiet
 from tipsc.profile.latency import Measurement, Samples
 from tipsc.profile.record import Milliseconds, Record
 from tipsc.target import Target
@@ -26,6 +27,8 @@ class Protocol(Record):
             a visit and 4 rounds: less would not be a measurement.
         cores: what the thread is pinned to while measuring; () for not at all.
         seed: of the random order.
+        wait_quiet_s: most seconds to wait until other processes leave the cores alone; above 0,
+            what was disturbed all the same is measured again, twice at most.
     """
 
     warm_up_ms: Milliseconds = 50.0
@@ -34,6 +37,7 @@ class Protocol(Record):
     time_limit_s: Annotated[float, Field(gt=0)] = 300.0
     cores: tuple[int, ...] = ()
     seed: int = 0
+    wait_quiet_s: Annotated[float, Field(ge=0)] = 0.0
 
     @classmethod
     def for_target(cls, target: Target, *, seed: int = 0) -> Protocol:
@@ -46,6 +50,7 @@ class Protocol(Record):
             time_limit_s=measure.time_limit_s,
             cores=select_cores(measure.pin, target.threads),
             seed=seed,
+            wait_quiet_s=measure.wait_quiet_s,
         )
 
     def settings(self) -> Settings:
@@ -83,5 +88,5 @@ def collect(
         ProfileError: there is nothing to measure, or a call failed (it is named).
     """
     settings = (Protocol() if protocol is None else protocol).settings()
-    times = collect_times(calls, settings, progress, clock)
-    return Samples(times.batches, times.held, times.seconds)
+    times = collect_quiet(calls, settings, progress, clock)
+    return Samples(times.batches, times.held, times.seconds, times.disturbance)

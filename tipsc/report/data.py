@@ -140,6 +140,7 @@ class Report:
         metric: what every ``accuracy`` is; see :mod:`tipsc.report.metric`.
         original: the plain model that was converted, on the same test examples; None if there is
             none.
+        noise: sentences on what makes latencies doubtful; none if nothing does.
     """
 
     title: str
@@ -161,6 +162,7 @@ class Report:
     version: str = ""
     metric: str = "accuracy"
     original: Original | None = None
+    noise: tuple[str, ...] = ()
 
     @property
     def separate_bytes(self) -> int:

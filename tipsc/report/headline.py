@@ -29,6 +29,7 @@ def header(report: Report) -> Html:
     )
     return tag(
         "header", tag("h1", report.title), tag("button", "Light / dark", id="theme"), lead,
+        *(tag("p", f"Warning: {noise}.", class_="warning") for noise in report.noise),
         _tiles(report),
     )  # fmt: skip
 

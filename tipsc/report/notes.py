@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tipsc.measure.disturbance import Disturbance, remark_of
 from tipsc.report.data import Original, Shipped
 from tipsc.report.format import is_number, percent
 
@@ -25,6 +26,18 @@ def notes_of(paths: Iterable[Shipped]) -> list[tuple[str, str]]:
     """The notes that at least one of the paths has, with what each means."""
     paths = list(paths)
     return [(n, text) for n, text in MEANING.items() if any(flags_of(path)[n] for path in paths)]
+
+
+def noise_lines(noise: str, disturbance: Disturbance, of: str = "") -> list[str]:
+    """What disturbed a measurement, and what was done about it; no line if nothing did.
+
+    Args:
+        of: what was measured, where it is not plain.
+    """
+    whose = f" of {of}" if of else ""
+    warning = [f"warning{whose}: {noise}"] if noise else []
+    remark = remark_of(disturbance)
+    return [*warning, *([f"measuring{whose}: {remark}"] if remark else [])]
 
 
 def against_original(original: Original, accuracies: Mapping[str, float | None]) -> str:

@@ -42,6 +42,7 @@ p{margin:0 0 14px;max-width:74ch;overflow-wrap:anywhere}
 .lead{max-width:none}
 .lead,.note,.legend{color:var(--soft)}
 .note{font-size:13.5px}
+.warning{max-width:none;font-weight:600}
 button{position:absolute;right:28px;top:46px;font:inherit;font-size:13px;color:var(--soft);
 background:none;border:1px solid var(--rule);border-radius:6px;padding:4px 11px;cursor:pointer}
 button:hover{color:var(--ink);border-color:var(--soft)}

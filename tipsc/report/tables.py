@@ -61,8 +61,9 @@ def shipped_table(paths: Report | Iterable[Shipped], metric: str = "accuracy") -
 
 
 def legend(report: Report) -> list[str]:
-    """What the notes in the table of a report mean, and what is lost to the original."""
-    lines = [f"{name}: {meaning}" for name, meaning in notes_of(report.shipped)]
+    """What is doubtful in a report, what its notes mean, and what is lost to the original."""
+    lines = [f"warning: {noise}" for noise in report.noise]
+    lines += [f"{name}: {meaning}" for name, meaning in notes_of(report.shipped)]
     if report.original is not None:
         accuracies = {path.id: path.accuracy for path in report.shipped}
         lines.append(against_original(report.original, accuracies))

@@ -63,7 +63,8 @@ def devices_of(
                 cost,
                 MS,
                 f"{len(profile.paths)} paths measured on {profile.target} ({file}); each predicted "
-                f"from the others: {errors.within_10_pct:.0%} within 10 %",
+                f"from the others: {errors.within_10_pct:.0%} within 10 %"
+                + (f"; {profile.noise}" if profile.noise else ""),
             )
         )
     if macs or not found:

@@ -19,6 +19,7 @@ from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
 from tipsc.engine.manifest import TensorSpec
 from tipsc.engine.plan import Plan
 from tipsc.errors import EngineDeviceError
+from tipsc.measure.disturbance import noise_of
 from tipsc.measure.loop import Batches, Settings, collect_times
 
 #: latency in the shared plan over latency in a plan built alone, of each path
@@ -38,6 +39,7 @@ class Trial:
         plan_bytes, alone_bytes: of it, and of theirs together.
         slowdowns: by path id, of whole calls as an application makes them; empty if not timed.
         problem: why it could not be tried; empty if it was.
+        noise: what makes the slowdowns doubtful; empty if nothing does.
     """
 
     paths: tuple[str, ...]
@@ -46,6 +48,7 @@ class Trial:
     alone_bytes: int
     slowdowns: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
+    noise: str = ""
 
 
 def try_shared(
@@ -78,17 +81,18 @@ def try_shared(
             if not all(map(_alike, own, other)):
                 problem = f"{path} computes something else than in its own plan"
                 return Trial(shared.paths, False, *sizes, problem=problem)
-        batches = collect_times(calls, _SETTINGS).batches
+        times = collect_times(calls, _SETTINGS)
     except EngineDeviceError as error:
         return Trial(shared.paths, False, *sizes, problem=str(error))
     finally:
         for executor in opened:
             executor.close()
+    batches, noise = times.batches, noise_of(times.disturbance)
     slowdowns = {
         path: _typical(batches[f"{path} shared"]) / _typical(batches[f"{path} alone"])
         for path in shared.paths
     }
-    return Trial(shared.paths, max(slowdowns.values()) <= LIMIT, *sizes, slowdowns)
+    return Trial(shared.paths, max(slowdowns.values()) <= LIMIT, *sizes, slowdowns, noise=noise)
 
 
 def _alike(own: np.ndarray, other: np.ndarray) -> bool:
