@@ -11,6 +11,7 @@ one arena.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -105,6 +106,7 @@ def open(
         "format": str(FORMAT),
     }
 
+    _no_telemetry()
     _share_arena()
     with kept(engine.file, key, builder(engine, fill, threads), cache_dir) as folder:
         return executors(engine, folder, path_ids, threads)
@@ -135,6 +137,12 @@ def executors(
                     f"ONNX Runtime refuses path {path.id}: {error}", where=str(graph)
                 ) from error
     return opened
+
+
+def _no_telemetry() -> None:
+    """For an application that imported ONNX Runtime before tipsc, which else prevents it."""
+    if os.environ.get("ORT_DISABLE_TELEMETRY") != "0":
+        getattr(ort, "disable_telemetry_events", lambda: None)()
 
 
 @cache
