@@ -67,7 +67,7 @@ def test_an_absent_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(doctor, "PACKAGES", (("no-such-package-of-ours", "litert"),))
     (finding,) = doctor._packages()
     assert finding.status is Status.ABSENT
-    assert finding.fix == "pip install 'tipsc[litert]'"
+    assert finding.fix is not None and finding.fix.endswith("pip install -e '.[litert]'")
 
 
 def test_an_absent_base_package_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hog import hog, needs_schedstat
 
 from tipsc.build import PROFILE, Pipeline
+from tipsc.engine import read_engine
 from tipsc.profile import Profile
 from tipsc.stages import Stages
 
@@ -73,6 +74,7 @@ def test_a_disturbed_profile_is_told_and_measured_again_only_on_demand(project: 
 def test_an_engine_that_was_measured_among_other_work_says_so(project: Path) -> None:
     with hog():
         built = Pipeline(project).run()
+    assert "other work took" in read_engine(built.engine).manifest.noise
     assert any("other work took" in noise for noise in built.report.noise)
     assert "Warning: " in built.page.read_text()
     assert "other work while measuring" in built.report.protocol

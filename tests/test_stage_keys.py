@@ -151,6 +151,7 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "weight_decay": (0.1, TRAINED),
     "schedule": ("cosine", TRAINED),
     "label_smoothing": (0.1, TRAINED),
+    "teacher_share": (0.3, TRAINED),
     "paths_per_step": (2, TRAINED),
     "distill": (None, set()),
     "with_largest": (False, TRAINED),

@@ -86,8 +86,8 @@ def bench_here(
     only: tuple[str, ...] = (),
     sustained_s: float | None = None,
     extras: bool = False,
-    wait_quiet_s: float | None = None,
     every_ms: float | None = None,
+    wait_quiet_s: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on this machine.
@@ -98,13 +98,13 @@ def bench_here(
         only: path ids; all if there is none.
         sustained_s: seconds for which to go on afterwards.
         extras: switches, memory, energy and the device's own clock as well.
+        every_ms: time calls that follow each other at this distance as well.
         wait_quiet_s: most seconds to wait for a quiet machine, in place of the target's; what was
             measured among other work is measured again.
-        every_ms: time calls that follow each other at this distance as well.
     """
     manifest = read_engine(file).manifest
     arguments = _arguments(
-        manifest, threads, rounds, only, sustained_s, extras, wait_quiet_s, every_ms
+        manifest, threads, rounds, only, sustained_s, extras, every_ms, wait_quiet_s
     )
     facts = read_facts()
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
@@ -124,14 +124,14 @@ def bench_on(
     only: tuple[str, ...] = (),
     sustained_s: float | None = None,
     extras: bool = False,
-    wait_quiet_s: float | None = None,
     every_ms: float | None = None,
+    wait_quiet_s: float | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Measures an engine on a connected device; options as of :func:`bench_here`."""
     manifest = read_engine(file).manifest
     arguments = _arguments(
-        manifest, threads, rounds, only, sustained_s, extras, wait_quiet_s, every_ms
+        manifest, threads, rounds, only, sustained_s, extras, every_ms, wait_quiet_s
     )
     limit_s = longest_s(Settings(**arguments["protocol"], cores=())) + 2 * (sustained_s or 0.0)
     paths = [path.id for path in manifest.paths if not only or path.id in only]
@@ -155,8 +155,8 @@ def _arguments(
     only: tuple[str, ...],
     sustained_s: float | None,
     extras: bool,
-    wait_quiet_s: float | None,
     every_ms: float | None,
+    wait_quiet_s: float | None,
 ) -> dict[str, Any]:
     pin, protocol = _protocol(manifest, {"rounds": rounds, "wait_quiet_s": wait_quiet_s})
     return {

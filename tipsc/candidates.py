@@ -110,7 +110,8 @@ def save_candidates(folder: FilePath, candidates: Sequence[Candidate]) -> None:
         for c in candidates
     }
     write_atomically(folder / _RECORDS, [json.dumps(records, indent=1).encode()])
-    torch.save(tensors, folder / _STATISTICS)
+    with (folder / _STATISTICS).open("wb") as stream:  # by name, torch hides why it fails
+        torch.save(tensors, stream)
 
 
 def load_candidates(folder: FilePath, space: SearchSpace) -> list[Candidate]:

@@ -120,10 +120,10 @@ class Limits(Strict):
 
     Attributes:
         latency_ms: p50 of a path on the device.
-        file_bytes: of the whole engine file. A path whose weights alone need more is not looked
-            at; the file is checked when it is written.
-        memory_bytes: of one path: its weights and all values that its steps write, in float32.
-            That is more than a runtime needs that reuses buffers.
+        file_bytes: of the whole engine file. A path whose weights alone need more, in the target's
+            precision, is not looked at; the file is checked when it is written.
+        memory_bytes: of one path: its weights and all values that its steps write, in the target's
+            precision. That is more than a runtime needs that reuses buffers.
         accuracy: the smallest that a path may have on validation data, as a share.
     """
 
@@ -150,8 +150,8 @@ class Build(Strict):
         tolerance: largest difference from torch, relative to the largest output.
         own_scale_above: a path that loses more validation accuracy than this with the shared
             batch-norm scale gets a scale, and thus weights, of its own; null for never.
-        quantised_loss: most accuracy that a path may lose in int8, on the verified examples; it
-            takes the place of `tolerance` there.
+        quantised_loss: most accuracy that a path may lose in int8 or fp16, on the verified
+            examples; it takes the place of `tolerance` there.
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8

@@ -21,6 +21,7 @@ from itertools import pairwise
 import numpy as np
 
 from tipsc import __version__
+from tipsc.extras import PACKAGES, how_to_install
 
 WIDTH = 100
 
@@ -79,27 +80,6 @@ class Report:
         lines += ["", "all is well" if not failed else f"{failed} failed"]
         return "\n".join(lines)
 
-
-# Package, the extra that brings it (None: the base install).
-PACKAGES: tuple[tuple[str, str | None], ...] = (
-    ("numpy", None),
-    ("onnxruntime", None),
-    ("pydantic", None),
-    ("PyYAML", None),
-    ("click", None),
-    ("rich", None),
-    ("torch", "train"),
-    ("scipy", "train"),
-    ("onnx", "train"),
-    ("onnx-ir", "train"),
-    ("onnxscript", "train"),
-    ("onnxsim", "train"),
-    ("ai-edge-litert", "litert"),
-    ("litert-torch", "litert-build"),
-    ("ai-edge-quantizer", "litert-build"),
-    ("tensorrt-rtx-cu12", "tensorrt-check"),
-    ("matplotlib", "report"),
-)
 
 # y = x + x for two floats: an ONNX model small enough to write out (IR version 8, opset 13).
 TINY_MODEL = bytes.fromhex(
@@ -190,11 +170,8 @@ def _packages() -> Iterator[Finding]:
         try:
             version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            if extra is None:
-                status, fix = Status.FAILED, f"pip install {package}"
-            else:
-                status, fix = Status.ABSENT, f"pip install 'tipsc[{extra}]'"
-            yield Finding("packages", package, status, "not installed", fix)
+            status = Status.FAILED if extra is None else Status.ABSENT
+            yield Finding("packages", package, status, "not installed", how_to_install(extra))
         else:
             yield _ok("packages", package, version)
 

@@ -38,6 +38,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from tipsc.printable import cut, printable
+
+_NAME = 80  # characters of a name that an error shows
+
 
 class TipscError(Exception):
     """Base of all errors of tipsc.
@@ -77,7 +81,8 @@ class TipscError(Exception):
             details.append(f"got {self.got}")
         if details:
             text += f" ({', '.join(details)})"
-        return f"{text}; {self.fix}" if self.fix else text
+        # Its parts may come from a file or a device; as attributes they stay exact.
+        return printable(f"{text}; {self.fix}" if self.fix else text)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling between processes.
@@ -95,10 +100,19 @@ class MissingExtraError(TipscError):
     """A package that belongs to an optional extra is not installed."""
 
     @classmethod
-    def of(cls, package: str, extra: str, purpose: str) -> MissingExtraError:
+    def of(cls, package: str, extra: str | None, purpose: str) -> MissingExtraError:
+        """The error of a package that is missing.
+
+        Args:
+            package: its name, as pip has it.
+            extra: of tipsc, which brings it; None for the base installation.
+            purpose: what needs it.
+        """
+        from tipsc.extras import how_to_install
+
         return cls(
             f"{purpose} needs the package {package}, which is not installed",
-            fix=f"run: pip install 'tipsc[{extra}]'",
+            fix=how_to_install(extra),
         )
 
 
@@ -204,11 +218,29 @@ class DeviceTimeoutError(DeviceJobError):
     """A job took too long and was killed."""
 
 
+def first_line(error: BaseException, limit: int = 200) -> str:
+    """The first line of what a foreign exception says, or its class if it says nothing."""
+    text = str(error).strip()
+    return cut(text.splitlines()[0], limit) if text else type(error).__name__
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """A clause that names the known names, the nearest first ("did you mean ...?")."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    heads = [known_name[:_NAME] for known_name in names]
+    close = difflib.get_close_matches(name[:_NAME], heads, n=4, cutoff=0.5)
     if close:
-        return f"did you mean {' or '.join(close)}?"
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"known: {shown}" if names else "none is known"
+        more = ", …" if len(close) > 3 else ""
+        return f"did you mean {' or '.join(close[:3])}{more}?"
+    return f"known: {listed(names)}" if names else "none is known"
+
+
+def listed(names: Iterable[object], most: int = 12) -> str:
+    """Names with commas, and how many more there are if not all are shown.
+
+    Args:
+        most: names that are shown.
+    """
+    shown = [str(name) for name in names]
+    more = f", … ({len(shown) - most} more)" if len(shown) > most else ""
+    return ", ".join(cut(name, _NAME) for name in shown[:most]) + more

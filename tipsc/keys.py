@@ -24,6 +24,7 @@ from tipsc.config import Build, Config, Convert, DataSource, Limits, PhaseSectio
 from tipsc.config import TrainSection as Train
 from tipsc.elastic.families import FAMILIES
 from tipsc.elastic.families.mobilenet import Stage
+from tipsc.engine.atomic import write_atomically
 from tipsc.target import Measure, Target
 from tipsc.train import Phase, TrainConfig
 from tipsc.train.config import NAMES, RANGES
@@ -258,7 +259,7 @@ def _words(bounds: Mapping[str, Any]) -> list[str]:
 
 def main(file: Path) -> None:
     """Writes the tables of a document anew."""
-    file.write_text(written(file.read_text(encoding="utf-8")), encoding="utf-8")
+    write_atomically(file, [written(file.read_text(encoding="utf-8")).encode()])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from tipsc.errors import PathError, near
+from tipsc.printable import cut
 
 ID_DIGITS = 8
 
@@ -309,4 +310,4 @@ class SearchSpace:
                 )
             )
         except (TypeError, KeyError, ValueError) as error:
-            raise PathError("this is not a search space", got=repr(items)[:80]) from error
+            raise PathError("this is not a search space", got=cut(repr(items), 80)) from error

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import UsageError
+from tipsc.system_errors import naming
 
 MANIFEST = "stage.json"
 KEY_DIGITS = 12
@@ -83,9 +84,10 @@ class Stages:
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
             start = time.perf_counter()
-            work(folder)
-            seconds = time.perf_counter() - start
-            self._finish(folder, name, key, seconds, inputs)
+            with naming(folder):
+                work(folder)
+                seconds = time.perf_counter() - start
+                self._finish(folder, name, key, seconds, inputs)
             stage = Stage(name, key, folder, seconds, cached=False)
         else:
             stage = Stage(name, key, folder, found, cached=True)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tipsc import plain_yaml
 from tipsc.errors import UsageError, near
+from tipsc.files import open_regular
+from tipsc.printable import cut
 
 MAX_FILE_BYTES = 65_536
 _IN_YAML = (  # pydantic speaks of Python
@@ -20,6 +24,7 @@ _IN_YAML = (  # pydantic speaks of Python
     (" after validation", ""),
     ("integer", "whole number"),
 )
+_BARE = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?|true|false")  # what quotes alone make text
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -53,7 +58,7 @@ def read_mapping(
 ) -> dict[Any, Any]:
     """The mapping in a file, its values not judged yet; arguments as for :func:`read_strict`."""
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             raw = stream.read(MAX_FILE_BYTES + 1)
     except OSError as problem:
         raise error(
@@ -68,8 +73,8 @@ def read_mapping(
             expected=f"<= {MAX_FILE_BYTES} bytes",
         )
     try:
-        content = yaml.load(raw, Loader=_UniqueKeyLoader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as problem:
+        content = plain_yaml.load(raw)
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise _unreadable(problem, file, raw, error) from problem
     if not isinstance(content, dict):
         raise error(
@@ -82,6 +87,10 @@ def validate(
     content: dict[Any, Any], file: Path, model: type[Model], error: type[UsageError]
 ) -> Model:
     """`content`, which was read from `file`, as `model`; see :func:`read_strict`."""
+    for keys, value in _numbers(content, ()):
+        if not math.isfinite(value):  # also where the model takes anything
+            where = f"{file}, key {'.'.join(keys)}"
+            raise error("should be a finite number", where=where, got=str(value))
     try:
         return model.model_validate(as_tuples(content))
     except ValidationError as problem:
@@ -98,16 +107,20 @@ def _unreadable(problem: Exception, file: Path, raw: bytes, error: type[UsageErr
         )
     mark = _mark(problem)
     if not isinstance(problem, yaml.MarkedYAMLError) or mark is None:
-        what = "brackets are nested too deeply" if isinstance(problem, RecursionError) else problem
-        return error(f"not valid YAML: {what}", where=str(file), fix="correct the file")
+        return error(f"not valid YAML: {problem}", where=str(file), fix="correct the file")
     lines = raw.decode(errors="replace").splitlines()
     line = lines[mark.line].strip() if mark.line < len(lines) else ""
     said = problem.problem or problem.context or "it cannot be read"
-    what, fix = next(((w, f) for sign, w, f in _SAID if sign in said), (said, "correct this line"))
+    if isinstance(problem, plain_yaml.NotPlain):
+        what, fix = said, problem.fix
+    else:
+        what, fix = next(
+            ((w, f) for sign, w, f in _SAID if sign in said), (said, "correct this line")
+        )
     return error(
         f"not valid YAML: {what}",
         where=f"{file}, line {mark.line + 1}",
-        got=repr(line[:60]) if line else "the end of the file",
+        got=repr(cut(line, 60)) if line else "the end of the file",
         fix=fix,
     )
 
@@ -129,6 +142,7 @@ _SAID = (
         "a second ': ' or wrong indentation",
         "put text that has ': ' in quotes, and indent like keys alike",
     ),
+    ("another document", "a second document (---)", "leave one document in the file"),
     ("<stream end>", "a bracket or quote is never closed", "close it"),
     ("end of stream", "a bracket or quote is never closed", "close it"),
     (
@@ -142,7 +156,6 @@ _SAID = (
         "write it as 'key: value', with a space",
     ),
     ("determine a constructor", "a tag (!...), which is not allowed", "write a plain value"),
-    ("unhashable key", "a key that is no plain text", "write the key as text"),
     (
         "expected <block end>",
         "the indentation does not fit the lines above",
@@ -151,17 +164,14 @@ _SAID = (
 )
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's plain types only, and a key that stands twice is an error, not the last one's win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", node.value[index][0].start_mark
-                )
-        return super().construct_mapping(node, deep)
+def _numbers(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """The floats in what was read, each with its place."""
+    if isinstance(value, float):
+        yield keys, value
+    elif isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _numbers(item, (*keys, str(key)))
 
 
 def as_tuples(value: Any) -> Any:
@@ -219,9 +229,9 @@ def first_problem(
 def _shown(value: Any) -> str:
     """A value as the file may have it: YAML, short."""
     try:
-        return json.dumps(value, ensure_ascii=False)[:80]
-    except (TypeError, ValueError):  # a date, or what a program gave
-        return repr(value)[:80]
+        return cut(json.dumps(value, ensure_ascii=False), 80)
+    except (TypeError, ValueError):  # what a program gave
+        return cut(repr(value), 80)
 
 
 def _nearest(problem: Any) -> str | None:
@@ -229,7 +239,7 @@ def _nearest(problem: Any) -> str | None:
     allowed = re.findall(r"'([^']+)'", str(problem.get("ctx", {}).get("expected", "")))
     given = problem["input"]
     if isinstance(given, str) and problem["type"] in ("int_type", "float_type", "bool_type"):
-        return "write it without quotes" if re.fullmatch(r"[\d.e+-]+|true|false", given) else None
+        return "write it without quotes" if _BARE.fullmatch(given) else None
     is_word = problem["type"] == "literal_error" and isinstance(given, str)
     clause = near(given, allowed) if is_word else ""
     return clause if clause.startswith("did you mean") else None

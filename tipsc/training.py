@@ -112,7 +112,8 @@ class Training:
                 ),
                 original=self.model.original,
             )
-            torch.save(self.untrained.state_dict(), folder / WEIGHTS)
+            with (folder / WEIGHTS).open("wb") as stream:  # by name, torch hides why it fails
+                torch.save(self.untrained.state_dict(), stream)
             # What it had beyond the weights is of no more use; only rank 0 has one.
             (folder / checkpoint.FILE).unlink(missing_ok=True)
 

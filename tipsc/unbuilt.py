@@ -32,6 +32,7 @@ from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import ConfigError, ProfileError, VerificationError
+from tipsc.files import open_regular
 from tipsc.fingerprint import versions
 from tipsc.finish import TAKEN
 from tipsc.profile import Profile
@@ -115,7 +116,8 @@ class UnbuiltPipeline(Pipeline):
         """The stage with the profile that was given."""
         if self._profile_file is None:
             raise ProfileError("a build without the device has no profile of its own")
-        content = self._profile_file.read_bytes()
+        with open_regular(self._profile_file) as stream:
+            content = stream.read()
 
         def work(folder: FilePath) -> None:
             write_atomically(folder / PROFILE, [content])

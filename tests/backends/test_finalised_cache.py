@@ -35,6 +35,13 @@ def build() -> Builder:
 
 
 @pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    file = tmp_path / "e.tipsc"
+    file.write_bytes(b"engine")
+    return file
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "caches" / "c"
 
@@ -107,8 +114,7 @@ def test_an_owned_folder_for_another_device_is_replaced(folder, build):
     assert is_sound(folder, KEY)
 
 
-def test_what_was_made_from_an_older_build_of_the_engine_goes(tmp_path, build):
-    engine = tmp_path / "e.tipsc"
+def test_what_was_made_from_an_older_build_of_the_engine_goes(engine, build):
     old, new = KEY, KEY | {"engine": "e2"}
     other_machine = new | {"instruction set": "aarch64 asimd"}
     folders = [
@@ -142,25 +148,26 @@ def test_a_build_that_fails_leaves_nothing(folder):
     assert [f.name for f in folder.parent.iterdir() if not f.name.endswith(".lock")] == []
 
 
-def test_another_key_has_another_folder(tmp_path):
-    engine = tmp_path / "e.tipsc"
+def test_another_key_has_another_folder(engine):
     folders = {keyed_folder(engine, KEY), keyed_folder(engine, KEY | {"engine": "e2"})}
     assert len(folders) == 2
-    assert {f.parent for f in folders} == {tmp_path / "e.tipsc-cache"}
+    assert {f.parent for f in folders} == {engine.with_name("e.tipsc-cache")}
 
 
-def test_the_users_cache_stands_in_where_the_engine_cannot_be_written_beside(tmp_path, monkeypatch):
+def test_the_users_cache_stands_in_where_the_engine_cannot_be_written_beside(
+    tmp_path, engine, monkeypatch
+):
     (tmp_path / "e.tipsc-cache").write_text("a file where the folder should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    assert keyed_folder(tmp_path / "e.tipsc", KEY).parents[1] == tmp_path / "user" / "tipsc"
+    assert keyed_folder(engine, KEY).parents[1] == tmp_path / "user" / "tipsc"
     assert keyed_folder(None, KEY).parent == tmp_path / "user" / "tipsc" / "e1"
 
 
-def test_nowhere_to_write(tmp_path, monkeypatch):
+def test_nowhere_to_write(tmp_path, engine, monkeypatch):
     for name in ("e.tipsc-cache", "user"):
         (tmp_path / name).write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    assert keyed_folder(tmp_path / "e.tipsc", KEY) is None
+    assert keyed_folder(engine, KEY) is None
 
 
 CHILD = """

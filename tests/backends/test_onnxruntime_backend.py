@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from synthetic_engine import Net
 
-from tipsc.backends import BACKENDS, backend
+from tipsc.backends import BACKENDS, backend, cache
 from tipsc.backends import onnxruntime as backend_ort
 from tipsc.engine import TensorSpec, read_engine, write_engine
 from tipsc.engine.blob import Blob
@@ -127,7 +127,7 @@ def test_a_cache_dir_that_cannot_be_written(engine_file):
 
 def test_a_system_that_cannot_be_written(engine_file, image, tmp_path, monkeypatch):
     expected = backend_ort.open(read_engine(engine_file))["00000000"].run([image])[0]
-    monkeypatch.setattr(backend_ort, "keyed_folder", lambda *_: None)
+    monkeypatch.setattr(cache, "keyed_folder", lambda *_: None)
     executor = backend_ort.open(read_engine(engine_file))["00000000"]
     assert np.array_equal(executor.run([image])[0], expected)
 

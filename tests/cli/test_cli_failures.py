@@ -104,6 +104,10 @@ def test_an_input_that_is_none(tipsc, built_engine, tmp_path):
     np.save(file, np.zeros((1, 8, 8)))
     fails(tipsc("run", built_engine, "--input", file), 2, "float32[1, 1, 8, 8]", "float64[")
     np.save(file, np.array([{"a": 1}]), allow_pickle=True)  # must not be unpickled
+    fails(tipsc("run", built_engine, "--input", file), 2, "Python objects, which are not read")
+    np.savez(file.with_suffix(".npz"), x=np.array([{"a": 1}], dtype=object))
+    fails(tipsc("run", built_engine, "--input", file.with_suffix(".npz")), 2, "Python objects")
+    file.write_text("1 2 3")
     fails(tipsc("run", built_engine, "--input", file), 2, "no .npy or .npz file of numbers")
 
 
@@ -177,7 +181,8 @@ def test_being_stopped_is_one_line(built_engine, tmp_path, number, code):
     [
         (DeviceError("no answer", where="pi4"), 4, "error: pi4: no answer"),
         (RuntimeError("x"), 1, "tipsc doctor"),
-        (ModuleNotFoundError("no torch", name="torch"), 1, "pip install 'tipsc[train]'"),
+        (ModuleNotFoundError("no torch", name="torch"), 1, "pip install -e '.[train]'"),
+        (ModuleNotFoundError("no timm", name="timm"), 1, "module timm is not installed"),
         (click.Abort(), 130, "started again"),
     ],
 )

@@ -15,7 +15,8 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import Case
-from tiny_paths import candidates_of, compiled, inputs_of, some_paths
+from plain_tflite import flatbuffer, two_widths
+from tiny_paths import candidates_of, compiled, inputs_of, silent, some_paths, target
 from torch import Tensor, nn
 
 from tipsc.assemble import verify_engine
@@ -68,14 +69,24 @@ def test_no_transposition_is_left(case: Case) -> None:
 def test_verification_runs_every_path_with_and_without_caches(images_case: Case) -> None:
     inputs = inputs_of(images_case.supernet, 20)
     split = Split(inputs, torch.zeros(20, dtype=torch.int64))
-    from tiny_paths import silent, target
-
     found = verify_engine(
         images_case.engine, target(), images_case.supernet, images_case.candidates, split, 20,
         1e-4, silent,
     )  # fmt: skip
     assert {c.path.id for c in images_case.candidates} == set(found)
     assert all(difference.largest < 1e-5 for difference in found.values())
+
+
+def test_verification_knows_a_path_in_int8_from_the_others(
+    images_case: Case, int8_engine: Path
+) -> None:
+    split = Split(inputs_of(images_case.supernet, 64), torch.zeros(64, dtype=torch.int64))
+    case, into = images_case, target("int8")
+    found = verify_engine(
+        int8_engine, into, case.supernet, case.candidates, split, 64, 1e-4, silent, 0.2
+    )
+    # An untrained net's paths lie close together, and yet each is nearest to its own.
+    assert all(0.01 < difference.typical < 0.2 for difference in found.values())
 
 
 def test_int8_names_the_same_class_and_is_int8(images_case: Case, int8_engine: Path) -> None:
@@ -132,6 +143,35 @@ def test_paths_that_differ_in_biases_alone_share_all_weights(images_case: Case) 
     weights = both.sizes["a"].shared
     graph_bytes = len(merge({"a": content}).model) - both.sizes["a"].shared
     assert len(both.model) < weights + 2 * (graph_bytes + biases)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("two graphs", "path wide: the converter wrote more than one graph"),
+        ("two signatures", "path wide: the converter wrote more than one graph"),
+        ("two outputs", "path wide: a path has one input and one output"),
+        ("two inputs", "path wide: a path has one input and one output"),
+        ("other shape", "paths differ in the shape of input or output"),
+    ],
+)
+def test_what_is_no_path_is_not_merged(wrong: str, says: str) -> None:
+    files = two_widths()
+    model = schema.ModelT.InitFromPackedBuf(files["wide"], 0)
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    if wrong == "two graphs":
+        model.subgraphs.append(graph)
+    elif wrong == "two signatures":
+        model.signatureDefs.append(signature)
+    elif wrong == "two outputs":
+        signature.outputs.append(signature.outputs[0])
+    elif wrong == "two inputs":
+        signature.inputs.append(signature.inputs[0])
+    else:
+        graph.tensors[graph.outputs[0]].shape = [1, 4, 4, 7]
+    merge(files)
+    with pytest.raises(LoweringError, match=says):
+        merge({**files, "wide": flatbuffer(model)})
 
 
 def test_unpacked_it_is_a_standard_file(images_case: Case, tmp_path: Path) -> None:

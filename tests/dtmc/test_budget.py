@@ -55,6 +55,22 @@ def test_ten_evaluations_are_enough_for_thousands_of_budgets() -> None:
     assert max(used) <= EVALUATIONS
 
 
+def test_ten_evaluations_are_enough_for_costs_of_many_scales() -> None:
+    """Where the curve bends most; tangents alone, without the cubic between them, take more."""
+    generator, used = np.random.default_rng(5), []
+    for number in range(1500):
+        count, scales = int(generator.integers(2, 40)), generator.uniform(0, 8)
+        costs = 10 ** generator.uniform(-scales, scales, count)
+        if number % 3 == 0:  # and many that are nearly the least, or nearly the most
+            ends = costs.min() * (1 + 1e-6), costs.max() * (1 - 1e-6)
+            costs = np.concatenate([costs, np.repeat(ends, count)])
+        weights = EdgeWeights(Dag(2, [0] * len(costs), [1] * len(costs)), costs)
+        low, high = weights.range
+        share = 1 / (1 + math.exp(-generator.uniform(-12, 12)))
+        used.append(price_for(weights, low + share * (high - low)).evaluations)
+    assert max(used) <= EVALUATIONS
+
+
 def test_a_price_is_negative_above_the_mean_and_infinite_at_the_ends() -> None:
     weights = EdgeWeights(Dag(2, [0, 0], [1, 1]), [1.0, 3.0])
     assert price_for(weights, 1.5).mu == pytest.approx(math.log(3) / 2, rel=1e-5)

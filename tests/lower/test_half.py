@@ -104,6 +104,31 @@ def test_what_half_precision_cannot_have_is_named(kind: str, opset: int) -> None
         to_half(one)
 
 
+def test_control_flow_is_refused() -> None:
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    branch = helper.make_graph([helper.make_node("Neg", ["x"], ["b"])], "branch", [], [])
+    branch.output.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [1]))
+    node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])]
+    graph = helper.make_graph([node], "one", inputs, [value])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    one = Lowered(b"", {"one": model.SerializeToString()}, {}, (1,), (1,), "float32")
+    with pytest.raises(LoweringError, match="path one: control flow has no half precision"):
+        to_half(one)
+
+
+def test_a_place_with_two_types_is_refused(full: Lowered) -> None:
+    """Halving moves what lies behind: integers within it would be read from elsewhere."""
+    model = onnx.load_from_string(full.graphs["full"])
+    stored = next(t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL)
+    other = TensorProto()
+    other.CopyFrom(stored)
+    other.name, other.data_type = "other", TensorProto.INT32
+    model.graph.initializer.append(other)
+    with pytest.raises(LoweringError, match="several types share bytes"):
+        to_half(replace(full, graphs={"full": model.SerializeToString()}))
+
+
 def test_what_means_endless_fits(net: Net, full: Lowered) -> None:
     weights = np.frombuffer(full.weights, np.float32).copy()
     offset, _ = net.store.where["head"]

@@ -24,6 +24,8 @@ from tipsc.elastic import (
 )
 from tipsc.errors import LoweringError
 from tipsc.lower import LOCATION, Lowered, compare, lower
+from tipsc.lower.plan import Planner
+from tipsc.lower.surgery import _check_weights_read
 from tipsc.paths import Choice, Path, SearchSpace
 
 STAGES = (
@@ -209,6 +211,32 @@ def test_a_step_that_no_exported_path_has_is_named() -> None:
     supernet = OnlyWhenSmall()
     with pytest.raises(LoweringError, match=r"tanh.*on none of the paths that are exported"):
         lower(supernet, list(supernet.space.enumerate()))
+
+
+class JoinsMore(Supernet):
+    """An operation with two inputs on one path, and three on the other."""
+
+    def __init__(self) -> None:
+        super().__init__(SearchSpace((Choice("width", (4, 8)),)), (3,))
+        self.one = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        y = self.one(x)
+        return torch.cat([y, y] if path["width"] == 4 else [y, y, y], 1)
+
+
+def test_an_operation_with_another_number_of_inputs_is_named() -> None:
+    supernet = JoinsMore()
+    with pytest.raises(LoweringError, match=r"cat.*another number of inputs.*expected 3, got 2"):
+        lower(supernet, list(supernet.space.enumerate()))
+
+
+def test_a_weight_that_no_node_reads_is_named() -> None:
+    """It would be a path that computes something else."""
+    first, *_ = Planner(make("temporal")).plan(make("temporal").space.largest)
+    assert first.weights
+    with pytest.raises(LoweringError, match=r"its .* has no place in what was exported"):
+        _check_weights_read([onnx.helper.make_node("Relu", ["input"], ["output"])], first)
 
 
 class DependsOnValues(Supernet):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -14,6 +14,7 @@ QUIET = Disturbance(others=0.04, stolen=0.003, visits=500, disturbed=0, waited=0
 
 def test_a_free_core_is_not_accused() -> None:
     assert noise_of(QUIET, drift=0.05) == ""
+    assert noise_of(replace(QUIET, disturbed=None, waited=None)) == ""
     passing = Disturbance(others=0.08, visits=500, repeated=60, disturbed=20, waited=0.01)
     assert noise_of(passing) == ""
     assert "60 of 500 visits" in remark_of(passing)

@@ -3,53 +3,68 @@
 The folder holds a record (what it was made from and for, and the SHA-256 of each file). It is
 built under a temporary name and renamed. One process builds at a time; the others wait and use
 what it built. A builder that is killed leaves a temporary folder, which the next one removes.
+
+Whoever can write record and files decides what is computed, so both count only where nobody else
+can write (:mod:`tipsc.backends.cache_place`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import mmap
+import logging
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tipsc.backends.cache_lock import locked
+from tipsc.backends.cache_place import RECORD, keyed_folder, others_write, why_foreign
 from tipsc.engine.atomic import sync_folder, write_through
 from tipsc.engine.strict import dumps, loads
-from tipsc.errors import EngineDamagedError, EngineDeviceError, UsageError
+from tipsc.errors import EngineDamagedError, EngineDeviceError, EngineError, UsageError
 
-try:
-    import fcntl
-except ImportError:  # no advisory locks on Windows: two builders there do the work twice
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["RECORD", "Build", "is_sound", "keyed_folder", "kept", "obtain"]
 
-RECORD = "cache.json"
+_MAX_RECORD = 4 << 20
+_CHUNK = 1 << 20
 
 #: fills an empty folder with files
 Build = Callable[[Path], None]
 
 
-def keyed_folder(engine: Path | None, key: Mapping[str, str]) -> Path | None:
-    """Where the form for `key` is kept when the user names no folder; None: nowhere writable.
+@contextlib.contextmanager
+def kept(
+    engine: Path | None, key: Mapping[str, str], build: Build, cache_dir: Path | None
+) -> Iterator[Path]:
+    """The folder with the form for `key`, for as long as it takes to open what is in it.
 
-    ``<engine file>-cache/<digest of key>/`` beside the engine, else under the user's cache. The
-    parent of the result belongs to one engine file alone.
+    Args:
+        engine: the engine file, if it came from one.
+        key: as for :func:`obtain`.
+        build: makes it.
+        cache_dir: the folder that the user named. None: tipsc chooses.
+
+    Raises:
+        EngineDeviceError, UsageError: as :func:`obtain` does.
     """
-    digest = hashlib.sha256(dumps(dict(key))).hexdigest()[:16]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "tipsc"
-    if engine is None:
-        parents = [user / key["engine"]]
-    else:
-        engine = engine.resolve()
-        place = hashlib.sha256(os.fsencode(engine)).hexdigest()[:16]
-        parents = [engine.with_name(f"{engine.name}-cache"), user / f"{engine.name}-{place}"]
-    for parent in parents:
-        folder = parent / digest
-        if (folder / RECORD).is_file() or _writable(parent):
-            return folder
-    return None
+    folder = cache_dir if cache_dir is not None else keyed_folder(engine, key)
+    if folder is not None:
+        yield obtain(folder, key, build, owned=cache_dir is None)
+        return
+    logging.getLogger("tipsc").warning(
+        "%s: there is no folder for its finalised form that only this user can write; it is made "
+        "again each time. Give a cache_dir.",
+        engine or "engine",
+    )
+    # What is mapped outlives the names of the files.
+    with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
+        with _storing(Path(temporary)):
+            _build_into(Path(temporary), key, build)
+        yield Path(temporary)
 
 
 def obtain(folder: Path, key: Mapping[str, str], build: Build, *, owned: bool) -> Path:
@@ -64,16 +79,17 @@ def obtain(folder: Path, key: Mapping[str, str], build: Build, *, owned: bool) -
 
     Raises:
         EngineDeviceError: not `owned`, and the folder was made for another engine or device.
-        UsageError: not `owned`, and the folder is no cache, or cannot be written.
+        UsageError: not `owned`, and the folder is no cache, or others can write it; or it cannot
+            be written; or another process has been building it for too long.
     """
-    folder = folder.absolute()
+    folder = folder.absolute() if owned else folder.resolve()
     if not owned:
         _refuse_foreign(folder, key)
     if is_sound(folder, key):
         return folder
-    try:
+    with _storing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             if is_sound(folder, key):  # another process built it meanwhile
                 return folder
             prefix = f".{folder.name}.tmp-"
@@ -81,9 +97,9 @@ def obtain(folder: Path, key: Mapping[str, str], build: Build, *, owned: bool) -
                 shutil.rmtree(stale, ignore_errors=True)
             fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
             try:
-                build_into(fresh, key, build)
-                if folder.exists():
-                    folder.rename(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+                _build_into(fresh, key, build)
+                if os.path.lexists(folder):
+                    folder.rename(Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent), "old"))
                 fresh.rename(folder)
                 sync_folder(folder.parent)
                 if owned:
@@ -91,29 +107,47 @@ def obtain(folder: Path, key: Mapping[str, str], build: Build, *, owned: bool) -
             finally:
                 for rest in folder.parent.glob(f"{prefix}*"):
                     shutil.rmtree(rest, ignore_errors=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _storing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(
             f"cannot keep the finalised engine: {error.strerror or error}",
             where=str(folder),
-            fix="give a cache_dir that can be written",
+            fix="give a cache_dir that can be written and has room",
         ) from error
-    return folder
 
 
-def build_into(folder: Path, key: Mapping[str, str], build: Build) -> None:
-    """Let `build` fill the empty `folder`, then record what is there, durably."""
-    build(folder)
+def _build_into(folder: Path, key: Mapping[str, str], build: Build) -> None:
+    """Let `build` fill the empty `folder`, then record what is there, durably.
+
+    Raises:
+        OSError: the folder cannot be written, for one since the disk is full.
+    """
+    try:
+        build(folder)
+    except EngineError:
+        _raise_if_full(folder)  # a backend does not say that its file could not be written
+        raise
     files = {}
     for file in sorted(folder.iterdir()):
+        file.chmod(0o600)
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
         files[file.name] = _sha256(file)
     write_through(folder / RECORD, [dumps({"key": dict(key), "files": files})])
+    (folder / RECORD).chmod(0o600)
     sync_folder(folder)
 
 
 def is_sound(folder: Path, key: Mapping[str, str]) -> bool:
-    """Whether `folder` was made for `key` and each of its files has its recorded SHA-256."""
+    """Whether `folder` is this user's, made for `key`, and all files have the recorded SHA-256."""
+    if why_foreign(folder) is not None:
+        return False
     record = _record(folder)
     if record is None or record["key"] != dict(key):
         return False
@@ -136,7 +170,16 @@ def _forget_older_engines(parent: Path, engine: str) -> None:
 
 
 def _refuse_foreign(folder: Path, key: Mapping[str, str]) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists():
+        return
+    foreign = why_foreign(folder)
+    if foreign is not None:
+        raise UsageError(
+            f"cache_dir cannot be trusted: {foreign}",
+            where=str(folder),
+            fix="name a folder that only you can write (chmod go-w), or leave cache_dir out",
+        )
+    if folder.is_dir() and not any(folder.iterdir()):
         return
     if not (folder / RECORD).is_file():
         raise UsageError(
@@ -160,7 +203,8 @@ def _refuse_foreign(folder: Path, key: Mapping[str, str]) -> None:
 
 def _record(folder: Path) -> dict | None:
     try:
-        record = loads((folder / RECORD).read_bytes(), str(folder))
+        content = _read(folder / RECORD, _MAX_RECORD)
+        record = loads(content, str(folder))
     except (OSError, EngineDamagedError):
         return None
     if not isinstance(record, dict) or set(record) != {"key", "files"}:
@@ -168,27 +212,41 @@ def _record(folder: Path) -> dict | None:
     return record if all(isinstance(part, dict) for part in record.values()) else None
 
 
+def _read(file: Path, most: int) -> bytes:
+    with _own(file) as descriptor:
+        return os.read(descriptor, most)
+
+
 def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        if os.fstat(stream.fileno()).st_size == 0:
-            return hashlib.sha256(b"").hexdigest()
-        # Mapped rather than read: the pages are the ones that will be used, and none is copied.
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return hashlib.sha256(content).hexdigest()
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
+    digest = hashlib.sha256()
+    with _own(file) as descriptor:
+        while chunk := os.read(descriptor, _CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Held by one process at a time; the system lets go of it when a process dies."""
-    with folder.with_name(f".{folder.name}.lock").open("ab") as stream:
-        if fcntl is not None:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def _own(file: Path) -> Iterator[int]:
+    """A descriptor of a regular file that nobody else can write.
+
+    Raises:
+        OSError: it is none, or not there.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(file, flags | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or others_write(found):
+            raise OSError(errno.EPERM, "not a file of this user alone", str(file))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _raise_if_full(folder: Path) -> None:
+    """Raises OSError if not even a little more can be written."""
+    probe = folder / ".probe"
+    try:
+        write_through(probe, [bytes(_CHUNK)])
+    finally:
+        probe.unlink(missing_ok=True)

@@ -25,6 +25,8 @@ BLOB = "weights.bin"
 CONSTANTS = "constants.json"
 #: bytes; below this a tensor costs less inside its graph, and shapes must be readable there
 _MIN_EXTERNAL = 128
+#: layouts pad channels to 16 at most
+_GROWTH, _MARGIN = 16, 16 << 20
 
 
 def finalise(engine: EngineFile, folder: Path) -> None:
@@ -38,10 +40,12 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         OSError: `folder` cannot be written.
     """
     portable_weights = folder / WEIGHTS_LOCATION
-    portable_weights.write_bytes(engine.weights)
+    with portable_weights.open("wb") as stream:
+        stream.writelines(engine.weights_parts())
     ids = [path.id for path in engine.manifest.paths]
     for path in ids:  # not in parallel: each thread would leave a heap of its own behind
         _optimise(engine.graph(path), folder, path)
+        _check_growth(folder, path, portable_weights.stat().st_size)
     portable_weights.unlink()
 
     blob, constants = Blob(), {}
@@ -59,6 +63,20 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         weights.unlink(missing_ok=True)
     (folder / BLOB).write_bytes(blob.content)
     (folder / CONSTANTS).write_bytes(dumps(constants))
+
+
+def _check_growth(folder: Path, path: str, weights: int) -> None:
+    """Refuses a path whose constants grew beyond what any layout of its weights takes."""
+    files = (folder / f"{path}.onnx", folder / f"{path}.bin")
+    size = sum(file.stat().st_size for file in files if file.exists())
+    most = _GROWTH * weights + _MARGIN
+    if size > most:
+        raise EngineDeviceError(
+            f"path {path} grew when ONNX Runtime worked out its constants",
+            expected=f"<= {most} bytes",
+            got=size,
+            fix="do not trust this engine",
+        )
 
 
 def _place(blob: Blob, file: memoryview, reference: External) -> External:
@@ -88,9 +106,9 @@ def _optimise(graph: bytes, folder: Path, path: str) -> None:
     try:
         ort.InferenceSession(str(portable), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no base class of its own errors
+        # What it wrote so far stays: on a full disk it is what fills it, and that is to be seen.
         raise EngineDeviceError(f"ONNX Runtime refuses path {path}: {error}") from error
-    finally:
-        portable.unlink()
+    portable.unlink()
 
 
 @contextmanager

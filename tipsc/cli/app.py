@@ -18,6 +18,7 @@ import click
 from tipsc import __version__
 from tipsc.cli.failures import report_failure
 from tipsc.cli.stopping import stop_on_sigterm
+from tipsc.cli.terminal import say, survive_any_encoding
 from tipsc.errors import near
 
 #: verb to (module, one line of help), in the order of a project's life. The line stands here so
@@ -74,7 +75,7 @@ class LazyGroup(click.Group):
 def tipsc(context: click.Context) -> None:
     """Make a PyTorch model anytime, and compile one path-switchable engine per edge device."""
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        say(context.get_help())
 
 
 def _end_quietly() -> None:
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Read when torch is loaded. Threads that wait by spinning make a training ten times slower as
     # soon as something else wants one of the cores; sleeping costs nothing that could be measured.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    survive_any_encoding()
     stop_on_sigterm()
     atexit.register(_end_quietly)  # the first to be registered is the last to run
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -11,7 +11,13 @@ import click
 
 from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
-from tipsc.cli.options import device_option, engine_argument, threads_option, wait_quiet_option
+from tipsc.cli.options import (
+    Number,
+    device_option,
+    engine_argument,
+    threads_option,
+    wait_quiet_option,
+)
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
 from tipsc.profile import Measurement
@@ -33,7 +39,7 @@ _MOST_ROWS = 12  # of a sustained measurement
 @click.option("--path", "path_ids", multiple=True, metavar="ID", help="Only this one; repeatable.")
 @click.option(
     "--sustained",
-    type=click.FloatRange(min=0.0, min_open=True, max=24 * 60),
+    type=Number(min=0.0, min_open=True, max=24 * 60),
     metavar="MINUTES",
     help="Go on for so long, and show how latency and ranking change as the device heats up.",
 )
@@ -43,14 +49,14 @@ _MOST_ROWS = 12  # of a sustained measurement
     is_flag=True,
     help="Switches between paths, memory, energy and the device's own clock as well.",
 )
-@wait_quiet_option
 @click.option(
     "--every",
     "every_ms",
-    type=click.FloatRange(min=0.1, max=10_000),
+    type=Number(min=0.1, max=10_000),
     metavar="MS",
     help="Show as well what calls take that follow each other at this distance.",
 )
+@wait_quiet_option
 @threads_option
 def command(
     output: Output,
@@ -60,8 +66,8 @@ def command(
     path_ids: tuple[str, ...],
     sustained: float | None,
     extras: bool,
-    wait_quiet_s: float | None,
     every_ms: float | None,
+    wait_quiet_s: float | None,
     threads: int | None,
 ) -> None:
     """Measure the latency of the paths of ENGINE on this machine or on a device.
@@ -82,8 +88,8 @@ def command(
             only=path_ids,
             sustained_s=None if sustained is None else sustained * 60.0,
             extras=extras,
-            wait_quiet_s=wait_quiet_s,
             every_ms=every_ms,
+            wait_quiet_s=wait_quiet_s,
         )
         reporter.end("measuring", found.measurement.seconds, cached=False)
     measured = found.measurement

@@ -9,6 +9,7 @@ import click
 
 from tipsc.cli.options import (
     ANY_PATH,
+    OUTPUT_FILE,
     config_argument,
     connected,
     device_option,
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
 @target_option
 @device_option
 @click.option(
-    "--output", "output_file", type=ANY_PATH, metavar="FILE", help="Where the engine goes."
+    "--output", "output_file", type=OUTPUT_FILE, metavar="FILE", help="Where the engine goes."
 )
 @click.option(
-    "--report", "report_file", type=ANY_PATH, metavar="FILE", help="Write the report here as well."
+    "--report",
+    "report_file",
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="Write the report here as well.",
 )
 @click.option(
     "--profile",
@@ -160,6 +165,7 @@ def _build_without_device(
     from tipsc.cli.finish import finish_document, finish_lines
     from tipsc.device.measuring import Remote
     from tipsc.engine import read_engine
+    from tipsc.extras import how_to_install
     from tipsc.finish import finish
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
@@ -189,7 +195,7 @@ def _build_without_device(
         f"{len(accepted)} of {plural(len(manifest.paths), 'path')} accepted and built by "
         f"{made.checks[0].module} {made.checks[0].version} (no GPU: says nothing about latency)"
         if made.checks
-        else "not done: pip install 'tipsc[tensorrt-check]' lets NVIDIA's parser try every path"
+        else f"not done; to let NVIDIA's parser try every path, {how_to_install('tensorrt-check')}"
     )
     output.result(
         {

@@ -23,7 +23,15 @@ _CPU = torch.device("cpu")
 
 def rank_of_process() -> int:
     """The number that torchrun gave this process; 0 without it."""
-    return int(os.environ.get("RANK", "0"))
+    text = os.environ.get("RANK", "0")
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            "this is no number of a process",
+            where="environment variable RANK",
+            got=text,
+            fix="unset it, or start the training by torchrun",
+        )
+    return int(text)
 
 
 class SharedStages(Stages):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tipsc.cli.options import ANY_PATH
+from tipsc.cli.options import ANY_PATH, OUTPUT_FILE
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import DeviceError, UsageError
 
@@ -27,7 +27,11 @@ _MOST_SHOWN = 82  # characters of a check; the report has all
     help="selftest: an engine for that device, to be built and measured there as well.",
 )
 @click.option(
-    "--report", "report_file", type=ANY_PATH, metavar="FILE", help="selftest: all of it, as JSON."
+    "--report",
+    "report_file",
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="selftest: all of it, as JSON.",
 )
 def command(
     output: Output, action: str, url: str, engine: Path | None, report_file: Path | None

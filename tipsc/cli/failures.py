@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,11 +11,16 @@ import click
 
 from tipsc.callables import place_of
 from tipsc.cli.stopping import TERMINATED, Terminated
+from tipsc.cli.terminal import say, say_headed, say_json
 from tipsc.errors import MissingExtraError, TipscError
+from tipsc.extras import package_of
+from tipsc.printable import on_one_line
+from tipsc.system_errors import SystemProblem, refusal, shortage
 
 STOPPED = 130
 #: verbs whose work is kept, stage by stage
 RESUMABLE = ("train", "profile", "build")
+_DEFECT = "this is a defect: report it with the output of `tipsc doctor`, and of this with --debug"
 
 
 def report_failure(
@@ -34,11 +37,13 @@ def report_failure(
         return error.exit_code
     if isinstance(error, click.Abort | KeyboardInterrupt):
         resumes = bool(arguments) and arguments[0] in RESUMABLE
-        _say("stopped" + (": started again, it goes on from here" if resumes else ""), "yellow")
+        _tell("stopped" + (": started again, it goes on from here" if resumes else ""), "yellow")
         sigterm = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)
         return TERMINATED if sigterm else STOPPED
     if "--debug" in arguments:
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip(), err=True)
+    if (problem := shortage(error)) is not None:  # it explains also what was raised from it
+        return _system(problem, arguments)
     if isinstance(error, SystemExit):  # no verb ends so: code of the user's that a verb called
         return _fail_by_exit(error, arguments)
     if isinstance(error, TipscError):
@@ -49,22 +54,22 @@ def report_failure(
         return _fail(type(error).__name__, str(error), facts, error.exit_code, arguments)
     if isinstance(error, click.ClickException):
         return _fail("UsageError", _usage(error), {"what": error.format_message()}, 2, arguments)
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "tipsc").startswith("tipsc"):
-        return report_failure(MissingExtraError.of(error.name or "", "train", "this"), arguments)
+    if isinstance(error, ModuleNotFoundError) and (known := package_of(error.name or "")):
+        package, extra = known
+        return report_failure(MissingExtraError.of(package, extra, "this"), arguments)
     what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
     place = place_of(error)
     if place is not None:
         fix = "correct it there; --debug shows how it came to that"
         facts = {"what": what, "where": place, "fix": fix}
         return _fail("UserCodeError", f"{place}: {what}; {fix}", facts, 1, arguments)
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        # A full disk, a folder that is not there: of the system, not of tipsc.
-        what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
-        place, fix = str(error.filename), "look at this path, and at the space and rights there"
-        facts = {"what": what, "where": place, "fix": fix}
-        return _fail("SystemError", f"{place}: {what}; {fix}", facts, 2, arguments)
-    fix = "this is a defect: report it with the output of `tipsc doctor`, and of this with --debug"
-    return _fail("UnexpectedError", f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments)
+    if (problem := refusal(error)) is not None:
+        return _system(problem, arguments)
+    kind, fix = "UnexpectedError", _DEFECT
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "tipsc").startswith("tipsc"):
+        kind, what = "MissingExtraError", f"the module {error.name} is not installed"
+        fix = "install the package that has it into the environment that tipsc runs in"
+    return _fail(kind, f"{what}; {fix}", {"what": what, "fix": fix}, 1, arguments)
 
 
 def _fail_by_exit(error: SystemExit, arguments: Sequence[str]) -> int:
@@ -84,6 +89,15 @@ def wants_json(arguments: Sequence[str]) -> bool:
     return "--format=json" in arguments or ("--format", "json") in pairs
 
 
+def _system(problem: SystemProblem, arguments: Sequence[str]) -> int:
+    """A full disk, rights, memory: of the system, not of tipsc."""
+    resumes = bool(arguments) and arguments[0] in RESUMABLE
+    fix = problem.fix + ("; started again, it goes on from here" if resumes else "")
+    text = f"{problem.where}: {problem.what}" if problem.where else problem.what
+    facts = {"what": problem.what, "where": problem.where, "fix": fix}
+    return _fail("SystemError", f"{text}; {fix}", facts, 2, arguments)
+
+
 def _usage(error: click.ClickException) -> str:
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
@@ -95,16 +109,15 @@ def _fail(
     kind: str, sentence: str, facts: dict[str, str | None], code: int, arguments: Sequence[str]
 ) -> int:
     if wants_json(arguments):
-        print(json.dumps({"error": {"kind": kind, "exit_code": code, **facts}}), file=sys.stderr)
+        say_json({"error": {"kind": kind, "exit_code": code, **facts}}, err=True)
     else:
-        _say(f"error: {sentence}", "red")
+        _tell(f"error: {sentence}", "red")
     return code
 
 
-def _say(sentence: str, color: str) -> None:
+def _tell(sentence: str, color: str) -> None:
     """One line; several processes of a training say who they are."""
     rank = os.environ.get("RANK", "0")
-    prefix = f"process {rank}: " if rank != "0" else ""
-    word, separator, rest = sentence.partition(":")
-    # click.echo drops the color where stderr is no terminal.
-    click.echo(prefix + click.style(word, fg=color, bold=True) + separator + rest, err=True)
+    word, separator, rest = on_one_line(sentence).partition(":")
+    prefix = on_one_line(f"process {rank}: ") + " " if rank != "0" else ""
+    say_headed(prefix, word, separator + rest, color)

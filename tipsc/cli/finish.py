@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tipsc.cli.engines import path_document, paths_table
-from tipsc.cli.options import ANY_PATH, engine_argument, wait_quiet_option
+from tipsc.cli.options import OUTPUT_FILE, engine_argument, wait_quiet_option
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.report.format import byte_size
 from tipsc.report.notes import noise_lines
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     "output_file",
-    type=ANY_PATH,
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="Where the finished engine goes; by default it replaces ENGINE.",
 )

@@ -9,6 +9,7 @@ import click
 
 from tipsc.cli.options import ANY_PATH
 from tipsc.cli.output import Output, verb
+from tipsc.engine.atomic import write_atomically
 from tipsc.errors import UsageError
 
 FAMILIES = ("mobilenet", "transformer", "temporal")
@@ -61,7 +62,7 @@ def command(output: Output, folder: Path, family: str | None, plain: bool, force
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
-            file.write_bytes(content)
+            write_atomically(file, [content])
     except OSError as error:
         raise UsageError(f"cannot write: {error.strerror}", where=str(folder)) from error
     output.result(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from tipsc.errors import UsageError
 
 if TYPE_CHECKING:
     from tipsc.device.measuring import Device
@@ -16,6 +20,45 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: whether they exist is judged by the library, whose errors say more
 ANY_PATH = click.Path(path_type=Path)
+
+
+class OutputFile(click.Path):
+    """A file to write: one that cannot be written is refused before the work, not after it."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        file = Path(os.fsdecode(super().convert(value, param, ctx)))
+        problem, fix = None, "name a file in a folder that can be written"
+        if file.is_dir():
+            problem, fix = "this is a folder", "name a file in it"
+        elif file.exists() and not file.is_file():
+            problem = "this is no file"
+        elif not file.parent.is_dir():
+            problem, fix = "there is no such folder", "make it, or name another"
+        elif not os.access(file.parent, os.W_OK | os.X_OK):
+            problem = "its folder may not be written"
+        if problem is not None:
+            raise UsageError(problem, where=str(file), fix=fix)
+        return file
+
+
+class Number(click.FloatRange):
+    """A finite number in a range; NaN is in none, though click lets it pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+OUTPUT_FILE = OutputFile()
+#: seeds of NumPy and torch alike
+SEED = click.IntRange(0, 2**63 - 1)
 
 
 def config_argument(function: Function) -> Function:
@@ -63,7 +106,7 @@ def wait_quiet_option(function: Function) -> Function:
     return click.option(
         "--wait-quiet",
         "wait_quiet_s",
-        type=click.FloatRange(min=0.0, max=86_400.0),
+        type=Number(min=0.0, max=86_400.0),
         metavar="SECONDS",
         help="Wait for so long at most until other work leaves the measured cores alone, and "
         "measure again what was disturbed all the same.",

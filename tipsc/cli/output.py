@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,13 +13,12 @@ import click
 
 from tipsc.cli.progress import BarReporter, CommandReporter, LineReporter, SilentReporter
 from tipsc.cli.stdout import stdout_on_stderr
+from tipsc.cli.terminal import PIPE_WIDTH, console, say, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-#: of tables where stdout is no terminal: a pipe has no width, and cut cells are of no use
-PIPE_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -31,41 +28,37 @@ class Output:
     Attributes:
         as_json: one JSON document on stdout, and nothing else there.
         quiet: no progress and no notes.
-        documents: JSON that waits until nothing else can print on stdout.
+        documents: results that wait, as JSON, until nothing else can print on stdout.
     """
 
     as_json: bool = False
     quiet: bool = False
-    documents: list[str] = field(default_factory=list)
+    documents: list[Any] = field(default_factory=list)
 
     @cached_property
     def stdout(self) -> Console:
-        from rich.console import Console
-
-        console = Console(highlight=False, soft_wrap=False)
-        return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+        made = console()
+        return made if made.is_terminal else console(width=PIPE_WIDTH)
 
     @cached_property
     def stderr(self) -> Console:
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False)
+        return console(stderr=True)
 
     def result(self, document: Any, *parts: RenderableType) -> None:
         """Prints the result: `document` as JSON, or `parts` for people, each on its own lines."""
         if self.as_json:
-            self.documents.append(json.dumps(_finite(document), indent=2, ensure_ascii=False))
+            self.documents.append(document)
             return
         for part in parts:
             if isinstance(part, str):
-                click.echo(part)  # no wrapping: it may be a file name to copy
+                say(part)
             else:
                 self.stdout.print(part)
 
     def note(self, text: str) -> None:
         """A remark on stderr."""
         if not self.quiet:
-            click.echo(text, err=True)
+            say(text, err=True)
 
     def reporter(self) -> CommandReporter:
         """Shows progress on stderr: bars on a terminal, else now and then a line."""
@@ -85,7 +78,7 @@ def verb(function: Function) -> click.Command:
         with stdout_on_stderr() if output.as_json else contextlib.nullcontext():
             code = function(output, **arguments)
         for document in output.documents:
-            click.echo(document)
+            say_json(document)
         return code
 
     update_wrapper(command, function)  # carries the parameters that click's decorators left
@@ -116,12 +109,3 @@ def wrapped(texts: Iterable[str]) -> list[str]:
             text, PIPE_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
     ]
-
-
-def _finite(value: Any) -> Any:
-    """NaN and infinities are no JSON: null stands for them."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -38,7 +38,7 @@ _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
 )
 @click.option(
     "--check",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10_000),
     metavar="N",
     help="Measure N random paths more and compare them with their prediction.",
 )

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import click
-
+from tipsc.cli.terminal import say
 from tipsc.progress import Progress, Reporter, Silent
 from tipsc.report.format import duration, shortened
 
@@ -95,12 +94,12 @@ class LineReporter:
             facts = [f"{_share(done, total):.0%}"]
             facts += [_left(left)] if left is not None else []
             facts += [note] if note else []
-            click.echo(f"{stage}: {', '.join(facts)}", err=True)
+            say(f"{stage}: {', '.join(facts)}", err=True)
 
         return progress
 
     def end(self, stage: str, seconds: float, *, cached: bool) -> None:
-        click.echo(f"{stage}: {_ending(seconds, cached)}", err=True)
+        say(f"{stage}: {_ending(seconds, cached)}", err=True)
 
 
 class BarReporter:
@@ -112,10 +111,11 @@ class BarReporter:
 
         self._console = console
         self._make = lambda: Bars(
-            TextColumn("[cyan]•[/] {task.description}"),
+            TextColumn("•", style="cyan"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(BAR_WIDTH),
-            TextColumn("{task.fields[share]}"),
-            TextColumn("{task.fields[left]}", style="cyan"),
+            TextColumn("{task.fields[share]}", markup=False),
+            TextColumn("{task.fields[left]}", style="cyan", markup=False),
             TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
             transient=True,
@@ -155,11 +155,12 @@ class BarReporter:
         return progress
 
     def end(self, stage: str, seconds: float, *, cached: bool) -> None:
+        from rich.text import Text
+
         self._stop()
-        mark, style = ("○", "dim") if cached else ("✓", "green")
-        self._console.print(
-            f"[{style}]{mark}[/] {stage.ljust(NAME_WIDTH)} [dim]{_ending(seconds, cached)}[/]"
-        )
+        mark = ("○", "dim") if cached else ("✓", "green")
+        ending = (_ending(seconds, cached), "dim")
+        self._console.print(Text.assemble(mark, f" {stage.ljust(NAME_WIDTH)} ", ending))
 
 
 def _share(done: float, total: float) -> float:
@@ -194,8 +195,8 @@ class LineByDevice:
         self._bars = Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(BAR_WIDTH),
-            TextColumn("{task.fields[share]}"),
-            TextColumn("{task.fields[left]}", style="cyan"),
+            TextColumn("{task.fields[share]}", markup=False),
+            TextColumn("{task.fields[left]}", style="cyan", markup=False),
             console=console,
         )
         for label in labels:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import statistics
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,19 @@ import click
 import numpy as np
 
 from tipsc.cli.engines import threads_of
-from tipsc.cli.options import ANY_PATH, engine_argument, threads_option
+from tipsc.cli.input_file import load_inputs
+from tipsc.cli.options import (
+    ANY_PATH,
+    OUTPUT_FILE,
+    SEED,
+    Number,
+    engine_argument,
+    threads_option,
+)
 from tipsc.cli.output import Output, verb, wrapped
-from tipsc.engine import Manifest, PathEntry, TensorSpec, read_engine
-from tipsc.errors import DataError, PathError, UsageError, near
+from tipsc.engine import Manifest, PathEntry, read_engine
+from tipsc.engine.atomic import write_atomically
+from tipsc.errors import PathError, UsageError, near
 from tipsc.report.format import significant
 from tipsc.report.metric import metric_of
 from tipsc.runtime import Engine
@@ -28,16 +37,20 @@ TIMED_CALLS = 20
 @click.option(
     "--input", "input_file", type=ANY_PATH, metavar="FILE", help="The input: a .npy or .npz file."
 )
-@click.option("--random", "seed", type=int, metavar="SEED", help="A random input instead.")
+@click.option("--random", "seed", type=SEED, metavar="SEED", help="A random input instead.")
 @click.option("--path", "path_id", metavar="ID", help="The path to run.")
 @click.option(
     "--budget-ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="MS",
     help="Time for a call.",
 )
 @click.option(
-    "--output", "output_file", type=ANY_PATH, metavar="FILE", help="Write the output here, as .npy."
+    "--output",
+    "output_file",
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="Write the output here, as .npy.",
 )
 @click.option(
     "--top",
@@ -74,7 +87,7 @@ def command(
     found = read_engine(engine)
     manifest = found.manifest
     feeds = (
-        tuple(_load(input_file, spec, manifest) for spec in manifest.inputs)
+        load_inputs(input_file, manifest.inputs)
         if input_file is not None
         else _random(manifest, seed or 0)
     )
@@ -125,41 +138,6 @@ def _path(engine: Engine, path_id: str | None, budget_ms: float | None) -> PathE
     return by_id[path_id]
 
 
-def _load(file: Path, spec: TensorSpec, manifest: Manifest) -> np.ndarray:
-    """An input of the engine from a file; nothing in it is unpickled."""
-    try:
-        loaded = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
-        raise DataError(f"cannot read the input: {reason}", where=str(file)) from error
-    if isinstance(loaded, np.ndarray):
-        array = loaded
-        if len(manifest.inputs) > 1:
-            raise DataError("the engine has several inputs", fix="give an .npz with their names")
-    else:
-        with loaded:
-            names = list(loaded)
-            name = names[0] if len(names) == len(manifest.inputs) == 1 else spec.name
-            if name not in names:
-                raise DataError(
-                    f"the file has no array called {spec.name}", where=str(file), got=names
-                )
-            array = loaded[name]
-    if array.shape == spec.shape[1:]:
-        array = array[None]
-    if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
-        raise DataError(
-            "the input does not fit the engine",
-            where=str(file),
-            expected=f"{spec.dtype}{list(spec.shape)}",
-            got=f"{array.dtype}{list(array.shape)}",
-            fix=f"save array.astype('{spec.dtype}')"
-            if array.shape == spec.shape
-            else "convert it as the training data were, and save one example",
-        )
-    return np.ascontiguousarray(array)
-
-
 def _random(manifest: Manifest, seed: int) -> tuple[np.ndarray, ...]:
     """Normal numbers where the engine takes floats, else zeros and ones."""
     generator = np.random.default_rng(seed)
@@ -184,12 +162,10 @@ def _top(result: np.ndarray, count: int) -> list[tuple[int, float]]:
 
 
 def _save(file: Path, manifest: Manifest, results: tuple[Any, ...]) -> None:
-    try:
-        with file.open("wb") as stream:  # np.save by name would add an ending of its own
-            if len(results) == 1:
-                np.save(stream, results[0])
-            else:
-                names = (spec.name for spec in manifest.outputs)
-                np.savez(stream, **dict(zip(names, results, strict=True)))
-    except OSError as error:
-        raise UsageError(f"cannot write the output: {error.strerror}", where=str(file)) from error
+    content = io.BytesIO()  # np.save by name would add an ending of its own
+    if len(results) == 1:
+        np.save(content, results[0])
+    else:
+        names = (spec.name for spec in manifest.outputs)
+        np.savez(content, **dict(zip(names, results, strict=True)))
+    write_atomically(file, [content.getbuffer()])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tipsc.cli.options import ANY_PATH, config_argument, target_option
+from tipsc.cli.options import ANY_PATH, OUTPUT_FILE, Number, config_argument, target_option
 from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
@@ -35,10 +35,15 @@ MORE = (
 )
 @target_option
 @click.option("--macs", is_flag=True, help="Compare with MACs as if they were a device's costs.")
-@click.option("--budget", type=float, metavar="MS", help="Expected latency of a drawn path.")
+@click.option(
+    "--budget",
+    type=Number(min=0, min_open=True),
+    metavar="MS",
+    help="Expected latency of a drawn path.",
+)
 @click.option(
     "--share",
-    type=click.FloatRange(0.0, 1.0),
+    type=Number(0.0, 1.0),
     default=0.5,
     show_default=True,
     help="Instead: where in the range of costs, by logarithm.",
@@ -60,7 +65,7 @@ MORE = (
 @click.option("--all", "everything", is_flag=True, help="Show all tables, not the first screen.")
 @click.option(
     "--coupling",
-    type=float,
+    type=Number(min=0.0, max=1e6),
     default=1.0,
     show_default=True,
     metavar="L",
@@ -74,7 +79,7 @@ MORE = (
     metavar="T",
     help="Largest, smallest and sampled ones.",
 )
-@click.option("--html", "page", type=ANY_PATH, metavar="FILE", help="Draw the story as a page.")
+@click.option("--html", "page", type=OUTPUT_FILE, metavar="FILE", help="Draw the story as a page.")
 def command(
     output: Output,
     config: Path,

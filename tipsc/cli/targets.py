@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tipsc.cli.options import ANY_PATH
+from tipsc.cli.options import OUTPUT_FILE
 from tipsc.cli.output import Output, verb
 from tipsc.errors import UsageError
 from tipsc.report.format import plural
@@ -27,7 +27,7 @@ NEW = "new"
 @click.option(
     "--output",
     "output_file",
-    type=ANY_PATH,
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="With new: where the target goes; by default NEW_NAME.yaml.",
 )

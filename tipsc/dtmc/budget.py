@@ -10,8 +10,8 @@ which is linear in mu where two costs compete, and keeps falling where E[T] itse
 method does the rest, with a bracket. It is helped in two places. Before there is a bracket, a
 power law through the last two slopes says how far to go, because with costs of many scales y falls
 with log mu rather than mu. And between two near points the inverse cubic that has their values
-and slopes is better than either tangent. Where a step did not halve the error, the bracket is
-halved instead, on a scale that is logarithmic away from zero (asinh).
+and slopes is better than either tangent. Where all of them leave the bracket, it is halved, on a
+scale that is logarithmic away from zero (asinh).
 """
 
 from __future__ import annotations
@@ -122,7 +122,6 @@ class _Search:
         self._high: _Point | None = None
         self._last: _Point | None = None
         self._used: set[float] = set()  # prices whose tangent was followed already
-        self._origin: float | None = None  # miss at the point whose tangent led here
         self._unit = 0.0  # the price from which on prices are told apart by their logarithm
 
     def after(self, point: _Point) -> float:
@@ -159,16 +158,14 @@ class _Search:
 
     def _between(self, point: _Point, low: _Point, high: _Point) -> float:
         other = low if point is high else high
-        poor = self._origin is not None and abs(point.miss) > 0.5 * abs(self._origin)
-        following, self._origin = self._cubic(point), point.miss
+        following = self._cubic(point)
         if not low.mu < following < high.mu:
             following = point.newton
             self._used.add(point.mu)
         if not low.mu < following < high.mu and other.mu not in self._used:
-            following, self._origin = other.newton, other.miss
+            following = other.newton
             self._used.add(other.mu)
-        if poor or not low.mu < following < high.mu:
-            self._origin = None
+        if not low.mu < following < high.mu:
             ends = math.asinh(low.mu / self._unit) + math.asinh(high.mu / self._unit)
             following = self._unit * math.sinh(ends / 2.0)
             if not low.mu < following < high.mu:  # rounding, when the ends are neighbours

@@ -7,20 +7,24 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from tipsc.system_errors import naming
+
 
 def write_atomically(file: Path, chunks: Iterable[bytes | bytearray | memoryview]) -> None:
     """Write `chunks` under a temporary name beside `file`, fsync, rename.
 
     Raises:
-        OSError: nothing is left behind, and `file` is as it was.
+        OSError: nothing is left behind, and `file` is as it was. It names `file`.
     """
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         try:
             write_through(temporary, chunks)
-        except FileNotFoundError as error:  # of the name that was given, not of the temporary one
-            raise FileNotFoundError(error.errno, "there is no such folder", str(file)) from error
-        temporary.replace(file)
+            temporary.replace(file)
+        except OSError as error:  # of the name that was given, not of the temporary one
+            missing = isinstance(error, FileNotFoundError)
+            said = "there is no such folder" if missing else error.strerror
+            raise OSError(error.errno, said, str(file)) from error
         sync_folder(file.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -28,7 +32,7 @@ def write_atomically(file: Path, chunks: Iterable[bytes | bytearray | memoryview
 
 def write_through(file: Path, chunks: Iterable[bytes | bytearray | memoryview]) -> None:
     """Write `chunks` and fsync."""
-    with file.open("wb") as stream:
+    with naming(file), file.open("wb") as stream:
         for chunk in chunks:
             stream.write(chunk)
         stream.flush()

@@ -56,9 +56,9 @@ def external_initializers(model: bytes, where: str = "model") -> list[Initialize
         EngineDamagedError: `model` is not well-formed.
     """
     found = []
-    for field, _, graph, _ in _fields(memoryview(model), where):
+    for field, _, graph, _ in fields_of(memoryview(model), where):
         if field == 7 and graph is not None:
-            for inner, _, tensor, _ in _fields(graph, where):
+            for inner, _, tensor, _ in fields_of(graph, where):
                 if inner == 5 and tensor is not None:
                     found.append(_initializer(tensor, where))
     return [initializer for initializer in found if initializer is not None]
@@ -70,14 +70,14 @@ def opset_of(model: bytes, where: str = "model") -> int:
     Raises:
         EngineDamagedError: `model` is not well-formed.
     """
-    for field, _, message, _ in _fields(memoryview(model), where):
+    for field, _, message, _ in fields_of(memoryview(model), where):
         if field == 8 and message is not None:  # opset_import
             domain, version = "", 0
-            for inner, start, text, end in _fields(message, where):
+            for inner, start, text, end in fields_of(message, where):
                 if inner == 1 and text is not None:
-                    domain = _text(text, where)
+                    domain = text_of(text, where)
                 elif inner == 2:
-                    version = _number(message, start, end, where)
+                    version = number_at(message, start, end, where)
             if not domain:
                 return version
     return 0
@@ -141,7 +141,7 @@ def _rewrite(
         raise EngineDamagedError("graphs are nested too deeply", where=where)
     out = bytearray()
     entries: dict[str, str] = {}
-    for number, start, payload, end in _fields(message, where):
+    for number, start, payload, end in fields_of(message, where):
         inner = schema.get(number)
         if schema is _TENSOR and number == _EXTERNAL_DATA and payload is not None:
             key, value = _entry(payload, where)
@@ -163,19 +163,16 @@ def _initializer(tensor: memoryview, where: str) -> Initializer | None:
     name, element_type = "", 0
     shape: list[int] = []
     entries: dict[str, str] = {}
-    for number, start, payload, end in _fields(tensor, where):
+    for number, start, payload, end in fields_of(tensor, where):
         if number == _EXTERNAL_DATA and payload is not None:
             key, value = _entry(payload, where)
             entries[key] = value
         elif number == 8 and payload is not None:
-            name = _text(payload, where)
+            name = text_of(payload, where)
         elif number == 1 and payload is not None:  # dims, packed
-            position = 0
-            while position < len(payload):
-                dimension, position = _read_varint(payload, position, where)
-                shape.append(dimension)
+            shape += varints_of(payload, where)
         elif number in (1, 2):  # one of the dims, data_type
-            value_of = _number(tensor, start, end, where)
+            value_of = number_at(tensor, start, end, where)
             if number == 1:
                 shape.append(value_of)
             else:
@@ -197,25 +194,33 @@ def _reference(entries: dict[str, str], where: str) -> External:
 
 def _entry(message: memoryview, where: str) -> tuple[str, str]:
     texts = {1: "", 2: ""}
-    for number, _, payload, _ in _fields(message, where):
+    for number, _, payload, _ in fields_of(message, where):
         if number in texts and payload is not None:
-            texts[number] = _text(payload, where)
+            texts[number] = text_of(payload, where)
     return texts[1], texts[2]
 
 
-def _text(payload: memoryview, where: str) -> str:
+def text_of(payload: memoryview, where: str) -> str:
     try:
         return bytes(payload).decode()
     except UnicodeDecodeError as error:
         raise EngineDamagedError("text is not UTF-8", where=where) from error
 
 
-def _fields(message: memoryview, where: str) -> Iterator[tuple[int, int, memoryview | None, int]]:
-    """(field number, start, payload if length-delimited, end) of each field."""
+def fields_of(
+    message: memoryview, where: str, *, shortest: bool = False
+) -> Iterator[tuple[int, int, memoryview | None, int]]:
+    """(field number, start, payload if length-delimited, end) of each field.
+
+    Args:
+        shortest: refuse tags and lengths that are written in more bytes than they need.
+    """
     position = 0
     while position < len(message):
         start = position
         tag, position = _read_varint(message, position, where)
+        if shortest and position - start > 1 and message[position - 1] == 0:
+            raise _overlong(where)
         number, wire = tag >> 3, tag & 7
         payload = None
         if wire == 0:
@@ -223,7 +228,10 @@ def _fields(message: memoryview, where: str) -> Iterator[tuple[int, int, memoryv
         elif wire == 1:
             position += 8
         elif wire == 2:
+            begin = position
             length, position = _read_varint(message, position, where)
+            if shortest and position - begin > 1 and message[position - 1] == 0:
+                raise _overlong(where)
             payload = message[position : position + length]
             position += length
         elif wire == 5:
@@ -235,7 +243,20 @@ def _fields(message: memoryview, where: str) -> Iterator[tuple[int, int, memoryv
         yield number, start, payload, position
 
 
-def _number(message: memoryview, start: int, end: int, where: str) -> int:
+def varints_of(payload: memoryview, where: str) -> list[int]:
+    """The numbers of a packed field."""
+    values, position = [], 0
+    while position < len(payload):
+        value, position = _read_varint(payload, position, where)
+        values.append(value)
+    return values
+
+
+def _overlong(where: str) -> EngineDamagedError:
+    return EngineDamagedError("not an ONNX model: a number is written too long", where=where)
+
+
+def number_at(message: memoryview, start: int, end: int, where: str) -> int:
     """The value of the varint field from `start` to `end`."""
     _, position = _read_varint(message, start, where)
     return _read_varint(message[:end], position, where)[0]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from tipsc.errors import EngineDamagedError, near
+from tipsc.printable import cut
 
 T = TypeVar("T")
 _TYPE_NAMES = {str: "a string", int: "an integer", float: "a finite number", bool: "true or false"}
@@ -112,4 +113,6 @@ def encode(value: object) -> Any:
 
 
 def _mismatch(expected: str, value: object, where: str) -> EngineDamagedError:
-    return EngineDamagedError("wrong type", where=where, expected=expected, got=repr(value)[:60])
+    return EngineDamagedError(
+        "wrong type", where=where, expected=expected, got=cut(repr(value), 60)
+    )

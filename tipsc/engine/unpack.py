@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / (TFLITE_FILE if engine.form == "tflite" else WEIGHTS_FILE)
-    if weights.is_file() and weights.read_bytes() != bytes(engine.weights):
+    if weights.is_file() and weights.read_bytes() != b"".join(engine.weights_parts()):
         # Models of the two would be side by side, and some read the weights of the other.
         raise UsageError(
             "another engine was unpacked into this folder",
@@ -46,21 +47,21 @@ def unpack(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list
         )
     written = []
 
-    def write(name: str, content: bytes | memoryview) -> None:
-        write_atomically(folder / name, [content])
+    def write(name: str, content: Iterable[bytes | memoryview]) -> None:
+        write_atomically(folder / name, content)
         written.append(folder / name)
 
     if engine.form == "tflite":
-        write(TFLITE_FILE, engine.weights)
-        write("manifest.json", dumps(engine.manifest.to_json()))
+        write(TFLITE_FILE, engine.weights_parts())
+        write("manifest.json", [dumps(engine.manifest.to_json())])
         return written
     for path in engine.manifest.paths:
         graph = rewrite_external(
             engine.graph(path.id), lambda reference: replace(reference, location=WEIGHTS_FILE)
         )
-        write(f"{path.id}.onnx", graph)
+        write(f"{path.id}.onnx", [graph])
     for plan in engine.plans:
-        write(f"{plan.name}.plan", plan.content)
-    write(WEIGHTS_FILE, engine.weights)
-    write("manifest.json", dumps(engine.manifest.to_json()))
+        write(f"{plan.name}.plan", [plan.content])
+    write(WEIGHTS_FILE, engine.weights_parts())
+    write("manifest.json", [dumps(engine.manifest.to_json())])
     return written

@@ -3,7 +3,7 @@
 from tipsc.engine.format import WEIGHTS_LOCATION as LOCATION
 from tipsc.lower.lower import Lowered, PathBytes, lower
 from tipsc.lower.surgery import PathGraph
-from tipsc.lower.verify import MOST_LOST, Difference, compare
+from tipsc.lower.verify import MOST_LOST, Difference, check_distinct, compare, run_both
 from tipsc.lower.weights import ALIGNMENT, Weight, WeightStore
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "PathGraph",
     "Weight",
     "WeightStore",
+    "check_distinct",
     "compare",
     "lower",
+    "run_both",
 ]

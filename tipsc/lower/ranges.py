@@ -31,7 +31,7 @@ def ranges_of(
     try:
         import onnxruntime as ort
     except ImportError as error:
-        raise MissingExtraError.of("onnxruntime", "host", "int8 calibration") from error
+        raise MissingExtraError.of("onnxruntime", None, "int8 calibration") from error
     model = onnx.load_from_string(lowered.graphs[path])
     known = {value.name for value in model.graph.input}
     largest = dict.fromkeys(names, 0.0)

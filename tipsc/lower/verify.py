@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,10 @@ _BATCH = 128  # larger ones leave the cache
 TOLERANCE = 1e-4
 """Largest difference allowed, relative to the largest output: float32 sums in another order."""
 MOST_LOST = 0.01
-"""Most accuracy that a path in int8 may lose, 0..1."""
+"""Most accuracy that a path in int8 or fp16 may lose, 0..1."""
+MOST_OFF = 0.5
+"""Largest typical difference of a path in int8 or fp16. Rounding stays far below it; half of an
+output, or twice an output, is above, and would pass by accuracy alone."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Difference:
 
     Attributes:
         largest: largest absolute difference divided by the largest absolute output of torch.
+        typical: root of the mean square of the differences, divided by that of torch's outputs.
         agreement: share of inputs with the same highest output.
         accuracy: share of inputs on which the compiled path names the right class.
         lost: accuracy of torch minus that of the compiled path, on the same inputs.
@@ -31,6 +35,7 @@ class Difference:
     """
 
     largest: float
+    typical: float
     agreement: float
     accuracy: float
     lost: float
@@ -48,11 +53,21 @@ class Difference:
                 fix="do not ship this engine; report the model",
             )
 
-    def check_accuracy(self, where: str, most_lost: float = MOST_LOST) -> None:
-        """Raises VerificationError if the path loses more accuracy than `most_lost`.
+    def check_rounded(self, where: str, most_lost: float = MOST_LOST) -> None:
+        """For a path in int8 or fp16, whose outputs are further from torch's than float32 rounds.
 
-        For int8, whose outputs differ from torch's by far more than float32 rounds.
+        Raises:
+            VerificationError: it loses more accuracy than `most_lost`, or its outputs are not
+                torch's but for rounding.
         """
+        if not self.typical <= MOST_OFF:
+            raise VerificationError(
+                "the compiled path computes something else than torch does",
+                where=where,
+                expected=f"a typical relative difference of at most {MOST_OFF:g}",
+                got=f"{self.typical:.3g} over {self.inputs} inputs",
+                fix="do not ship this engine; build for a target in fp32, and report the model",
+            )
         if not self.lost <= most_lost:
             raise VerificationError(
                 "the quantised path loses too much accuracy",
@@ -63,36 +78,95 @@ class Difference:
             )
 
 
-def compare(
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """Of torch and of the compiled path, (N, classes) each, on the same inputs."""
+
+    expected: np.ndarray
+    got: np.ndarray
+
+    def difference(self, targets: Tensor) -> Difference:
+        """How they differ; targets (N,) are class numbers."""
+        expected, guesses = self.expected, self.got.argmax(-1)
+        right = (guesses == targets.numpy()).mean()
+        return Difference(
+            largest=float(np.abs(expected - self.got).max() / max(np.abs(expected).max(), 1e-12)),
+            typical=_rms(expected - self.got) / max(_rms(expected), 1e-12),
+            agreement=float((expected.argmax(-1) == guesses).mean()),
+            accuracy=float(right),
+            lost=float((expected.argmax(-1) == targets.numpy()).mean() - right),
+            inputs=len(expected),
+        )
+
+
+def run_both(
     run: Callable[[np.ndarray], np.ndarray],
     module: nn.Module,
     inputs: Tensor,
-    targets: Tensor,
     progress: Callable[[int, int], None] | None = None,
-) -> Difference:
+    where: str = "",
+) -> Outputs:
     """Runs both on the same inputs: torch in batches, the compiled path one by one.
 
     Args:
         run: the compiled path, for a batch of one; gives (1, classes).
         module: the extracted subnetwork in eval mode.
         inputs: (N, *shape), at least one.
-        targets: (N,) class numbers.
         progress: called with (done, all) now and then.
+        where: which path it is, for the error.
+
+    Raises:
+        VerificationError: the compiled path gives another shape.
     """
     with torch.inference_mode():
         expected = torch.cat([module(batch) for batch in inputs.split(_BATCH)]).numpy()
     got = np.empty_like(expected)
     for index, example in enumerate(inputs.split(1)):
-        got[index] = run(example.numpy())[0]
+        output = run(example.numpy())
+        if output.shape != expected[:1].shape:  # NumPy would spread one value over all classes
+            raise VerificationError(
+                "the compiled path gives outputs of another shape than torch",
+                where=where,
+                expected=expected[:1].shape,
+                got=output.shape,
+                fix="do not ship this engine; report the model",
+            )
+        got[index] = output[0]
         if progress and index % _BATCH == 0:
             progress(index, len(inputs))
-    guesses = got.argmax(-1)
-    return Difference(
-        largest=float(np.abs(expected - got).max() / max(np.abs(expected).max(), 1e-12)),
-        agreement=float((expected.argmax(-1) == guesses).mean()),
-        accuracy=float((guesses == targets.numpy()).mean()),
-        lost=float(
-            (expected.argmax(-1) == targets.numpy()).mean() - (guesses == targets.numpy()).mean()
-        ),
-        inputs=len(inputs),
-    )
+    return Outputs(expected, got)
+
+
+def compare(
+    run: Callable[[np.ndarray], np.ndarray], module: nn.Module, inputs: Tensor, targets: Tensor
+) -> Difference:
+    """Runs both (see :func:`run_both`), and says how their outputs differ."""
+    return run_both(run, module, inputs).difference(targets)
+
+
+def check_distinct(paths: Mapping[str, Outputs], file: str) -> None:
+    """That no compiled path is much nearer to another path than to its own.
+
+    For int8 and fp16: two paths that changed places may both be as accurate as was expected.
+    Twice as near, since the outputs of like paths may lie closer together than rounding moves them.
+
+    Args:
+        paths: by path id, all on the same inputs.
+
+    Raises:
+        VerificationError: names both paths.
+    """
+    for name, outputs in paths.items():
+        away = {other: _rms(outputs.got - o.expected) for other, o in paths.items()}
+        nearest = min(away, key=lambda other: away[other])
+        if away[nearest] < 0.5 * away[name]:
+            raise VerificationError(
+                "the compiled path computes what another path does",
+                where=f"path {name} of {file}",
+                got=f"outputs of path {nearest}",
+                fix="do not ship this engine; report the model",
+            )
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))

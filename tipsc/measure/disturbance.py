@@ -1,9 +1,7 @@
 """What disturbed a measurement, and when it has to be said.
 
-The limits come from ``benchmarks/quiet.py``: with nothing else on the core a thread waited in at
-most 4 % of the visits for more than 2 % of their time, and others had at most 4 % of the core;
-with one busy process that the scheduler could move, 32 % and 40 %; with one on the same core, 75 %
-and 50 %. Between these nothing was seen.
+The limits lie between a free core and one that a single busy process shares, which
+``benchmarks/quiet.py`` measures: shares of a few per cent there, of tens of per cent here.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ MOST_WAITED = 0.02
 MOST_DISTURBED = 0.05
 #: share of the measured cores' time that others may have had, where waiting cannot be seen
 MOST_OTHERS = 0.10
-#: p95 / p50 of the median path, where nothing else is told; up to 1.7 was seen on a free core
+#: p95 / p50 of the median path, where nothing else is told
 MOST_SPREAD = 2.0
 #: change of the anchors from the first rounds to the last
 MOST_DRIFT = 0.10

@@ -16,9 +16,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from tipsc.errors import PathError, ProfileError
+from tipsc.files import open_regular
 from tipsc.measure.disturbance import UNTOLD, Disturbance, noise_of
 from tipsc.paths import Path as NetPath
 from tipsc.paths import SearchSpace
+from tipsc.printable import cut
 from tipsc.profile.forecast import FORECAST_VERSION, Forecast, PredictedPath
 from tipsc.profile.latency import Latency, Measurement, NoiseFloor, rank
 from tipsc.profile.protocol import Protocol
@@ -223,7 +225,7 @@ def profile_file(target: str, name: str, root: Path = Path("profiles")) -> Path:
 
 def _read(file: Path) -> bytes:
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             raw = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ProfileError(
@@ -262,7 +264,7 @@ def _explain(error: ValidationError, file: Path) -> ProfileError:
             "this profile has a format that this tipsc does not read",
             where=str(file),
             expected=f"version {VERSION}",
-            got=repr(problem["input"])[:80],
+            got=cut(repr(problem["input"]), 80),
             fix="measure again with tipsc profile",
         )
     if field == "forecast.version":
@@ -270,7 +272,7 @@ def _explain(error: ValidationError, file: Path) -> ProfileError:
             "this profile's forecast has a format that this tipsc does not read",
             where=str(file),
             expected=f"version {FORECAST_VERSION}",
-            got=repr(problem["input"])[:80],
+            got=cut(repr(problem["input"]), 80),
             fix="measure again with tipsc profile",
         )
     where = f"{file}, field {field}" if field else str(file)
@@ -281,7 +283,7 @@ def _explain(error: ValidationError, file: Path) -> ProfileError:
     return ProfileError(
         problem["msg"][:1].lower() + problem["msg"][1:],
         where=where,
-        got=repr(problem["input"])[:80],
+        got=cut(repr(problem["input"]), 80),
     )
 
 

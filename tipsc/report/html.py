@@ -1,8 +1,13 @@
-"""HTML and SVG elements. Whatever is not made here is text, and is escaped."""
+"""HTML and SVG elements. Whatever is not made here is text, and is escaped.
+
+That is also what no page may hold or what turns its letters round: see :mod:`tipsc.printable`.
+"""
 
 from __future__ import annotations
 
 import html
+
+from tipsc.printable import printable
 
 _VOID = frozenset({"br", "link", "meta"})
 
@@ -51,7 +56,7 @@ def number(value: float) -> str:
 
 
 def _text(part: str) -> str:
-    return part if isinstance(part, Html) else html.escape(part)
+    return part if isinstance(part, Html) else html.escape(printable(part))
 
 
 def _attribute(item: tuple[str, object]) -> str:
@@ -61,5 +66,5 @@ def _attribute(item: tuple[str, object]) -> str:
     name = name.rstrip("_").replace("_", "-")
     if value is True:
         return f" {name}"
-    text = number(value) if isinstance(value, float) else html.escape(str(value))
+    text = number(value) if isinstance(value, float) else html.escape(printable(str(value)))
     return f' {name}="{text}"'

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tipsc.errors import MissingExtraError
+from tipsc.extras import how_to_install
 
 #: The device's own TensorRT first; tensorrt_rtx is the edition that pip can install anywhere.
 MODULES = ("tensorrt", "tensorrt_rtx")
@@ -137,5 +138,5 @@ def load() -> Any:
     raise MissingExtraError(
         "the backend tensorrt needs TensorRT, which is not installed",
         fix="on a Jetson run: sudo apt-get install python3-libnvinfer; "
-        "elsewhere, to check graphs: pip install 'tipsc[tensorrt-check]'",
+        f"elsewhere, to check graphs, {how_to_install('tensorrt-check')}",
     ) from problem

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from tipsc.elastic.looking import looking
-from tipsc.errors import ConversionError
+from tipsc.errors import ConversionError, first_line
 
 _BATCH = 13  # of the exported example: a size that other axes hardly have
 _INPUT_TYPES = (torch.float32, torch.int64)
@@ -137,22 +137,21 @@ def _export(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
             model, (batch,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False
         )
     except Exception as error:
-        message = str(error).strip()
-        first = message.splitlines()[0] if message else type(error).__name__
-        values = "data-dependent" in message or "GuardOnDataDependent" in type(error).__name__
+        first = first_line(error, 300)
+        values = "data-dependent" in str(error) or "GuardOnDataDependent" in type(error).__name__
         if not values and _runs_for_one_batch(model, example):
             raise ConversionError(
                 "the forward pass works for one batch size only",
                 where=_place(error, model),
-                got=first[:200],
+                got=first,
                 fix="use x.shape[0] or -1 in place of a constant",
             ) from error
         raise ConversionError(
             "control flow depends on the values in a tensor"
             if values
-            else f"the forward pass cannot be traced: {first[:300]}",
+            else f"the forward pass cannot be traced: {first}",
             where=_place(error, model),
-            got=first[:200] if values else None,
+            got=first if values else None,
             fix="let control flow depend on shapes only"
             if values
             else "see what torch.export says of it",

@@ -62,6 +62,7 @@ def _compare(
         got = supernet(example, path)
     found = difference(got, expected)
     if not found <= TOLERANCE:
+        _check_answers(model, seen, expected)
         raise ConversionError(
             "the converted model computes something else",
             where=type(model).__name__,
@@ -70,6 +71,31 @@ def _compare(
             fix="report this model",
         )
     return found
+
+
+def _check_answers(model: nn.Module, seen: Tensor, first: Tensor) -> None:
+    """Refuses a model with which no other can be compared.
+
+    Raises:
+        ConversionError: its answer is not finite, or another one each time.
+    """
+    where = type(model).__name__
+    if not first.isfinite().all():
+        raise ConversionError(
+            "the model's output for an example of the data holds NaN or infinity",
+            where=where,
+            fix="look at the weights that it loads, and at the scale of the data",
+        )
+    with looking(model):  # both in one, as what is drawn by chance begins anew with each
+        apart = difference(model(seen), model(seen))
+    if not apart <= TOLERANCE:
+        raise ConversionError(
+            "the model gives another answer to the same input",
+            where=where,
+            expected=f"a relative difference of at most {TOLERANCE:g}",
+            got=f"{apart:.3g}",
+            fix="let nothing in it be drawn by chance, or be counted, in eval mode",
+        )
 
 
 def check_paths(supernet: Supernet, costs: CostModel, example: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from tipsc.errors import ConversionError
+from tipsc.errors import ConversionError, first_line
 
 
 def without_parametrizations(model: nn.Module) -> nn.Module:
@@ -24,7 +24,7 @@ def without_parametrizations(model: nn.Module) -> nn.Module:
         raise ConversionError(
             "this model with parametrized weights cannot be copied",
             where=type(model).__name__,
-            got=str(error).splitlines()[0][:200],
+            got=first_line(error),
             fix="call remove_weight_norm or remove_parametrizations on its layers first",
         ) from error
     for module in plain.modules():
