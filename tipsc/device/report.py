@@ -65,7 +65,7 @@ def examine_device(device: Connection, engine: Path | None = None) -> Iterator[C
         if read_engine(engine).manifest.backend in FINISHED_ON_DEVICE:
             yield _tried(device, "plans", lambda: _finished(device, engine, copy))
         else:
-            copy.write_bytes(engine.read_bytes())
+            write_atomically(copy, [engine.read_bytes()])
             yield Check("plans", ABSENT, "this engine needs none")
         if copy.exists():
             yield _tried(device, "bench", lambda: _bench(device, copy))
