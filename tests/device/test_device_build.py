@@ -64,10 +64,13 @@ def test_a_build_over_ssh_equals_a_local_one(ssh: str, root: Path, tmp_path: Pat
                     )
         broken = tmp_path / "broken.tipsc"
         broken.write_bytes((tmp_path / "there.tipsc").read_bytes()[:-4096])
-        with (
-            pytest.raises(EngineDamagedError, match="on ssh://"),
+        with (  # it is damaged here, so that no device is named
+            pytest.raises(EngineDamagedError, match=r"^\S*broken\.tipsc: "),
             device.opened(broken, load_target("host"), ids, x),
         ):
             pass
+        blobs = {"engine": connection.push(broken), "inputs": device._push(x)}
+        with pytest.raises(EngineDamagedError, match="on ssh://"):
+            connection.run("outputs", {"threads": 1, "paths": ids}, blobs)
         connection.clean()
     assert not root.exists()
