@@ -15,7 +15,15 @@ from tipsc.elastic import CostModel, Supernet, additive_totals, family
 from tipsc.errors import BudgetError
 from tipsc.profile import Profile
 from tipsc.profiling import Bench, profile_paths
-from tipsc.searching import check_engine, doubting, load_records, save_records, search_paths
+from tipsc.search.limits import within
+from tipsc.searching import (
+    additive_limits,
+    check_engine,
+    doubting,
+    load_records,
+    save_records,
+    search_paths,
+)
 from tipsc.target import load_target
 from tipsc.train import Data, Split
 
@@ -94,6 +102,21 @@ def test_limits_of_bytes_hold_for_every_candidate(
     most = (small + large) / 2
     candidates, _ = found(supernet, data, profile, limits={"file_bytes": most})
     assert candidates and all(4 * c.parameters <= most for c in candidates)
+
+
+@pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("fp16", 2), ("int8", 1)])
+def test_limits_of_bytes_count_the_target_s_precision(
+    supernet: Supernet, precision: str, size: int
+) -> None:
+    totals = additive_totals(supernet)
+    path = supernet.space.largest
+    parameters, values = (totals[name].of(path) for name in ("parameters", "activation_values"))
+    limits = Limits(file_bytes=parameters * size, memory_bytes=(parameters + values) * size)
+    found = additive_limits(limits, totals, totals["macs"], 1.0, precision)
+    assert within(found, [path]) == [path]
+    for name in ("file_bytes", "memory_bytes"):
+        less = limits.model_copy(update={name: getattr(limits, name) - 1})
+        assert within(additive_limits(less, totals, totals["macs"], 1.0, precision), [path]) == []
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,7 @@ class Pipeline(Training):
                     build,
                     self.config.seed,
                     self._progress,
+                    self.target.precision,
                 )
             save_candidates(folder, candidates)
             save_records(folder, records)

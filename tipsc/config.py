@@ -120,10 +120,10 @@ class Limits(Strict):
 
     Attributes:
         latency_ms: p50 of a path on the device.
-        file_bytes: of the whole engine file. A path whose weights alone need more is not looked
-            at; the file is checked when it is written.
-        memory_bytes: of one path: its weights and all values that its steps write, in float32.
-            That is more than a runtime needs that reuses buffers.
+        file_bytes: of the whole engine file. A path whose weights alone need more, in the target's
+            precision, is not looked at; the file is checked when it is written.
+        memory_bytes: of one path: its weights and all values that its steps write, in the target's
+            precision. That is more than a runtime needs that reuses buffers.
         accuracy: the smallest that a path may have on validation data, as a share.
     """
 

@@ -25,7 +25,8 @@ from tipsc.progress import Progress
 from tipsc.search import Limit, Rung, refusal, rungs, search, spaced_budgets
 from tipsc.train import Data
 
-FLOAT_BYTES = 4
+#: of a weight or value, by the target's precision; in int8 biases take more, which is little
+BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 _RECORDS = "search.json"
 
 
@@ -54,11 +55,13 @@ def search_paths(
     build: Build,
     seed: int,
     progress: Progress,
+    precision: str = "fp32",
 ) -> tuple[list[Candidate], list[Record]]:
     """Searches the paths that could be shipped, and evaluates them in full.
 
     Args:
         totals: of :func:`tipsc.elastic.additive_totals`.
+        precision: of the target; file and memory limits count its bytes.
 
     Raises:
         BudgetError: no path keeps the limits, or is as fast as a budget.
@@ -69,7 +72,8 @@ def search_paths(
         predictor = predictor_of_profile(profile, totals)
         cost = cost_of_profile(supernet, profile, totals=totals)
         _check_budgets(build.budgets_ms, FoldedChain.of(cost).cost_range[0])
-    bounds = additive_limits(build.limits, totals, cost, _safety(predictor, profile, totals))
+    safety = _safety(predictor, profile, totals)
+    bounds = additive_limits(build.limits, totals, cost, safety, precision)
     low, high = FoldedChain.of(cost).cost_range
     high = min([high, *(bound.allowed for bound in bounds if bound.name == "latency_ms")])
     found: dict[Path, Candidate] = {}
@@ -121,19 +125,24 @@ def doubting(noise: str) -> Iterator[None]:
 
 
 def additive_limits(
-    limits: Limits, totals: Mapping[str, Additive], latency: Additive, safety: float
+    limits: Limits,
+    totals: Mapping[str, Additive],
+    latency: Additive,
+    safety: float,
+    precision: str = "fp32",
 ) -> tuple[Limit, ...]:
     """The limits that can be told before a path is evaluated.
 
     Args:
         latency: predicted, in ms.
         safety: share of the latency limit that a prediction may reach; the rest is the margin.
+        precision: of the target, by which weights and values take bytes.
     """
-    weights, values = totals["parameters"], totals["activation_values"]
+    weights, values, size = totals["parameters"], totals["activation_values"], BYTES[precision]
     bounds = (
         ("latency_ms", latency, limits.latency_ms, 1.0 - safety),
-        ("file_bytes", weights * FLOAT_BYTES, limits.file_bytes, 0.0),
-        ("memory_bytes", (weights + values) * FLOAT_BYTES, limits.memory_bytes, 0.0),
+        ("file_bytes", weights * size, limits.file_bytes, 0.0),
+        ("memory_bytes", (weights + values) * size, limits.memory_bytes, 0.0),
     )
     return tuple(
         Limit(name, cost, most, margin) for name, cost, most, margin in bounds if most is not None

@@ -23,6 +23,7 @@ def test_the_public_names():
         "Engine",
         "Governor",
         "Latency",
+        "Limits",
         "Manifest",
         "PathEntry",
         "Result",

@@ -25,6 +25,8 @@ BLOB = "weights.bin"
 CONSTANTS = "constants.json"
 #: bytes; below this a tensor costs less inside its graph, and shapes must be readable there
 _MIN_EXTERNAL = 128
+#: layouts pad channels to 16 at most
+_GROWTH, _MARGIN = 16, 16 << 20
 
 
 def finalise(engine: EngineFile, folder: Path) -> None:
@@ -43,6 +45,7 @@ def finalise(engine: EngineFile, folder: Path) -> None:
     ids = [path.id for path in engine.manifest.paths]
     for path in ids:  # not in parallel: each thread would leave a heap of its own behind
         _optimise(engine.graph(path), folder, path)
+        _check_growth(folder, path, portable_weights.stat().st_size)
     portable_weights.unlink()
 
     blob, constants = Blob(), {}
@@ -60,6 +63,20 @@ def finalise(engine: EngineFile, folder: Path) -> None:
         weights.unlink(missing_ok=True)
     (folder / BLOB).write_bytes(blob.content)
     (folder / CONSTANTS).write_bytes(dumps(constants))
+
+
+def _check_growth(folder: Path, path: str, weights: int) -> None:
+    """Refuses a path whose constants grew beyond what any layout of its weights takes."""
+    files = (folder / f"{path}.onnx", folder / f"{path}.bin")
+    size = sum(file.stat().st_size for file in files if file.exists())
+    most = _GROWTH * weights + _MARGIN
+    if size > most:
+        raise EngineDeviceError(
+            f"path {path} grew when ONNX Runtime worked out its constants",
+            expected=f"<= {most} bytes",
+            got=size,
+            fix="do not trust this engine",
+        )
 
 
 def _place(blob: Blob, file: memoryview, reference: External) -> External:

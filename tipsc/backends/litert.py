@@ -26,6 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tipsc.backends.apart import builder
 from tipsc.backends.cache import kept
 from tipsc.backends.isa import cpu_features, has_atomics, instruction_set
 from tipsc.engine.read import EngineFile
@@ -133,12 +134,14 @@ def open(
         "format": str(FORMAT),
     }
 
-    def build(folder: Path) -> None:
-        (folder / MODEL).write_bytes(plain(b"".join(engine.weights_parts())))
-        _load(folder / MODEL, threads, str(folder / PACKED))  # which packs
+    with kept(engine.file, key, builder(engine, fill, threads), cache_dir) as folder:
+        return executors(engine, folder, path_ids, threads)
 
-    with kept(engine.file, key, build, cache_dir) as folder:
-        return _executors(engine, folder, path_ids, threads)
+
+def fill(engine: EngineFile, folder: Path, threads: int) -> None:
+    """Write the .tflite as it is opened, and its packed weights, into the empty `folder`."""
+    (folder / MODEL).write_bytes(plain(b"".join(engine.weights_parts())))
+    _load(folder / MODEL, threads, str(folder / PACKED))  # which packs
 
 
 def open_model(model: Path, *, threads: int = 1, weight_cache: str | None = None) -> Program:
@@ -165,11 +168,12 @@ def plain(model: bytes | memoryview) -> bytes | memoryview:
     return densified(model)
 
 
-def _executors(
+def executors(
     engine: EngineFile, folder: Path, path_ids: Collection[str] | None, threads: int
 ) -> dict[str, SignatureExecutor]:
+    """An executor for each of `path_ids` (None: all) over what :func:`fill` wrote."""
     program = _load(folder / MODEL, threads, str(folder / PACKED))
-    known, lock, executors = program.signatures(), threading.Lock(), {}
+    known, lock, opened = program.signatures(), threading.Lock(), {}
     for path in engine.manifest.paths:
         if path.id not in known:
             raise EngineDamagedError(
@@ -178,8 +182,8 @@ def _executors(
                 fix="copy or build the engine again",
             )
         if path_ids is None or path.id in path_ids:
-            executors[path.id] = SignatureExecutor(program.runner(path.id), lock)
-    return executors
+            opened[path.id] = SignatureExecutor(program.runner(path.id), lock)
+    return opened
 
 
 def _load(model: Path, threads: int, weight_cache: str | None) -> Program:

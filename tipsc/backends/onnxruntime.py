@@ -11,12 +11,14 @@ one arena.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from tipsc.backends.apart import builder
 from tipsc.backends.cache import kept
 from tipsc.backends.finalise import FORMAT, finalise
 from tipsc.backends.isa import instruction_set
@@ -104,33 +106,43 @@ def open(
         "format": str(FORMAT),
     }
 
-    def build(folder: Path) -> None:
-        finalise(engine, folder)
-        _trim_heap()
-
+    _no_telemetry()
     _share_arena()
-    with kept(engine.file, key, build, cache_dir) as folder:
-        return _executors(engine, folder, path_ids, threads)
+    with kept(engine.file, key, builder(engine, fill, threads), cache_dir) as folder:
+        return executors(engine, folder, path_ids, threads)
 
 
-def _executors(
+def fill(engine: EngineFile, folder: Path, threads: int) -> None:
+    """Finalise `engine` into the empty `folder`; see :func:`tipsc.backends.finalise.finalise`."""
+    finalise(engine, folder)
+    _trim_heap()
+
+
+def executors(
     engine: EngineFile, folder: Path, path_ids: Collection[str] | None, threads: int
 ) -> dict[str, SessionExecutor]:
+    """An executor for each of `path_ids` (None: all) over what :func:`fill` wrote."""
     inputs = [tensor.name for tensor in engine.manifest.inputs]
     outputs = [tensor.name for tensor in engine.manifest.outputs]
     folder = folder.resolve()  # ONNX Runtime refuses external data behind a symbolic link
     weights = SharedWeights(folder)
-    executors = {}
+    opened = {}
     for path in engine.manifest.paths:
         if path_ids is None or path.id in path_ids:
             graph = folder / f"{path.id}.onnx"
             try:
-                executors[path.id] = SessionExecutor(graph, weights, inputs, outputs, threads)
+                opened[path.id] = SessionExecutor(graph, weights, inputs, outputs, threads)
             except Exception as error:  # onnxruntime has no base class of its own errors
                 raise EngineDeviceError(
                     f"ONNX Runtime refuses path {path.id}: {error}", where=str(graph)
                 ) from error
-    return executors
+    return opened
+
+
+def _no_telemetry() -> None:
+    """For an application that imported ONNX Runtime before tipsc, which else prevents it."""
+    if os.environ.get("ORT_DISABLE_TELEMETRY") != "0":
+        getattr(ort, "disable_telemetry_events", lambda: None)()
 
 
 @cache

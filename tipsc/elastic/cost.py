@@ -10,11 +10,11 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from tipsc.elastic.fitted import FittedConv, FittedEmbedding, FittedLayerNorm
 from tipsc.elastic.layers import ElasticLayer, cut_out
+from tipsc.elastic.macs import MATRIX_PRODUCTS, layer_macs, product_macs
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Step, Trace, skeleton, trace
 from tipsc.paths import Path
 
-_MATRIX_PRODUCTS = ("matmul", "bmm", "mm")
 _LOOKUPS = (nn.LayerNorm, nn.RMSNorm, nn.Embedding, FittedLayerNorm, FittedEmbedding)
 
 
@@ -93,8 +93,8 @@ class CostModel:
         return sum(math.prod(shape) for shape in self._sizes(step.module, path).values())
 
     def _macs(self, step: Step, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
-        if step.operation in _MATRIX_PRODUCTS:
-            return math.prod(step.shape) * shapes[step.inputs[0]][-1]
+        if step.operation in MATRIX_PRODUCTS:
+            return product_macs(shapes[step.inputs[0]], step.shape)
         if step.products:
             return step.products
         if not step.module or isinstance(self._supernet.get_submodule(step.module), _LOOKUPS):
@@ -103,9 +103,7 @@ class CostModel:
         weight = self._sizes(step.module, path).get("weight", ())
         if len(weight) < 2:
             return 0
-        if isinstance(layer, _ConvTransposeNd) or (
+        transposed = isinstance(layer, _ConvTransposeNd) or (
             isinstance(layer, FittedConv) and issubclass(layer.torch_layer, _ConvTransposeNd)
-        ):  # each input value is multiplied by all that it spreads to
-            return math.prod(shapes[step.inputs[0]]) * math.prod(weight[1:])
-        # Each output value of a convolution or linear layer is one dot product with a filter.
-        return math.prod(step.shape) * math.prod(weight[1:])
+        )
+        return layer_macs(shapes[step.inputs[0]], step.shape, weight, transposed=transposed)

@@ -3,6 +3,7 @@
 Needs the standard library alone. :mod:`tipsc.runtime` runs what is read here.
 """
 
+from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
 from tipsc.engine.plan import Plan
 from tipsc.engine.read import EngineFile, parse_engine, read_engine
@@ -12,6 +13,7 @@ from tipsc.engine.write import write_engine, write_tflite_engine
 __all__ = [
     "EngineFile",
     "Latency",
+    "Limits",
     "Manifest",
     "PathEntry",
     "Plan",

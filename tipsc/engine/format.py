@@ -33,9 +33,11 @@ VERSION = 1
 PAGE = 4096
 PREFIX = struct.Struct("<8sII32s")
 MAX_HEADER = 1 << 20
-MAX_MANIFEST = 16 << 20
+MAX_MANIFEST = 4 << 20
 #: all path graphs of an engine, decompressed
-MAX_GRAPHS = 512 << 20
+MAX_GRAPHS = 128 << 20
+#: by which the graph of a path may be larger than the weights of the engine
+GRAPH_MARGIN = 1 << 20
 #: for each form of an engine: section name to its encoding, in the order of the file
 FORMS = {
     "onnx": {"manifest": "json", "weights": "raw", "graphs": "zlib"},

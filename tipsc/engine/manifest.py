@@ -14,6 +14,7 @@ from tipsc.paths import SearchSpace
 DTYPES = (
     "float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool",
 )  # fmt: skip
+_BYTES = dict(zip(DTYPES, (4, 2, 8, 1, 1, 2, 4, 8, 1), strict=True))
 #: a path id becomes the name of a file when an engine is unpacked
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -35,6 +36,11 @@ class TensorSpec:
         _require(bool(self.name), "a tensor has no name", "name", repr(self.name))
         _require(self.dtype in DTYPES, "unknown dtype", "dtype", self.dtype)
         _require(all(d >= 1 for d in self.shape), "not a static shape", "shape", self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Of an array of it."""
+        return math.prod(self.shape) * _BYTES[self.dtype]
 
 
 @dataclass(frozen=True)

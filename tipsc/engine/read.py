@@ -14,10 +14,9 @@ from tipsc.engine.allowed import check_allowed
 from tipsc.engine.external import check_external
 from tipsc.engine.format import (
     FORMS,
+    GRAPH_MARGIN,
     MAGIC,
-    MAX_GRAPHS,
     MAX_HEADER,
-    MAX_MANIFEST,
     PREFIX,
     TFLITE_IDENTIFIER,
     VERSION,
@@ -25,6 +24,7 @@ from tipsc.engine.format import (
     Section,
     next_page,
 )
+from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Manifest
 from tipsc.engine.plan import Plan
 from tipsc.engine.source import FileSource, MemorySource, Source
@@ -42,6 +42,7 @@ class EngineFile:
         file: where it was read from; None for an engine parsed from memory.
         manifest: what is in it.
         form: ``onnx`` (with plans or without) or ``tflite``; see :mod:`tipsc.engine.format`.
+        limits: that it was read with, for what opens it.
         plans: of an engine that was finished on a device; mapped and not copied.
         content_hash: SHA-256 that covers the whole file, in hexadecimal.
     """
@@ -53,6 +54,7 @@ class EngineFile:
     _source: Source
     _weights_at: tuple[int, int]
     _graphs: Mapping[str, bytes]
+    limits: Limits
     plans: tuple[Plan, ...] = ()
 
     @property
@@ -91,31 +93,40 @@ class EngineFile:
         return graph
 
 
-def read_engine(file: str | os.PathLike[str]) -> EngineFile:
+def read_engine(file: str | os.PathLike[str], limits: Limits | None = None) -> EngineFile:
     """Check all of an engine file, and map its weights.
+
+    Args:
+        file: an engine file.
+        limits: what it may take. None: the defaults of :class:`Limits`.
 
     Raises:
         UsageError: there is no such file, or it may not be read.
-        EngineDamagedError: it is truncated, altered or no engine, or somebody writes to it.
+        EngineDamagedError: it is truncated, altered or no engine, or passes a limit, or somebody
+            writes to it.
         EngineVersionError: it is of another format version.
     """
     path = Path(file)
-    return _parse(FileSource(path), path)
+    return _parse(FileSource(path), path, limits or Limits())
 
 
-def parse_engine(buffer: bytes | bytearray | memoryview, file: Path | None = None) -> EngineFile:
+def parse_engine(
+    buffer: bytes | bytearray | memoryview,
+    file: Path | None = None,
+    limits: Limits | None = None,
+) -> EngineFile:
     """The engine in `buffer`, which is not copied. Raises as :func:`read_engine` does."""
-    return _parse(MemorySource(buffer), file)
+    return _parse(MemorySource(buffer), file, limits or Limits())
 
 
-def _parse(source: Source, file: Path | None) -> EngineFile:
+def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
     where = str(file) if file else "engine"
+    _bound("file", source.size, limits.file_bytes, where)
     header_bytes = _header(source, where)
     header = decode(Header, loads(header_bytes, f"{where}: header"), f"{where}: header")
     form = _check_coverage(source, PREFIX.size + len(header_bytes), header.sections, where)
     sections = {section.name: section for section in header.sections}
-    if sections["manifest"].length > MAX_MANIFEST:
-        raise EngineDamagedError("the manifest is too large", where=where)
+    _bound("manifest", sections["manifest"].length, limits.manifest_bytes, where)
     for section in header.sections:
         if source.sha256(section.offset, section.length) != section.sha256:
             raise EngineDamagedError(
@@ -130,11 +141,15 @@ def _parse(source: Source, file: Path | None) -> EngineFile:
     manifest = Manifest.from_json(
         loads(content("manifest"), f"{where}: manifest"), f"{where}: manifest"
     )
+    tensors = sum(spec.nbytes for spec in (*manifest.inputs, *manifest.outputs))
+    _bound("inputs and outputs", tensors, limits.tensor_bytes, where)
     graphs: dict[str, bytes] = {}
     plans: tuple[Plan, ...] = ()
     ids = {path.id for path in manifest.paths}
     weights = sections["model" if form == "tflite" else "weights"]
     if form != "tflite":
+        packed = sections["graphs"]
+        _check_graphs(header, packed.length, weights.length, limits, where)
         graphs = _graphs(content("graphs"), header, where)
         if set(graphs) != ids:
             raise EngineDamagedError("manifest and graphs name different paths", where=where)
@@ -155,6 +170,7 @@ def _parse(source: Source, file: Path | None) -> EngineFile:
         _source=source,
         _weights_at=(weights.offset, weights.length),
         _graphs=MappingProxyType(graphs),
+        limits=limits,
         plans=plans,
     )
 
@@ -238,28 +254,41 @@ def _check_coverage(
     return form
 
 
-def _graphs(packed: bytes, header: Header, where: str) -> dict[str, bytes]:
-    lengths = {graph.path: graph.length for graph in header.graphs}
-    total = sum(lengths.values())
-    if len(lengths) != len(header.graphs) or min(lengths.values(), default=0) < 0:
-        raise EngineDamagedError("the table of graphs is not valid", where=where)
-    if total > MAX_GRAPHS:
+def _bound(what: str, length: int, limit: int | None, where: str) -> None:
+    if limit is not None and length > limit:
         raise EngineDamagedError(
-            "the path graphs are too large", where=where, expected=f"<= {MAX_GRAPHS}", got=total
+            f"the {what} of the engine: more bytes than allowed",
+            where=where,
+            expected=f"<= {limit}",
+            got=length,
+            fix="give other limits= if you trust the file",
         )
-    stream = zlib.decompressobj()
-    try:  # one byte more than stated is enough to see that it is more
-        data = stream.decompress(packed, total + 1)
+
+
+def _check_graphs(header: Header, packed: int, weights: int, limits: Limits, where: str) -> None:
+    """Before anything is decompressed. `packed` and `weights` are lengths of sections."""
+    lengths = [graph.length for graph in header.graphs]
+    if len({graph.path for graph in header.graphs}) != len(lengths) or min(lengths, default=0) < 0:
+        raise EngineDamagedError("the table of graphs is not valid", where=where)
+    _bound("path graphs", sum(lengths), limits.graph_bytes, where)
+    _bound("largest path graph", max(lengths, default=0), weights + GRAPH_MARGIN, where)
+    _bound("packed path graphs", packed, sum(lengths) + GRAPH_MARGIN, where)
+
+
+def _graphs(packed: bytes, header: Header, where: str) -> dict[str, bytes]:
+    stream, graphs = zlib.decompressobj(), {}
+    try:  # one after the other: never more than is kept
+        for graph in header.graphs:
+            graphs[graph.path] = stream.decompress(packed, graph.length) if graph.length else b""
+            packed = stream.unconsumed_tail
+        whole = all(len(graphs[graph.path]) == graph.length for graph in header.graphs)
+        more = stream.decompress(packed, 1)
     except zlib.error as error:
         raise EngineDamagedError(f"section graphs: {error}", where=where) from error
-    if len(data) != total or not stream.eof or stream.unused_data:
+    if not whole or more or not stream.eof or stream.unused_data:
         raise EngineDamagedError(
-            "section graphs has another length than its table says", where=where, expected=total
+            "section graphs has another length than its table says", where=where
         )
-    graphs, position = {}, 0
-    for path, length in lengths.items():
-        graphs[path] = data[position : position + length]
-        position += length
     return graphs
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 from tipsc.errors import EngineDamagedError, UsageError
 from tipsc.files import open_regular
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 
 class Source(Protocol):

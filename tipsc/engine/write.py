@@ -13,6 +13,7 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.engine.external import check_external
 from tipsc.engine.format import (
     FORMS,
+    GRAPH_MARGIN,
     MAGIC,
     MAX_GRAPHS,
     MAX_HEADER,
@@ -68,6 +69,7 @@ def write_engine(
         "weights": weights,
         "graphs": zlib.compress(b"".join(graphs[path] for path in ids), 9),
     }
+    _bound("largest path graph", max(map(len, graphs.values())), len(weights) + GRAPH_MARGIN)
     _bound("path graphs", sum(map(len, graphs.values())), MAX_GRAPHS)
     if plans:
         bodies["plans"] = b"".join(plan.content for plan in plans)

@@ -7,6 +7,7 @@
         logits = engine.run(image, path=path)
 """
 
+from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
 from tipsc.runtime.context import Context
 from tipsc.runtime.engine import Engine
@@ -18,6 +19,7 @@ __all__ = [
     "Engine",
     "Governor",
     "Latency",
+    "Limits",
     "Manifest",
     "PathEntry",
     "Result",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends import Executor, backend
+from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.engine.read import EngineFile, read_engine
 from tipsc.errors import PathError, UsageError, near
@@ -40,6 +41,7 @@ class Engine:
         threads: int = 1,
         cache_dir: str | os.PathLike[str] | None = None,
         paths: Collection[str] | None = None,
+        limits: Limits | None = None,
     ) -> Engine:
         """Check the file and make its paths ready.
 
@@ -50,8 +52,10 @@ class Engine:
             file: an engine file.
             threads: threads that one call may use.
             cache_dir: the folder for the finalised engine. None: ``<file>-cache`` beside the
-                file, or the user's cache folder.
+                file if nobody else can write there, or the user's cache folder.
             paths: ids of the paths to open. None: all.
+            limits: what the engine may take. None: the defaults of :class:`Limits`, which take
+                what tipsc writes. Set them for a file that is not trusted.
 
         Raises:
             UsageError: the file or `cache_dir` cannot be used.
@@ -61,7 +65,7 @@ class Engine:
         if threads < 1:
             raise UsageError("an engine needs a thread to run on", expected=">= 1", got=threads)
         return cls.of(
-            read_engine(file),
+            read_engine(file, limits),
             threads=threads,
             cache_dir=cache_dir,
             paths=paths,

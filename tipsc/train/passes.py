@@ -16,7 +16,7 @@ from tipsc.elastic.looking import trying
 from tipsc.paths import Path
 
 #: of the loss against the original's answers, the rest against the labels; docs/learning.md
-TEACHER_SHARE = 0.5
+TEACHER_SHARE = 0.25
 
 Teacher: TypeAlias = Callable[[Tensor], Tensor]
 """A model that is trained already: logits (N, classes) of a batch of inputs."""

@@ -18,7 +18,7 @@ from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
 from tipsc.backends.tensorrt.refit import refit_plan
 from tipsc.engine.manifest import Manifest
 from tipsc.engine.read import EngineFile
-from tipsc.errors import EngineDeviceError, MissingExtraError
+from tipsc.errors import EngineDeviceError, MissingExtraError, UsageError
 
 __all__ = ["check", "free_mib", "open"]
 
@@ -56,6 +56,7 @@ def open(
         EngineDeviceError: the engine is unbuilt, or was finished for another version or device,
             or there is no CUDA device; it says what to do.
         MissingExtraError: there is no TensorRT.
+        UsageError: the engine was read with a bound of memory.
     """
     manifest = engine.manifest
     file = engine.file.name if engine.file else "ENGINE"
@@ -68,6 +69,8 @@ def open(
             f"{manifest.target} itself with --device local; 'tipsc unpack {file}' gives its ONNX "
             "graphs, which ONNX Runtime runs anywhere",
         )
+    if engine.limits.memory_bytes is not None:
+        raise UsageError("limits.memory_bytes has no effect on plans", fix="leave it out")
     if api.installed() is None:
         check()  # which says how to install it
     device = cuda.load()

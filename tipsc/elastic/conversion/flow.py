@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 from torch import Tensor, fx
 
 from tipsc.elastic.conversion.analysis import bound, is_tensors
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
+from tipsc.elastic.macs import MATRIX_PRODUCTS, attention_macs, layer_macs, product_macs
 
 
 class Flow:
@@ -81,14 +81,15 @@ def _where(node: fx.Node) -> str:
 
 
 def macs_of(node: fx.Node) -> int:
-    """Multiply-accumulates of a layer or a matrix product, about; of others 0."""
+    """Multiply-accumulates of a layer or a matrix product; of others 0."""
     name = name_of(node)
     if name.startswith(("conv", "linear")) and name != "conv_tbc":
         args = bound(node)
-        size = args["weight"].meta["val"].numel() // args["weight"].meta["val"].shape[0]
-        return math.prod(shape_of(node)) * int(size) if "transpose" not in name else 0
-    if name in ("matmul", "bmm", "mm"):
-        return math.prod(shape_of(node)) * shape_of(node.all_input_nodes[0])[-1]
+        given, weight = shape_of(args["input"]), shape_of(args["weight"])
+        return layer_macs(given, shape_of(node), weight, transposed="transpose" in name)
+    if name in MATRIX_PRODUCTS:
+        return product_macs(shape_of(node.all_input_nodes[0]), shape_of(node))
     if name == "scaled_dot_product_attention":
-        return 2 * math.prod(shape_of(node)) * shape_of(bound(node)["key"])[-2]
+        query, key = (shape_of(bound(node)[part]) for part in ("query", "key"))
+        return attention_macs(query, key[-2], shape_of(node)[-1])
     return 0
