@@ -11,7 +11,11 @@ from pathlib import Path
 PARTS = (
     "__init__.py",
     "errors.py",
+    "extras.py",
+    "files.py",
     "paths.py",
+    "printable.py",
+    "system_errors.py",
     "measure",
     "engine",
     "runtime",
