@@ -11,8 +11,9 @@ from typing import Any
 
 from tipsc.device.benching import SAMPLES, bench_engine
 from tipsc.device.client import Connection, connect
+from tipsc.device.expected import benched
 from tipsc.device.info import read_info
-from tipsc.device.measuring import disturbance_told, told_as
+from tipsc.device.measuring import samples_of, told_as
 from tipsc.engine import Manifest, read_engine
 from tipsc.errors import TargetError
 from tipsc.measure.disturbance import Disturbance
@@ -109,7 +110,9 @@ def bench_here(
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         found = bench_engine(file, arguments, Path(folder), _told(progress, manifest, only))
         batches = json.loads((Path(folder) / SAMPLES).read_text())
-    return _result(manifest, found, batches, Disturbance.of(found["disturbance"]), facts)
+    disturbance = Disturbance.of(found["disturbance"])
+    samples = Samples(batches, tuple(found["held"]), found["seconds"], disturbance)
+    return _result(manifest, found, samples, facts)
 
 
 def bench_on(
@@ -131,16 +134,18 @@ def bench_on(
         manifest, threads, rounds, only, sustained_s, extras, every_ms, wait_quiet_s
     )
     limit_s = longest_s(Settings(**arguments["protocol"], cores=())) + 2 * (sustained_s or 0.0)
+    paths = [path.id for path in manifest.paths if not only or path.id in only]
+    rounds_asked = arguments["protocol"]["rounds"]
     answer = connection.run(
         "bench",
         arguments,
         {"engine": connection.push(file)},
+        benched(paths, rounds_asked),
         timeout_s=limit_s + _LINK_S,
         progress=_told(progress, manifest, only),
     )
-    batches = json.loads(answer.files[SAMPLES])
-    disturbance = disturbance_told(answer.result, connection.link.url)
-    return _result(manifest, answer.result, batches, disturbance, read_info(connection))
+    samples = samples_of(connection, answer, paths, rounds_asked)
+    return _result(manifest, answer.result, samples, read_info(connection))
 
 
 def _arguments(
@@ -176,13 +181,11 @@ def _told(
 def _result(
     manifest: Manifest,
     found: dict[str, Any],
-    batches: Any,
-    disturbance: Disturbance,
+    samples: Samples,
     facts: Mapping[str, Any],
 ) -> Bench:
-    held = tuple(found["held"])
-    measurement = Samples(batches, held, found["seconds"], disturbance).summarise()
-    windows = tuple(Window(**window) for window in found.get("windows", ()))
+    measurement = samples.summarise()
+    windows = tuple(Window(**window) for window in found.get("windows") or ())
     return Bench(
         manifest,
         measurement,

@@ -17,7 +17,7 @@ from test_device_build import digits
 
 from tipsc.backends import backend
 from tipsc.build import PROFILE, VERIFIED, Pipeline
-from tipsc.device import client
+from tipsc.device import stream
 from tipsc.device.client import connect
 from tipsc.device.info import read_info
 from tipsc.device.measuring import Remote
@@ -39,7 +39,7 @@ TOLERANCE = 1e-4
 @pytest.fixture
 def arm64(ssh_port: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     # An interpreter under emulation starts in seconds, on a busy machine in minutes.
-    monkeypatch.setattr(client, "ANSWER_S", 1200.0)
+    monkeypatch.setattr(stream, "ANSWER_S", 1200.0)
     return f"ssh://127.0.0.1:{ssh_port}?python={PYTHON}&root={root}"
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from left_running import gone, hang, processes_of, works
 
-from tipsc.device import agent
 from tipsc.device.client import connect
 from tipsc.device.link import parse_link
 from tipsc.device.probe import survive
@@ -101,49 +100,6 @@ def test_blobs_travel_once_and_the_store_is_bounded(local: str, root: Path) -> N
     with connect(local, quota=3_000_000) as device:  # nothing is in use any more
         second = device.push_bytes(b"c" * 2_000_000)
         assert [file.name for file in (root / "blobs").iterdir()] == [second]
-
-
-#: five bytes and a digest that is not theirs
-DIGEST = b'{"digest": "0000"}'
-BLOB = (
-    agent.HEADER.pack(agent.MAGIC, 2, 5) + b"{}bytes"
-    + agent.HEADER.pack(agent.MAGIC, len(DIGEST), 0) + DIGEST
-)  # fmt: skip
-
-
-def test_10_000_wrong_streams_never_hang_or_write(root: Path) -> None:
-    """Garbage, truncated and flipped frames, each to an agent's loop over real pipes."""
-    generator = random.Random(0)
-    requests = [
-        {"op": "hello", "version": agent.VERSION},
-        {"op": "ping"},
-        {"op": "has", "digest": "0" * 64},
-        {"op": "like", "size": 5, "head": "0"},
-        {"op": "put", "size": 5},
-        {"op": "run", "job": "x", "arguments": {}, "blobs": {}, "runtime": "1", "timeout_s": 1},
-    ]
-    server = agent.Agent(str(root), -1, -1)
-    for _ in range(10_000):
-        text = agent.json.dumps(generator.choice(requests)).encode()
-        frame = bytearray(agent.HEADER.pack(agent.MAGIC, len(text), 0) + text)
-        if b'"put"' in text:
-            frame += BLOB
-        kind = generator.randrange(3)
-        if kind == 0:
-            frame = bytearray(generator.randbytes(generator.randrange(1, 80)))
-        elif kind == 1:
-            del frame[generator.randrange(len(frame)) :]
-        else:
-            frame[generator.randrange(len(frame))] = generator.randrange(256)
-        there, here = os.pipe()
-        back, answers = os.pipe()
-        os.write(here, frame)
-        os.close(here)
-        server.incoming, server.outgoing = there, answers
-        server.serve()
-        for descriptor in (there, back, answers):
-            os.close(descriptor)
-    assert not any((root / "blobs").iterdir())
 
 
 def test_a_device_that_talks_nonsense_is_named(tmp_path: Path) -> None:

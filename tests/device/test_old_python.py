@@ -11,7 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "tipsc"
 #: what answers ``tipsc device info`` and ``tipsc device selftest``
 OLD = (
-    "__init__.py", "errors.py", "device/__init__.py", "device/agent.py", "device/jobs.py",
+    "__init__.py", "errors.py", "extras.py", "printable.py",
+    "device/__init__.py", "device/agent.py", "device/jobs.py",
     "device/selftest.py", "measure/__init__.py", "measure/facts.py", "measure/gpu.py",
     "measure/jetson.py",
 )  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tipsc.device import agent, client
+from tipsc.device import agent, stream
 from tipsc.device.client import Connection, connect
 from tipsc.errors import DeviceLinkError, DeviceProtocolError, DeviceStorageError, UsageError
 
@@ -138,7 +138,7 @@ def test_a_blob_that_another_client_prunes_meanwhile_is_no_failure(
 
 def test_a_device_that_stops_reading_is_told(local: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceLinkError, match="does not answer"), connect(local) as device:
-        monkeypatch.setattr(client, "ANSWER_S", 0.5)
+        monkeypatch.setattr(stream, "ANSWER_S", 0.5)
         device._process.send_signal(signal.SIGSTOP)
         device._send({"op": "put", "size": len(LARGE) * 2})
         for _ in range(2):

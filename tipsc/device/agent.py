@@ -11,6 +11,7 @@ import ctypes
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 import queue
@@ -30,8 +31,17 @@ MAGIC = b"TPSC"
 HEADER = struct.Struct(">4sII")
 MAX_JSON = 1 << 20
 MAX_BINARY = 1 << 20
+MAX_DEPTH = 16  # of a JSON value
+MAX_PARTS = 100000  # of a JSON value: its commas and brackets
+MAX_DIGITS = 24  # of a whole number
 QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
-TAIL = 2000  # characters of a dead job's output that are told
+MAX_QUOTA = 1 << 50
+MAX_BLOBS = 10000
+MAX_LENT = 4096  # blobs of one job
+MAX_WORDS = 1000  # characters of a name that a client gives
+MAX_TIMEOUT_S = 30 * 86400.0
+MAX_EVENT = 4096  # bytes of what a job tells of its progress
+TAIL = 2000  # bytes of a job's output that are kept, and told if it dies
 DIGEST = 64
 #: NVIDIA's list of CUDA GPUs, by the chip in the device tree
 COMPUTE_CAPABILITIES = {
@@ -56,6 +66,112 @@ class Broken(Exception):
 
 class Refused(Exception):
     """A request that cannot be met: (kind, message)."""
+
+
+# What may come in: from a client, from a job, and at the other end from a device.
+
+
+def short(digits):
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number of %d digits" % len(digits))
+    return int(digits)
+
+
+def finite(text):
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number that is not finite")
+    return value
+
+
+DECODER = json.JSONDecoder(parse_int=short, parse_float=finite, parse_constant=finite)
+
+
+def decode(content, most_parts=MAX_PARTS):
+    """A JSON value, all numbers finite. A ValueError says what else it is.
+
+    Its parts are counted before anything is built of them: three bytes can become a list.
+    """
+    content = bytes(content)
+    if sum(map(content.count, (b",", b"[", b"{"))) > most_parts:
+        raise ValueError("JSON of more than %d parts" % most_parts)
+    try:
+        value = DECODER.decode(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("JSON that is too deep")
+    if deeper(value, MAX_DEPTH):
+        raise ValueError("JSON that is too deep")
+    return value
+
+
+def deeper(value, levels):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return False
+    return not levels or any(deeper(part, levels - 1) for part in value)
+
+
+def whole(message, name, low, high):
+    """A field of a request that is a whole number within bounds."""
+    value = message.get(name)
+    if type(value) is not int or not low <= value <= high:
+        text = "%s is no whole number from %d to %d: %.40r"
+        raise Refused("protocol", text % (name, low, high, value))
+    return value
+
+
+def seconds(message, name):
+    value = message.get(name)
+    if type(value) not in (int, float) or not 0 < value <= MAX_TIMEOUT_S:
+        raise Refused("protocol", "%s is no number of seconds: %.40r" % (name, value))
+    return float(value)
+
+
+def words(message, name):
+    value = message.get(name)
+    if not isinstance(value, str) or len(value) > MAX_WORDS:
+        raise Refused("protocol", "%s is no name: %.40r" % (name, value))
+    return value
+
+
+def named(message, name, most):
+    """A field of a request that is an object of at most so many parts."""
+    value = message.get(name)
+    if not isinstance(value, dict) or len(value) > most:
+        raise Refused("protocol", "%s is no object, or too large: %.40r" % (name, value))
+    return value
+
+
+class Tail:
+    """The last bytes of what a program says; all else of it is let go."""
+
+    def __init__(self, fd, most):
+        os.set_blocking(fd, False)
+        self.fd, self.most, self.open, self.kept = fd, most, True, b""
+
+    def read(self):
+        """Takes what is there, without waiting; says whether it was anything."""
+        try:
+            part = os.read(self.fd, 1 << 16)
+        except BlockingIOError:
+            return False
+        except OSError:
+            part = b""
+        self.open = bool(part)
+        self.kept = (self.kept + part)[-self.most :]
+        return self.open
+
+    def waiting(self):
+        """What to wait for: nothing once it has ended."""
+        return [self.fd] if self.open else []
+
+    def end(self):
+        """All that is kept when its program is gone; what that started may go on talking."""
+        for _ in range(64):
+            if not self.open or not self.read():
+                break
+        return self.kept.decode("utf-8", "replace")
 
 
 def write_all(fd, data):
@@ -93,9 +209,9 @@ def receive(fd):
     if magic != MAGIC or text > MAX_JSON or binary > MAX_BINARY:
         raise Broken("not a frame")
     try:
-        message = json.loads(read_exactly(fd, text))
-    except (ValueError, RecursionError):
-        raise Broken("a frame without JSON")
+        message = decode(read_exactly(fd, text))
+    except ValueError as error:
+        raise Broken("a frame without JSON: %.80s" % error)
     if not isinstance(message, dict):
         raise Broken("a frame without a JSON object")
     return message, read_exactly(fd, binary)
@@ -214,12 +330,16 @@ class Store:
                 continue
             files.append((status.st_mtime, status.st_size, name))
         used = sum(file[1] for file in files)
+        count = len(files)
         for _, length, name in sorted(files):
-            if used + size <= self.quota:
+            if used + size <= self.quota and count < MAX_BLOBS:
                 break
             if name not in self.held and not name.endswith(".part"):
                 remove(os.path.join(self.folder, name))
                 used -= length
+                count -= 1
+        if count >= MAX_BLOBS:
+            raise Refused("storage", "%d blobs are in use, and no more may be" % count)
         if used + size > self.quota:
             text = "%d bytes do not fit: %d of the %d that tipsc may take are in use"
             raise Refused("storage", text % (size, used, self.quota))
@@ -311,37 +431,36 @@ class Agent:
                 answer = {"error": error.args[0], "message": error.args[1]}
             except Broken:
                 return
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                answer = {"error": "protocol", "message": "bad request: %r" % error}
+            except MemoryError:
+                answer = {"error": "memory", "message": "MemoryError"}
             except OSError as error:
-                answer = {"error": "storage", "message": str(error)}
+                kind = "storage" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "system"
+                answer = {"error": kind, "message": str(error)[:MAX_WORDS]}
             send(self.outgoing, answer)
 
     def hello(self, message):
-        if message["version"] != VERSION:
+        if message.get("version") != VERSION:
             raise Refused("protocol", "agent speaks version %d" % VERSION)
         if "quota" in message:
-            self.store.quota = int(message["quota"])
+            self.store.quota = whole(message, "quota", 0, MAX_QUOTA)
         return {"ok": True, "version": VERSION, "capabilities": capabilities()}
 
     def ping(self, message):
         return {"ok": True}
 
     def has(self, message):
-        return {"ok": True, "has": self.store.has(message["digest"])}
+        return {"ok": True, "has": self.store.has(message.get("digest"))}
 
     def put(self, message):
-        size = message["size"]
-        if not isinstance(size, int) or size < 0:
-            raise Refused("protocol", "bad size")
-        self.store.put(size, self.incoming)
+        self.store.put(whole(message, "size", 0, MAX_QUOTA), self.incoming)
         return {"ok": True}
 
     def like(self, message):
         """Says before a blob travels whether it may be here already, and that it fits."""
-        like = self.store.like(message["size"], message["head"])
+        size = whole(message, "size", 0, MAX_QUOTA)
+        like = self.store.like(size, words(message, "head"))
         if not like:
-            self.store.make_room(message["size"])
+            self.store.make_room(size)
         return {"ok": True, "like": like}
 
     def clean(self, message):
@@ -366,27 +485,31 @@ class Agent:
         return {"ok": True, "left": others[:100]}
 
     def run(self, message):
+        wanted = named(message, "blobs", MAX_LENT)
+        specification = {
+            "job": words(message, "job"),
+            "arguments": named(message, "arguments", MAX_PARTS),
+            "memory_bytes": None
+            if message.get("memory_bytes") is None
+            else whole(message, "memory_bytes", 1, MAX_QUOTA),
+        }
+        timeout_s = seconds(message, "timeout_s")
         folder = os.path.join(self.jobs, str(os.getpid()))
         shutil.rmtree(folder, ignore_errors=True)
         lent = os.path.join(folder, "blobs")
         os.makedirs(lent)
         os.makedirs(os.path.join(folder, "out"))
         try:
-            blobs = {name: self.store.lend(d, lent) for name, d in message["blobs"].items()}
-            runtime = self.store.lend(message["runtime"], lent)
+            specification.update(
+                blobs={name: self.store.lend(digest, lent) for name, digest in wanted.items()},
+                runtime=self.store.lend(message.get("runtime"), lent),
+                out=os.path.join(folder, "out"),
+            )
             with open(os.path.join(folder, AGENT), "wb") as stream:
                 stream.write(self.text)  # another client may have cleaned its own file away
-            specification = {
-                "job": message["job"],
-                "arguments": message["arguments"],
-                "blobs": blobs,
-                "out": os.path.join(folder, "out"),
-                "runtime": runtime,
-                "memory_bytes": message.get("memory_bytes"),
-            }
             with open(os.path.join(folder, "job.json"), "w") as stream:
                 json.dump(specification, stream)
-            return self.watch(folder, float(message["timeout_s"]))
+            return self.watch(folder, timeout_s)
         finally:
             self.store.held = set()
             shutil.rmtree(folder, ignore_errors=True)
@@ -396,39 +519,40 @@ class Agent:
         killed_before = memory_kills()
         end = time.monotonic() + timeout_s
         events, told = os.pipe()
-        with open(os.path.join(folder, "log"), "wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, os.path.join(folder, AGENT), "job", folder, str(told)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[told],
-                start_new_session=True,
-                env=dict(os.environ, TIPSC_AGENT=str(os.getpid())),
-            )
+        process = subprocess.Popen(
+            [sys.executable, os.path.join(folder, AGENT), "job", folder, str(told)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[told],
+            start_new_session=True,
+            env=dict(os.environ, TIPSC_AGENT=str(os.getpid())),
+        )
         os.close(told)
+        said = Tail(process.stdout.fileno(), TAIL)
         try:
-            text = b""
-            while True:
+            text, told_all = b"", False
+            while not told_all or process.poll() is None:
                 left = end - time.monotonic()
                 if left <= 0:
                     raise Refused("timeout", "longer than %g s" % timeout_s)
-                ready, _, _ = select.select([events, self.incoming], [], [], left)
+                if told_all:  # it ends in a moment
+                    left = min(left, 0.01)
+                waiting = [self.incoming] + said.waiting() + ([] if told_all else [events])
+                ready, _, _ = select.select(waiting, [], [], left)
                 if self.incoming in ready:
                     raise Broken("the client went away or spoke while its job ran")
+                if said.fd in ready:
+                    said.read()
                 if events in ready:
                     part = os.read(events, 1 << 16)
-                    if not part:
-                        break
-                    text += part
-                    *lines, text = text.split(b"\n")
+                    told_all = not part
+                    *lines, text = (text + part).split(b"\n")
                     for line in lines:
-                        send(self.outgoing, {"event": "progress", "value": json.loads(line)})
-            try:
-                code = process.wait(max(end - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                raise Refused("timeout", "longer than %g s" % timeout_s)
-            return self.finish(folder, code, killed_before)
+                        send(self.outgoing, {"event": "progress", "value": progress_of(line)})
+                    if len(text) > MAX_EVENT:
+                        progress_of(text)
+            return self.finish(folder, process.returncode, killed_before, said)
         finally:
             os.close(events)
             try:
@@ -436,8 +560,9 @@ class Agent:
             except OSError:
                 pass
             process.wait()
+            process.stdout.close()
 
-    def finish(self, folder, code, killed_before):
+    def finish(self, folder, code, killed_before, said):
         result = os.path.join(folder, "result.json")
         if code == FULL:
             raise Refused("storage", "no space is left for the job's result")
@@ -447,19 +572,27 @@ class Agent:
                 if killed is None or killed != killed_before:
                     raise Refused("memory", "the system killed it")
                 raise Refused("crash", "somebody, or a guard of the memory, killed it (signal 9)")
-            with open(os.path.join(folder, "log"), "rb") as stream:
-                stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
-                log = stream.read().decode("utf-8", "replace").strip()
+            log = said.end().strip()
             if out_of_memory(log):
                 raise Refused("memory", log.splitlines()[-1])
             how = "signal %d" % -code if code < 0 else "exit code %d" % code
             raise Refused("crash", "%s; %s" % (how, log) if log else how)
-        with open(result) as stream:
-            answer = json.load(stream)
+        if os.path.getsize(result) > MAX_JSON:
+            raise Refused("failed", "its result is longer than %d bytes" % MAX_JSON)
+        with open(result, "rb") as stream:
+            try:
+                answer = decode(stream.read(MAX_JSON))
+            except ValueError as error:
+                raise Refused("failed", "its result is %s" % error)
+        if not isinstance(answer, dict) or not ("error" in answer or "result" in answer):
+            raise Refused("failed", "it left no result")
         if "error" in answer:
             return answer
         for name in sorted(os.listdir(os.path.join(folder, "out"))):
-            with open(os.path.join(folder, "out", name), "rb") as stream:
+            file = os.path.join(folder, "out", name)
+            if os.path.islink(file) or not os.path.isfile(file):
+                raise Refused("failed", "it left %.80r, which is no file" % name)
+            with open(file, "rb") as stream:
                 part = stream.read(MAX_BINARY)
                 send(self.outgoing, {"event": "file", "name": name}, part)
                 while part:
@@ -588,7 +721,14 @@ def read_text(file, most=4096):
 
 def megahertz(file):
     text = read_text(file)
-    return int(text) / 1000.0 if text and text.isdigit() else None
+    return int(text) / 1000.0 if text and re.match(r"[0-9]{1,12}$", text) else None
+
+
+def progress_of(line):
+    try:
+        return decode(line[:MAX_EVENT])
+    except ValueError as error:
+        raise Refused("failed", "it tells a progress that is %s" % error)
 
 
 def run_job(folder, told):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tipsc.errors
+from tipsc.device.incoming import readable
 from tipsc.errors import (
     DeviceCrashError,
     DeviceError,
@@ -40,6 +41,11 @@ ERRORS: Mapping[str, tuple[type[DeviceError], str, str]] = {
         "there is no room on the device",
         "free space there (tipsc device clean URL), or allow more: &quota=8G in the URL",
     ),
+    "system": (
+        DeviceStorageError,
+        "the device's system refuses what the agent does",
+        "look at the rights and the disk there",
+    ),
     "busy": (DeviceStorageError, "the device is in use", "wait for it, or end it there"),
     "missing": (
         DeviceStorageError,
@@ -67,8 +73,11 @@ def error_of(
         names: of files by digest, which is what the device calls them.
     """
 
-    def named(text: Any) -> Any:
-        for digest, name in names.items() if isinstance(text, str) else ():
+    def named(told: Any) -> str | None:
+        if told is None:
+            return None
+        text = readable(told)
+        for digest, name in names.items():
             text = text.replace(digest, name)
         return text
 
@@ -81,8 +90,9 @@ def error_of(
         and isinstance(facts, dict)
     ):
         known = {name: named(facts.get(name)) for name in ("where", "expected", "got", "fix")}
-        return own(f"on {url}: {named(facts.get('what'))}", **known)
+        return own(f"on {url}: {named(facts.get('what')) or kind}", **known)
     if kind not in ERRORS:
         return None
     error, what, fix = ERRORS[kind]
-    return error(what.format(job=job), where=url, got=str(message.get("message")), fix=fix)
+    got = readable(message.get("message"))
+    return error(what.format(job=job or "of the agent"), where=url, got=got, fix=fix)

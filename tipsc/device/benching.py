@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends import backend
+from tipsc.device.expected import SAMPLES
 from tipsc.engine import read_engine
 from tipsc.errors import PathError, near
 from tipsc.measure.disturbance import Disturbance, noise_of
@@ -31,7 +32,6 @@ from tipsc.measure.sustained import sustain
 from tipsc.measure.switching import switch_matrix
 from tipsc.runtime.context import Context
 
-SAMPLES = "samples.json"
 _SWITCH_ROUNDS = 5
 _DEVICE_RUNS = 50
 _SHARE = 0.8  # of the progress, for the latencies

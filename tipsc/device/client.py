@@ -6,9 +6,7 @@ import fcntl
 import hashlib
 import io
 import os
-import select
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,52 +17,58 @@ from typing import Any, BinaryIO
 from tipsc.device import agent
 from tipsc.device.answers import error_of
 from tipsc.device.archive import runtime_archive
-from tipsc.device.broken import explain_break, explain_missing
+from tipsc.device.broken import explain_missing
+from tipsc.device.expected import GREETING, Expected
+from tipsc.device.incoming import Wrong, listing, number, shown, text
 from tipsc.device.link import Link, parse_link
-from tipsc.errors import DeviceLinkError, DeviceProtocolError, UsageError
+from tipsc.device.stream import LAST_WORDS_S, Stream, soon
+from tipsc.errors import DeviceProtocolError, UsageError
 
-ANSWER_S = 60.0  # for what is no job
-MAX_FILES = 4 << 30  # bytes of files that one job may send back
+MAX_FILES = 4 << 30  # bytes of files that one job may send back, whatever was asked for
+_EVENTS, _EVENTS_S = 1000, 20  # that a job may send, and how many more a second
+_PROGRESS = listing(number(0, 1e18), 2, 2)
 TIMEOUT_S = 3600.0
-_LAST_WORDS_S = 2.0  # for the link's program to say why it ends
-_MOST_SAID = 4000  # bytes of that
 _SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)  # Linux's; not every Python names it
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a job gave: its result, and its files by name."""
+    """What a job gave.
+
+    Attributes:
+        result: of it.
+        files: by name.
+        waited_s: seconds that passed here until it came.
+    """
 
     result: Any
     files: Mapping[str, bytes]
+    waited_s: float = 0.0
 
 
-class Connection:
+class Connection(Stream):
     """An agent on the other end of a link; made by :func:`connect`."""
 
-    def __init__(self, link: Link, process: subprocess.Popen[bytes], log: Any) -> None:
-        assert process.stdin and process.stdout
-        self.link, self._process, self._log = link, process, log
-        self._to, self._from = process.stdin.fileno(), process.stdout.fileno()
-        os.set_blocking(self._to, False)
-        self.capabilities: Mapping[str, Any] = {}
+    def __init__(self, link: Link, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(link, process)
         self._names: dict[str, str] = {}  # of pushed files, by digest
 
-    def start(self, text: bytes, quota: int | None) -> None:
+    def start(self, source: bytes, quota: int | None) -> None:
         """Puts the agent in place and greets it."""
-        line = b""
+        line, end = b"", soon()
         while not line.endswith(b"\n"):
-            line += self._read(1, time.monotonic() + ANSWER_S)
+            line += self._read(1, end)
             if len(line) > 5 or line not in b"have\npush\n":
-                if select.select([self._from], [], [], _LAST_WORDS_S)[0]:
+                if self._ready([self._from], [], time.monotonic() + LAST_WORDS_S):
                     line += os.read(self._from, 80)
-                shown = line.decode("utf-8", "replace").splitlines()[0]
-                raise self._protocol(f"{shown!r} instead of the agent's greeting")
+                told = line.decode("utf-8", "replace").splitlines()[0]
+                raise self._protocol(f"{told!r} instead of the agent's greeting")
         if line == b"push\n":
-            self._write(text)
+            self._write(source)
         request: dict[str, Any] = {"op": "hello", "version": agent.VERSION}
         answer = self.ask({**request, **({} if quota is None else {"quota": quota})})
-        self.capabilities = self._field(answer, "capabilities", dict)
+        with self.checked():
+            self.capabilities = GREETING(answer.get("capabilities"), "capabilities")
 
     def ping(self) -> float:
         """Seconds of a round trip."""
@@ -78,8 +82,10 @@ class Connection:
         Returns:
             What others put into tipsc's folder there, and stays.
         """
-        left: list[str] = self._field(self.ask({"op": "clean"}), "left", list)
-        return [str(name)[:100] for name in left]
+        answer = self.ask({"op": "clean"})
+        with self.checked():
+            left: list[str] = listing(text)(answer.get("left"), "left")
+        return [name[:100] for name in left]
 
     def push(self, file: Path) -> str:
         """Sends a file unless the device has it; gives its digest.
@@ -124,7 +130,7 @@ class Connection:
         finally:
             hashing.end()
         self._send({"digest": None if left else digest.hexdigest()})
-        answer = self._receive(time.monotonic() + ANSWER_S)[0]
+        answer = self._receive(soon())[0]
         if left or (known and digest.hexdigest() != name):
             raise UsageError(
                 "the file was changed while it was sent", where=where, fix="start it again"
@@ -137,6 +143,7 @@ class Connection:
         job: str,
         arguments: Mapping[str, Any],
         blobs: Mapping[str, str] | None = None,
+        expected: Expected = Expected(),  # noqa: B008 - frozen
         *,
         timeout_s: float = TIMEOUT_S,
         memory_bytes: int | None = None,
@@ -146,6 +153,7 @@ class Connection:
 
         Args:
             blobs: name to digest.
+            expected: what it may send back; by default any result, and no file.
             timeout_s: after which it is killed.
             memory_bytes: of address space that it may use.
             progress: is given what the job tells.
@@ -162,49 +170,71 @@ class Connection:
             "timeout_s": timeout_s,
             "memory_bytes": memory_bytes,
         }
+        begin = time.monotonic()
         self._send(request)
         files: dict[str, bytearray] = {}
-        size = 0
-        end = time.monotonic() + timeout_s + ANSWER_S
+        size = events = 0
+        end = soon() + timeout_s
         while True:
             message, binary = self._receive(end)
             event = message.get("event")
+            if event is None:
+                return self._answered(message, job, files, expected, time.monotonic() - begin)
+            events, size = events + 1, size + len(binary)
+            most = _EVENTS + _EVENTS_S * (time.monotonic() - begin) + size / agent.MAX_BINARY
+            if events > most:
+                raise self._protocol(f"{events} events within {time.monotonic() - begin:.1f} s")
             if event == "progress":
-                value = self._field(message, "value", list)
-                if len(value) != 2 or not all(type(part) in (int, float) for part in value):
-                    raise self._protocol(f"a progress of {value!r:.80}")
+                with self.checked():
+                    told = _PROGRESS(message.get("value"), "progress")
                 if progress is not None:
-                    progress(*value)
+                    progress(*told)
             elif event in ("file", "more"):
-                size += len(binary)
-                if size > MAX_FILES:
-                    raise self._protocol(f"more than {MAX_FILES} bytes of files")
-                files.setdefault(self._field(message, "name", str), bytearray()).extend(binary)
-            elif event is None:
-                result = self._field(self._checked(message, job), "result", object)
-                return Answer(result, {name: bytes(content) for name, content in files.items()})
+                with self.checked():
+                    _take(files, message.get("name"), binary, expected)
+                    if size > MAX_FILES:
+                        raise Wrong("files", f"at most {MAX_FILES} bytes", size)
             else:
-                raise self._protocol(f"an event {event!r:.40}")
+                raise self._protocol(f"an event {shown(event)}")
+
+    def _answered(
+        self,
+        message: dict[str, Any],
+        job: str,
+        files: Mapping[str, bytearray],
+        expected: Expected,
+        waited_s: float,
+    ) -> Answer:
+        self._checked(message, job)
+        with self.checked():
+            result = expected.result(message.get("result"), "result")
+            for name in expected.needed:
+                if name not in files:
+                    raise Wrong("files", f"the file {name}", ", ".join(files) or "none")
+        return Answer(result, {name: bytes(part) for name, part in files.items()}, waited_s)
+
+    @contextmanager
+    def checked(self) -> Iterator[None]:
+        """What a device told is looked at within; what cannot be is a DeviceProtocolError."""
+        try:
+            yield
+        except Wrong as error:
+            raise self.wrong(error) from error
+
+    def wrong(self, error: Wrong) -> DeviceProtocolError:
+        """The error of what a device told that cannot be."""
+        return DeviceProtocolError(
+            f"the device tells what cannot be, or was not asked for: {error.place}",
+            where=self.link.url,
+            expected=error.expected,
+            got=error.got,
+            fix="look at its clock and its sensors, and whose it is; then start it again",
+        )
 
     def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A request and its answer."""
         self._send(message)
-        return self._answer(time.monotonic() + ANSWER_S)
-
-    def close(self) -> None:
-        """Ends the agent: it stops when its input does."""
-        assert self._process.stdin and self._process.stdout
-        try:
-            self._process.stdin.close()
-            self._process.wait(5)
-        except (OSError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-
-    def cut(self) -> None:
-        """Ends the link at once, from any thread; the agent and its job end with it."""
-        self._process.kill()
+        return self._answer(soon())
 
     def _answer(self, end: float) -> dict[str, Any]:
         return self._checked(self._receive(end)[0])
@@ -213,7 +243,7 @@ class Connection:
         if message.get("ok") is True:
             return message
         error = error_of(message, self.link.url, job, self._names)
-        raise error or self._protocol(f"the answer {message!r:.200}")
+        raise error or self._protocol(f"the answer {shown(message)}")
 
     def _field(self, message: Mapping[str, Any], name: str, kind: type) -> Any:
         """A field of a message that must be there."""
@@ -221,72 +251,16 @@ class Connection:
             raise self._protocol(f"an answer without {name!r}")
         return message[name]
 
-    def _send(self, message: Mapping[str, Any], binary: bytes | memoryview = b"") -> None:
-        self._write(agent.head(message, binary))
-        self._write(binary)
 
-    def _write(self, content: bytes | memoryview) -> None:
-        """Blocks no longer than the other side reads: it may have stopped."""
-        rest = memoryview(content)
-        while rest:
-            if not select.select([], [self._to], [], ANSWER_S)[1]:
-                raise self._silent()
-            try:
-                rest = rest[os.write(self._to, rest) :]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise self._broken() from error
-
-    def _receive(self, end: float) -> tuple[dict[str, Any], bytearray]:
-        magic, text, binary = agent.HEADER.unpack(self._read(agent.HEADER.size, end))
-        if magic != agent.MAGIC or text > agent.MAX_JSON or binary > agent.MAX_BINARY:
-            raise self._protocol("bytes that are no frame")
-        body = self._read(text, end)
-        try:
-            message = agent.json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise self._protocol("a frame without JSON") from error
-        if not isinstance(message, dict):
-            raise self._protocol("a frame without a JSON object")
-        return message, self._read(binary, end)
-
-    def _read(self, count: int, end: float) -> bytearray:
-        whole = bytearray(count)
-        view = memoryview(whole)
-        while view:
-            ready, _, _ = select.select([self._from], [], [], max(end - time.monotonic(), 0.0))
-            if not ready:
-                raise self._silent()
-            done = os.readv(self._from, [view])
-            if not done:
-                raise self._broken()
-            view = view[done:]
-        return whole
-
-    def _silent(self) -> DeviceLinkError:
-        return DeviceLinkError(
-            "the device does not answer",
-            where=self.link.url,
-            fix="see that it is up and not busy with other things, and start the command again",
-        )
-
-    def _protocol(self, got: str) -> DeviceProtocolError:
-        return DeviceProtocolError(
-            "the device does not speak the agent's protocol",
-            where=self.link.url,
-            got=got,
-            fix="look whether a login script prints something there",
-        )
-
-    def _broken(self) -> DeviceLinkError:
-        try:  # its status comes a moment after its output ends
-            status = self._process.wait(_LAST_WORDS_S)
-        except subprocess.TimeoutExpired:
-            status = None
-        self._log.seek(0)
-        said = self._log.read()[-_MOST_SAID:].decode("utf-8", "replace")
-        return explain_break(self.link, status, said, greeted=bool(self.capabilities))
+def _take(files: dict[str, bytearray], name: Any, part: bytearray, expected: Expected) -> None:
+    """Adds to a file that was asked for, within its bound."""
+    if not isinstance(name, str) or name not in expected.files:
+        raise Wrong("files", ", ".join(sorted(expected.files)[:8]) or "no file", name)
+    content = files.setdefault(name, bytearray())
+    if len(content) + len(part) > expected.files[name]:
+        most = f"at most {expected.files[name]} bytes"
+        raise Wrong(f"the file {name}", most, len(content) + len(part))
+    content.extend(part)
 
 
 @contextmanager
@@ -302,20 +276,23 @@ def connect(url: str, *, quota: int | None = None) -> Iterator[Connection]:
         DeviceLinkError, DeviceProtocolError: as their names say.
     """
     link = parse_link(url)
-    text = Path(agent.__file__).read_bytes()
-    command = link.start(hashlib.sha256(text).hexdigest(), len(text))
-    with tempfile.TemporaryFile() as log:
-        try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0
-            )
-        except OSError as error:
-            raise explain_missing(link, error) from error
-        connection = Connection(link, process, log)
-        with suppress(OSError):  # faster, where the system allows it
-            fcntl.fcntl(connection._to, _SETPIPE_SZ, agent.MAX_BINARY)
-        try:
-            connection.start(text, link.quota if quota is None else quota)
-            yield connection
-        finally:
-            connection.close()
+    source = Path(agent.__file__).read_bytes()
+    command = link.start(hashlib.sha256(source).hexdigest(), len(source))
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise explain_missing(link, error) from error
+    connection = Connection(link, process)
+    with suppress(OSError):  # faster, where the system allows it
+        fcntl.fcntl(connection._to, _SETPIPE_SZ, agent.MAX_BINARY)
+    try:
+        connection.start(source, link.quota if quota is None else quota)
+        yield connection
+    finally:
+        connection.close()

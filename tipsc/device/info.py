@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tipsc.device.client import Connection
+from tipsc.device.expected import FACTS
 from tipsc.errors import DeviceJobError
 
 
@@ -15,7 +16,7 @@ def read_info(device: Connection) -> dict[str, Any]:
     """
     known: dict[str, Any] = {"url": device.link.url, **device.capabilities}
     try:
-        return {**known, **device.run("facts", {}).result}
+        return {**known, **device.run("facts", {}, expected=FACTS).result}
     except DeviceJobError as error:
         return {**known, "facts": str(error)}
 

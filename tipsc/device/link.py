@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from tipsc.device import agent
-from tipsc.errors import UsageError
+from tipsc.errors import UsageError, near
 
 ROOT = "~/.cache/tipsc-device"
+OPTIONS = ("python", "quota", "root")
 NO_FOLDER = 73  # the status of a start that may write nowhere; EX_CANTCREAT of sysexits.h
 SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5",
        "-o", "ServerAliveCountMax=3", "-o", "ConnectTimeout=15")  # fmt: skip
@@ -112,14 +113,16 @@ def parse_link(url: str) -> Link:
     Raises:
         UsageError: it is not one.
     """
+    if not unquote(url).isprintable():  # no program can be given a NUL
+        raise _not_a_url(repr(url))
     try:
         parts = urlsplit(url)
     except ValueError:
         raise _not_a_url(url) from None
-    options = dict(parse_qsl(parts.query))
+    options = _options(url, parts.query)
     python, root = options.pop("python", None), options.pop("root", None)
     quota = _bytes(url, options.pop("quota", None))
-    if options or parts.fragment:
+    if parts.fragment:
         raise _not_a_url(url)
     if not parts.scheme and parts.path == "local":
         return Link(url, (), python or sys.executable, root or ROOT, quota=quota)
@@ -148,14 +151,31 @@ def _ssh(url: str, parts: SplitResult) -> tuple[str, ...]:
     return (*words, "--", host)
 
 
+def _options(url: str, query: str) -> dict[str, str]:
+    """What follows the ``?``: each once, and none without a value."""
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in OPTIONS:
+            raise UsageError(f"a device has no option {name!r}", where=url, fix=near(name, OPTIONS))
+        if name in found:
+            raise UsageError(f"the option {name!r} is given twice", where=url)
+        if not value or not value.isprintable():
+            raise UsageError(f"this is no {name}", where=url, expected="a value", got=repr(value))
+        found[name] = value
+    return found
+
+
 def _bytes(url: str, text: str | None) -> int | None:
     """``8G`` or ``500M`` or a number: powers of 1024."""
     if text is None:
         return None
-    number = re.fullmatch(r"(\d{1,15})([KMGT]?)", text)
-    if number is None:
-        raise UsageError("this is no quota", where=url, expected="such as 8G or 500M", got=text)
-    return int(number[1]) << 10 * ("KMGT".find(number[2] or "-") + 1)
+    number = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", text)
+    found = int(number[1]) << 10 * ("KMGT".find(number[2] or "-") + 1) if number else 0
+    if not 0 < found <= agent.MAX_QUOTA:
+        raise UsageError(
+            "this is no quota", where=url, expected="such as 8G or 500M, at most 1024T", got=text
+        )
+    return found
 
 
 def _not_a_url(url: str) -> UsageError:

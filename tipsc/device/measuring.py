@@ -15,7 +15,17 @@ from typing import Protocol as Interface
 import numpy as np
 
 from tipsc.backends import FINISHED_ON_DEVICE, backend
-from tipsc.device.client import Connection
+from tipsc.device.client import Answer, Connection
+from tipsc.device.expected import (
+    FACTS,
+    SAMPLES,
+    computed,
+    described,
+    measured,
+    paused,
+    read_rows,
+    read_samples,
+)
 from tipsc.device.plans import Plans, request_plans, write_finished
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceProtocolError
@@ -53,6 +63,23 @@ def disturbance_told(result: Mapping[str, Any], url: str) -> Disturbance:
         raise DeviceProtocolError(
             f"the device tells of other work what cannot be: {error}", where=url
         ) from error
+
+
+def samples_of(
+    connection: Connection, answer: Answer, paths: Sequence[str], rounds: int
+) -> Samples:
+    """The times that a device answered with.
+
+    Raises:
+        DeviceProtocolError: they are not of what was asked for, or cannot be.
+    """
+    result = answer.result
+    with connection.checked():
+        batches = read_samples(
+            answer.files[SAMPLES], paths, rounds, result["seconds"], answer.waited_s
+        )
+    disturbance = disturbance_told(result, connection.link.url)
+    return Samples(batches, tuple(result["held"]), result["seconds"], disturbance)
 
 
 class Device(Interface):
@@ -194,11 +221,14 @@ class Remote:
         return {"url": self.connection.link.url, **_settings(self.system())}
 
     def system(self) -> System:
-        answer = self.connection.run("facts", {})
+        answer = self.connection.run("facts", {}, expected=FACTS)
         return System.model_validate_json(json.dumps(answer.result))
 
     def versions(self, name: str) -> Mapping[str, str]:
-        return self.connection.run("describe", {"backend": name}).result["versions"]
+        found: dict[str, Mapping[str, str]] = self.connection.run(
+            "describe", {"backend": name}, expected=described(name)
+        ).result
+        return found["versions"]
 
     def measure(
         self,
@@ -225,21 +255,17 @@ class Remote:
         }
         with self._runnable(file, target) as runnable:
             blobs = {"engine": self.connection.push(runnable), "input": self._push(example)}
+        paths = self._paths(file, only)
         answer = self.connection.run(
             "measure",
             arguments,
             blobs,
+            measured(paths, protocol.rounds),
             timeout_s=longest_s(protocol.settings()) + 600.0,
             progress=told_as(progress, "measuring"),
         )
-        result = answer.result
-        samples = Samples(
-            json.loads(answer.files["samples.json"]),
-            tuple(result["held"]),
-            result["seconds"],
-            disturbance_told(result, self.connection.link.url),
-        )
-        return protocol.model_copy(update={"cores": tuple(result["cores"])}), samples
+        samples = samples_of(self.connection, answer, paths, protocol.rounds)
+        return protocol.model_copy(update={"cores": tuple(answer.result["cores"])}), samples
 
     def pauses(
         self, file: Path, target: Target, example: np.ndarray, seed: int
@@ -247,8 +273,14 @@ class Remote:
         arguments = {"threads": target.threads, "pin": target.measure.pin, "seed": seed}
         with self._runnable(file, target) as runnable:
             blobs = {"engine": self.connection.push(runnable), "input": self._push(example)}
-        found: dict[str, list[float]] = self.connection.run("pauses", arguments, blobs).result["ms"]
+        expected = paused(self._paths(file, None))
+        answer = self.connection.run("pauses", arguments, blobs, expected)
+        found: dict[str, list[float]] = answer.result["ms"]
         return found
+
+    def _paths(self, file: Path, only: Collection[str] | None) -> list[str]:
+        ids = [path.id for path in read_engine(file).manifest.paths]
+        return [name for name in ids if only is None or name in only]
 
     @contextmanager
     def opened(
@@ -258,20 +290,15 @@ class Remote:
         with self._runnable(file, target) as runnable:
             blobs = {"engine": self.connection.push(runnable), "inputs": self._push(inputs)}
         arguments = {"threads": target.threads, "paths": list(paths)}
-        files = self.connection.run("outputs", arguments, blobs).files
-        rows = {path: iter(self._rows(files[f"{path}.npy"], len(inputs))) for path in paths}
+        outputs, count = read_engine(file).manifest.outputs, len(inputs)
+        # Of several outputs the first one whole, of one the first example of it.
+        shape = (count, *outputs[0].shape[1 if len(outputs) == 1 else 0 :])
+        expected = computed(paths, outputs[0], count)
+        files = self.connection.run("outputs", arguments, blobs, expected).files
+        with self.connection.checked():
+            found = {path: read_rows(files[f"{path}.npy"], outputs[0], shape) for path in paths}
+        rows = {path: iter(of_path) for path, of_path in found.items()}
         yield lambda example, path: next(rows[path])[None]
-
-    def _rows(self, content: bytes, count: int) -> np.ndarray:
-        found = np.load(io.BytesIO(content), allow_pickle=False)
-        if len(found) != count:
-            raise DeviceProtocolError(
-                "the device answered for another number of examples",
-                where=self.connection.link.url,
-                expected=count,
-                got=len(found),
-            )
-        return found
 
     def _push(self, array: np.ndarray) -> str:
         stream = io.BytesIO()

@@ -10,6 +10,8 @@ from tipsc.backends.tensorrt.examine import PathCheck
 from tipsc.backends.tensorrt.merge import merge_graphs
 from tipsc.backends.tensorrt.trial import Trial
 from tipsc.device.client import Connection
+from tipsc.device.expected import planned
+from tipsc.device.incoming import Wrong
 from tipsc.engine import EngineFile, Manifest, Plan, read_engine, write_engine
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import EngineDeviceError
@@ -75,15 +77,16 @@ def request_plans(
         DeviceJobError: the job failed for another reason; each has its kind.
     """
     blobs = {"engine": connection.push(file)}
-    if groups:
-        engine = read_engine(file)
-        for group in groups:
-            merged = merge_graphs([engine.graph(path) for path in group])
-            blobs[plan_name(group)] = connection.push_bytes(merged)
+    engine = read_engine(file)
+    paths = [path.id for path in engine.manifest.paths]
+    for group in groups:
+        merged = merge_graphs([engine.graph(path) for path in group])
+        blobs[plan_name(group)] = connection.push_bytes(merged)
     answer = connection.run(
         "plans",
         {"run": run, "precision": precision, "strip": strip, "groups": list(groups)},
         blobs,
+        planned(paths, groups, file.stat().st_size),
         timeout_s=_BUILD_S,
         progress=progress,
     )
@@ -101,6 +104,16 @@ def request_plans(
             got="; ".join(f"{', '.join(ids)}: {problem}" for problem, ids in refused.items()),
             fix="replace the layers that are named, or free memory there",
         )
+    plans = tuple(
+        Plan(paths_of(name.removesuffix(".plan")), content)
+        for name, content in answer.files.items()
+        if content
+    )
+    planned_for = sorted(path for plan in plans for path in plan.paths)
+    if planned_for != sorted(paths):
+        raise connection.wrong(
+            Wrong("plans", f"one for each of {len(paths)} paths", ", ".join(answer.files))
+        )
     return Plans(
         result["module"],
         result["version"],
@@ -108,10 +121,7 @@ def request_plans(
         result["stripped"],
         checks,
         tuple(Trial(**{**trial, "paths": tuple(trial["paths"])}) for trial in result["trials"]),
-        tuple(
-            Plan(paths_of(name.removesuffix(".plan")), content)
-            for name, content in answer.files.items()
-        ),
+        plans,
     )
 
 

@@ -19,6 +19,7 @@ from tipsc import __version__
 from tipsc.backends import FINISHED_ON_DEVICE
 from tipsc.benchmark import bench_on
 from tipsc.device.client import Connection
+from tipsc.device.expected import CUDA, FACTS, SENSORS, TENSORRT
 from tipsc.device.probe import survive
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
@@ -51,10 +52,10 @@ def examine_device(device: Connection, engine: Path | None = None) -> Iterator[C
     """
     yield _tried(device, "link", lambda: _ping(device))
     yield _tried(device, "failures", lambda: survive(device))
-    yield _tried(device, "facts", lambda: device.run("facts", {}).result)
+    yield _tried(device, "facts", lambda: device.run("facts", {}, expected=FACTS).result)
     yield _tried(device, "sensors", lambda: _sensors(device))
-    for job in ("tensorrt", "cuda"):
-        yield _tried(device, job, lambda job=job: device.run(job, {}).result)  # type: ignore[misc]
+    yield _tried(device, "tensorrt", lambda: device.run("tensorrt", {}, expected=TENSORRT).result)
+    yield _tried(device, "cuda", lambda: device.run("cuda", {}, expected=CUDA).result)
     if engine is None:
         yield Check("plans", ABSENT, "give --engine to try one")
         yield Check("bench", ABSENT, "give --engine to try one")
@@ -64,7 +65,7 @@ def examine_device(device: Connection, engine: Path | None = None) -> Iterator[C
         if read_engine(engine).manifest.backend in FINISHED_ON_DEVICE:
             yield _tried(device, "plans", lambda: _finished(device, engine, copy))
         else:
-            copy.write_bytes(engine.read_bytes())
+            write_atomically(copy, [engine.read_bytes()])
             yield Check("plans", ABSENT, "this engine needs none")
         if copy.exists():
             yield _tried(device, "bench", lambda: _bench(device, copy))
@@ -102,7 +103,7 @@ def _ping(device: Connection) -> dict[str, float]:
 
 
 def _sensors(device: Connection) -> Any:
-    found = device.run("sensors", {}).result
+    found = device.run("sensors", {}, expected=SENSORS).result
     if found["input_mw"] is None and not found["celsius"]:
         raise MissingExtraError("neither power nor a temperature can be read")
     return found
