@@ -99,31 +99,33 @@ def test_a_manifest_of_endless_tensors(engine_file):
         parse_engine(forged(header, bodies))
 
 
+def engine_of(net, file: Path, nodes, constants, weights: bytes = b"") -> Path:
+    """An engine of one path, which takes ``image`` and gives ``y``, a number each."""
+    one = (TensorSpec("image", "float32", (1,)), TensorSpec("y", "float32", (1,)))
+    manifest = net.manifest(["00000000"])
+    vars(manifest).update(inputs=one[:1], outputs=one[1:])
+    values = [helper.make_tensor_value_info(name, 1, [1]) for name in ("image", "y")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    write_engine(file, manifest, weights, {"00000000": model.SerializeToString()})
+    return file
+
+
 @pytest.fixture
 def expanding(net, tmp_path: Path) -> Path:
-    """A graph of some hundred bytes with a constant of 256 MiB."""
-    count = helper.make_tensor("count", TensorProto.INT64, [1], [64 * MIB])
-    fill = helper.make_tensor("fill", TensorProto.FLOAT, [1], [0.5])
-    graph = helper.make_graph(
-        [
-            helper.make_node("ConstantOfShape", ["count"], ["large"], value=fill),
-            helper.make_node("Mul", ["large", "image"], ["product"]),
-            helper.make_node("ReduceMax", ["product"], ["most"], keepdims=1),
-            helper.make_node("Add", ["most", "image"], ["y"]),
-        ],
-        "g",
-        [helper.make_tensor_value_info("image", 1, [1])],
-        [helper.make_tensor_value_info("y", 1, [1])],
-        [count],
-    )
-    manifest = net.manifest(["00000000"])
-    vars(manifest).update(
-        inputs=(TensorSpec("image", "float32", (1,)),), outputs=(TensorSpec("y", "float32", (1,)),)
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    file = tmp_path / "expanding.tipsc"
-    write_engine(file, manifest, b"", {"00000000": model.SerializeToString()})
-    return file
+    """64 kB of weights that a call multiplies to 256 MiB."""
+    matrix = np.ones((8192, 1), np.float32)
+    store = type(net.store)()
+    store.add("column", matrix)
+    store.add("row", matrix.reshape(1, -1))
+    nodes = [
+        helper.make_node("Mul", ["column", "image"], ["scaled"]),
+        helper.make_node("MatMul", ["scaled", "row"], ["large"]),
+        helper.make_node("ReduceMean", ["large"], ["most"], axes=[0, 1], keepdims=0),
+        helper.make_node("Add", ["most", "image"], ["y"]),
+    ]
+    constants = [store.external("column"), store.external("row")]
+    return engine_of(net, tmp_path / "expanding.tipsc", nodes, constants, bytes(store.blob))
 
 
 def test_a_graph_that_expands_does_not_fit_its_limit(expanding, tmp_path):
@@ -132,9 +134,19 @@ def test_a_graph_that_expands_does_not_fit_its_limit(expanding, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def test_a_graph_that_expanded_is_not_kept(expanding, tmp_path):
+def test_a_graph_that_expanded_is_not_kept(net, tmp_path, monkeypatch):
+    """A second line of defence: for what no check of the graph knows."""
+    monkeypatch.setattr("tipsc.engine.read.check_allowed", lambda *_: None)
+    count = helper.make_tensor("count", TensorProto.INT64, [1], [16 * MIB])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["count"], ["large"]),
+        helper.make_node("Mul", ["large", "image"], ["product"]),
+        helper.make_node("ReduceMean", ["product"], ["most"], axes=[0], keepdims=1),
+        helper.make_node("Add", ["most", "image"], ["y"]),
+    ]
+    file = engine_of(net, tmp_path / "e.tipsc", nodes, [count])
     with pytest.raises(EngineDeviceError, match="grew when ONNX Runtime worked out"):
-        Engine.open(expanding, cache_dir=tmp_path / "c")
+        Engine.open(file, cache_dir=tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 
@@ -154,14 +166,8 @@ def test_an_engine_that_fits_is_finalised_apart_once(engine_file, image, tmp_pat
 
 
 def test_a_backend_that_refuses_apart_is_quoted(engine_file, net, tmp_path):
-    graph = helper.make_graph(
-        [helper.make_node("NoSuchOperator", ["image"], ["y"])], "g",
-        [helper.make_tensor_value_info("image", 1, [1])],
-        [helper.make_tensor_value_info("y", 1, [1])],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    file = tmp_path / "m.tipsc"
-    write_engine(file, net.manifest(["00000000"]), b"", {"00000000": model.SerializeToString()})
+    nodes = [helper.make_node("NoSuchOperator", ["image"], ["y"])]
+    file = engine_of(net, tmp_path / "m.tipsc", nodes, [])
     with pytest.raises(EngineDeviceError, match=r"refuses the engine.*NoSuchOperator"):
         Engine.open(file, limits=Limits(memory_bytes=400 * MIB))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import io
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,20 @@ def test_all_that_a_job_imports_travels(start: str) -> None:
 
 def module_of(backend: str) -> str:
     return str(BACKENDS[backend]).split(":")[0]
+
+
+CODE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import tipsc
+assert tipsc.__file__.startswith(sys.argv[1]), tipsc.__file__
+import tipsc.errors, tipsc.extras, tipsc.runtime, tipsc.device.jobs, tipsc.device.benching
+import tipsc.backends.onnxruntime, tipsc.backends.apart, tipsc.backends.tensorrt.job
+tipsc.errors.MissingExtraError.of("a package", None, "this")
+"""
+
+
+def test_the_archive_imports_nothing_that_is_not_in_it(tmp_path: Path):
+    archive = tmp_path / "tipsc.zip"
+    archive.write_bytes(runtime_archive())
+    subprocess.run([sys.executable, "-c", CODE, str(archive)], check=True)

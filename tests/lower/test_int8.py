@@ -259,3 +259,12 @@ def test_nvidia_parses_and_builds_it(
     for check in check_engine(file, [path.id for path in paths]):
         assert check.problem == ""
         assert check.plan_bytes > 0
+
+
+def test_a_path_without_a_layer_to_quantise_is_named() -> None:
+    values = [onnx.helper.make_tensor_value_info(n, 1, [1, 4]) for n in ("input", "output")]
+    node = onnx.helper.make_node("Relu", ["input"], ["output"])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "one", values[:1], values[1:]))
+    one = Lowered(b"", {"one": model.SerializeToString()}, {}, (1, 4), (1, 4), "float32")
+    with pytest.raises(LoweringError, match="path one: none of its layers can be quantised"):
+        to_int8(one, np.zeros((2, 4), np.float32))

@@ -227,6 +227,8 @@ def test_what_changed_since_computes_the_same(
          {}, "may differ"),
         (helper.make_node("Pad", ["input", "pads"], ["output"], mode="wrap"),
          {"pads": np.ones(8, np.int64)}, "no mode wrap"),
+        (helper.make_node("Pad", ["input", "pads", "", "axes"], ["output"]),
+         {"pads": np.ones(2, np.int64), "axes": np.array([3])}, "fewer inputs"),
     ],
 )  # fmt: skip
 def test_what_has_no_older_form_is_named_and_stays_as_it_is(

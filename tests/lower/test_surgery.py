@@ -213,6 +213,32 @@ def test_a_step_that_no_exported_path_has_is_named() -> None:
         lower(supernet, list(supernet.space.enumerate()))
 
 
+class Halves(nn.Module):
+    """Its inner shape is that of the path."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], 2, x.shape[1] // 2).relu().flatten(1)
+
+
+class ShapesWithin(Supernet):
+    def __init__(self) -> None:
+        super().__init__(SearchSpace((Choice("width", (4, 8)),)), (3,))
+        width = self.space.choices[0]
+        self.first, self.last = ElasticLinear(3, width), ElasticLinear(width, 5)
+        self.halves = Halves()
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        return self.last(self.halves(self.first(x, path)), path)
+
+
+def test_an_inner_shape_that_depends_on_the_path_is_right(tmp_path: FilePath) -> None:
+    supernet = ShapesWithin()
+    paths = list(supernet.space.enumerate())
+    lowered = lower(supernet, paths)
+    for path in paths:
+        assert largest_difference(lowered, supernet, path, None, tmp_path) < 1e-5
+
+
 class JoinsMore(Supernet):
     """An operation with two inputs on one path, and three on the other."""
 

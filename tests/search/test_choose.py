@@ -121,6 +121,12 @@ def test_the_choice_does_not_depend_on_the_order_of_the_candidates() -> None:
     assert choose(candidates, 4) == choose(candidates[::-1], 4)
 
 
+def test_of_equal_candidates_the_first_id_is_chosen_in_any_order() -> None:
+    candidates = made((1, 0.5), (1, 0.5), (2, 0.6), (2, 0.6))
+    for order in (candidates, candidates[::-1]):
+        assert [c.path_id for c in choose(order, 2)] == ["p0", "p2"]
+
+
 @pytest.mark.parametrize(
     ("candidates", "k", "spread", "says"),
     [

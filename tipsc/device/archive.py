@@ -11,9 +11,9 @@ from pathlib import Path
 PARTS = (
     "__init__.py",
     "errors.py",
-    "paths.py",
     "extras.py",
     "files.py",
+    "paths.py",
     "printable.py",
     "system_errors.py",
     "measure",

@@ -23,7 +23,7 @@ def write_atomically(file: Path, chunks: Iterable[bytes | bytearray | memoryview
             temporary.replace(file)
         except OSError as error:  # of the name that was given, not of the temporary one
             missing = isinstance(error, FileNotFoundError)
-            said = "there is no such folder" if missing else error.strerror
+            said = "there is no such folder" if missing else error.strerror or str(error)
             raise OSError(error.errno, said, str(file)) from error
         sync_folder(file.parent)
     finally:
