@@ -30,7 +30,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 #: kinds to modules beside this one
-KINDS = {"engine": "fuzz_engine", "tflite": "fuzz_tflite"}
+KINDS = {
+    "engine": "fuzz_engine",
+    "tflite": "fuzz_tflite",
+    "agent": "fuzz_agent",
+    "client": "fuzz_client",
+}
 #: seconds of one execution
 PATIENCE = 10.0
 #: bytes that an execution may take beyond the process with its libraries
