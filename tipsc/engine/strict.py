@@ -23,7 +23,7 @@ _TYPE_NAMES = {str: "a string", int: "an integer", float: "a finite number", boo
 
 
 def loads(text: bytes, where: str) -> object:
-    """Parsed JSON; refuses repeated keys, NaN, infinities, integers beyond 64 bits and absurd nesting.
+    """Parsed JSON; refuses repeated keys, NaN, infinities, absurd nesting and huge integers.
 
     Raises:
         EngineDamagedError: `text` is not such JSON.
