@@ -27,6 +27,7 @@ from tipsc.engine.format import (
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Manifest
 from tipsc.engine.plan import Plan
+from tipsc.engine.signature import check_signature
 from tipsc.engine.source import FileSource, MemorySource, Source
 from tipsc.engine.strict import decode, loads
 from tipsc.errors import EngineDamagedError, EngineVersionError, PathError, near
@@ -81,7 +82,8 @@ class EngineFile:
         Raises:
             PathError: no such path.
             EngineDamagedError: it refers to bytes outside the weight store, or holds what tipsc
-                does not write (:mod:`tipsc.engine.allowed`).
+                does not write (:mod:`tipsc.engine.allowed`), or takes or gives other tensors than
+                the manifest says.
         """
         if path_id not in self._graphs:
             raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, self._graphs))
@@ -90,6 +92,7 @@ class EngineFile:
         where = f"{self.file}: graph of path {path_id}"
         check_allowed(graph, where)
         check_external(graph, self._weights_at[1], where)
+        check_signature(graph, self.manifest, where)
         return graph
 
 

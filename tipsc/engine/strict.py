@@ -18,11 +18,12 @@ from tipsc.errors import EngineDamagedError, near
 from tipsc.printable import cut
 
 T = TypeVar("T")
+_DIGITS = 20  # of a number of 64 bits, with its sign
 _TYPE_NAMES = {str: "a string", int: "an integer", float: "a finite number", bool: "true or false"}
 
 
 def loads(text: bytes, where: str) -> object:
-    """Parsed JSON; refuses repeated keys, NaN, infinities and absurd nesting.
+    """Parsed JSON; refuses repeated keys, NaN, infinities, absurd nesting and huge integers.
 
     Raises:
         EngineDamagedError: `text` is not such JSON.
@@ -37,8 +38,15 @@ def loads(text: bytes, where: str) -> object:
     def refuse(constant: str) -> object:
         raise ValueError(f"{constant} is not JSON")
 
+    def integer(digits: str) -> int:
+        if len(digits) > _DIGITS:
+            raise ValueError(f"an integer of {len(digits)} digits")
+        return int(digits)
+
     try:
-        return json.loads(text.decode(), object_pairs_hook=unique, parse_constant=refuse)
+        return json.loads(
+            text.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_int=integer
+        )
     except (ValueError, RecursionError) as error:
         raise EngineDamagedError(f"not valid JSON: {error}", where=where) from error
 
