@@ -172,6 +172,17 @@ def test_a_few_bytes_cannot_ask_for_gigabytes(operator: str) -> None:
         check_allowed(growing(operator).SerializeToString(), "graph")
 
 
+def test_constants_cannot_double_again_and_again() -> None:
+    nodes = [
+        helper.make_node("Concat", [f"v{i}", f"v{i}"], [f"v{i + 1}"], axis=0) for i in range(40)
+    ]
+    last = helper.make_node("Relu", ["x"], ["y"])
+    with pytest.raises(EngineDamagedError, match="more and more of constants"):
+        check_allowed(
+            base(*nodes, last, tensors=(constant("v0", [1] * 4),)).SerializeToString(), "graph"
+        )
+
+
 def test_sizes_that_pass_through_other_operations_are_not_believed() -> None:
     nodes = [
         helper.make_node("Concat", ["a", "b"], ["s"], axis=0),

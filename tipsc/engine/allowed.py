@@ -95,6 +95,8 @@ SIZED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
 PAIRED = frozenset(("Add", "Div", "Gather", "MatMul", "Mul", "Sub"))
 #: values that such an operator may give
 MOST_VALUES = 1 << 24
+#: times the values of all constants that all operations on them may give, beside that
+GROWTH = 16
 
 
 def check_allowed(model: bytes, where: str) -> None:
@@ -140,6 +142,7 @@ def _check_sizes(graph: memoryview, where: str) -> None:
             known[name], shapes[name] = math.prod(shape), shape
             if content is not None:
                 small[name] = content
+    made, most = 0, GROWTH * sum(known.values())
     for number, _, node, _ in fields_of(graph, where):
         if number != 1 or node is None:
             continue
@@ -166,6 +169,15 @@ def _check_sizes(graph: memoryview, where: str) -> None:
                 fix="build the engine again with tipsc",
             )
         known |= dict.fromkeys(outputs, values)
+        made += values
+        if made > MOST_VALUES + most:
+            raise EngineDamagedError(
+                f"a graph computes more and more of constants, up to {operator}",
+                where=where,
+                expected=f"at most {MOST_VALUES + most} values",
+                got=made,
+                fix="build the engine again with tipsc",
+            )
 
 
 def _paired(operator: str, shapes: list[tuple[int, ...] | None]) -> int | None:
