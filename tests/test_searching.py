@@ -104,6 +104,20 @@ def test_limits_of_bytes_hold_for_every_candidate(
     assert candidates and all(4 * c.parameters <= most for c in candidates)
 
 
+@pytest.mark.parametrize("safety", [1.0, 0.8])
+def test_a_limit_of_latency_keeps_free_by_what_predictions_err(
+    supernet: Supernet, safety: float
+) -> None:
+    totals, path = additive_totals(supernet), supernet.space.largest
+    predicted = totals["macs"] * 1e-6
+    most = predicted.of(path) / safety
+    (limit,) = additive_limits(Limits(latency_ms=most), totals, predicted, safety)
+    assert (limit.name, limit.most) == ("latency_ms", most)
+    assert within([limit], [path]) == [path]
+    less = Limits(latency_ms=0.99 * most)
+    assert within(additive_limits(less, totals, predicted, safety), [path]) == []
+
+
 @pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("fp16", 2), ("int8", 1)])
 def test_limits_of_bytes_count_the_target_s_precision(
     supernet: Supernet, precision: str, size: int
