@@ -21,7 +21,7 @@ Said = tuple[str, str, tuple[int, ...]]
 
 
 def check_signature(model: bytes, manifest: Manifest, where: str) -> None:
-    """Refuse a graph whose inputs and outputs are not those of the manifest, in its order.
+    """Refuse a graph whose inputs and outputs are not those of the manifest.
 
     Args:
         model: a serialised ModelProto.
@@ -39,7 +39,7 @@ def check_signature(model: bytes, manifest: Manifest, where: str) -> None:
 
 def _compare(found: list[Said], specs: Sequence[TensorSpec], name: str, where: str) -> None:
     said = [(spec.name, spec.dtype, spec.shape) for spec in specs]
-    if said != found:
+    if sorted(said) != sorted(found):  # they are fed and asked for by name, in any order
         raise EngineDamagedError(
             f"the manifest's {name} are not the graph's",
             where=where,
