@@ -16,8 +16,8 @@ _DTYPES = {
 #: fields of GraphProto
 _FIELDS = {"inputs": 11, "outputs": 12}
 
-#: name, dtype and shape; 0 for a dimension that is not static
-Said = tuple[str, str, tuple[int, ...]]
+#: name, dtype and shape; 0 for a dimension that is not static, None where nothing is said of it
+Said = tuple[str, str, tuple[int, ...] | None]
 
 
 def check_signature(model: bytes, manifest: Manifest, where: str) -> None:
@@ -39,7 +39,10 @@ def check_signature(model: bytes, manifest: Manifest, where: str) -> None:
 
 def _compare(found: list[Said], specs: Sequence[TensorSpec], name: str, where: str) -> None:
     said = [(spec.name, spec.dtype, spec.shape) for spec in specs]
-    if sorted(said) != sorted(found):  # they are fed and asked for by name, in any order
+    silent = {tensor for tensor, _, shape in found if shape is None}  # of their own shape
+    known = [(tensor, dtype, () if tensor in silent else shape) for tensor, dtype, shape in said]
+    told = [(tensor, dtype, shape or ()) for tensor, dtype, shape in found]
+    if sorted(known) != sorted(told):  # they are fed and asked for by name, in any order
         raise EngineDamagedError(
             f"the manifest's {name} are not the graph's",
             where=where,
@@ -51,15 +54,16 @@ def _compare(found: list[Said], specs: Sequence[TensorSpec], name: str, where: s
 
 def _tensor(value: memoryview, where: str) -> Said:
     """Of a ValueInfoProto."""
-    name, dtype, shape = "", "", []
+    name, dtype = "", ""
+    shape: tuple[int, ...] | None = None
     for text in _of(value, 1, where):
         name = text_of(text, where)
     for kind in _of(value, 2, where):
         for tensor in _of(kind, 1, where):
             dtype = _DTYPES.get(_number(tensor, 1, where), "another type")
             for dimensions in _of(tensor, 2, where):
-                shape = [_number(part, 1, where) for part in _of(dimensions, 1, where)]
-    return name, dtype, tuple(shape)
+                shape = tuple(_number(part, 1, where) for part in _of(dimensions, 1, where))
+    return name, dtype, shape
 
 
 def _of(message: memoryview, number: int, where: str) -> Iterator[memoryview]:
