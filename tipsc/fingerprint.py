@@ -11,7 +11,7 @@ of a key is silently computed from something else. The rules:
   imports: comments and layout do not count, everything else does.
 - What a package brings counts by name and version of the package.
 - A model counts by the operations that its forward pass consists of where it can be traced (see
-  :meth:`tipsc.elastic.conversion.capture.Program.fingerprint`), else by its class and attributes;
+  :meth:`tipsc.elastic.conversion.capture.Program.operations`), else by its class and attributes;
   and by all its tensors, those that are in no state dict among them.
 """
 
@@ -59,11 +59,6 @@ def fingerprint(value: object) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
-
-
-def fingerprint_of_tensors(model: nn.Module) -> str:
-    """Of all parameters and buffers by name, whether or not a state dict has them."""
-    return fingerprint(dict([*model.named_parameters(), *model.named_buffers()]))
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

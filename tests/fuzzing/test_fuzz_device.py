@@ -1,4 +1,4 @@
-"""The agent and the client against streams that somebody made up; more in benchmarks."""
+"""The agent and the client against streams that somebody made up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mutated inputs end in nothing, or in a TipscError; a million of them are in benchmarks."""
+"""Mutated inputs end in nothing, or in a TipscError."""
 
 from __future__ import annotations
 
