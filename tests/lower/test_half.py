@@ -205,7 +205,8 @@ def test_a_calibrated_graph_with_quantise_nodes_is_built(net: Net, tmp_path: Pat
     # On average: what was beyond the calibrated range is cut off.
     assert 0 < np.abs(found - right).mean() / np.abs(right).mean() < 0.1
     file = tmp_path / "int8.tipsc"
-    manifest = replace(net.manifest(["one"]), recipe={"precision": "int8"})
+    outputs = (TensorSpec("logits", "float32", (1, 8, 16, 16)),)
+    manifest = replace(net.manifest(["one"]), outputs=outputs, recipe={"precision": "int8"})
     write_engine(file, manifest, b"", {"one": graph})
     (check,) = check_engine(file, ["one"])
     assert check.problem == ""

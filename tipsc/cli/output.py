@@ -75,11 +75,12 @@ def verb(function: Function) -> click.Command:
 
     def command(*, output_format: str, quiet: bool, debug: bool, **arguments: Any) -> Any:
         output = Output(output_format == "json", quiet)
-        with stdout_on_stderr() if output.as_json else contextlib.nullcontext():
-            code = function(output, **arguments)
-        for document in output.documents:
-            say_json(document)
-        return code
+        try:
+            with stdout_on_stderr() if output.as_json else contextlib.nullcontext():
+                return function(output, **arguments)
+        finally:  # what several devices gave is printed though one of them failed
+            for document in output.documents:
+                say_json(document)
 
     update_wrapper(command, function)  # carries the parameters that click's decorators left
     wrapped: Callable[..., Any] = command
