@@ -7,7 +7,8 @@ same core all the time, bursts of one, and one that works more and more; three b
 real processes, pinned to the core that the calls run on. All contestants take turns in blocks of a
 few calls, at the same rate and under the same load, so each sees all of it. Budgets are 1.5 times
 what the fastest, the middle and the slowest path take at that rate without load (p95), so that they
-mean something at each rate. A governor's first 50 calls do not count.
+mean something at each rate. A contestant's first 50 calls do not
+count.
 
 The bar: where some fixed path keeps 99 % of its budgets, the governor keeps 98 % and delivers at
 least the accuracy of the best such path minus 0.1 points.
@@ -108,44 +109,61 @@ Turn = Callable[[], tuple[float, PathEntry]]
 
 
 def measure(
-    engine: Engine, x: np.ndarray, budget: float, every_ms: float, kind: str, calls: int, core: int
-) -> dict[str, dict[str, float]]:
-    """Share in time and mean accuracy of each contestant."""
-    governor, old = Governor(engine, fallback="fastest"), OldRule(engine)
+    engine: Engine,
+    x: np.ndarray,
+    limits: dict[str, float],
+    every_ms: float,
+    kind: str,
+    calls: int,
+    core: int,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Share in time and mean accuracy of each contestant, by name of the budget in `limits`.
+
+    A fixed path does not know the budget: its calls are judged by all of them.
+    """
 
     def timed(path: PathEntry) -> tuple[float, PathEntry]:
         began = time.perf_counter()
         engine.run(x, path=path)
         return (time.perf_counter() - began) * 1e3, path
 
-    def governed() -> tuple[float, PathEntry]:
+    def governed(governor: Governor, budget: float) -> tuple[float, PathEntry]:
         result = governor.run(x, budget_ms=budget)
         return result.elapsed_ms, result.path
 
-    def by_old_rule() -> tuple[float, PathEntry]:
+    def by_old_rule(old: OldRule, budget: float) -> tuple[float, PathEntry]:
         elapsed, path = timed(old.choose(budget))
         old.learn(path, elapsed)
         return elapsed, path
 
-    turns: dict[str, Turn] = {"governor": governed, "old rule": by_old_rule}
-    turns |= {path.id: (lambda path=path: timed(path)) for path in engine.paths}
-    seen: dict[str, list[tuple[float, PathEntry]]] = {name: [] for name in turns}
+    turns: dict[tuple[str, str], Turn] = {}
+    for name, budget in limits.items():
+        governor, old = Governor(engine, fallback="fastest"), OldRule(engine)
+        turns["governor", name] = lambda g=governor, b=budget: governed(g, b)
+        turns["old rule", name] = lambda o=old, b=budget: by_old_rule(o, b)
+    for path in engine.paths:
+        turns[path.id, ""] = lambda path=path: timed(path)
+    seen: dict[tuple[str, str], list[tuple[float, PathEntry]]] = {turn: [] for turn in turns}
     per_call = max(every_ms, statistics.mean(p.latency.p50_ms for p in engine.paths))
     with load(kind, core, (calls + WARM) * len(turns) * per_call / 1e3):
         due = time.perf_counter()
         for _ in range((calls + WARM) // BLOCK):
-            for name, turn in turns.items():
+            for which, turn in turns.items():
                 for _ in range(BLOCK):
                     if every_ms:
                         due = max(due + every_ms / 1e3, time.perf_counter())
                         wait(due)
-                    seen[name].append(turn())
+                    seen[which].append(turn())
     return {
         name: {
-            "in_time": statistics.mean(ms <= budget for ms, _ in done[WARM:]),
-            "accuracy": statistics.mean(path.accuracy for _, path in done[WARM:]),
+            who: {
+                "in_time": statistics.mean(ms <= limits[name] for ms, _ in done[WARM:]),
+                "accuracy": statistics.mean(path.accuracy for _, path in done[WARM:]),
+            }
+            for (who, of), done in seen.items()
+            if of in ("", name)
         }
-        for name, done in seen.items()
+        for name in limits
     }
 
 
@@ -195,16 +213,15 @@ def main() -> None:
                 engine.run(x, path=path)
             for every in RATES_MS:
                 calls = arguments.calls if every < 100 else max(60, arguments.calls // 6)
-                for name, budget in zip(BUDGETS, budgets(engine, x, every), strict=True):
-                    for kind in LOADS:
-                        setting = f"{file.stem} {every} {kind} {name}"
-                        if arguments.only not in setting:
-                            continue
-                        found = measure(engine, x, budget, every, kind, calls, core)
-                        judged = verdict(found)
+                for kind in LOADS:
+                    if arguments.only not in f"{file.stem} {every} {kind}":
+                        continue
+                    limits = dict(zip(BUDGETS, budgets(engine, x, every), strict=True))
+                    by_budget = measure(engine, x, limits, every, kind, calls, core)
+                    for name, found in by_budget.items():
                         row = {"engine": file.stem, "every_ms": every, "load": kind,
-                               "budget": name, "budget_ms": budget, "calls": calls,
-                               "found": found, **judged}  # fmt: skip
+                               "budget": name, "budget_ms": limits[name], "calls": calls,
+                               "found": found, **verdict(found)}  # fmt: skip
                         rows.append(row)
                         print(line(row), flush=True)
     judged = [row["met"] for row in rows if row["met"] is not None]

@@ -32,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 #: kinds to modules beside this one
 KINDS = {
     "engine": "fuzz_engine",
+    "tflite": "fuzz_tflite",
     "agent": "fuzz_agent",
     "client": "fuzz_client",
 }

@@ -30,6 +30,7 @@ from tipsc.backends.apart import builder
 from tipsc.backends.cache import kept
 from tipsc.backends.isa import cpu_features, has_atomics, instruction_set
 from tipsc.engine.read import EngineFile
+from tipsc.engine.tflite_check import check_tflite
 from tipsc.errors import EngineDamagedError, EngineDeviceError, MissingExtraError
 
 #: of the cache's folder; a new number makes old caches unused
@@ -72,14 +73,15 @@ class SignatureExecutor:
     Calls of all paths of an engine follow one after the other: a program computes one at a time.
     """
 
-    def __init__(self, run: Callable[[np.ndarray], np.ndarray], lock: threading.Lock) -> None:
-        self._run: Callable[[np.ndarray], np.ndarray] | None = run
-        self._lock = lock
+    def __init__(self, program: Program, path_id: str, lock: threading.Lock, where: str) -> None:
+        self._lock, self._named = lock, _Named(f"{where}, path {path_id}")
+        with self._named:
+            self._run: Callable[[np.ndarray], np.ndarray] | None = program.runner(path_id)
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         (x,) = feeds
         x = channels_last(x)
-        with self._lock:
+        with self._lock, self._named:
             assert self._run is not None
             return [self._run(x)]
 
@@ -119,7 +121,8 @@ def open(
             file, or else in the user's cache.
 
     Raises:
-        EngineDamagedError: the engine holds no .tflite, or one without the paths' signatures.
+        EngineDamagedError: the engine holds no .tflite, or one that tipsc cannot have written or
+            that is not the manifest's.
         EngineDeviceError: LiteRT refuses the model, or `cache_dir` is for another device.
         UsageError: `cache_dir` is not usable.
     """
@@ -140,7 +143,10 @@ def open(
 
 def fill(engine: EngineFile, folder: Path, threads: int) -> None:
     """Write the .tflite as it is opened, and its packed weights, into the empty `folder`."""
-    (folder / MODEL).write_bytes(plain(b"".join(engine.weights_parts())))
+    model = b"".join(engine.weights_parts())
+    # Here and not on opening: only this makes what LiteRT reads, once for each engine.
+    check_tflite(memoryview(model), engine.manifest, f"{engine.file}: model")
+    (folder / MODEL).write_bytes(plain(model))
     _load(folder / MODEL, threads, str(folder / PACKED))  # which packs
 
 
@@ -182,12 +188,28 @@ def executors(
                 fix="copy or build the engine again",
             )
         if path_ids is None or path.id in path_ids:
-            opened[path.id] = SignatureExecutor(program.runner(path.id), lock)
+            opened[path.id] = SignatureExecutor(program, path.id, lock, str(engine.file))
     return opened
 
 
+class _Named:
+    """What LiteRT raises inside becomes an error of ours; a context that costs a call little."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, RuntimeError | ValueError):
+            said = " ".join(str(error).split())
+            raise EngineDeviceError(
+                f"LiteRT refuses the model: {said}", where=self._where
+            ) from error
+
+
 def _load(model: Path, threads: int, weight_cache: str | None) -> Program:
-    try:
+    with _Named(str(model)):
         if _COMPILES:
             from tipsc.backends.litert_compiled import CompiledProgram
 
@@ -195,5 +217,3 @@ def _load(model: Path, threads: int, weight_cache: str | None) -> Program:
         from tipsc.backends.litert_interpreter import InterpreterProgram
 
         return InterpreterProgram(model, threads)
-    except (RuntimeError, ValueError) as error:
-        raise EngineDeviceError(f"LiteRT refuses the model: {error}", where=str(model)) from error
