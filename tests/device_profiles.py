@@ -18,7 +18,7 @@ from tipsc.profile import (
     make_profile,
     read_system,
 )
-from tipsc.target import load_target
+from tipsc.project.target import load_target
 
 MODEL = {
     "classes": 5,

@@ -9,12 +9,12 @@ from pathlib import Path as FilePath
 import torch
 
 from compare.studies import Study, candidates
-from tipsc.assemble import make_manifest, measure_engine, write
-from tipsc.candidates import Candidate
 from tipsc.elastic import CostModel
 from tipsc.lower import lower
+from tipsc.pipeline.verify import make_manifest, measure_engine, write
 from tipsc.profile import read_system
-from tipsc.target import load_target
+from tipsc.project.target import load_target
+from tipsc.search.candidates import Candidate
 from tipsc.train import calibrate
 
 

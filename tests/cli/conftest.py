@@ -67,12 +67,12 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine of four paths of an untrained net, lowered as a build does it."""
     import torch
 
-    from tipsc.assemble import make_manifest, write
-    from tipsc.candidates import Candidate
     from tipsc.compile import Job, compile_candidates
     from tipsc.elastic import CostModel, family
     from tipsc.engine import Latency
-    from tipsc.target import load_target
+    from tipsc.pipeline.verify import make_manifest, write
+    from tipsc.project.target import load_target
+    from tipsc.search.candidates import Candidate
     from tipsc.train import calibrate
 
     torch.manual_seed(0)

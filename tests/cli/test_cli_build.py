@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import MODEL, run_tipsc, write_project
 
-from tipsc.build import Pipeline
+from tipsc.pipeline.build import Pipeline
 from tipsc.runtime import Engine
 
 TRAIN = {
@@ -160,7 +160,7 @@ def test_a_target_may_have_fewer_paths_measured(project):
 
 
 def test_another_build_at_the_same_time_is_refused(call, killed):
-    from tipsc.stages import only_one_build
+    from tipsc.pipeline.stages import only_one_build
 
     with only_one_build(killed / "runs" / "digits"):
         done = call("build", killed)

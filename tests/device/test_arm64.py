@@ -16,7 +16,6 @@ import pytest
 from test_device_build import digits
 
 from tipsc.backends import backend
-from tipsc.build import PROFILE, VERIFIED, Pipeline
 from tipsc.device import stream
 from tipsc.device.client import connect
 from tipsc.device.info import read_info
@@ -24,9 +23,10 @@ from tipsc.device.measuring import Remote
 from tipsc.device.new_target import target_text
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceCrashError, MissingExtraError
+from tipsc.pipeline.build import PROFILE, VERIFIED, Pipeline
 from tipsc.profile import Profile
+from tipsc.project.target import load_target
 from tipsc.runtime import Engine
-from tipsc.target import load_target
 
 PYTHON = Path(os.environ.get("TIPSC_ARM64", Path(__file__).parents[2] / ".arm64")) / "python3"
 pytestmark = pytest.mark.skipif(

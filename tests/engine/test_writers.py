@@ -22,7 +22,7 @@ ALLOWED = {
     "backends/tensorrt/job.py": "the folder of one job",
     "backends/tensorrt/plans.py": "a temporary folder",
     "backends/tensorrt/refit.py": "a temporary folder",
-    "candidates.py": "a stage, whose manifest with all hashes comes last",
+    "search/candidates.py": "a stage, whose manifest with all hashes comes last",
     "cli/run.py": "memory",
     "compile/litert.py": "a temporary file",
     "compile/tflite/workers.py": "a pipe",
@@ -32,14 +32,14 @@ ALLOWED = {
     "device/link.py": "renames by itself: it runs without tipsc",
     "device/measuring.py": "memory",
     "device/new_target.py": "a temporary folder",
-    "device/report.py": "a temporary folder",
+    "pipeline/device_report.py": "a temporary folder",
     "engine/atomic.py": "is what renames",
     "files.py": "opens for reading",
     "lower/ranges.py": "a temporary folder",
     "profile/profile.py": "renames by itself",
-    "stages.py": "a lock",
+    "pipeline/stages.py": "a lock",
     "train/checkpoint.py": "renames by itself",
-    "training.py": "a stage, whose manifest with all hashes comes last",
+    "pipeline/train.py": "a stage, whose manifest with all hashes comes last",
 }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tipsc.errors import ProfileError
 from tipsc.measure.loop import MAX_RUNS, MIN_ROUNDS, MIN_RUNS, make_plan
 from tipsc.profile import Latency, Protocol, measure, rank
-from tipsc.target import load_target
+from tipsc.project.target import load_target
 
 
 class World:

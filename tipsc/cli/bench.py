@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
 from tipsc.cli.options import (
     Number,
@@ -20,6 +19,7 @@ from tipsc.cli.options import (
 )
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
+from tipsc.pipeline.bench import Bench, measure_engine_file
 from tipsc.profile import Measurement
 from tipsc.report.format import duration, milliseconds, ratio, significant
 from tipsc.report.notes import noise_lines

@@ -19,9 +19,9 @@ from tipsc.cli.options import (
 from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
-    from tipsc.build import Pipeline
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.unbuilt import Unbuilt
     from tipsc.report.data import Original
-    from tipsc.unbuilt import Unbuilt
 
 
 @verb
@@ -67,7 +67,7 @@ def command(
     """
     from tipsc.backends import FINISHED_ON_DEVICE
     from tipsc.errors import UsageError
-    from tipsc.target import load_target
+    from tipsc.project.target import load_target
 
     if load_target(target).backend in FINISHED_ON_DEVICE:
         if report_file is not None:
@@ -85,10 +85,10 @@ def command(
         raise UsageError(
             "paths for this target are measured, not chosen by a profile", fix="leave --profile out"
         )
-    from tipsc.build import Pipeline
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
     from tipsc.engine import read_engine
+    from tipsc.pipeline.build import Pipeline
     from tipsc.report import legend, shipped_table, write
 
     with connected(device) as there, output.reporter() as reporter:
@@ -129,8 +129,8 @@ def command(
 
 def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
     """Tells what is doubtful about model and data, before the work begins."""
-    from tipsc.doubts import doubts
-    from tipsc.stages import only_one_build
+    from tipsc.pipeline.doubts import doubts
+    from tipsc.pipeline.stages import only_one_build
 
     with only_one_build(pipeline.runs):
         found = doubts(pipeline.data, pipeline.original())
@@ -166,10 +166,10 @@ def _build_without_device(
     from tipsc.device.measuring import Remote
     from tipsc.engine import read_engine
     from tipsc.extras import how_to_install
-    from tipsc.finish import finish
+    from tipsc.pipeline.finish import finish
+    from tipsc.pipeline.unbuilt import UnbuiltPipeline
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
-    from tipsc.unbuilt import UnbuiltPipeline
 
     with connected(device) as there, output.reporter() as reporter:
         pipeline = UnbuiltPipeline(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tipsc.errors import UsageError
-from tipsc.stages import Stage, Stages, key_of
+from tipsc.pipeline.stages import Stage, Stages, key_of
 from tipsc.train.checkpoint import FILE as CHECKPOINT
 from tipsc.train.distributed import Group
 

@@ -66,7 +66,7 @@ def command(
 def _selftest(
     output: Output, device: Connection, engine: Path | None, report_file: Path | None
 ) -> None:
-    from tipsc.device.report import FAILED, Check, examine_device, write_report
+    from tipsc.pipeline.device_report import FAILED, Check, examine_device, write_report
 
     checks: list[Check] = []
     for check in examine_device(device, engine):

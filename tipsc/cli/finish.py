@@ -15,7 +15,7 @@ from tipsc.report.notes import noise_lines
 
 if TYPE_CHECKING:
     from tipsc.backends.tensorrt.trial import Trial
-    from tipsc.finish import Finished
+    from tipsc.pipeline.finish import Finished
 
 
 @verb
@@ -51,7 +51,7 @@ def command(
     its portable graphs stay in it, so that it can be finished again after an update there.
     """
     from tipsc.device.client import connect
-    from tipsc.finish import finish
+    from tipsc.pipeline.finish import finish
 
     with connect(device) as connection, output.reporter() as reporter:
         done = finish(

@@ -13,14 +13,14 @@ from tipsc.backends import FINISHED_ON_DEVICE
 from tipsc.cli.options import config_argument, connected, target_option, wait_quiet_option
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import UsageError
+from tipsc.project.target import load_target
 from tipsc.report.notes import noise_lines
-from tipsc.target import load_target
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tipsc.pipeline.profile import Check
     from tipsc.profile import Profile, Shares
-    from tipsc.profiling import Check
 
 _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
 
@@ -67,11 +67,11 @@ def command(
         _on_several(output, config, target, devices, wait_quiet_s)
         return
     device = devices[0] if devices else None
-    from tipsc.build import CHECK, PROFILE, Pipeline
     from tipsc.cli.building import stage_document
+    from tipsc.pipeline.build import CHECK, PROFILE, Pipeline
+    from tipsc.pipeline.profile import Check
+    from tipsc.pipeline.stages import only_one_build
     from tipsc.profile import Profile
-    from tipsc.profiling import Check
-    from tipsc.stages import only_one_build
 
     with connected(device) as there, output.reporter() as reporter:
         pipeline = Pipeline(
@@ -119,13 +119,13 @@ def _on_several(
     urls: tuple[str, ...],
     wait_quiet_s: float | None,
 ) -> None:
-    from tipsc.build import PROFILE, Pipeline
     from tipsc.cli.progress import LineByDevice
     from tipsc.device.link import parse_link
     from tipsc.device.measuring import Device
     from tipsc.device.several import labels_of, on_each
+    from tipsc.pipeline.build import PROFILE, Pipeline
+    from tipsc.pipeline.stages import only_one_build
     from tipsc.profile import Profile
-    from tipsc.stages import only_one_build
 
     if len(set(urls)) < len(urls):
         raise UsageError("a device is named twice", got=", ".join(urls))

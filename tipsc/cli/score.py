@@ -100,10 +100,10 @@ def command(
     Costs are those of the profiles that are given, else of the target's profile if one lies beside
     CONFIG, else MACs. Nothing is trained, and no data are read.
     """
-    from tipsc.config import load_config
     from tipsc.elastic.factors import additive_totals
     from tipsc.errors import DataError
-    from tipsc.loading import make_supernet
+    from tipsc.project.config import load_config
+    from tipsc.project.loading import make_supernet
     from tipsc.report.score_page import write_scores
     from tipsc.scoring import score
     from tipsc.scoring.devices import MS, devices_of
@@ -146,7 +146,7 @@ def command(
 def _published(name: str, target: str, folder: Path) -> tuple[Path, ...]:
     """The target's profile beside the configuration, if there is one."""
     from tipsc.profile import profile_file
-    from tipsc.target import load_target
+    from tipsc.project.target import load_target
 
     file = profile_file(load_target(target).name, name, folder / "profiles")
     return (file,) if file.exists() else ()

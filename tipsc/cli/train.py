@@ -20,12 +20,12 @@ def command(output: Output, config: Path) -> None:
     import torch
 
     from tipsc.cli.building import SharedStages, rank_of_process, stage_document
+    from tipsc.pipeline.stages import only_one_build
+    from tipsc.pipeline.train import WEIGHTS, Training
     from tipsc.report.format import duration, significant
-    from tipsc.stages import only_one_build
     from tipsc.train import History
     from tipsc.train.distributed import group
     from tipsc.train.loop import HISTORY_FILE
-    from tipsc.training import WEIGHTS, Training
 
     first = rank_of_process() == 0
     if not first:

@@ -14,13 +14,13 @@ from typing import Protocol, cast
 
 import torch
 
-from tipsc.candidates import Candidate
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest
 from tipsc.errors import TargetError, near
 from tipsc.lower import PathBytes
 from tipsc.progress import Progress
-from tipsc.target import Target
+from tipsc.project.target import Target
+from tipsc.search.candidates import Candidate
 
 __all__ = ["COMPILERS", "LIBRARIES", "Compiled", "Job", "compile_candidates"]
 

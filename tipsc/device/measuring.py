@@ -35,8 +35,8 @@ from tipsc.measure.quiet import longest_s
 from tipsc.profile import Protocol, Samples, System, collect, read_system
 from tipsc.profile.conditions import UNKNOWN
 from tipsc.progress import Progress
+from tipsc.project.target import Target
 from tipsc.runtime import Engine
-from tipsc.target import Target
 
 Run = Callable[[np.ndarray, str], np.ndarray]
 

@@ -13,7 +13,7 @@ import yaml
 from tipsc.backends import FINISHED_ON_DEVICE
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DeviceError, UsageError
-from tipsc.target import SUFFIX, Target, list_targets, load_target
+from tipsc.project.target import SUFFIX, Target, list_targets, load_target
 
 #: package on a device to the backend that it runs, in the order in which they are preferred
 PACKAGES = {"tensorrt": "tensorrt", "onnxruntime": "onnxruntime", "ai-edge-litert": "litert"}

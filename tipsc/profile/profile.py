@@ -26,7 +26,7 @@ from tipsc.profile.latency import Latency, Measurement, NoiseFloor, rank
 from tipsc.profile.protocol import Protocol
 from tipsc.profile.record import Ratio, Record
 from tipsc.profile.system import System
-from tipsc.target import Target
+from tipsc.project.target import Target
 
 VERSION = 2  # what `version` must be
 MAX_FILE_BYTES = 64 * 1024 * 1024

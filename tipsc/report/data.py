@@ -70,7 +70,7 @@ class Shipped:
 
 
 class Original(Protocol):
-    """The plain model that was converted; see :class:`tipsc.original.Original`."""
+    """The plain model that was converted; see :class:`tipsc.pipeline.original.Original`."""
 
     @property
     def accuracy(self) -> float: ...

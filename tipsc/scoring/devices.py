@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
 from tipsc.factors import Additive
-from tipsc.folding import check_space, cost_of_profile, predictor_of_profile
+from tipsc.pipeline.fold import check_space, cost_of_profile, predictor_of_profile
 from tipsc.profile import Profile, Shares
 
 MACS, MS = "MACs", "ms"

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from tipsc.arguments import check_arguments
 from tipsc.elastic.batch_norm import ElasticBatchNorm2d
 from tipsc.elastic.dims import Dim, largest
 from tipsc.elastic.layers import ElasticConv2d, ElasticDepthwiseConv2d
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConfigError
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.strict.arguments import check_arguments
 
 
 @dataclass(frozen=True)
