@@ -120,7 +120,7 @@ def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[
 
     from tipsc.elastic import extract
     from tipsc.lower import lower
-    from tipsc.pipeline.verify import make_manifest, write
+    from tipsc.pipeline.manifest import make_manifest
     from tipsc.project.target import load_target
 
     torch.manual_seed(SEED)
@@ -131,7 +131,7 @@ def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[
     start = time.perf_counter()
     lowered = lower(supernet, paths, {c.path.id: c.statistics for c in candidates})
     manifest = make_manifest("bench", target, supernet, candidates, lowered, {})
-    write(folder / "engine.tipsc", manifest, lowered)
+    lowered.write(folder / "engine.tipsc", manifest)
     build_s = time.perf_counter() - start
 
     (folder / "alone").mkdir()
@@ -236,7 +236,7 @@ def call_overhead(folder: Path) -> list[Figure]:
 
     from tipsc.elastic import Statistics, family
     from tipsc.lower import lower
-    from tipsc.pipeline.verify import make_manifest, write
+    from tipsc.pipeline.manifest import make_manifest
     from tipsc.project.target import load_target
     from tipsc.runtime import Engine
     from tipsc.search.candidates import Candidate
@@ -247,7 +247,7 @@ def call_overhead(folder: Path) -> list[Figure]:
     lowered = lower(supernet.eval(), [path])
     candidates = [Candidate(path, 0.0, 0, 0, Statistics(path.id))]
     manifest = make_manifest("tiny", load_target("host"), supernet, candidates, lowered, {})
-    write(folder / "tiny.tipsc", manifest, lowered)
+    lowered.write(folder / "tiny.tipsc", manifest)
     x = np.zeros((1, 1, 8), np.float32)
     with Engine.open(folder / "tiny.tipsc") as engine:
         executor = engine._executors[path.id]

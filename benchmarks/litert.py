@@ -42,7 +42,8 @@ from tipsc.elastic import Supernet
 from tipsc.engine import read_engine
 from tipsc.engine.tflite import flatbuffer
 from tipsc.measure.pinning import pinned, select_cores
-from tipsc.pipeline.build import COMPILED, Pipeline
+from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.context import COMPILED
 from tipsc.project.target import load_target
 from tipsc.search.candidates import Candidate, load_candidates
 

@@ -12,7 +12,7 @@ from tipsc.compile import Job, compile_candidates
 from tipsc.compile.litert import CompiledTflite
 from tipsc.elastic import CostModel, Supernet, family
 from tipsc.paths import Path
-from tipsc.pipeline.verify import make_manifest
+from tipsc.pipeline.manifest import make_manifest
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate
 from tipsc.train import calibrate

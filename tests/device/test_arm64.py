@@ -23,7 +23,9 @@ from tipsc.device.measuring import Remote
 from tipsc.device.new_target import target_text
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceCrashError, MissingExtraError
-from tipsc.pipeline.build import PROFILE, VERIFIED, Pipeline
+from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.engine import VERIFIED
+from tipsc.pipeline.profile import FILE as PROFILE
 from tipsc.profile import Profile
 from tipsc.project.target import load_target
 from tipsc.runtime import Engine

@@ -23,7 +23,7 @@ from tipsc.lower import Lowered, lower
 from tipsc.lower.int8 import to_int8
 from tipsc.lower.places import runs
 from tipsc.paths import Path as NetPath
-from tipsc.pipeline.verify import make_manifest
+from tipsc.pipeline.manifest import make_manifest
 from tipsc.project.target import load_target
 from tipsc.runtime import Engine
 from tipsc.search.candidates import Candidate

@@ -25,12 +25,12 @@ from tipsc.elastic.conversion import check
 from tipsc.engine import read_engine, write_engine
 from tipsc.errors import BudgetError, ConversionError, VerificationError
 from tipsc.lower import Lowered
-from tipsc.pipeline import build, finish, unbuilt
+from tipsc.pipeline import choose, engine, finish, unbuilt
 from tipsc.pipeline.build import Pipeline
-from tipsc.pipeline.search import Record
-from tipsc.pipeline.unbuilt import UnbuiltPipeline
+from tipsc.pipeline.limits import Record
 from tipsc.project.target import load_target
 from tipsc.runtime import Engine
+from tipsc.search.candidates import load_candidates
 
 FILES = {
     "model.py": """
@@ -110,7 +110,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     configure(folder)
     for target in ("host", str(folder / "half.yaml")):
         Pipeline(folder, target).searched()
-    UnbuiltPipeline(folder, "jetson-int8").searched()
+    Pipeline(folder, "jetson-int8").searched()
     return folder
 
 
@@ -146,7 +146,7 @@ def pushed(compile_paths: Callable[[Job], Any], by: float) -> Callable[[Job], Lo
 def test_a_build_stops_where_a_path_is_not_torch_s(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "compile_candidates", pushed(compile_candidates, 0.01))
+    monkeypatch.setattr(engine, "compile_candidates", pushed(compile_candidates, 0.01))
     with pytest.raises(VerificationError, match="something else than torch"):
         engine_of(project)
     assert not list(project.glob("*.tipsc"))  # what is wrong does not lie there
@@ -156,7 +156,7 @@ def test_a_build_stops_where_a_path_is_not_torch_s(
 def test_a_build_stops_where_a_rounded_path_loses_too_much(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "compile_candidates", pushed(compile_candidates, 0.4))
+    monkeypatch.setattr(engine, "compile_candidates", pushed(compile_candidates, 0.4))
     target = str(project / "half.yaml")
     with pytest.raises(VerificationError, match="loses too much accuracy"):
         engine_of(project, target, quantised_loss=0.0)
@@ -166,16 +166,16 @@ def test_a_build_stops_where_a_rounded_path_loses_too_much(
 def test_a_build_without_the_device_stops_as_well(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unbuilt, "compile_candidates", pushed(compile_candidates, 0.4))
+    monkeypatch.setattr(engine, "compile_candidates", pushed(compile_candidates, 0.4))
     monkeypatch.setattr(unbuilt.api, "installed", lambda: None)
     for target, allowed in (
         ("jetson", {"tolerance": 0.5}),
         ("jetson-int8", {"quantised_loss": 0.9}),
     ):
         with pytest.raises(VerificationError, match=r"something else than torch|too much accuracy"):
-            UnbuiltPipeline(configure(project, quantised_loss=0.0), target).engine()
+            Pipeline(configure(project, quantised_loss=0.0), target).engine()
         assert not list(project.glob(f"*-{target}.tipsc"))
-        UnbuiltPipeline(configure(project, **allowed), target).engine()
+        Pipeline(configure(project, **allowed), target).engine()
         assert list(project.glob(f"*-{target}.tipsc"))
 
 
@@ -198,9 +198,9 @@ def test_a_path_that_nvidia_s_builder_refuses_stops_the_build(
         model.graph.node.append(helper.make_node("Reshape", ["flat", "shape"], ["output"]))
         return replace(lowered, graphs={**lowered.graphs, path: model.SerializeToString()})
 
-    monkeypatch.setattr(unbuilt, "compile_candidates", compile_wrong)
+    monkeypatch.setattr(engine, "compile_candidates", compile_wrong)
     with pytest.raises(VerificationError, match=r"refuses 1 of 2 paths.*Unique"):
-        UnbuiltPipeline(configure(project), "jetson").engine()
+        Pipeline(configure(project), "jetson").engine()
     assert not list(project.glob("*-jetson.tipsc"))
 
 
@@ -221,10 +221,10 @@ def test_a_path_has_a_scale_of_its_own_where_it_loses_too_much_without(
     project: Path, monkeypatch: pytest.MonkeyPatch, above: float | None, given: float, own: bool
 ) -> None:
     pipeline = Pipeline(configure(project, own_scale_above=above), "host")
-    found = [replace(c, accuracy=given) for c in pipeline._load_candidates()]
-    monkeypatch.setattr(pipeline, "_load_candidates", lambda: found)
-    folder = pipeline.chosen().folder
-    chosen = build.load_candidates(folder, pipeline.supernet.space)
+    space = pipeline.untrained.space
+    found = [replace(c, accuracy=given) for c in load_candidates(pipeline.searched().folder, space)]
+    monkeypatch.setattr(choose, "load_candidates", lambda *_: found)
+    chosen = load_candidates(pipeline.chosen().folder, space)
     assert len(chosen) == 2
     for candidate in chosen:
         assert bool(candidate.statistics.variance) is own
@@ -238,11 +238,11 @@ def test_two_paths_within_the_noise_are_not_both_chosen(
     pipeline.searched()
     times = {"a": (0.5, 10.0), "b": (0.69, 10.1), "c": (0.7, 15.0), "d": (0.8, 20.0)}
     records = {k: Record(k, accuracy, ms, True) for k, (accuracy, ms) in times.items()}
-    monkeypatch.setattr(build, "load_records", lambda folder: records)
+    monkeypatch.setattr(choose, "load_records", lambda folder: records)
     for noise, expected in ((0.0, ["a", "b", "d"]), (0.05, ["a", "c", "d"])):
         profile = SimpleNamespace(noise_floor=SimpleNamespace(p95=noise))
-        monkeypatch.setattr(pipeline, "_load_profile", lambda profile=profile: profile)
-        assert [s.path_id for s in pipeline._select()] == expected
+        monkeypatch.setattr(choose, "load_profile", lambda _, profile=profile: profile)
+        assert [s.path_id for s in choose.select(pipeline, [])] == expected
 
 
 class Elsewhere:
@@ -268,12 +268,12 @@ def test_plans_that_compute_something_else_than_their_graphs_are_refused(
     project: Path, tmp_path: Path, wrong: float
 ) -> None:
     file = engine_of(project)
-    engine, tolerance = read_engine(file), finish.TOLERANCES["fp32"]
+    ours, tolerance = read_engine(file), finish.TOLERANCES["fp32"]
     draft = tmp_path / "draft.tipsc"
-    graphs = {path.id: engine.graph(path.id) for path in engine.manifest.paths}
-    write_engine(draft, engine.manifest, bytes(engine.weights), graphs)
+    graphs = {path.id: ours.graph(path.id) for path in ours.manifest.paths}
+    write_engine(draft, ours.manifest, bytes(ours.weights), graphs)
     device: Any = Elsewhere(draft, wrong)
-    found = finish._compare(engine, draft, load_target("host"), device, tmp_path)
+    found = finish._compare(ours, draft, load_target("host"), device, tmp_path)
     if wrong == 1.0:
         finish._judge(found, tolerance)
         return

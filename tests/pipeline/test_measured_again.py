@@ -8,9 +8,12 @@ import pytest
 from hog import hog, needs_schedstat
 
 from tipsc.engine import read_engine
-from tipsc.pipeline.build import PROFILE, Pipeline
+from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.profile import FILE as PROFILE
+from tipsc.pipeline.profile import measured_key
 from tipsc.pipeline.stages import Stages
 from tipsc.profile import Profile
+from tipsc.report.build import report_of, write_build
 
 FILES = {
     "tipsc.yaml": """
@@ -66,7 +69,7 @@ def test_a_disturbed_profile_is_told_and_measured_again_only_on_demand(project: 
     assert again.disturbance.paused_s >= 0.6
     assert again.taken >= noisy.taken
     # What was chosen by the noisy one is chosen anew.
-    assert Pipeline(project)._measured_key() == waits._measured_key()
+    assert measured_key(Pipeline(project)) == measured_key(waits)
     assert Profile.load(waits.published) == again
 
 
@@ -75,9 +78,9 @@ def test_an_engine_that_was_measured_among_other_work_says_so(project: Path) -> 
     with hog():
         built = Pipeline(project).run()
     assert "other work took" in read_engine(built.engine).manifest.noise
-    assert any("other work took" in noise for noise in built.report.noise)
-    assert "Warning: " in built.page.read_text()
-    assert "other work while measuring" in built.report.protocol
+    assert any("other work took" in noise for noise in report_of(built).noise)
+    assert "Warning: " in write_build(built).read_text()
+    assert "other work while measuring" in report_of(built).protocol
 
 
 def test_a_quiet_profile_stays_however_long_one_would_wait(

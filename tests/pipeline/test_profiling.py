@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import CostModel, Supernet, additive_totals, family
 from tipsc.errors import DataError
 from tipsc.paths import Path as NetPath
-from tipsc.pipeline import profile as profiling
-from tipsc.pipeline.profile import Bench, check_profile, draw_unmeasured, profile_paths
+from tipsc.pipeline.check import check_profile, draw_unmeasured
+from tipsc.pipeline.profile import Bench, profile_paths
 from tipsc.profile import Profile
 from tipsc.profile.features import FEATURES, path_features
 from tipsc.project.target import load_target
@@ -130,7 +131,7 @@ def test_a_path_that_does_not_fit_is_measured_again(
     slow = paths[5].id
     visits: list[set[str]] = []
 
-    def device(file, target, example, seed, progress, only=None, _device=None):
+    def device(_, file, target, example, seed, progress, only):
         from tipsc.profile import Protocol, Samples
 
         names = only or {p.id for p in paths[:24]}
@@ -145,7 +146,7 @@ def test_a_path_that_does_not_fit_is_measured_again(
         }
         return Protocol(), Samples(batches, (), 1.0)
 
-    monkeypatch.setattr(profiling, "measure_engine", device)
+    monkeypatch.setattr(ThisMachine, "measure", device)
     found = profile_paths(bench, paths[:24], 50, tmp_path / "e.tipsc", silent)
     assert len(visits) == 2 and slow in visits[1] and len(visits[1]) <= 5
     assert found.forecast is not None

@@ -11,15 +11,9 @@ import torch
 
 from tipsc.elastic import CostModel, Supernet, additive_totals, family
 from tipsc.errors import BudgetError
+from tipsc.pipeline.limits import additive_limits, check_engine, doubting
 from tipsc.pipeline.profile import Bench, profile_paths
-from tipsc.pipeline.search import (
-    additive_limits,
-    check_engine,
-    doubting,
-    load_records,
-    save_records,
-    search_paths,
-)
+from tipsc.pipeline.search import load_records, save_records, search_paths
 from tipsc.profile import Profile
 from tipsc.project.config import Build, Limits
 from tipsc.project.target import load_target

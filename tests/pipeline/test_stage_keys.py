@@ -17,9 +17,9 @@ from pydantic import BaseModel
 
 from tipsc.device.measuring import ThisMachine
 from tipsc.fingerprint import installed, values
-from tipsc.pipeline.build import CHECK, ENGINE, PROFILE, Pipeline
+from tipsc.pipeline import check, engine, profile
+from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.stages import Stage, Stages, key_of
-from tipsc.pipeline.unbuilt import UnbuiltPipeline
 from tipsc.profile import Profile
 from tipsc.project.config import Build, Config, Convert, Limits
 from tipsc.project.config import TrainSection as Train
@@ -193,7 +193,7 @@ class KeysAlone(Stages):
         key = key_of({"stage": name, **inputs})
         folder = self._folder / f"{name}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (PROFILE, ENGINE, CHECK):
+        for file in (profile.FILE, engine.ENGINE, check.FILE):
             (folder / file).write_text("")
         (folder / "original.json").write_text('{"accuracy": 1, "examples": 1, "parameters": 1}')
         return Stage(name, key, folder, 0.0, cached=False)
@@ -204,17 +204,17 @@ class _Forecast:
     paths = ()
 
 
-def keys(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: Any = Pipeline, target: str = "host"):
+def keys(folder: Path, monkeypatch: pytest.MonkeyPatch, target: str = "host") -> dict[str, str]:
     """The key of each stage of a project."""
-    monkeypatch.setattr("tipsc.pipeline.build.draw_unmeasured", lambda *_: [])
+    monkeypatch.setattr("tipsc.pipeline.check.draw_unmeasured", lambda *_: [])
     monkeypatch.setattr(Profile, "load", lambda file: _Forecast())
     for name in ("helpers", "late"):
         sys.modules.pop(name, None)
-    pipeline = kind(folder, target)
+    pipeline = Pipeline(folder, target)
     pipeline.stages = KeysAlone(folder / "runs")
     pipeline.original()
     pipeline.engine()
-    if kind is Pipeline:
+    if not pipeline.plan.unbuilt:
         pipeline.check(10)
     return {name: stage.key for name, stage in pipeline._done.items()}
 
@@ -339,7 +339,7 @@ def test_what_compiles_for_another_backend_counts_there_alone(
 
 @pytest.mark.parametrize(
     ("module", "stages"),
-    [("tipsc.pipeline.train", TRAINED), ("tipsc.pipeline.build", MEASURED)],
+    [("tipsc.pipeline.train", TRAINED), ("tipsc.pipeline.profile", MEASURED)],
 )
 def test_a_change_of_tipsc_itself_is_seen(
     module: str,
@@ -376,14 +376,14 @@ def test_builds_without_the_device_see_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = keys(write(tmp_path / "before"), monkeypatch, UnbuiltPipeline, "jetson")
+    first = keys(write(tmp_path / "before"), monkeypatch, "jetson")
     after = write(tmp_path / "after", **change)
     if "quantised_loss" in change.get("tipsc", ""):
         after.joinpath("tipsc.yaml").write_text(
             YAML.replace("evaluations: 4", "evaluations: 4, quantised_loss: 0.5")
         )
         stages = {"engine"}
-    assert differing(first, keys(after, monkeypatch, UnbuiltPipeline, "jetson")) == stages
+    assert differing(first, keys(after, monkeypatch, "jetson")) == stages
 
 
 PRINT = """

@@ -21,7 +21,8 @@ from tipsc.errors import VerificationError
 from tipsc.lower import Difference, Lowered, run_both
 from tipsc.lower.verify import Outputs, check_distinct
 from tipsc.pipeline import verify as assemble
-from tipsc.pipeline.verify import make_manifest, verify_engine
+from tipsc.pipeline.manifest import make_manifest
+from tipsc.pipeline.verify import verify_engine
 from tipsc.project.target import Target, load_target
 from tipsc.search.candidates import Candidate
 from tipsc.train import Split, calibrate

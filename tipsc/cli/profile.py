@@ -19,7 +19,7 @@ from tipsc.report.notes import noise_lines
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tipsc.pipeline.profile import Check
+    from tipsc.pipeline.check import Check
     from tipsc.profile import Profile, Shares
 
 _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
@@ -68,8 +68,9 @@ def command(
         return
     device = devices[0] if devices else None
     from tipsc.cli.building import stage_document
-    from tipsc.pipeline.build import CHECK, PROFILE, Pipeline
-    from tipsc.pipeline.profile import Check
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.check import load_check
+    from tipsc.pipeline.profile import FILE as PROFILE
     from tipsc.pipeline.stages import only_one_build
     from tipsc.profile import Profile
 
@@ -81,7 +82,7 @@ def command(
             stage = pipeline.profile()
             checked = pipeline.check(check) if check else None
     profile = Profile.load(stage.folder / PROFILE)
-    result = Check.model_validate_json((checked.folder / CHECK).read_bytes()) if checked else None
+    result = load_check(checked.folder) if checked else None
     file = pipeline.published
     output.result(
         {
@@ -123,7 +124,8 @@ def _on_several(
     from tipsc.device.link import parse_link
     from tipsc.device.measuring import Device
     from tipsc.device.several import labels_of, on_each
-    from tipsc.pipeline.build import PROFILE, Pipeline
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.profile import FILE as PROFILE
     from tipsc.pipeline.stages import only_one_build
     from tipsc.profile import Profile
 

@@ -20,8 +20,9 @@ def command(output: Output, config: Path) -> None:
     import torch
 
     from tipsc.cli.building import SharedStages, rank_of_process, stage_document
+    from tipsc.pipeline.build import Training
     from tipsc.pipeline.stages import only_one_build
-    from tipsc.pipeline.train import WEIGHTS, Training
+    from tipsc.pipeline.train import WEIGHTS
     from tipsc.report.format import duration, significant
     from tipsc.train import History
     from tipsc.train.distributed import group

@@ -26,15 +26,14 @@ from tipsc.device.measuring import Remote
 from tipsc.device.plans import Plans, request_plans, write_with_plans
 from tipsc.engine import EngineFile, Manifest, read_engine
 from tipsc.errors import ProfileError, UsageError, VerificationError
-from tipsc.pipeline.latencies import with_latencies
+from tipsc.pipeline.manifest import with_latencies
+from tipsc.pipeline.unbuilt import TAKEN
 from tipsc.profile import Measurement, System
 from tipsc.profile.conditions import UNKNOWN, check_conditions
 from tipsc.progress import Reporter, Silent
 from tipsc.project.target import Target, load_target, waiting
 from tipsc.runtime import Engine
 
-#: beginning of a recipe's keys that say what the profile was taken with
-TAKEN = "profile's "
 #: largest difference to ONNX Runtime, as a share of the largest output
 TOLERANCES = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.2}
 _EXAMPLES = 4

@@ -1,4 +1,7 @@
-"""What the original of a converted model scores: the figure that its paths are held against."""
+"""Stage ``original``: what the plain model scores that was converted.
+
+It is the figure that its paths are held against. Needs the model and the test data.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from torch import nn
 
 from tipsc.elastic.looking import at_rest
 from tipsc.engine.atomic import write_atomically
+from tipsc.fingerprint.installed import TRAINING, versions
+from tipsc.pipeline.context import Project, Step
+from tipsc.progress import Progress
 from tipsc.train import Split, accuracy
 
 FILE = "original.json"
@@ -38,11 +44,30 @@ def score_original(model: nn.Module, test: Split, limit: int) -> Original:
         return Original(accuracy(model, split), len(split), parameters)
 
 
-def save_original(original: Original, folder: Path) -> None:
-    """Writes it as JSON."""
-    write_atomically(folder / FILE, [json.dumps(asdict(original)).encode()])
+def _inputs(project: Project) -> dict[str, object]:
+    return {
+        "model": project.made_of,
+        "data": project.data.test.fingerprint,
+        "verify_examples": project.config.build.verify_examples,
+        "libraries": versions(TRAINING),
+    }
 
 
-def load_original(folder: Path) -> Original:
-    """The inverse of :func:`save_original`."""
-    return Original(**json.loads((folder / FILE).read_text()))
+def _make(project: Project, folder: Path, progress: Progress) -> None:
+    plain, limit = project.model.original, project.config.build.verify_examples
+    assert plain is not None
+    found = score_original(plain, project.data.test, limit)
+    write_atomically(folder / FILE, [json.dumps(asdict(found)).encode()])
+
+
+ORIGINAL: Step[Project] = Step("original", _inputs, _make)
+
+
+def original_of(project: Project) -> Original | None:
+    """What the original of a converted model scores on the examples that its paths run on.
+
+    None for a supernet, and without labels: the original agrees with itself.
+    """
+    if project.model.original is None or project.data.metric != "accuracy":
+        return None
+    return Original(**json.loads((project.done(ORIGINAL).folder / FILE).read_text()))

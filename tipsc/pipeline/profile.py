@@ -1,7 +1,13 @@
-"""Measuring paths: which of them, again where one does not fit, and predicting the rest."""
+"""Stage ``profile``: the latency of paths, measured on the device or given, and predicted.
+
+Needs the trained supernet: weights and biases do not change a latency, but what is measured is a
+real engine, opened as an application opens it. A measured path that does not fit the others is
+measured again. What comes out is a file, ``profile.json``.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,57 +16,44 @@ from pathlib import Path as FilePath
 import numpy as np
 import torch
 
-from tipsc.compile import Job, compile_candidates
+from tipsc.compile import LIBRARIES, Job, compile_candidates
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
-from tipsc.errors import DataError
+from tipsc.engine.atomic import write_atomically
+from tipsc.files import open_regular
+from tipsc.fingerprint.installed import BUILDS, code_of, versions
+from tipsc.fingerprint.values import fingerprint
 from tipsc.measure.disturbance import joined
 from tipsc.paths import Path
-from tipsc.pipeline.fold import Totals, features_of, predictor_of_profile
-from tipsc.pipeline.verify import make_manifest, measure_engine, write
+from tipsc.pipeline.context import Step, TargetProject, publish
+from tipsc.pipeline.fold import Totals, features_of
+from tipsc.pipeline.manifest import make_manifest
+from tipsc.pipeline.stages import Stage
+from tipsc.pipeline.train import TRAIN, trained_supernet
 from tipsc.profile import (
     Measurement,
-    NoiseFloor,
     PredictedPath,
     Predictor,
     Profile,
     Protocol,
     Remeasured,
     Samples,
-    Shares,
     choose_measured,
     fit,
     make_profile,
 )
 from tipsc.profile.forecast import make_forecast
-from tipsc.profile.record import Record
+from tipsc.profile.profile import VERSION
 from tipsc.progress import Progress
-from tipsc.project.target import Target
-from tipsc.search.candidates import Candidate
+from tipsc.project.target import Target, essence_of
+from tipsc.search.candidates import Candidate, draw_spread
 from tipsc.train import calibrate
 
+FILE = "profile.json"
+ENGINE = "engine.tipsc"  # that is measured
+POOL = 4  # times the paths that are measured: what they are chosen from
+PROFILED_IMAGES = 64  # that a path is calibrated on before it is measured
 FEWEST_FITTED = 10  # measured paths; from fewer no error could be told honestly
-_LISTED = 20  # a space up to this many times a check is listed; a larger one is drawn from
-
-
-class Check(Record):
-    """Random paths that were measured but not fitted.
-
-    Attributes:
-        paths: how many.
-        predicted: shares of the predictor.
-        constant: shares of the baseline that predicts the median of the fitted paths.
-        covered: share of the paths whose latency lay in its interval.
-        noise_floor: of the check's own measurement.
-        noise: what makes the check's own measurement doubtful; "" if nothing does.
-    """
-
-    paths: int
-    predicted: Shares
-    constant: Shares
-    covered: float
-    noise_floor: NoiseFloor
-    noise: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,8 +88,13 @@ class Bench:
         progress: Progress,
         only: Collection[str] | None = None,
     ) -> tuple[Protocol, Samples]:
-        """Times of the paths of an engine; see :func:`tipsc.pipeline.verify.measure_engine`."""
-        return measure_engine(file, self.target, self.images[:1], seed, progress, only, self.device)
+        """Times of the paths of an engine, and the target's protocol for it.
+
+        Args:
+            only: ids of the paths to measure; all if not given.
+        """
+        example = self.images[:1].numpy()
+        return self.device.measure(file, self.target, example, seed, progress, only)
 
     def engine(self, file: FilePath, paths: Sequence[Path], progress: Progress) -> FilePath:
         """Writes an engine with these paths, to measure them in it."""
@@ -108,7 +106,7 @@ class Bench:
             Job(self.target, self.supernet, candidates, self.images, self.cache, progress)
         )
         manifest = make_manifest(self.name, self.target, self.supernet, candidates, compiled, {})
-        write(file, manifest, compiled)
+        compiled.write(file, manifest)
         return file
 
 
@@ -144,7 +142,7 @@ def profile_paths(
         rest = [i for i in range(len(paths)) if i not in set(chosen)]
         forecast = make_forecast(
             predictor,
-            _p50(known, measurement),
+            p50_of(known, measurement),
             remeasured,
             _predicted(predictor, [paths[i] for i in rest], features[rest]),
         )
@@ -161,64 +159,13 @@ def profile_paths(
     )
 
 
-def draw_unmeasured(profile: Profile, count: int, seed: int) -> list[Path]:
-    """`count` random paths that the profile did not measure; all if there are fewer.
-
-    Raises:
-        DataError: there is none.
-    """
-    space, known = profile.search_space, {path.id for path in profile.paths}
-    generator = random.Random(f"check {seed}")  # not the draw that the candidates came from
-    if space.size <= len(known) + _LISTED * count:
-        rest = [path for path in space.enumerate() if path.id not in known]
-        if not rest:
-            raise DataError(
-                "every path of the space was measured", fix="there is nothing left to check"
-            )
-        return generator.sample(rest, min(count, len(rest)))
-    found: dict[str, Path] = {}
-    while len(found) < count:
-        path = space.sample(generator)
-        if path.id not in known:
-            found[path.id] = path
-    return list(found.values())
-
-
-def check_profile(
-    bench: Bench, profile: Profile, extra: Sequence[Path], file: FilePath, progress: Progress
-) -> Check:
-    """Measures paths that the profile does not know and compares its predictions with them.
-
-    Args:
-        extra: paths that were not measured for the profile, drawn at random; at least one.
-        file: for the engine that is measured.
-    """
-    predictor = predictor_of_profile(profile, bench.totals)
-    bench.engine(file, extra, progress)
-    _, samples = bench.measure(file, bench.seed, progress)
-    measurement = samples.summarise()
-    found = _p50(extra, measurement)
-    before = [path.latency.p50_ms for path in profile.paths]
-    mean, low, high = predictor.predict(
-        [path.values for path in extra], features_of(bench.totals, extra)
-    )
-    return Check(
-        paths=len(extra),
-        predicted=Shares.of(mean / found - 1.0),
-        constant=Shares.of(np.median(before) / found - 1.0),
-        covered=float(((found >= low) & (found <= high)).mean()),
-        noise_floor=measurement.noise_floor,
-        noise=measurement.noise,
-    )
-
-
-def _p50(paths: Sequence[Path], measurement: Measurement) -> np.ndarray:
+def p50_of(paths: Sequence[Path], measurement: Measurement) -> np.ndarray:
     return np.array([measurement.latencies[path.id].p50_ms for path in paths])
 
 
 def _fit(paths: Sequence[Path], features: np.ndarray, measurement: Measurement) -> Predictor:
     values = [path.values for path in paths]
-    return fit(values, _p50(paths, measurement), features=features)
+    return fit(values, p50_of(paths, measurement), features=features)
 
 
 def _replaced(
@@ -256,3 +203,96 @@ def _predicted(
         )
         for path, mean, low, high in zip(paths, *prediction, strict=True)
     )
+
+
+def most_measured(project: TargetProject) -> int:
+    """How many paths are measured for the profile, at most."""
+    return min(project.config.build.measured, project.target.measure.paths)
+
+
+def bench_of(project: TargetProject) -> Bench:
+    """Where and how the project's paths are measured."""
+    return Bench(
+        name=project.config.name,
+        target=project.target,
+        version=project.device.versions(project.target.backend)[project.target.backend],
+        supernet=trained_supernet(project),
+        totals=project.totals,
+        images=project.data.validation.inputs[:PROFILED_IMAGES],
+        cache=project.compiled,
+        seed=project.config.seed,
+        device=project.device,
+    )
+
+
+def tools(target: Target) -> dict[str, object]:
+    """What makes engines here, by its versions."""
+    return {"libraries": versions(LIBRARIES[target.backend]), "code": code_of(BUILDS)}
+
+
+def _inputs(project: TargetProject) -> dict[str, object]:
+    return {
+        "trained": project.done(TRAIN).key,
+        "seed": project.config.seed,
+        "measured": most_measured(project),
+        "target": essence_of(project.target),
+        "cpu": project.device.system().cpu,
+        "runtime": dict(project.device.versions(project.target.backend)),
+        "format": VERSION,
+        "images": fingerprint(project.data.validation.inputs[:PROFILED_IMAGES]),
+        **tools(project.target),
+        **project.device.essence,
+    }
+
+
+def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
+    bench, count = bench_of(project), most_measured(project)
+    generator = random.Random(project.config.seed)
+    pool = draw_spread(bench.supernet.space, project.totals["macs"], POOL * count, generator)
+    profile_paths(bench, pool, count, folder / ENGINE, progress).save(folder / FILE)
+
+
+def _noise(folder: FilePath) -> str:
+    return Profile.load(folder / FILE).noise
+
+
+MEASURE: Step[TargetProject] = Step("profile", _inputs, _make, noise=_noise)
+
+
+def _inputs_given(project: TargetProject) -> dict[str, object]:
+    given = hashlib.sha256(_content(project)).hexdigest()
+    return {"trained": project.done(TRAIN).key, "given": given, **tools(project.target)}
+
+
+def _make_given(project: TargetProject, folder: FilePath, progress: Progress) -> None:
+    write_atomically(folder / FILE, [_content(project)])
+
+
+def _content(project: TargetProject) -> bytes:
+    assert project.given is not None
+    with open_regular(project.given) as stream:
+        return stream.read()
+
+
+GIVEN: Step[TargetProject] = Step("profile", _inputs_given, _make_given)
+
+
+def profiled(project: TargetProject) -> Stage:
+    """The stage with the profile: measured on the device, unless one was given."""
+    if project.given is not None:
+        return project.done(GIVEN)
+    stage = project.done(MEASURE)
+    publish(stage.folder / FILE, project.published)
+    return stage
+
+
+def load_profile(project: TargetProject) -> Profile:
+    """The profile of :func:`profiled`."""
+    return Profile.load(profiled(project).folder / FILE)
+
+
+def measured_key(project: TargetProject) -> str:
+    """Of the profile's stage and what is in it: measured again, it is another one."""
+    stage = profiled(project)
+    digest = hashlib.sha256((stage.folder / FILE).read_bytes()).hexdigest()
+    return f"{stage.key} {digest[:12]}"

@@ -1,100 +1,22 @@
-"""From calibrated paths to an engine file whose every path was compared with torch."""
+"""Every path of an engine is compared with torch, where it will run or as near as that goes."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 
-import torch
-
-from tipsc import __version__
 from tipsc.backends import check_caches
-from tipsc.compile import Compiled
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
-from tipsc.engine import Manifest, PathEntry, TensorSpec, read_engine
+from tipsc.engine import read_engine
 from tipsc.errors import VerificationError
 from tipsc.lower import MOST_LOST, Difference, check_distinct, run_both
-from tipsc.profile import Protocol, Samples
 from tipsc.progress import Progress
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate
 from tipsc.train import Split
 
 _CACHE_EXAMPLES = 16  # packed weights are right or wrong at once
-
-
-def make_manifest(
-    name: str,
-    target: Target,
-    supernet: Supernet,
-    candidates: Sequence[Candidate],
-    compiled: Compiled,
-    provenance: Mapping[str, str],
-) -> Manifest:
-    """The manifest of an engine with these paths, latencies not measured yet."""
-    entries = tuple(
-        PathEntry(
-            id=c.path.id,
-            options=dict(c.path.items),
-            accuracy=c.accuracy,
-            latency=None,
-            macs=c.macs,
-            parameters=c.parameters,
-            shared_bytes=compiled.sizes[c.path.id].shared,
-            private_bytes=compiled.sizes[c.path.id].private,
-        )
-        for c in candidates
-    )
-    versions = {
-        "tipsc": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    return Manifest(
-        name=name,
-        target=target.name,
-        backend=target.backend,
-        inputs=(TensorSpec("input", compiled.input_dtype, compiled.input_shape),),
-        outputs=(TensorSpec("output", "float32", compiled.output_shape),),
-        paths=entries,
-        space=list(supernet.space.to_json()),
-        provenance={**versions, **provenance},
-    )
-
-
-def with_accuracies(
-    manifest: Manifest, accuracies: Mapping[str, float], metric: str = "accuracy"
-) -> Manifest:
-    """The manifest with accuracies on the test set, by path id, and what they are."""
-    paths = tuple(replace(path, accuracy=accuracies[path.id]) for path in manifest.paths)
-    return replace(manifest, paths=paths, metric=metric)
-
-
-def write(file: FilePath, manifest: Manifest, compiled: Compiled) -> None:
-    """Writes the engine file."""
-    compiled.write(file, manifest)
-
-
-def measure_engine(
-    file: FilePath,
-    target: Target,
-    example: torch.Tensor,
-    seed: int,
-    progress: Progress,
-    only: Collection[str] | None = None,
-    device: Device | None = None,
-) -> tuple[Protocol, Samples]:
-    """Times of each path of an engine on a device, and the target's protocol for it.
-
-    Args:
-        only: ids of the paths to measure; all if not given.
-        device: this machine if not given.
-    """
-    device = ThisMachine() if device is None else device
-    return device.measure(file, target, example.numpy(), seed, progress, only)
 
 
 def verify_engine(

@@ -1,64 +1,60 @@
-"""The report of a build, filled from its stages."""
+"""The report of a build, filled from its record."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tipsc import __version__
 from tipsc.dtmc import supergraph, tas
 from tipsc.elastic import CostModel, Supernet
-from tipsc.engine import Manifest, PathEntry, read_engine
+from tipsc.engine import Manifest
 from tipsc.measure.disturbance import Disturbance, remark_of
-from tipsc.pipeline.search import load_records
+from tipsc.pipeline.record import BuildRecord, MeasuredBuild
 from tipsc.profile import Profile, System
 from tipsc.report import Curve, FeatureMap, Point, Report, Shipped, Stage, write
 from tipsc.search import Candidate, dominates
-from tipsc.search.candidates import load_candidates
 from tipsc.train import History, StepRecord
-
-if TYPE_CHECKING:
-    from tipsc.pipeline.build import Pipeline
 
 _SUBNETWORKS = 32  # that the scores are accumulated over
 
 
-def write_report(pipeline: Pipeline) -> tuple[FilePath, Report]:
-    """Writes the HTML page beside the engine; gives its file and content."""
-    report = make_report(pipeline)
-    file = pipeline.output.with_suffix(".html")
-    write(report, file)
-    return file, report
+def write_build(build: BuildRecord, file: FilePath | None = None) -> FilePath:
+    """Writes the HTML page of a build.
+
+    Args:
+        file: by default beside the engine.
+    """
+    file = file or build.engine.with_suffix(".html")
+    write(report_of(build), file)
+    return file
 
 
-def make_report(pipeline: Pipeline) -> Report:
-    """The content of a finished build's report."""
-    profile = Profile.load(pipeline.profile().folder / "profile.json")
-    engine_stage = pipeline.engine().folder
-    engine = read_engine(engine_stage / "engine.tipsc")
-    record = json.loads((engine_stage / "verified.json").read_text())
-    history = History.read(pipeline.trained().folder / "history.jsonl")
-    shipped = _shipped(pipeline, engine.manifest.paths, record)
-    commands = (f"tipsc build {pipeline.config_file} --target {pipeline.target.name}",)
+def report_of(build: BuildRecord) -> Report:
+    """What is on the page of a build whose engine was measured."""
+    measured = build.measured
+    assert measured is not None
+    profile = measured.profile
+    shipped = _shipped(build, measured)
+    commands = (f"tipsc build {build.config_file} --target {build.target.name}",)
     return Report(
-        title=pipeline.config.name,
-        target=pipeline.target.name,
-        backend=pipeline.target.backend,
+        title=build.manifest.name,
+        target=build.target.name,
+        backend=build.target.backend,
         created_utc=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         machine=_machine(profile.system, profile),
         noise_floor=profile.noise_floor.p95,
-        points=_points(pipeline, profile, {path.id for path in shipped}),
+        points=_points(build, measured, {path.id for path in shipped}),
         shipped=shipped,
-        feature_maps=feature_maps_of(pipeline.untrained, pipeline.config.seed),
-        curves=_curves(history),
-        stages=tuple(Stage(s.name, s.seconds, s.cached) for s in pipeline.stages.done),
-        engine_file=pipeline.output.name,
-        engine_bytes=pipeline.output.stat().st_size,
+        feature_maps=feature_maps_of(build.supernet, build.seed),
+        curves=_curves(build.history),
+        stages=tuple(Stage(s.name, s.seconds, s.cached) for s in build.stages),
+        engine_file=build.engine.name,
+        engine_bytes=build.engine.stat().st_size,
         weights_bytes=max(path.shared_bytes + path.private_bytes for path in shipped),
         commands=commands,
         protocol={
@@ -70,9 +66,9 @@ def make_report(pipeline: Pipeline) -> Report:
             "other work while measuring": _others(profile.disturbance),
         },
         version=__version__,
-        metric=engine.manifest.metric,
-        original=pipeline.original(),
-        noise=_noise(profile, engine.manifest),
+        metric=build.manifest.metric,
+        original=build.original,
+        noise=_noise(profile, build.manifest),
     )
 
 
@@ -98,17 +94,15 @@ def _machine(system: System, profile: Profile) -> dict[str, str]:
     return {key: str(value) for key, value in facts.items() if value}
 
 
-def _points(pipeline: Pipeline, profile: Profile, chosen: set[str]) -> tuple[Point, ...]:
+def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tuple[Point, ...]:
     """The candidates, with their accuracy, and what was measured beside them."""
-    space, totals = pipeline.untrained.space, pipeline.totals
-    folder = pipeline.searched().folder
-    records = load_records(folder)
-    accuracies = {c.path: c.accuracy for c in load_candidates(folder, space)}
-    measured = {space.path(path.options): path.latency for path in profile.paths}
+    space, totals = build.supernet.space, build.totals
+    accuracies = {c.path: c.accuracy for c in build.candidates}
+    known = {space.path(path.options): path.latency for path in measured.profile.paths}
     points = []
-    for path in [*accuracies, *(path for path in measured if path not in accuracies)]:
-        latency = measured.get(path)
-        predicted = 0.0 if latency else records[path.id].latency_ms
+    for path in [*accuracies, *(path for path in known if path not in accuracies)]:
+        latency = known.get(path)
+        predicted = 0.0 if latency else measured.records[path.id].latency_ms
         points.append(
             Point(
                 id=path.id,
@@ -126,20 +120,16 @@ def _points(pipeline: Pipeline, profile: Profile, chosen: set[str]) -> tuple[Poi
     return tuple(points)
 
 
-def _shipped(
-    pipeline: Pipeline, paths: Sequence[PathEntry], record: dict[str, Any]
-) -> tuple[Shipped, ...]:
-    folder = pipeline.chosen().folder
-    chosen = {c.path.id: c for c in load_candidates(folder, pipeline.untrained.space)}
-    selections = {s["path_id"]: s for s in json.loads((folder / "chosen.json").read_text())}
+def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]:
+    chosen = {c.path.id: c for c in build.chosen}
     figures = {  # those that are printed, on test data; the choice was made on validation data
         path.id: Candidate(path.id, path.accuracy or 0.0, path.latency.p50_ms)
-        for path in paths
+        for path in build.manifest.paths
         if path.latency is not None
     }
     shipped = []
-    for path in paths:
-        difference = record["differences"][path.id]
+    for path in build.manifest.paths:
+        difference = build.differences[path.id]
         assert path.latency is not None
         shipped.append(
             Shipped(
@@ -151,12 +141,12 @@ def _shipped(
                 macs=path.macs,
                 shared_bytes=path.shared_bytes,
                 private_bytes=path.private_bytes,
-                samples_ms=tuple(record["samples_ms"][path.id]),
+                samples_ms=tuple(measured.samples_ms[path.id]),
                 difference=difference["largest"],
                 agreement=difference["agreement"],
                 own_scale=chosen[path.id].statistics.owns_scale,
                 dominated=any(dominates(other, figures[path.id]) for other in figures.values()),
-                budget_ms=selections[path.id]["budget_ms"],
+                budget_ms=build.selections[path.id].budget_ms,
             )
         )
     return tuple(shipped)
