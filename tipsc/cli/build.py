@@ -67,11 +67,12 @@ def command(
     portable graphs, weights and a recipe, and no latency is claimed. With --device it is
     finished there.
     """
-    from tipsc.backends import FINISHED_ON_DEVICE
+    from tipsc.backends import BACKENDS
     from tipsc.errors import UsageError
     from tipsc.project.target import load_target
 
-    if load_target(target).backend in FINISHED_ON_DEVICE:
+    found = BACKENDS.get(load_target(target).backend)
+    if found is not None and found.finishes:
         if report_file is not None:
             raise UsageError("an unbuilt engine has no report", fix="leave --report out")
         if wait_quiet_s is not None and device is None:

@@ -14,7 +14,7 @@ from tipsc.report.format import byte_size
 from tipsc.report.notes import noise_lines
 
 if TYPE_CHECKING:
-    from tipsc.backends.tensorrt.trial import Trial
+    from tipsc.backends.finishing import PlanTrial
     from tipsc.pipeline.finish import Finished
 
 
@@ -97,7 +97,7 @@ def finish_lines(done: Finished) -> list[str]:
     return [*lines, *(f"remark   {remark}" for remark in done.remarks)]
 
 
-def _verdict(trial: Trial) -> str:
+def _verdict(trial: PlanTrial) -> str:
     if trial.problem:
         return f"a plan each, because of: {trial.problem}"
     if not trial.slowdowns:

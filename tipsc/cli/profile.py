@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tipsc.backends import FINISHED_ON_DEVICE
+from tipsc.backends import BACKENDS
 from tipsc.cli.options import config_argument, connected, target_option, wait_quiet_option
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import UsageError
@@ -56,7 +56,8 @@ def command(
     build.measured paths are measured; all others are predicted from them. Each of several devices
     has a profile of its own, called after it.
     """
-    if not devices and load_target(target).backend in FINISHED_ON_DEVICE:
+    backend = BACKENDS.get(load_target(target).backend)
+    if not devices and backend is not None and backend.finishes:
         raise UsageError(
             "paths for this target are compiled and measured on the device",
             fix="give --device ssh://[user@]host, or --device local on the device itself",

@@ -177,12 +177,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def _backends() -> Iterator[Finding]:
-    from tipsc.backends import BACKENDS, backend
+    from tipsc.backends import BACKENDS, runner
     from tipsc.errors import MissingExtraError
 
     for name in BACKENDS:
         try:
-            told = backend(name).check()
+            told = runner(name).check()
         except MissingExtraError as error:
             yield Finding("backends", name, Status.ABSENT, error.what, error.fix)
         except Exception as error:  # whatever a foreign library raises when it is loaded

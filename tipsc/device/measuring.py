@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from tipsc.backends import FINISHED_ON_DEVICE, backend
+from tipsc.backends import backend, runner
 from tipsc.device.client import Answer, Connection
 from tipsc.device.expected import (
     FACTS,
@@ -149,7 +149,7 @@ class ThisMachine:
         return read_system()
 
     def versions(self, name: str) -> Mapping[str, str]:
-        return dict(backend(name).check())
+        return dict(runner(name).check())
 
     def measure(
         self,
@@ -202,7 +202,7 @@ class Remote:
     @contextmanager
     def _runnable(self, file: Path, target: Target) -> Iterator[Path]:
         """The engine file, or one like it with plans that were made there if it needs them."""
-        engine = read_engine(file) if target.backend in FINISHED_ON_DEVICE else None
+        engine = read_engine(file) if backend(target.backend).finishes else None
         if engine is None or engine.plans:
             yield file
             return

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tipsc.backends.tensorrt.examine import PathCheck
-from tipsc.backends.tensorrt.merge import merge_graphs
-from tipsc.backends.tensorrt.trial import Trial
+from tipsc.backends import finisher
+from tipsc.backends.finishing import PathCheck, PlanTrial
 from tipsc.device.client import Connection
 from tipsc.device.expected import planned
 from tipsc.device.incoming import Wrong
@@ -26,7 +25,7 @@ class Plans:
     """What a device made of an engine.
 
     Attributes:
-        module, version: of the TensorRT that built them.
+        module, version: of what built them.
         compute_capability: of the GPU that they were built for; None where they were not run.
         stripped: they have no weights.
         checks: how each path was built.
@@ -39,7 +38,7 @@ class Plans:
     compute_capability: str | None
     stripped: bool
     checks: tuple[PathCheck, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[PlanTrial, ...]
     plans: tuple[Plan, ...]
 
     @property
@@ -72,15 +71,17 @@ def request_plans(
             Merging their graphs needs the package onnx.
 
     Raises:
-        EngineDeviceError: no CUDA device is there although they shall be run, or TensorRT refuses
-            paths (all are named).
+        EngineDeviceError: no CUDA device is there although they shall be run, or paths are refused
+            (all are named).
         DeviceJobError: the job failed for another reason; each has its kind.
     """
     blobs = {"engine": connection.push(file)}
     engine = read_engine(file)
     paths = [path.id for path in engine.manifest.paths]
     for group in groups:
-        merged = merge_graphs([engine.graph(path) for path in group])
+        merged = finisher(engine.manifest.backend).merge_graphs(
+            [engine.graph(path) for path in group]
+        )
         blobs[plan_name(group)] = connection.push_bytes(merged)
     answer = connection.run(
         "plans",
@@ -120,7 +121,7 @@ def request_plans(
         result["compute_capability"],
         result["stripped"],
         checks,
-        tuple(Trial(**{**trial, "paths": tuple(trial["paths"])}) for trial in result["trials"]),
+        tuple(PlanTrial(**{**trial, "paths": tuple(trial["paths"])}) for trial in result["trials"]),
         plans,
     )
 

@@ -11,14 +11,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tipsc import __version__
-from tipsc.backends import FINISHED_ON_DEVICE
+from tipsc.backends import backend
 from tipsc.device.client import Connection
-from tipsc.device.expected import CUDA, FACTS, SENSORS, TENSORRT
+from tipsc.device.expected import FACTS, PROBES, SENSORS
 from tipsc.device.probe import survive
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
@@ -54,15 +55,15 @@ def examine_device(device: Connection, engine: Path | None = None) -> Iterator[C
     yield _tried(device, "failures", lambda: survive(device))
     yield _tried(device, "facts", lambda: device.run("facts", {}, expected=FACTS).result)
     yield _tried(device, "sensors", lambda: _sensors(device))
-    yield _tried(device, "tensorrt", lambda: device.run("tensorrt", {}, expected=TENSORRT).result)
-    yield _tried(device, "cuda", lambda: device.run("cuda", {}, expected=CUDA).result)
+    for job in PROBES:
+        yield _tried(device, job, partial(_probe, device, job))
     if engine is None:
         yield Check("plans", ABSENT, "give --engine to try one")
         yield Check("bench", ABSENT, "give --engine to try one")
         return
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         copy = Path(folder) / "engine.tipsc"
-        if read_engine(engine).manifest.backend in FINISHED_ON_DEVICE:
+        if backend(read_engine(engine).manifest.backend).finishes:
             yield _tried(device, "plans", lambda: _finished(device, engine, copy))
         else:
             write_atomically(copy, [engine.read_bytes()])
@@ -95,6 +96,10 @@ def _tried(device: Connection, name: str, work: Callable[[], Any]) -> Check:
             or (isinstance(error, EngineDeviceError) and "no CUDA device" in error.what)
         )
         return Check(name, ABSENT if absent else FAILED, f"{type(error).__name__}: {text}")
+
+
+def _probe(device: Connection, job: str) -> Any:
+    return device.run(job, {}, expected=PROBES[job]).result
 
 
 def _ping(device: Connection) -> dict[str, float]:

@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tipsc.backends import FINISHED_ON_DEVICE
-from tipsc.backends.tensorrt.examine import PathCheck
-from tipsc.backends.tensorrt.merge import depth_groups
-from tipsc.backends.tensorrt.trial import Trial
+from tipsc.backends import backend, finisher
+from tipsc.backends.finishing import PathCheck, PlanTrial
 from tipsc.device.client import Connection
 from tipsc.device.measuring import Remote
 from tipsc.device.plans import Plans, request_plans, write_with_plans
@@ -57,7 +55,7 @@ class Finished:
     engine: Path
     manifest: Manifest
     checks: tuple[PathCheck, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[PlanTrial, ...]
     measurement: Measurement | None
     differences: Mapping[str, float]
     remarks: tuple[str, ...]
@@ -86,13 +84,13 @@ def finish(
 
     Raises:
         UsageError: the engine needs no finishing.
-        EngineDeviceError: no CUDA device is there, or TensorRT refuses paths (all are named).
+        EngineDeviceError: no CUDA device is there, or paths are refused (all are named).
         VerificationError: a plan computes something else than ONNX Runtime.
     """
     reporter = reporter or Silent()
     engine = read_engine(file)
     manifest = engine.manifest
-    if manifest.backend not in FINISHED_ON_DEVICE or not manifest.recipe:
+    if not backend(manifest.backend).finishes or not manifest.recipe:
         raise UsageError(
             "this engine needs no finishing",
             where=str(file),
@@ -144,7 +142,7 @@ def finish(
 def _groups(engine: EngineFile) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
     """Paths that may share a plan, and what should be known of them."""
     graphs = {path.id: engine.graph(path.id) for path in engine.manifest.paths}
-    groups = depth_groups(graphs)
+    groups = finisher(engine.manifest.backend).depth_groups(graphs)
     if groups and importlib.util.find_spec("onnx") is None:
         return (), ("paths that differ in depth keep a plan each: merging them needs onnx here",)
     return groups, ()
@@ -197,9 +195,10 @@ def _compare(
 ) -> dict[str, float]:
     """Differences between the plans there and the portable graphs in ONNX Runtime here."""
     manifest = engine.manifest
-    portable = folder / "portable.tipsc"
+    portable, runs_here = folder / "portable.tipsc", backend(manifest.backend).verifies_as
+    assert runs_here is not None
     write_with_plans(
-        portable, replace(manifest, backend="onnxruntime", recipe={}, built={}), engine, ()
+        portable, replace(manifest, backend=runs_here, recipe={}, built={}), engine, ()
     )
     inputs = np.concatenate(_inputs(manifest, _EXAMPLES))
     ids = [path.id for path in manifest.paths]

@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tipsc.backends import FINISHED_ON_DEVICE
+from tipsc.backends import backend
 from tipsc.device.measuring import Device, conditions
 from tipsc.errors import ConfigError, ProfileError, UsageError
 from tipsc.profile import Profile
 from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.project.config import Build
 from tipsc.project.target import Target
-
-_PORTABLE = "onnxruntime"  # runs the graphs that are in an unbuilt engine
 
 
 @dataclass(frozen=True)
@@ -73,13 +71,15 @@ def plan_of(
         ProfileError: the profile is not of this target, or not of the device's conditions.
         ConfigError: the configuration has budgets, which only a profile can judge.
     """
-    if target.backend not in FINISHED_ON_DEVICE:
+    found_backend = backend(target.backend)
+    if not found_backend.finishes:
         if given is not None:
             raise UsageError(
                 "paths for this target are measured, not chosen by a profile",
                 fix="leave --profile out",
             )
         return BuildPlan(False, target.backend)
+    runs_here = found_backend.verifies_as or target.backend
     if given is None:
         if build.budgets_ms:
             raise ConfigError(
@@ -87,7 +87,7 @@ def plan_of(
                 where="build.budgets_ms",
                 fix="give --profile FILE, or leave the budgets out",
             )
-        return BuildPlan(True, _PORTABLE)
+        return BuildPlan(True, runs_here)
     found = Profile.load(given)
     if found.target != target.name:
         raise ProfileError(
@@ -100,4 +100,4 @@ def plan_of(
     remarks: tuple[str, ...] = (f"of the profile: {found.noise}",) if found.noise else ()
     if device is not None:
         remarks += check_conditions(taken, conditions(device, target.backend), str(given))
-    return BuildPlan(True, _PORTABLE, given, taken, remarks)
+    return BuildPlan(True, runs_here, given, taken, remarks)

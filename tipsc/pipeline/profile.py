@@ -16,7 +16,8 @@ from pathlib import Path as FilePath
 import numpy as np
 import torch
 
-from tipsc.compile import LIBRARIES, Job, compile_candidates
+from tipsc.backends import backend
+from tipsc.compile import Job, compile_candidates
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
@@ -227,7 +228,7 @@ def bench_of(project: TargetProject) -> Bench:
 
 def tools(target: Target) -> dict[str, object]:
     """What makes engines here, by its versions."""
-    return {"libraries": versions(LIBRARIES[target.backend]), "code": code_of(BUILDS)}
+    return {"libraries": versions(backend(target.backend).libraries), "code": code_of(BUILDS)}
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:

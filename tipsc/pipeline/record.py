@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tipsc.backends.tensorrt.examine import PathCheck
+from tipsc.backends.finishing import PathCheck
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.factors import Additive

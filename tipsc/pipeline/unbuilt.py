@@ -1,7 +1,7 @@
 """An engine that is left unbuilt: its recipe, and its paths tried as far as that goes here.
 
-Where NVIDIA's parser and builder are installed, they try every path, and those that differ in depth
-as one plan.
+Where what builds plans is installed here as well, it tries every path, and those that differ in
+depth as one plan.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tipsc.backends.tensorrt import api
-from tipsc.backends.tensorrt.examine import PathCheck, check_engine
-from tipsc.backends.tensorrt.merge import depth_groups
-from tipsc.backends.tensorrt.trial import LIMIT
+from tipsc.backends import finisher
+from tipsc.backends.finishing import PathCheck
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import paths_of, plan_name
@@ -27,7 +25,6 @@ from tipsc.project.target import Target
 #: beginning of a recipe's keys that say what the profile was taken with
 TAKEN = "profile's "
 _CHECKS = "nvidia.json"
-_PLANS = f"one a path, or one for several depths that stay within {LIMIT:.2f}"
 
 
 def recipe_of(target: Target, plan: BuildPlan, remark: str) -> dict[str, str]:
@@ -38,7 +35,7 @@ def recipe_of(target: Target, plan: BuildPlan, remark: str) -> dict[str, str]:
     """
     return {
         "precision": target.precision,
-        "plans": _PLANS,
+        "plans": finisher(target.backend).PLANS,
         "paths chosen by": plan.chosen_by,
         "verified with": plan.verifies_as,
         **({"remark": remark} if remark else {}),
@@ -48,8 +45,12 @@ def recipe_of(target: Target, plan: BuildPlan, remark: str) -> dict[str, str]:
 
 def tried_with(target: Target) -> dict[str, object]:
     """What tries the paths here, and how: part of the engine's key."""
-    module = api.installed()
-    return {"checked with": module and f"{module} {versions([module])[module]}", "plans": _PLANS}
+    left = finisher(target.backend)
+    module = left.installed()
+    return {
+        "checked with": module and f"{module} {versions([module])[module]}",
+        "plans": left.PLANS,
+    }
 
 
 def try_paths(target: Target, file: Path, folder: Path, progress: Progress) -> None:
@@ -59,12 +60,13 @@ def try_paths(target: Target, file: Path, folder: Path, progress: Progress) -> N
         VerificationError: a path is refused.
     """
     checks: tuple[PathCheck, ...] = ()
-    module = api.installed()
+    left = finisher(target.backend)
+    module = left.installed()
     if module is not None:
         engine = read_engine(file)
         ids = [path.id for path in engine.manifest.paths]
-        groups = depth_groups({name: engine.graph(name) for name in ids})
-        checks = check_engine(
+        groups = left.depth_groups({name: engine.graph(name) for name in ids})
+        checks = left.check_engine(
             file,
             [*ids, *map(plan_name, groups)],
             lambda done, all_: progress(done, all_, module),

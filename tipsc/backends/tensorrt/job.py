@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from tipsc.backends.finishing import PathCheck, PlanTrial
 from tipsc.backends.tensorrt import api, cuda
-from tipsc.backends.tensorrt.examine import PathCheck, build_plan
+from tipsc.backends.tensorrt.examine import build_plan
 from tipsc.backends.tensorrt.execute import choose
 from tipsc.backends.tensorrt.plans import PlanBuilder
-from tipsc.backends.tensorrt.trial import Trial, try_shared
+from tipsc.backends.tensorrt.trial import try_shared
 from tipsc.engine import Plan, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import plan_name
@@ -69,7 +70,7 @@ def build_plans(
     ids = [path.id for path in engine.manifest.paths]
     groups = arguments["groups"]
     checks: list[PathCheck] = []
-    trials: list[Trial] = []
+    trials: list[PlanTrial] = []
 
     def step() -> None:
         progress((len(checks) + len(trials)) / (len(ids) + len(groups)), 0.0)
@@ -90,7 +91,7 @@ def build_plans(
             except Exception as error:  # whatever it is: the plans are there without it
                 sizes = [_plan_file(out, path).stat().st_size for path in paths]
                 problem = f"{type(error).__name__}: {error}"
-                trial = Trial(paths, False, 0, sum(sizes), problem=problem)
+                trial = PlanTrial(paths, False, 0, sum(sizes), problem=problem)
             for name in paths if trial.kept else (plan_name(paths),):
                 _plan_file(out, name).unlink(missing_ok=True)
             trials.append(trial)
@@ -114,7 +115,7 @@ def try_group(
     paths: tuple[str, ...],
     precision: str,
     timing_cache: bytes,
-) -> Trial:
+) -> PlanTrial:
     """Builds the plan that paths shall share, and writes it beside theirs if it is to be kept.
 
     Args:
@@ -131,7 +132,7 @@ def try_group(
     check, content = build_plan(builder, name, blobs[name].read_bytes())
     if not content:
         stored = sum(len(plan.content) for plan in alone)
-        return Trial(paths, False, 0, stored, problem=check.problem)
+        return PlanTrial(paths, False, 0, stored, problem=check.problem)
     manifest = engine.manifest
     trial = try_shared(trt, device, Plan(paths, content), alone, manifest.inputs, manifest.outputs)
     if trial.kept:
@@ -139,7 +140,7 @@ def try_group(
     return trial
 
 
-def in_own_process(work: Callable[[], Trial]) -> Trial:
+def in_own_process(work: Callable[[], PlanTrial]) -> PlanTrial:
     """Does what may end its process, such as an import of `If` in a parser that has a fault.
 
     Raises:
