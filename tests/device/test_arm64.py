@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from test_device_build import digits
 
-from tipsc.backends import runner
+from tipsc.backends import runtime_of
 from tipsc.device import stream
 from tipsc.device.client import connect
 from tipsc.device.info import read_info
@@ -50,7 +50,7 @@ def test_engines_compute_there_what_they_compute_here(
 ) -> None:
     files = {"onnxruntime": engine_file}
     try:
-        runner("litert")
+        runtime_of("litert")
     except MissingExtraError:
         pass
     else:

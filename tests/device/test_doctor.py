@@ -13,24 +13,24 @@ import pytest
 
 from tipsc import __version__
 from tipsc.device import doctor
-from tipsc.device.doctor import Finding, Report, Status, examine, guarded
+from tipsc.device.doctor import Examination, Finding, Status, examine, guarded
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
+def report() -> Examination:
     return examine()
 
 
-def named(report: Report, group: str, name: str) -> Finding:
+def named(report: Examination, group: str, name: str) -> Finding:
     (finding,) = (f for f in report.findings if (f.group, f.name) == (group, name))
     return finding
 
 
-def test_this_installation_is_well(report: Report) -> None:
+def test_this_installation_is_well(report: Examination) -> None:
     assert report.healthy, str(report)
 
 
-def test_it_tells_what_a_bug_report_needs(report: Report) -> None:
+def test_it_tells_what_a_bug_report_needs(report: Examination) -> None:
     assert named(report, "tipsc", "tipsc").found == __version__
     assert named(report, "packages", "numpy").found == importlib.metadata.version("numpy")
     assert "onnxruntime" in named(report, "targets", "host").found
@@ -41,13 +41,13 @@ def test_it_tells_what_a_bug_report_needs(report: Report) -> None:
     }  # fmt: skip
 
 
-def test_it_is_plain_json(report: Report) -> None:
+def test_it_is_plain_json(report: Examination) -> None:
     told = json.loads(json.dumps(report.to_json()))
     assert told["healthy"] is True
     assert set(told["findings"][0]) == {"group", "name", "status", "found", "fix"}
 
 
-def test_its_text_has_each_finding_within_100_columns(report: Report) -> None:
+def test_its_text_has_each_finding_within_100_columns(report: Examination) -> None:
     lines = str(report).splitlines()
     assert all(any(f.name in line for line in lines) for f in report.findings)
     words = " ".join(str(report).split())
@@ -55,7 +55,7 @@ def test_its_text_has_each_finding_within_100_columns(report: Report) -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_it_names_no_folder_and_no_host(report: Report) -> None:
+def test_it_names_no_folder_and_no_host(report: Examination) -> None:
     text = str(report)
     assert str(Path.home()) not in text or Path.home() == Path("/")
     assert str(Path(doctor.__file__).parent) not in text
@@ -73,7 +73,7 @@ def test_an_absent_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatc
 
 def test_an_absent_base_package_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", (("no-such-package-of-ours", None),))
-    assert not Report(tuple(doctor._packages())).healthy
+    assert not Examination(tuple(doctor._packages())).healthy
 
 
 def test_an_examination_that_fails_is_a_finding_and_keeps_what_it_had() -> None:

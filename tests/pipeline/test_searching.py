@@ -15,7 +15,7 @@ from tipsc.pipeline.limits import additive_limits, check_engine, doubting
 from tipsc.pipeline.profile import Bench, profile_paths
 from tipsc.pipeline.search import load_records, save_records, search_paths
 from tipsc.profile import Profile
-from tipsc.project.config import Build, Limits
+from tipsc.project.config import Build, BuildLimits
 from tipsc.project.target import load_target
 from tipsc.search.candidates import draw_spread
 from tipsc.search.limits import within
@@ -105,10 +105,10 @@ def test_a_limit_of_latency_keeps_free_by_what_predictions_err(
     totals, path = additive_totals(supernet), supernet.space.largest
     predicted = totals["macs"] * 1e-6
     most = predicted.of(path) / safety
-    (limit,) = additive_limits(Limits(latency_ms=most), totals, predicted, safety)
+    (limit,) = additive_limits(BuildLimits(latency_ms=most), totals, predicted, safety)
     assert (limit.name, limit.most) == ("latency_ms", most)
     assert within([limit], [path]) == [path]
-    less = Limits(latency_ms=0.99 * most)
+    less = BuildLimits(latency_ms=0.99 * most)
     assert within(additive_limits(less, totals, predicted, safety), [path]) == []
 
 
@@ -119,7 +119,7 @@ def test_limits_of_bytes_count_the_target_s_precision(
     totals = additive_totals(supernet)
     path = supernet.space.largest
     parameters, values = (totals[name].of(path) for name in ("parameters", "activation_values"))
-    limits = Limits(file_bytes=parameters * size, memory_bytes=(parameters + values) * size)
+    limits = BuildLimits(file_bytes=parameters * size, memory_bytes=(parameters + values) * size)
     found = additive_limits(limits, totals, totals["macs"], 1.0, precision)
     assert within(found, [path]) == [path]
     for name in ("file_bytes", "memory_bytes"):
@@ -169,11 +169,11 @@ def test_a_finished_engine_is_held_against_its_limits(tmp_path: Path) -> None:
     file = tmp_path / "a.tipsc"
     file.write_bytes(bytes(1000))
     latencies = {"fast": 1.0, "slow": 3.0}
-    check_engine(Limits(file_bytes=1000, latency_ms=3.0), file, latencies)
+    check_engine(BuildLimits(file_bytes=1000, latency_ms=3.0), file, latencies)
     with pytest.raises(BudgetError, match=r"at most 999 bytes, got 1,000"):
-        check_engine(Limits(file_bytes=999), file, latencies)
+        check_engine(BuildLimits(file_bytes=999), file, latencies)
     with pytest.raises(BudgetError, match="path slow is slower"):
-        check_engine(Limits(latency_ms=2.9), file, latencies)
+        check_engine(BuildLimits(latency_ms=2.9), file, latencies)
     with pytest.raises(BudgetError, match="other work took 43% of the core"):
         noise = "other work took 43% of the core"
-        check_engine(Limits(latency_ms=2.9), file, latencies, noise)
+        check_engine(BuildLimits(latency_ms=2.9), file, latencies, noise)

@@ -19,9 +19,9 @@ from tipsc.device.measuring import ThisMachine
 from tipsc.fingerprint import installed, values
 from tipsc.pipeline import check, engine, profile
 from tipsc.pipeline.build import Pipeline
-from tipsc.pipeline.stages import Stage, Stages, key_of
+from tipsc.pipeline.stages import StageDone, Stages, key_of
 from tipsc.profile import Profile
-from tipsc.project.config import Build, Config, Convert, Limits
+from tipsc.project.config import Build, BuildLimits, Config, Convert
 from tipsc.project.config import TrainSection as Train
 
 MODEL = """
@@ -189,14 +189,14 @@ class KeysAlone(Stages):
         *,
         resumable: bool = False,
         good: Callable[[Path], bool] = bool,
-    ) -> Stage:
+    ) -> StageDone:
         key = key_of({"stage": name, **inputs})
         folder = self._folder / f"{name}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
         for file in (profile.FILE, engine.ENGINE, check.FILE):
             (folder / file).write_text("")
         (folder / "original.json").write_text('{"accuracy": 1, "examples": 1, "parameters": 1}')
-        return Stage(name, key, folder, 0.0, cached=False)
+        return StageDone(name, key, folder, 0.0, cached=False)
 
 
 class _Forecast:
@@ -273,7 +273,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize(
     ("model", "table"),
-    [(Config, CONFIG), (Convert, CONVERT), (Build, BUILD), (Limits, LIMITS), (Train, TRAIN)],
+    [(Config, CONFIG), (Convert, CONVERT), (Build, BUILD), (BuildLimits, LIMITS), (Train, TRAIN)],
 )
 def test_every_key_of_the_configuration_is_in_a_table(
     model: type[BaseModel], table: Mapping[str, object]

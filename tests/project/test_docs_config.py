@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tipsc.elastic.conversion.convert import WIDTHS
 from tipsc.project.config import Config
-from tipsc.project.keys import MARK, SECTIONS, Section, keys_of, tables, written
+from tipsc.project.keys import MARK, SECTIONS, KeySection, keys_of, tables, written
 from tipsc.project.target import Target
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "config.md"
@@ -40,7 +40,7 @@ def test_every_key_is_explained_in_a_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
-def test_a_row_has_the_model_s_default(section: Section) -> None:
+def test_a_row_has_the_model_s_default(section: KeySection) -> None:
     assert [key.name for key in keys_of(section)] == list(section.model.model_fields)
     for key, field in zip(keys_of(section), section.model.model_fields.values(), strict=True):
         assert (key.default == "required") == field.is_required()

@@ -21,12 +21,12 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "Executor",
-    "Runner",
+    "Runtime",
     "backend",
     "check_caches",
     "finisher",
     "open_paths",
-    "runner",
+    "runtime_of",
 ]
 
 
@@ -40,7 +40,7 @@ class Executor(Protocol):
         """Give its memory back; it does not run again."""
 
 
-class Runner(Protocol):
+class Runtime(Protocol):
     """What the module of a backend offers that runs its engines."""
 
     def check(self) -> Mapping[str, str]:
@@ -68,14 +68,14 @@ def backend(name: str) -> Backend:
     return BACKENDS[name]
 
 
-def runner(name: str) -> Runner:
+def runtime_of(name: str) -> Runtime:
     """The module that runs engines of the backend with this name.
 
     Raises:
         EngineDeviceError: this tipsc has no such backend.
         MissingExtraError: its runtime is not installed.
     """
-    return cast(Runner, importlib.import_module(backend(name).runs))
+    return cast(Runtime, importlib.import_module(backend(name).runs))
 
 
 def finisher(name: str) -> Finisher:
@@ -96,7 +96,7 @@ def open_paths(
 
     Raises:
         EngineDamagedError: the engine holds something else than its backend runs.
-        EngineError, MissingExtraError: as :func:`runner` and its ``open``.
+        EngineError, MissingExtraError: as :func:`runtime_of` and its ``open``.
     """
     found = backend(engine.manifest.backend)
     if engine.form != found.form:
@@ -106,7 +106,9 @@ def open_paths(
             expected=f"form {found.form}",
             got=f"form {engine.form}",
         )
-    return runner(found.name).open(engine, path_ids=path_ids, threads=threads, cache_dir=cache_dir)
+    return runtime_of(found.name).open(
+        engine, path_ids=path_ids, threads=threads, cache_dir=cache_dir
+    )
 
 
 def check_caches(engine: EngineFile, inputs: np.ndarray, *, threads: int = 1) -> None:

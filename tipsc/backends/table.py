@@ -18,7 +18,7 @@ class Backend:
 
     Attributes:
         name: as targets and manifests spell it.
-        runs: the module that opens an engine; see :class:`tipsc.backends.Runner`. It, and what it
+        runs: the module that opens an engine; see :class:`tipsc.backends.Runtime`. It, and what it
             imports, travels to devices.
         compiles: the module that makes one; see :class:`tipsc.compile.Compiler`.
         form: of its engines, as :attr:`tipsc.engine.EngineFile.form` spells it.

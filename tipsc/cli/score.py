@@ -13,7 +13,7 @@ from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
     from tipsc.scoring import Agreement, OptionShares, PathScore, Scores
-    from tipsc.scoring.devices import Device
+    from tipsc.scoring.devices import ScoredDevice
 
 SHORT, LONG = 4, 10  # rows of a table
 SENTENCES = 3  # about the choices, on the first screen
@@ -152,7 +152,7 @@ def _published(name: str, target: str, folder: Path) -> tuple[Path, ...]:
     return (file,) if file.exists() else ()
 
 
-def _heading(name: str, devices: Sequence[Device], scores: Scores) -> list[str]:
+def _heading(name: str, devices: Sequence[ScoredDevice], scores: Scores) -> list[str]:
     from tipsc.report.score_tables import budget_line
 
     units = {device.name: device.unit for device in devices}
@@ -165,7 +165,7 @@ def _heading(name: str, devices: Sequence[Device], scores: Scores) -> list[str]:
     ]
 
 
-def _first_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
+def _first_parts(name: str, devices: Sequence[ScoredDevice], scores: Scores, top: int) -> list[Any]:
     """What fits on a screen: what costs change, and the paths to look at first."""
     from tipsc.report import score_tables as tables
     from tipsc.scoring.story import LIMITS_IN_SHORT, differences
@@ -187,7 +187,7 @@ def _highest(scores: Scores) -> list[str]:
     return [f"Highest published TAS: {', '.join(names)}.", *budgets]
 
 
-def _all_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
+def _all_parts(name: str, devices: Sequence[ScoredDevice], scores: Scores, top: int) -> list[Any]:
     from tipsc.report import score_tables as tables
     from tipsc.scoring.story import LIMITS, beyond_degree, differences
 
@@ -210,7 +210,9 @@ def _all_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -
     ]
 
 
-def _document(name: str, devices: Sequence[Device], scores: Scores, top: int) -> dict[str, Any]:
+def _document(
+    name: str, devices: Sequence[ScoredDevice], scores: Scores, top: int
+) -> dict[str, Any]:
     units = {device.name: device for device in devices}
     return {
         "name": name,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tipsc.backends import open_paths, runner
+from tipsc.backends import open_paths, runtime_of
 from tipsc.device.expected import SAMPLES
 from tipsc.engine import read_engine
 from tipsc.errors import PathError, near
@@ -82,7 +82,7 @@ def bench_engine(
     for name in only or ():
         if name not in known:
             raise PathError(f"the engine has no path {name!r}", fix=near(name, known))
-    runs_it = runner(manifest.backend)
+    runs_it = runtime_of(manifest.backend)
     # What plans take of a GPU's memory is not resident in this process, not even on a Jetson.
     free_mib: Callable[[], float | None] = getattr(runs_it, "free_mib", lambda: None)
     before, free = resident_mib(), free_mib()

@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class Examination:
     """Everything that was found, in order. ``str()`` of it goes into a bug report."""
 
     findings: tuple[Finding, ...]
@@ -88,7 +88,7 @@ TINY_MODEL = bytes.fromhex(
 )
 
 
-def examine() -> Report:
+def examine() -> Examination:
     """Look at everything. Takes a second or two; never raises."""
     groups: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
         ("tipsc", _tipsc),
@@ -99,7 +99,7 @@ def examine() -> Report:
         ("measuring", _measuring),
         ("self-test", _self_test),
     )
-    return Report(tuple(finding for name, look in groups for finding in guarded(name, look)))
+    return Examination(tuple(finding for name, look in groups for finding in guarded(name, look)))
 
 
 def guarded(group: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
@@ -177,12 +177,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def _backends() -> Iterator[Finding]:
-    from tipsc.backends import BACKENDS, runner
+    from tipsc.backends import BACKENDS, runtime_of
     from tipsc.errors import MissingExtraError
 
     for name in BACKENDS:
         try:
-            told = runner(name).check()
+            told = runtime_of(name).check()
         except MissingExtraError as error:
             yield Finding("backends", name, Status.ABSENT, error.what, error.fix)
         except Exception as error:  # whatever a foreign library raises when it is loaded

@@ -97,9 +97,9 @@ def describe(
     arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
 ) -> dict[str, Any]:
     """The versions of a backend there."""
-    from tipsc.backends import runner
+    from tipsc.backends import runtime_of
 
-    return {"versions": dict(runner(arguments["backend"]).check())}
+    return {"versions": dict(runtime_of(arguments["backend"]).check())}
 
 
 def measure(

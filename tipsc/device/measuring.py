@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from tipsc.backends import backend, runner
+from tipsc.backends import backend, runtime_of
 from tipsc.device.client import Answer, Connection
 from tipsc.device.expected import (
     FACTS,
@@ -149,7 +149,7 @@ class ThisMachine:
         return read_system()
 
     def versions(self, name: str) -> Mapping[str, str]:
-        return dict(runner(name).check())
+        return dict(runtime_of(name).check())
 
     def measure(
         self,

@@ -11,7 +11,7 @@ from tipsc.backends.finishing import PathCheck, PlanTrial
 from tipsc.device.client import Connection
 from tipsc.device.expected import planned
 from tipsc.device.incoming import Wrong
-from tipsc.engine import EngineFile, Manifest, Plan, read_engine, write_engine
+from tipsc.engine import DevicePlan, EngineFile, Manifest, read_engine, write_engine
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import EngineDeviceError
 
@@ -39,7 +39,7 @@ class Plans:
     stripped: bool
     checks: tuple[PathCheck, ...]
     trials: tuple[PlanTrial, ...]
-    plans: tuple[Plan, ...]
+    plans: tuple[DevicePlan, ...]
 
     @property
     def built(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ def request_plans(
             fix="replace the layers that are named, or free memory there",
         )
     plans = tuple(
-        Plan(paths_of(name.removesuffix(".plan")), content)
+        DevicePlan(paths_of(name.removesuffix(".plan")), content)
         for name, content in answer.files.items()
         if content
     )
@@ -127,7 +127,7 @@ def request_plans(
 
 
 def write_with_plans(
-    file: Path, manifest: Manifest, engine: EngineFile, plans: Sequence[Plan]
+    file: Path, manifest: Manifest, engine: EngineFile, plans: Sequence[DevicePlan]
 ) -> None:
     """Writes `engine` with another manifest, and with plans or without."""
     graphs = {path.id: engine.graph(path.id) for path in manifest.paths}

@@ -26,7 +26,7 @@ from tipsc.engine.format import (
 )
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Manifest
-from tipsc.engine.plan import Plan
+from tipsc.engine.plan import DevicePlan
 from tipsc.engine.signature import check_signature
 from tipsc.engine.source import FileSource, MemorySource, Source
 from tipsc.engine.strict import decode, loads
@@ -56,7 +56,7 @@ class EngineFile:
     _weights_at: tuple[int, int]
     _graphs: Mapping[str, bytes]
     limits: Limits
-    plans: tuple[Plan, ...] = ()
+    plans: tuple[DevicePlan, ...] = ()
 
     @property
     def weights(self) -> memoryview:
@@ -147,7 +147,7 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
     tensors = sum(spec.nbytes for spec in (*manifest.inputs, *manifest.outputs))
     _bound("inputs and outputs", tensors, limits.tensor_bytes, where)
     graphs: dict[str, bytes] = {}
-    plans: tuple[Plan, ...] = ()
+    plans: tuple[DevicePlan, ...] = ()
     ids = {path.id for path in manifest.paths}
     weights = sections["model" if form == "tflite" else "weights"]
     if form != "tflite":
@@ -295,12 +295,12 @@ def _graphs(packed: bytes, header: Header, where: str) -> dict[str, bytes]:
     return graphs
 
 
-def _plans(section: memoryview, header: Header, where: str) -> tuple[Plan, ...]:
+def _plans(section: memoryview, header: Header, where: str) -> tuple[DevicePlan, ...]:
     lengths = [plan.length for plan in header.plans]
     if min(lengths, default=0) < 0 or sum(lengths) != len(section):
         raise EngineDamagedError("the table of plans is not valid", where=where)
     plans, position = [], 0
     for plan in header.plans:
-        plans.append(Plan(plan.paths, section[position : position + plan.length]))
+        plans.append(DevicePlan(plan.paths, section[position : position + plan.length]))
         position += plan.length
     return tuple(plans)

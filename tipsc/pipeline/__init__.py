@@ -14,8 +14,8 @@ Read these files from top to bottom:
 9. :mod:`~tipsc.pipeline.bench`: an engine is measured as it is
 
 :mod:`~tipsc.pipeline.build` runs them in this order, and leaves a :mod:`~tipsc.pipeline.record`,
-from which the report is made. A stage is a :class:`~tipsc.pipeline.context.Step`: its file says
-what it needs (the stages that it imports), what its result depends on (its key), what it makes.
+from which the report is made. A stage is a :class:`~tipsc.pipeline.context.StageSpec`: its file
+says what it needs (the stages that it imports), what its result depends on, and what it makes.
 :mod:`~tipsc.pipeline.stages` keeps what was made, so that a build that was killed resumes, and a
 build for another device trains nothing again. What differs between targets is settled before
 anything is done, in :mod:`~tipsc.pipeline.plan`.

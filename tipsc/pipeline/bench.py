@@ -33,7 +33,7 @@ _LINK_S = 1800.0  # more than the protocol's own limits: opening, extras, the li
 
 
 @dataclass(frozen=True)
-class Bench:
+class Benchmark:
     """What was measured of an engine.
 
     Attributes:
@@ -60,7 +60,7 @@ def measure_engine_file(
     url: str | None,
     progress: Progress,
     **options: Any,
-) -> Bench:
+) -> Benchmark:
     """Measures the paths of an engine on this machine, or on a device.
 
     Args:
@@ -89,7 +89,7 @@ def bench_here(
     every_ms: float | None = None,
     wait_quiet_s: float | None = None,
     progress: Progress | None = None,
-) -> Bench:
+) -> Benchmark:
     """Measures an engine on this machine.
 
     Args:
@@ -127,7 +127,7 @@ def bench_on(
     every_ms: float | None = None,
     wait_quiet_s: float | None = None,
     progress: Progress | None = None,
-) -> Bench:
+) -> Benchmark:
     """Measures an engine on a connected device; options as of :func:`bench_here`."""
     manifest = read_engine(file).manifest
     arguments = _arguments(
@@ -183,10 +183,10 @@ def _result(
     found: dict[str, Any],
     samples: Samples,
     facts: Mapping[str, Any],
-) -> Bench:
+) -> Benchmark:
     measurement = samples.summarise()
     windows = tuple(Window(**window) for window in found.get("windows") or ())
-    return Bench(
+    return Benchmark(
         manifest,
         measurement,
         {name: found.get(name) for name in EXTRAS},

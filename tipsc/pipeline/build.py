@@ -17,7 +17,7 @@ from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.profile import profiled
 from tipsc.pipeline.record import BuildRecord, record_of
 from tipsc.pipeline.search import SEARCH
-from tipsc.pipeline.stages import Stage, only_one_build
+from tipsc.pipeline.stages import StageDone, only_one_build
 from tipsc.pipeline.train import TRAIN, trained_supernet
 from tipsc.progress import Reporter
 
@@ -29,7 +29,7 @@ class Training(Project):
         """The score of the plain model that was converted; None without one, or without labels."""
         return original_of(self)
 
-    def trained(self) -> Stage:
+    def trained(self) -> StageDone:
         """The stage with the supernet's weights."""
         return self.done(TRAIN)
 
@@ -42,23 +42,23 @@ class Training(Project):
 class Pipeline(TargetProject, Training):
     """The stages of one configuration and target; see :class:`TargetProject` for the arguments."""
 
-    def profile(self) -> Stage:
+    def profile(self) -> StageDone:
         """The stage with the latency of paths: measured, predicted, or given."""
         return profiled(self)
 
-    def check(self, count: int) -> Stage:
+    def check(self, count: int) -> StageDone:
         """The stage that compares the profile with `count` random paths that it did not measure."""
         return self.done(check_step(self, count))
 
-    def searched(self) -> Stage:
+    def searched(self) -> StageDone:
         """The stage with the candidates."""
         return self.done(SEARCH)
 
-    def chosen(self) -> Stage:
+    def chosen(self) -> StageDone:
         """The stage with the paths to ship."""
         return self.done(CHOOSE)
 
-    def engine(self) -> Stage:
+    def engine(self) -> StageDone:
         """The stage with the engine."""
         return built(self)
 

@@ -14,7 +14,7 @@ import numpy as np
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DataError
 from tipsc.paths import Path
-from tipsc.pipeline.context import Step, TargetProject
+from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.fold import features_of, predictor_of_profile
 from tipsc.pipeline.profile import (
     ENGINE,
@@ -104,7 +104,7 @@ def check_profile(
     )
 
 
-def check_step(project: TargetProject, count: int) -> Step[TargetProject]:
+def check_step(project: TargetProject, count: int) -> StageSpec[TargetProject]:
     """The stage that measures `count` random paths more, or all that there are.
 
     Raises:
@@ -126,7 +126,7 @@ def check_step(project: TargetProject, count: int) -> Step[TargetProject]:
         found = check_profile(bench_of(project), profile, paths, folder / ENGINE, progress)
         write_atomically(folder / FILE, [found.model_dump_json(indent=1).encode()])
 
-    return Step("check", inputs, make, noise=lambda folder: load_check(folder).noise)
+    return StageSpec("check", inputs, make, noise=lambda folder: load_check(folder).noise)
 
 
 def load_check(folder: FilePath) -> Check:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tipsc import search
 from tipsc.elastic import Supernet, extract
 from tipsc.engine.atomic import write_atomically
-from tipsc.pipeline.context import Step, TargetProject
+from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records
 from tipsc.pipeline.train import trained_supernet
@@ -47,7 +47,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
     )
 
 
-CHOOSE: Step[TargetProject] = Step("choose", _inputs, _make)
+CHOOSE: StageSpec[TargetProject] = StageSpec("choose", _inputs, _make)
 
 
 def select(project: TargetProject, found: list[Candidate]) -> tuple[search.Selection, ...]:
@@ -56,11 +56,11 @@ def select(project: TargetProject, found: list[Candidate]) -> tuple[search.Selec
     if project.plan.by_macs:
         # Millions of MACs stand where milliseconds would: only their order and ratios count.
         return search.choose(
-            [search.Candidate(c.path.id, c.accuracy, c.macs / 1e6) for c in found], count
+            [search.Rated(c.path.id, c.accuracy, c.macs / 1e6) for c in found], count
         )
     records = load_records(project.done(SEARCH).folder)
     return search.choose(
-        [search.Candidate(r.id, r.expected, r.latency_ms) for r in records.values()],
+        [search.Rated(r.id, r.expected, r.latency_ms) for r in records.values()],
         count,
         spread=load_profile(project).noise_floor.p95,
     )

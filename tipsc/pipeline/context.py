@@ -1,7 +1,7 @@
 """What the stages of a build work on: the user's project, and the device that it is built for.
 
-A stage is a :class:`Step`; :meth:`Project.done` does it unless it was done before. What several
-stages need, and what no stage keeps in a file, is made here once.
+A stage is a :class:`StageSpec`; :meth:`Project.done` does it unless it was done before. What
+several stages need, and what no stage keeps in a file, is made here once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tipsc.errors import TargetError, near
 from tipsc.factors import Additive
 from tipsc.fingerprint.values import fingerprint
 from tipsc.pipeline.plan import BuildPlan, plan_of
-from tipsc.pipeline.stages import Stage, Stages
+from tipsc.pipeline.stages import StageDone, Stages
 from tipsc.profile import profile_file as _published
 from tipsc.progress import Progress, Reporter, Silent
 from tipsc.project.config import Config, load_config
@@ -36,7 +36,7 @@ _Needed = TypeVar("_Needed", bound="Project", contravariant=True)
 
 
 @dataclass(frozen=True)
-class Step(Generic[_Needed]):
+class StageSpec(Generic[_Needed]):
     """A stage as it is written down.
 
     Attributes:
@@ -74,9 +74,9 @@ class Project:
         self.reporter = reporter or Silent()
         self.runs = self.folder / "runs" / self.config.name
         self.stages = Stages(self.runs)
-        self._done: dict[str, Stage] = {}
+        self._done: dict[str, StageDone] = {}
 
-    def done(self: _P, step: Step[_P]) -> Stage:
+    def done(self: _P, step: StageSpec[_P]) -> StageDone:
         """The stage, once in the life of this object; now, unless its files are there."""
         if step.name not in self._done:
             inputs = step.inputs(self)

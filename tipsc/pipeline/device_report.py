@@ -37,7 +37,7 @@ _PINGS = 50
 
 
 @dataclass(frozen=True)
-class Check:
+class DeviceCheck:
     """One thing that was tried: its name, ``ok``, ``failed`` or ``absent``, and what was found."""
 
     name: str
@@ -45,7 +45,7 @@ class Check:
     found: Any
 
 
-def examine_device(device: Connection, engine: Path | None = None) -> Iterator[Check]:
+def examine_device(device: Connection, engine: Path | None = None) -> Iterator[DeviceCheck]:
     """Tries everything on a device.
 
     Args:
@@ -58,8 +58,8 @@ def examine_device(device: Connection, engine: Path | None = None) -> Iterator[C
     for job in PROBES:
         yield _tried(device, job, partial(_probe, device, job))
     if engine is None:
-        yield Check("plans", ABSENT, "give --engine to try one")
-        yield Check("bench", ABSENT, "give --engine to try one")
+        yield DeviceCheck("plans", ABSENT, "give --engine to try one")
+        yield DeviceCheck("bench", ABSENT, "give --engine to try one")
         return
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         copy = Path(folder) / "engine.tipsc"
@@ -67,14 +67,14 @@ def examine_device(device: Connection, engine: Path | None = None) -> Iterator[C
             yield _tried(device, "plans", lambda: _finished(device, engine, copy))
         else:
             write_atomically(copy, [engine.read_bytes()])
-            yield Check("plans", ABSENT, "this engine needs none")
+            yield DeviceCheck("plans", ABSENT, "this engine needs none")
         if copy.exists():
             yield _tried(device, "bench", lambda: _bench(device, copy))
         else:
-            yield Check("bench", ABSENT, "no plans to run")
+            yield DeviceCheck("bench", ABSENT, "no plans to run")
 
 
-def write_report(file: Path, checks: list[Check]) -> None:
+def write_report(file: Path, checks: list[DeviceCheck]) -> None:
     """Writes the report, whole or not at all."""
     document = {
         "tipsc": __version__,
@@ -84,9 +84,9 @@ def write_report(file: Path, checks: list[Check]) -> None:
     write_atomically(file, [json.dumps(document, indent=1).encode()])
 
 
-def _tried(device: Connection, name: str, work: Callable[[], Any]) -> Check:
+def _tried(device: Connection, name: str, work: Callable[[], Any]) -> DeviceCheck:
     try:
-        return Check(name, OK, work())
+        return DeviceCheck(name, OK, work())
     except TipscError as error:
         text = str(error).replace(device.link.url, "the device")
         absent = (
@@ -95,7 +95,7 @@ def _tried(device: Connection, name: str, work: Callable[[], Any]) -> Check:
             or (isinstance(error, DevicePackageError) and not f"{error.got}".startswith("ImportE"))
             or (isinstance(error, EngineDeviceError) and "no CUDA device" in error.what)
         )
-        return Check(name, ABSENT if absent else FAILED, f"{type(error).__name__}: {text}")
+        return DeviceCheck(name, ABSENT if absent else FAILED, f"{type(error).__name__}: {text}")
 
 
 def _probe(device: Connection, job: str) -> Any:

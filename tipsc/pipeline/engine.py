@@ -23,11 +23,11 @@ from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.lower import Difference
 from tipsc.pipeline.choose import CHOOSE
-from tipsc.pipeline.context import Step, TargetProject, publish
+from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.limits import check_engine
 from tipsc.pipeline.manifest import make_manifest, with_accuracies, with_latencies
 from tipsc.pipeline.profile import measured_key, profiled
-from tipsc.pipeline.stages import Stage
+from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN, trained_supernet
 from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
 from tipsc.pipeline.verify import verify_engine
@@ -89,10 +89,10 @@ def _noise(folder: Path) -> str:
     return read_engine(folder / ENGINE).manifest.noise
 
 
-ENGINE_STEP: Step[TargetProject] = Step("engine", _inputs, _make, noise=_noise)
+ENGINE_STEP: StageSpec[TargetProject] = StageSpec("engine", _inputs, _make, noise=_noise)
 
 
-def built(project: TargetProject) -> Stage:
+def built(project: TargetProject) -> StageDone:
     """The stage with the engine, which then lies where people look for it."""
     stage = project.done(ENGINE_STEP)
     publish(stage.folder / ENGINE, project.output)

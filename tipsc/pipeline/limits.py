@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 
 from tipsc.errors import BudgetError
 from tipsc.factors import Additive
-from tipsc.project.config import Limits
+from tipsc.project.config import BuildLimits
 from tipsc.search import Limit, refusal
 from tipsc.search.candidates import Candidate
 
@@ -19,7 +19,7 @@ BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
-class Record:
+class SearchRecord:
     """What a search says of a candidate, beside its accuracy.
 
     Attributes:
@@ -57,7 +57,7 @@ def doubting(noise: str) -> Iterator[None]:
 
 
 def additive_limits(
-    limits: Limits,
+    limits: BuildLimits,
     totals: Mapping[str, Additive],
     latency: Additive,
     safety: float,
@@ -82,7 +82,7 @@ def additive_limits(
 
 
 def check_engine(
-    limits: Limits, file: FilePath, latencies: Mapping[str, float], noise: str = ""
+    limits: BuildLimits, file: FilePath, latencies: Mapping[str, float], noise: str = ""
 ) -> None:
     """Holds a finished engine against the limits that only it can be held against.
 
@@ -127,8 +127,8 @@ def check_budgets(budgets: Sequence[float], fastest: float) -> None:
 
 
 def within_limits(
-    candidates: list[Candidate], records: list[Record], limits: Limits
-) -> tuple[list[Candidate], list[Record]]:
+    candidates: list[Candidate], records: list[SearchRecord], limits: BuildLimits
+) -> tuple[list[Candidate], list[SearchRecord]]:
     """The pairs that keep what only an evaluation, or a measurement, can tell."""
     required, slowest = limits.accuracy or 0.0, limits.latency_ms or math.inf
     pairs = list(zip(candidates, records, strict=True))

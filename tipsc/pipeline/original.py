@@ -14,7 +14,7 @@ from torch import nn
 from tipsc.elastic.looking import at_rest
 from tipsc.engine.atomic import write_atomically
 from tipsc.fingerprint.installed import TRAINING, versions
-from tipsc.pipeline.context import Project, Step
+from tipsc.pipeline.context import Project, StageSpec
 from tipsc.progress import Progress
 from tipsc.train import Split, accuracy
 
@@ -60,7 +60,7 @@ def _make(project: Project, folder: Path, progress: Progress) -> None:
     write_atomically(folder / FILE, [json.dumps(asdict(found)).encode()])
 
 
-ORIGINAL: Step[Project] = Step("original", _inputs, _make)
+ORIGINAL: StageSpec[Project] = StageSpec("original", _inputs, _make)
 
 
 def original_of(project: Project) -> Original | None:

@@ -26,10 +26,10 @@ from tipsc.fingerprint.installed import BUILDS, code_of, versions
 from tipsc.fingerprint.values import fingerprint
 from tipsc.measure.disturbance import joined
 from tipsc.paths import Path
-from tipsc.pipeline.context import Step, TargetProject, publish
+from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.fold import Totals, features_of
 from tipsc.pipeline.manifest import make_manifest
-from tipsc.pipeline.stages import Stage
+from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN, trained_supernet
 from tipsc.profile import (
     Measurement,
@@ -257,7 +257,7 @@ def _noise(folder: FilePath) -> str:
     return Profile.load(folder / FILE).noise
 
 
-MEASURE: Step[TargetProject] = Step("profile", _inputs, _make, noise=_noise)
+MEASURE: StageSpec[TargetProject] = StageSpec("profile", _inputs, _make, noise=_noise)
 
 
 def _inputs_given(project: TargetProject) -> dict[str, object]:
@@ -275,10 +275,10 @@ def _content(project: TargetProject) -> bytes:
         return stream.read()
 
 
-GIVEN: Step[TargetProject] = Step("profile", _inputs_given, _make_given)
+GIVEN: StageSpec[TargetProject] = StageSpec("profile", _inputs_given, _make_given)
 
 
-def profiled(project: TargetProject) -> Stage:
+def profiled(project: TargetProject) -> StageDone:
     """The stage with the profile: measured on the device, unless one was given."""
     if project.given is not None:
         return project.done(GIVEN)

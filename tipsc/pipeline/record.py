@@ -14,11 +14,11 @@ from tipsc.factors import Additive
 from tipsc.pipeline.choose import CHOOSE, load_selections
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import ENGINE, VERIFIED, built
-from tipsc.pipeline.limits import Record
+from tipsc.pipeline.limits import SearchRecord
 from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records
-from tipsc.pipeline.stages import Stage
+from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import by_paths, load_checks
 from tipsc.profile import Profile
@@ -42,7 +42,7 @@ class MeasuredBuild:
 
     profile: Profile
     file: Path
-    records: Mapping[str, Record]
+    records: Mapping[str, SearchRecord]
     samples_ms: Mapping[str, Sequence[float]]
 
 
@@ -89,7 +89,7 @@ class BuildRecord:
     checks: tuple[PathCheck, ...]
     groups: tuple[PathCheck, ...]
     remarks: tuple[str, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[StageDone, ...]
 
 
 def record_of(project: TargetProject) -> BuildRecord:

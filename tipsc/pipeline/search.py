@@ -20,9 +20,15 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.errors import ProfileError
 from tipsc.factors import Additive
 from tipsc.paths import Path
-from tipsc.pipeline.context import Step, TargetProject
+from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.fold import FEWEST, cost_of_profile, features_of, predictor_of_profile
-from tipsc.pipeline.limits import Record, additive_limits, check_budgets, doubting, within_limits
+from tipsc.pipeline.limits import (
+    SearchRecord,
+    additive_limits,
+    check_budgets,
+    doubting,
+    within_limits,
+)
 from tipsc.pipeline.profile import load_profile, measured_key, tools
 from tipsc.pipeline.train import TRAIN, trained_supernet
 from tipsc.profile import Predictor, Profile
@@ -44,7 +50,7 @@ def search_paths(
     seed: int,
     progress: Progress,
     precision: str = "fp32",
-) -> tuple[list[Candidate], list[Record]]:
+) -> tuple[list[Candidate], list[SearchRecord]]:
     """Searches the paths that could be shipped, and evaluates them in full.
 
     Args:
@@ -85,21 +91,21 @@ def search_paths(
     candidates = [found[finalist.path] for finalist in result.finalists]
     latencies = _latencies(predictor, profile, totals, [c.path for c in candidates])
     records = [
-        Record(finalist.path.id, finalist.expected, *latency)
+        SearchRecord(finalist.path.id, finalist.expected, *latency)
         for finalist, latency in zip(result.finalists, latencies, strict=True)
     ]
     return within_limits(candidates, records, build.limits)
 
 
-def save_records(folder: FilePath, records: Sequence[Record]) -> None:
+def save_records(folder: FilePath, records: Sequence[SearchRecord]) -> None:
     """Writes them as JSON."""
     text = json.dumps([asdict(record) for record in records], indent=1)
     write_atomically(folder / _RECORDS, [text.encode()])
 
 
-def load_records(folder: FilePath) -> dict[str, Record]:
+def load_records(folder: FilePath) -> dict[str, SearchRecord]:
     """The inverse of :func:`save_records`, by path id."""
-    records = [Record(**fields) for fields in json.loads((folder / _RECORDS).read_text())]
+    records = [SearchRecord(**fields) for fields in json.loads((folder / _RECORDS).read_text())]
     return {record.id: record for record in records}
 
 
@@ -179,4 +185,4 @@ def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     save_records(folder, records)
 
 
-SEARCH: Step[TargetProject] = Step("search", _inputs, _make)
+SEARCH: StageSpec[TargetProject] = StageSpec("search", _inputs, _make)

@@ -26,7 +26,7 @@ KEY_DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageDone:
     """A stage that is done.
 
     Attributes:
@@ -55,7 +55,7 @@ class Stages:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.done: list[Stage] = []
+        self.done: list[StageDone] = []
 
     def run(
         self,
@@ -65,7 +65,7 @@ class Stages:
         *,
         resumable: bool = False,
         good: Callable[[Path], bool] = lambda folder: True,
-    ) -> Stage:
+    ) -> StageDone:
         """Does a stage unless it has been done for these inputs.
 
         Args:
@@ -88,9 +88,9 @@ class Stages:
                 work(folder)
                 seconds = time.perf_counter() - start
                 self._finish(folder, name, key, seconds, inputs)
-            stage = Stage(name, key, folder, seconds, cached=False)
+            stage = StageDone(name, key, folder, seconds, cached=False)
         else:
-            stage = Stage(name, key, folder, found, cached=True)
+            stage = StageDone(name, key, folder, found, cached=True)
         self.done.append(stage)
         return stage
 

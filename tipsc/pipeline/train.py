@@ -12,7 +12,7 @@ import torch
 from tipsc.elastic import ConvertedSupernet, Supernet, fit_exits
 from tipsc.fingerprint.installed import TRAINING, TRAINS, code_of, versions
 from tipsc.fingerprint.values import fingerprint
-from tipsc.pipeline.context import Project, Step
+from tipsc.pipeline.context import Project, StageSpec
 from tipsc.progress import Progress
 from tipsc.project.config import Convert
 from tipsc.train import anchor, checkpoint, train
@@ -61,7 +61,7 @@ def _make(project: Project, folder: Path, progress: Progress) -> None:
     (folder / checkpoint.FILE).unlink(missing_ok=True)
 
 
-TRAIN: Step[Project] = Step("train", _inputs, _make, resumable=True)
+TRAIN: StageSpec[Project] = StageSpec("train", _inputs, _make, resumable=True)
 
 
 def trained_supernet(project: Project) -> Supernet:

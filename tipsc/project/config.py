@@ -52,7 +52,7 @@ _TRAIN_FIELDS["phases"] = (tuple[PhaseSection, ...], ())
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)
 
 
-class Source(Strict):
+class ModelSource(Strict):
     """Where a model comes from: a family of tipsc, or a callable of the user's.
 
     Attributes:
@@ -68,7 +68,7 @@ class Source(Strict):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Source:
+    def _one_of_both(self) -> ModelSource:
         if (self.family is None) == (self.callable is None):
             raise ValueError("give either family or callable")
         return self
@@ -115,7 +115,7 @@ class DataSource(Strict):
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Limits(Strict):
+class BuildLimits(Strict):
     """What every path of the engine keeps; null for no limit.
 
     Attributes:
@@ -158,7 +158,7 @@ class Build(Strict):
     measured: Annotated[int, Field(ge=10, le=2000)] = 50
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 32
     budgets_ms: Annotated[tuple[Positive, ...], Field(max_length=256)] = ()
-    limits: Limits = Limits()
+    limits: BuildLimits = BuildLimits()
     calibration_images: Annotated[int, Field(ge=1)] = 2000
     verify_examples: Annotated[int, Field(ge=1)] = 2000
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
@@ -188,7 +188,7 @@ class Config(Strict):
     """
 
     name: Name
-    model: Source
+    model: ModelSource
     convert: Convert | None = None
     data: DataSource
     train: TrainSection = Field(default_factory=TrainSection)

@@ -21,9 +21,17 @@ from pydantic.fields import FieldInfo
 
 from tipsc.backends import BACKENDS
 from tipsc.elastic.families import FAMILIES
-from tipsc.elastic.families.mobilenet import Stage
+from tipsc.elastic.families.mobilenet import MobileStage
 from tipsc.engine.atomic import write_atomically
-from tipsc.project.config import Build, Config, Convert, DataSource, Limits, PhaseSection, Source
+from tipsc.project.config import (
+    Build,
+    BuildLimits,
+    Config,
+    Convert,
+    DataSource,
+    ModelSource,
+    PhaseSection,
+)
 from tipsc.project.config import TrainSection as Train
 from tipsc.project.target import Measure, Target
 from tipsc.train import Phase, TrainConfig
@@ -55,7 +63,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Section:
+class KeySection:
     """Keys that stand together: the model that reads them, and the class that explains them."""
 
     model: type[BaseModel]
@@ -64,25 +72,25 @@ class Section:
 
 
 SECTIONS = {
-    "config": Section(Config, Config, {}),
-    "model": Section(Source, Source, {"family": ", ".join(FAMILIES)}),
-    "convert": Section(Convert, Convert, {"exits": "numbers from 1"}),
-    "data": Section(DataSource, DataSource, {}),
-    "train": Section(
+    "config": KeySection(Config, Config, {}),
+    "model": KeySection(ModelSource, ModelSource, {"family": ", ".join(FAMILIES)}),
+    "convert": KeySection(Convert, Convert, {"exits": "numbers from 1"}),
+    "data": KeySection(DataSource, DataSource, {}),
+    "train": KeySection(
         Train,
         TrainConfig,
         {name: words for name, (words, _) in RANGES.items()}
         | {name: ", ".join(known) for name, known in NAMES.items()},
     ),
-    "train.phases": Section(PhaseSection, Phase, {"share": "above 0, together 1"}),
-    "build": Section(Build, Build, {"evaluations": "paths to 10000"}),
-    "build.limits": Section(Limits, Limits, {}),
-    "target": Section(Target, Target, {"backend": ", ".join(BACKENDS)}),
-    "target.measure": Section(Measure, Measure, {}),
+    "train.phases": KeySection(PhaseSection, Phase, {"share": "above 0, together 1"}),
+    "build": KeySection(Build, Build, {"evaluations": "paths to 10000"}),
+    "build.limits": KeySection(BuildLimits, BuildLimits, {}),
+    "target": KeySection(Target, Target, {"backend": ", ".join(BACKENDS)}),
+    "target.measure": KeySection(Measure, Measure, {}),
 }
 
 
-def keys_of(section: Section) -> list[Key]:
+def keys_of(section: KeySection) -> list[Key]:
     """The rows of a section, in the order of the model."""
     texts = _explanations(section.explained, "Attributes")
     return [
@@ -123,7 +131,7 @@ def tables() -> dict[str, list[Key]]:
     for name, place in FAMILIES.items():
         file, _, attribute = place.partition(":")
         found[f"family.{name}"] = arguments_of(getattr(importlib.import_module(file), attribute))
-    found["family.mobilenet.stages"] = arguments_of(Stage)
+    found["family.mobilenet.stages"] = arguments_of(MobileStage)
     return found
 
 

@@ -16,8 +16,8 @@ from tipsc.engine import Manifest
 from tipsc.measure.disturbance import Disturbance, remark_of
 from tipsc.pipeline.record import BuildRecord, MeasuredBuild
 from tipsc.profile import Profile, System
-from tipsc.report import Curve, FeatureMap, Point, Report, Shipped, Stage, write
-from tipsc.search import Candidate, dominates
+from tipsc.report import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime, write
+from tipsc.search import Rated, dominates
 from tipsc.train import History, StepRecord
 
 _SUBNETWORKS = 32  # that the scores are accumulated over
@@ -34,14 +34,14 @@ def write_build(build: BuildRecord, file: FilePath | None = None) -> FilePath:
     return file
 
 
-def report_of(build: BuildRecord) -> Report:
+def report_of(build: BuildRecord) -> BuildReport:
     """What is on the page of a build whose engine was measured."""
     measured = build.measured
     assert measured is not None
     profile = measured.profile
     shipped = _shipped(build, measured)
     commands = (f"tipsc build {build.config_file} --target {build.target.name}",)
-    return Report(
+    return BuildReport(
         title=build.manifest.name,
         target=build.target.name,
         backend=build.target.backend,
@@ -52,7 +52,7 @@ def report_of(build: BuildRecord) -> Report:
         shipped=shipped,
         feature_maps=feature_maps_of(build.supernet, build.seed),
         curves=_curves(build.history),
-        stages=tuple(Stage(s.name, s.seconds, s.cached) for s in build.stages),
+        stages=tuple(StageTime(s.name, s.seconds, s.cached) for s in build.stages),
         engine_file=build.engine.name,
         engine_bytes=build.engine.stat().st_size,
         weights_bytes=max(path.shared_bytes + path.private_bytes for path in shipped),
@@ -123,7 +123,7 @@ def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tu
 def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]:
     chosen = {c.path.id: c for c in build.chosen}
     figures = {  # those that are printed, on test data; the choice was made on validation data
-        path.id: Candidate(path.id, path.accuracy or 0.0, path.latency.p50_ms)
+        path.id: Rated(path.id, path.accuracy or 0.0, path.latency.p50_ms)
         for path in build.manifest.paths
         if path.latency is not None
     }

@@ -19,7 +19,7 @@ from torch import distributed as dist
 
 
 @dataclass(frozen=True)
-class Group:
+class Processes:
     """The processes of this training.
 
     Attributes:
@@ -74,15 +74,15 @@ class Group:
 
 
 @contextmanager
-def group(device: torch.device) -> Iterator[Group]:
+def group(device: torch.device) -> Iterator[Processes]:
     """The group that torchrun started, or the caller, or else this process alone."""
     if dist.is_available() and dist.is_initialized():
-        yield Group(dist.get_rank(), dist.get_world_size())
+        yield Processes(dist.get_rank(), dist.get_world_size())
     elif int(os.environ.get("WORLD_SIZE", "1")) > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         try:
-            yield Group(dist.get_rank(), dist.get_world_size())
+            yield Processes(dist.get_rank(), dist.get_world_size())
         finally:
             dist.destroy_process_group()
     else:
-        yield Group()
+        yield Processes()

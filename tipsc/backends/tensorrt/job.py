@@ -24,7 +24,7 @@ from tipsc.backends.tensorrt.examine import build_plan
 from tipsc.backends.tensorrt.execute import choose
 from tipsc.backends.tensorrt.plans import PlanBuilder
 from tipsc.backends.tensorrt.trial import try_shared
-from tipsc.engine import Plan, read_engine
+from tipsc.engine import DevicePlan, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import plan_name
 from tipsc.errors import EngineDeviceError
@@ -127,14 +127,16 @@ def try_group(
     """
     device, trt, name = cuda.load(), api.load(), plan_name(paths)
     engine = read_engine(blobs["engine"])
-    alone = [Plan((path,), _plan_file(out, path).read_bytes()) for path in paths]
+    alone = [DevicePlan((path,), _plan_file(out, path).read_bytes()) for path in paths]
     builder = PlanBuilder(trt, engine.weights, precision=precision, timing_cache=timing_cache)
     check, content = build_plan(builder, name, blobs[name].read_bytes())
     if not content:
         stored = sum(len(plan.content) for plan in alone)
         return PlanTrial(paths, False, 0, stored, problem=check.problem)
     manifest = engine.manifest
-    trial = try_shared(trt, device, Plan(paths, content), alone, manifest.inputs, manifest.outputs)
+    trial = try_shared(
+        trt, device, DevicePlan(paths, content), alone, manifest.inputs, manifest.outputs
+    )
     if trial.kept:
         _plan_file(out, name).write_bytes(content)
     return trial
@@ -201,7 +203,7 @@ def try_cuda(
     device = cuda.load()
     sent = np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8)
     got = np.zeros_like(sent)
-    stream, memory = cuda.Stream(device), cuda.Memory(device, sent.nbytes)
+    stream, memory = cuda.CudaStream(device), cuda.Memory(device, sent.nbytes)
     begin, end = cuda.Event(device), cuda.Event(device)
     begin.record(stream)
     stream.to_device(memory, sent)

@@ -17,7 +17,7 @@ from tipsc.backends.finishing import PlanTrial
 from tipsc.backends.tensorrt.cuda import Cuda
 from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
 from tipsc.engine.manifest import TensorSpec
-from tipsc.engine.plan import Plan
+from tipsc.engine.plan import DevicePlan
 from tipsc.errors import EngineDeviceError
 from tipsc.measure.disturbance import noise_of
 from tipsc.measure.loop import Batches, Settings, collect_times
@@ -32,8 +32,8 @@ _SETTINGS = Settings(warm_up_ms=50.0, rounds=40, batch_ms=10.0, time_limit_s=60.
 def try_shared(
     trt: Any,
     cuda: Cuda,
-    shared: Plan,
-    alone: Sequence[Plan],
+    shared: DevicePlan,
+    alone: Sequence[DevicePlan],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
 ) -> PlanTrial:
