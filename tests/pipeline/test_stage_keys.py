@@ -15,6 +15,7 @@ import torch
 import yaml
 from pydantic import BaseModel
 
+import tipsc
 from tipsc.device.measuring import ThisMachine
 from tipsc.fingerprint import installed, values
 from tipsc.pipeline import check, engine, profile
@@ -350,6 +351,12 @@ def test_a_change_of_tipsc_itself_is_seen(
 ) -> None:
     monkeypatch.setattr(f"{module}.code_of", lambda rooms: "changed")
     assert differing(before, keys(write(tmp_path / "after"), monkeypatch)) == stages
+
+
+def test_the_rooms_whose_code_counts_are_there() -> None:
+    package = Path(tipsc.__file__).parent
+    for room in (*installed.TRAINS, *installed.BUILDS):
+        assert (package / room).exists(), room
 
 
 def test_another_device_or_runtime_is_measured_again(
