@@ -153,6 +153,18 @@ def in_graph(edit: Callable[[onnx.ModelProto], object]) -> Callable[[bytes], byt
     return fault
 
 
+def as_tflite(model: bytes, **tables: object) -> Callable[[bytes], bytes]:
+    """The same manifest before a model of the form tflite."""
+
+    def fault(data: bytes) -> bytes:
+        header, bodies = unpacked(data)
+        header["sections"][1:] = [header["sections"][1] | {"name": "model"}]
+        header |= {"graphs": [], **tables}
+        return forged(header, bodies | {"model": model})
+
+    return fault
+
+
 def repacked(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def fault(data: bytes) -> bytes:
         header, bodies = unpacked(data)
@@ -211,6 +223,7 @@ FAULTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "header too long": (in_bytes(12, struct.pack("<I", 1 << 21)), "too long"),
     "byte of the header": (in_bytes(60, b"\0"), "hash of header"),
     "cut short": (lambda data: data[:-1], "cut short"),
+    "cut within the header": (lambda data: data[:60], "header cut short"),
     "tail": (lambda data: data + b"\0", "more behind"),
     "byte of the weights": (flipped("weights"), "hash of weights"),
     "byte of the manifest": (flipped("manifest"), "hash of manifest"),
@@ -225,6 +238,15 @@ FAULTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "plans without built": (
         in_header(lambda h: h.update(plans=[{"paths": [h["graphs"][0]["path"]], "length": 0}])),
         "plans of other paths",
+    ),
+    "no .tflite": (as_tflite(b"1234TFL2"), "identifier"),
+    "a .tflite with graphs": (
+        as_tflite(b"1234TFL3", graphs=[{"path": "a", "length": 0}]),
+        "tables of another form",
+    ),
+    "manifest too long": (
+        in_manifest(lambda m: json.dumps(m).encode() + bytes(1) * (4 << 20)),
+        "manifest too long",
     ),
     "unknown key": (in_manifest(lambda m: m.update(colour="red")), "known keys"),
     "repeated key": (in_manifest(repeated_key), "repeated"),
@@ -305,3 +327,4 @@ def test_what_faults_are_made_with_breaks_nothing(
     untouched = make(lambda content: None)(forged(*unpacked(data)))
     read_all(untouched)
     same(untouched)
+    same(as_tflite(b"1234TFL3")(data))
