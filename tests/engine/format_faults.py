@@ -1,6 +1,6 @@
 """Engines with one thing wrong, and what the reader of docs/engine-format.md says of it.
 
-Wherever the fault is, hashes, places and lengths around it are right.
+A fault in a header, a manifest or a graph has right hashes: only the check behind them finds it.
 """
 
 from __future__ import annotations
@@ -189,6 +189,9 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "not finite": (in_manifest(infinite), "a number"),
     "accuracy": (in_manifest(path(accuracy=1.5)), "from 0 to 1"),
     "id": (in_manifest(path(id="../x")), "path id"),
+    "a path twice": (in_manifest(lambda m: m["paths"].append(m["paths"][0])), "a path twice"),
+    "no name": (in_manifest(lambda m: m["inputs"][0].update(name="")), "name and dtype"),
+    "dtype": (in_manifest(lambda m: m["inputs"][0].update(dtype="complex64")), "name and dtype"),
     "no inputs": (in_manifest(lambda m: m.update(inputs=[])), "a list"),
     "shape": (in_manifest(lambda m: m["inputs"][0].update(shape=[1, 0])), "a shape"),
     "too large": (in_manifest(lambda m: m["inputs"][0].update(shape=[1 << 29])), "too large"),
@@ -201,6 +204,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
         "length of graphs",
     ),
     "checksum": (repacked(lambda packed: packed[:-1] + bytes([packed[-1] ^ 1])), "zlib"),
+    "no graph": (in_graph(lambda m: m.ClearField("graph")), "one graph"),
     "location": (in_graph(refer("location", "/etc/passwd")), "another location"),
     "outside": (in_graph(refer("offset", "999999999")), "outside the weights"),
     "offset": (in_graph(refer("offset", "-1")), "offset and length"),
@@ -214,14 +218,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "one output more": (in_graph(lambda m: m.graph.output.append(m.graph.output[0])), "outputs"),
 }
 
-
 #: the same, of an engine with plans
 FAULTS_OF_PLANS: dict[str, tuple[Fault, str]] = {
     "too short": (in_header(lambda h: h["plans"][0].update(length=1)), "lengths of plans"),
-    "negative": (
-        in_header(negative_plan),
-        "length of a plan",
-    ),
+    "negative": (in_header(negative_plan), "length of a plan"),
     "a path twice": (
         in_header(lambda h: h["plans"][1]["paths"].append(h["plans"][0]["paths"][0])),
         "plans of other paths",
