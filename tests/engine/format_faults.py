@@ -123,6 +123,26 @@ def growing(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Expand", [some, "many"], ["huge"]))
 
 
+def of_computed_size(model: onnx.ModelProto) -> None:
+    growing(model)
+    model.graph.node[0].input[1] = "few"
+    model.graph.node.insert(0, helper.make_node("Neg", ["many"], ["few"]))
+
+
+def square(model: onnx.ModelProto) -> None:
+    for name, shape in (("column", (5000, 1)), ("row", (1, 5000))):
+        model.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.int8), name))
+    model.graph.node.insert(0, helper.make_node("MatMul", ["column", "row"], ["square"]))
+
+
+def doubling(model: onnx.ModelProto) -> None:
+    name = next(t.name for t in model.graph.initializer if t.data_type == 1)
+    for step in range(6):
+        node = helper.make_node("Concat", [name] * 64, [f"step{step}"], axis=0)
+        model.graph.node.insert(step, node)
+        name = f"step{step}"
+
+
 def computed(model: onnx.ModelProto) -> None:
     some = next(t.name for t in model.graph.initializer if t.data_type == 1)
     model.graph.node.insert(0, helper.make_node("EyeLike", [some], ["square"]))
@@ -211,6 +231,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "domain": (in_graph(lambda m: m.graph.node[0].MergeFrom(onnx.NodeProto(domain="x"))), "domain"),
     "function": (in_graph(a_function), "field 25 of ModelProto"),
     "a constant too large": (in_graph(growing), "too large"),
+    "a constant of a computed size": (in_graph(of_computed_size), "no known size"),
+    "a product too large": (in_graph(square), "too large"),
+    "constants that double": (in_graph(doubling), "that grow"),
+    "cut short within a graph": (in_graph(lambda m: m.SerializeToString()[:-1]), "runs over"),
     "a constant of any size": (in_graph(computed), "EyeLike of constants"),
     "overlong tag": (in_graph(overlong), "shortest"),
     "name of an input": (in_graph(lambda m: setattr(m.graph.input[0], "name", "z")), "inputs"),
