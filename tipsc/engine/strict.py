@@ -68,7 +68,7 @@ def decode(cls: type[T], value: object, where: str) -> T:
     for key in value:
         if key not in fields:
             raise EngineDamagedError(f"unknown key {key!r}", where=where, fix=near(key, fields))
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     arguments = {}
     for name, field in fields.items():
         if name in value:
@@ -82,6 +82,11 @@ def decode(cls: type[T], value: object, where: str) -> T:
         raise EngineDamagedError(
             error.what, where=inner, expected=error.expected, got=error.got, fix=error.fix
         ) from error
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _decode(hint: Any, value: object, where: str) -> Any:
