@@ -7,6 +7,7 @@ in the JSON, so that files written before the field existed stay readable.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
