@@ -17,7 +17,7 @@ from format_graphs import Refused
 from synthetic_engine import Net
 from test_engine_file import forged, unpacked
 
-from tipsc.engine import Plan, parse_engine, write_engine
+from tipsc.engine import DevicePlan, parse_engine, write_engine
 from tipsc.errors import EngineDamagedError, EngineVersionError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fuzzing"))
@@ -46,7 +46,7 @@ def finished(net: Net, graphs: dict[str, bytes], tmp_path: Path) -> bytes:
     """An engine with plans."""
     a, b, c, d = graphs
     manifest = replace(net.manifest(list(graphs)), recipe={"plans": "x"}, built={"state": "x"})
-    plans = [Plan((a,), b"alone"), Plan((d, b, c), b"three in one")]
+    plans = [DevicePlan((a,), b"alone"), DevicePlan((d, b, c), b"three in one")]
     write_engine(tmp_path / "finished.tipsc", manifest, net.store.blob, graphs, plans)
     return (tmp_path / "finished.tipsc").read_bytes()
 

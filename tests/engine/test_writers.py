@@ -18,6 +18,7 @@ ALLOWED = {
     "backends/finalise.py": "a folder that is renamed as a whole",
     "backends/litert.py": "a folder that is renamed as a whole",
     "backends/litert_check.py": "a temporary folder",
+    "backends/reference.py": "a temporary folder",
     "backends/tensorrt/examine.py": "a temporary file, line by line for the parent process",
     "backends/tensorrt/job.py": "the folder of one job",
     "backends/tensorrt/plans.py": "a temporary folder",
