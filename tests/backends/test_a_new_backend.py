@@ -10,6 +10,7 @@ import pytest
 
 from tipsc.backends import BACKENDS
 from tipsc.backends.reference import REFERENCE, ReferenceExecutor
+from tipsc.device import agent
 from tipsc.device.doctor import examine
 from tipsc.device.new_target import target_text
 from tipsc.engine import read_engine
@@ -104,3 +105,10 @@ def test_an_engine_that_holds_something_else_is_refused(
     monkeypatch.setitem(BACKENDS, "reference", replace(REFERENCE, form="tflite"))
     with pytest.raises(EngineDamagedError, match="holds something else than it runs"):
         Engine.open(pipeline.output)
+
+
+def test_the_agent_looks_for_the_package_of_every_backend_in_the_table() -> None:
+    source = Path(agent.__file__).read_text()  # it runs alone, and cannot read the table
+    for backend in BACKENDS.values():
+        if backend is not REFERENCE:
+            assert f'"{backend.package}"' in source, backend.name

@@ -194,7 +194,7 @@ class KeysAlone(Stages):
         key = key_of({"stage": name, **inputs})
         folder = self._folder / f"{name}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (profile.FILE, engine.ENGINE, check.FILE):
+        for file in (profile.FILE, engine.FILE, check.FILE):
             (folder / file).write_text("")
         (folder / "original.json").write_text('{"accuracy": 1, "examples": 1, "parameters": 1}')
         return StageDone(name, key, folder, 0.0, cached=False)

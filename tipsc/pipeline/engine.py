@@ -35,7 +35,7 @@ from tipsc.progress import Progress
 from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate, load_candidates
 
-ENGINE, VERIFIED = "engine.tipsc", "verified.json"
+FILE, VERIFIED = "engine.tipsc", "verified.json"
 _SAMPLES = 400  # of each path that the report draws
 
 
@@ -57,7 +57,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
 
 
 def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
-    supernet, file = trained_supernet(project), folder / ENGINE
+    supernet, file = trained_supernet(project), folder / FILE
     candidates = load_candidates(project.done(CHOOSE).folder, supernet.space)
     compiled = compile_candidates(
         Job(
@@ -86,16 +86,16 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
 
 
 def _noise(folder: Path) -> str:
-    return read_engine(folder / ENGINE).manifest.noise
+    return read_engine(folder / FILE).manifest.noise
 
 
-ENGINE_STEP: StageSpec[TargetProject] = StageSpec("engine", _inputs, _make, noise=_noise)
+ENGINE: StageSpec[TargetProject] = StageSpec("engine", _inputs, _make, noise=_noise)
 
 
 def built(project: TargetProject) -> StageDone:
     """The stage with the engine, which then lies where people look for it."""
-    stage = project.done(ENGINE_STEP)
-    publish(stage.folder / ENGINE, project.output)
+    stage = project.done(ENGINE)
+    publish(stage.folder / FILE, project.output)
     return stage
 
 

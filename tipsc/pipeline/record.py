@@ -13,7 +13,7 @@ from tipsc.engine import Manifest, read_engine
 from tipsc.factors import Additive
 from tipsc.pipeline.choose import CHOOSE, load_selections
 from tipsc.pipeline.context import TargetProject
-from tipsc.pipeline.engine import ENGINE, VERIFIED, built
+from tipsc.pipeline.engine import FILE, VERIFIED, built
 from tipsc.pipeline.limits import SearchRecord
 from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.profile import load_profile
@@ -110,7 +110,7 @@ def record_of(project: TargetProject) -> BuildRecord:
         target=project.target,
         seed=project.config.seed,
         engine=project.output,
-        manifest=read_engine(engine.folder / ENGINE).manifest,
+        manifest=read_engine(engine.folder / FILE).manifest,
         supernet=project.untrained,
         totals=project.totals,
         history=History.read(project.done(TRAIN).folder / HISTORY_FILE),
