@@ -18,6 +18,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
+from tipsc.backends import finisher
 from tipsc.backends.tensorrt import api
 from tipsc.compile import Job, compile_candidates
 from tipsc.elastic import CostModel, convert
@@ -25,7 +26,7 @@ from tipsc.elastic.conversion import check
 from tipsc.engine import read_engine, write_engine
 from tipsc.errors import BudgetError, ConversionError, VerificationError
 from tipsc.lower import Lowered
-from tipsc.pipeline import choose, engine, finish, unbuilt
+from tipsc.pipeline import choose, engine, finish
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.limits import SearchRecord
 from tipsc.project.target import load_target
@@ -167,7 +168,7 @@ def test_a_build_without_the_device_stops_as_well(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "compile_candidates", pushed(compile_candidates, 0.4))
-    monkeypatch.setattr(unbuilt.api, "installed", lambda: None)
+    monkeypatch.setattr(finisher("tensorrt"), "installed", lambda: None)
     for target, allowed in (
         ("jetson", {"tolerance": 0.5}),
         ("jetson-int8", {"quantised_loss": 0.9}),

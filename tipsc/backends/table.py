@@ -29,7 +29,7 @@ class Backend:
             weights between runs; see :func:`tipsc.backends.check_caches`. None: it keeps none.
         finishes: the module of what is left to do on the device; see
             :class:`tipsc.backends.finishing.Finisher`. None: an engine runs as it was built.
-        verifies_as: the backend that runs its engines where it cannot. None: there is none.
+        verifies_as: the backend that runs its engines where it cannot. None: itself.
         jobs: what its devices can be asked for beyond what all can: job to ``module:function``.
     """
 
