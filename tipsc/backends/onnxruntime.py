@@ -24,7 +24,7 @@ from tipsc.backends.finalise import FORMAT, finalise
 from tipsc.backends.isa import instruction_set
 from tipsc.backends.shared_weights import SharedWeights
 from tipsc.engine.read import EngineFile
-from tipsc.errors import EngineDeviceError, MissingExtraError
+from tipsc.errors import EngineDamagedError, EngineDeviceError, MissingExtraError
 
 try:
     import onnxruntime as ort
@@ -96,9 +96,14 @@ def open(
             the user's cache, in a folder for this engine, version and instruction set.
 
     Raises:
+        EngineDamagedError: the engine holds no graphs of ONNX.
         EngineDeviceError: ONNX Runtime refuses a path, or `cache_dir` is for another device.
         UsageError: `cache_dir` is not usable.
     """
+    if engine.form != "onnx":
+        raise EngineDamagedError(
+            "this engine holds no graphs of ONNX", where=str(engine.file), got=f"form {engine.form}"
+        )
     key = {
         "engine": engine.content_hash,
         "onnxruntime": ort.__version__,
