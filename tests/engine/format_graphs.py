@@ -150,6 +150,9 @@ def check_constants(graph: Message) -> None:
         need(known.issuperset(inputs), "order of the nodes")
         need(known.isdisjoint(name for name in node["output"] if name), "given twice")
         known |= set(node["output"])
+        if operator == "Shape":
+            values |= dict.fromkeys(node["output"], 32)
+            continue
         if not all(name in values for name in inputs):
             continue
         if operator in SIZED:

@@ -22,17 +22,10 @@ from tipsc.backends.apart import builder
 from tipsc.backends.cache import kept
 from tipsc.backends.finalise import FORMAT, finalise
 from tipsc.backends.isa import instruction_set
+from tipsc.backends.ort import ort
 from tipsc.backends.shared_weights import SharedWeights
 from tipsc.engine.read import EngineFile
-from tipsc.errors import EngineDamagedError, EngineDeviceError, MissingExtraError
-
-try:
-    import onnxruntime as ort
-except ImportError as error:
-    raise MissingExtraError(
-        "the backend onnxruntime needs the package onnxruntime, which is not installed",
-        fix="run: pip install onnxruntime",
-    ) from error
+from tipsc.errors import EngineDamagedError, EngineDeviceError
 
 
 class SessionExecutor:

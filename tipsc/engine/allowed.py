@@ -99,7 +99,7 @@ _MAX_DEPTH = 64
 NO_LARGER = frozenset(
     (
         "Cast", "Concat", "Constant", "DequantizeLinear", "Flatten", "Identity", "Neg",
-        "QuantizeLinear", "Reshape", "Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+        "QuantizeLinear", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
     )
 )  # fmt: skip
 #: operators whose result has the size that one of their inputs says, by its place
@@ -178,6 +178,9 @@ def _check_sizes(graph: memoryview, where: str) -> None:
                 fix=_REBUILD,
             )
         computed |= set(outputs)
+        if operator == "Shape":  # of a shape that is known, so it is computed on opening
+            known |= dict.fromkeys(outputs, _MOST_AXES)
+            continue
         if not all(name in known for name in given):
             continue
         values = sum(known[name] for name in given)
