@@ -21,8 +21,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "fuzzing")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fuzzing"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import fuzz_runner
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -83,7 +83,9 @@ def main() -> None:
             f"{row['ms_per_execution']} ms each: {row['ends']}"
         )
     if arguments.json:
-        machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        machine = (
+            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        )
         arguments.json.write_text(json.dumps({"machine": machine, "kinds": found}, indent=1) + "\n")
     if any(row["failures"] for row in found.values()):
         sys.exit(1)

@@ -148,6 +148,42 @@ def computed(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("EyeLike", [some], ["square"]))
 
 
+def by_a_constant(model: onnx.ModelProto) -> None:
+    growing(model)
+    many = numpy_helper.from_array(np.array([1 << 30]), "many")
+    del model.graph.initializer[-1]
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["many"], value=many))
+
+
+def large_constant(model: onnx.ModelProto) -> None:
+    value = numpy_helper.from_array(np.ones(5000, np.int8), "value")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["column"], value=value))
+    model.graph.node.insert(1, helper.make_node("MatMul", ["column", "column"], ["square"]))
+
+
+def without_inputs(model: onnx.ModelProto) -> None:
+    model.graph.node.insert(0, helper.make_node("ConstantOfShape", [], ["huge"]))
+
+
+def of_nothing(model: onnx.ModelProto) -> None:
+    growing(model)
+    model.graph.node[0].input[0] = ""
+
+
+def backwards(model: onnx.ModelProto) -> None:
+    nodes = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def two_graphs(model: onnx.ModelProto) -> bytes:
+    return model.SerializeToString() + b"\x3a\x00"  # an empty field `graph` more
+
+
+def many_axes(model: onnx.ModelProto) -> None:
+    model.graph.initializer.add(name="odd", data_type=1, dims=[1 << 39] * 20_000)
+
+
 def overlong(model: onnx.ModelProto) -> bytes:
     return b"\x88\x00" + model.SerializeToString()[1:]  # the tag of ir_version
 
@@ -190,7 +226,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "packed graphs": (repacked(lambda packed: packed + bytes(2 << 20)), "packed graphs too long"),
     "plans without built": (
         in_header(lambda h: h.update(plans=[{"paths": [h["graphs"][0]["path"]], "length": 0}])),
-        "plans of other paths",
+        "plans without a section",
     ),
     "no .tflite": (as_tflite(b"1234TFL2"), "identifier"),
     "a .tflite with graphs": (
@@ -212,10 +248,17 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "a path twice": (in_manifest(lambda m: m["paths"].append(m["paths"][0])), "a path twice"),
     "no name": (in_manifest(lambda m: m["inputs"][0].update(name="")), "name and dtype"),
     "dtype": (in_manifest(lambda m: m["inputs"][0].update(dtype="complex64")), "name and dtype"),
+    "two inputs of a name": (
+        in_manifest(lambda m: m["inputs"].append(m["inputs"][0])),
+        "a name twice",
+    ),
     "no inputs": (in_manifest(lambda m: m.update(inputs=[])), "a list"),
     "shape": (in_manifest(lambda m: m["inputs"][0].update(shape=[1, 0])), "a shape"),
     "too large": (in_manifest(lambda m: m["inputs"][0].update(shape=[1 << 29])), "too large"),
     "gate": (in_manifest(lambda m: m["space"][0].update(gate="none")), "a gate"),
+    "options of a text": (in_manifest(lambda m: m["space"][0].update(options="12")), "a list"),
+    "gate from a text": (in_manifest(lambda m: m["space"][0].update(gate_from="0")), "an integer"),
+    "half a character": (in_manifest(lambda m: m.update(name="\ud800")), "half a character"),
     "options": (in_manifest(lambda m: m["space"][0].update(options=[2, 1])), "increase"),
     "tail of the stream": (repacked(lambda packed: packed + b"x"), "behind the stream"),
     "stream cut short": (repacked(lambda packed: packed[:-4]), "length of graphs"),
@@ -234,10 +277,20 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "a constant of a computed size": (in_graph(of_computed_size), "no known size"),
     "a product too large": (in_graph(square), "too large"),
     "constants that double": (in_graph(doubling), "that grow"),
+    "a size from a Constant": (in_graph(by_a_constant), "too large"),
+    "a large Constant": (in_graph(large_constant), "too large"),
+    "a size without inputs": (in_graph(without_inputs), "without a size"),
+    "a size of nothing": (in_graph(of_nothing), "without a size"),
+    "nodes out of order": (in_graph(backwards), "order of the nodes"),
+    "two graphs": (in_graph(two_graphs), "graph is there twice"),
+    "many axes": (in_graph(many_axes), "absurd dims"),
     "cut short within a graph": (in_graph(lambda m: m.SerializeToString()[:-1]), "runs over"),
     "a constant of any size": (in_graph(computed), "EyeLike of constants"),
     "overlong tag": (in_graph(overlong), "shortest"),
-    "name of an input": (in_graph(lambda m: setattr(m.graph.input[0], "name", "z")), "inputs"),
+    "name of an input": (
+        in_graph(lambda m: setattr(m.graph.input[0], "name", "z")),
+        "order of the nodes",
+    ),
     "dynamic shape": (in_graph(dynamic), "inputs"),
     "one output more": (in_graph(lambda m: m.graph.output.append(m.graph.output[0])), "outputs"),
 }
@@ -249,6 +302,10 @@ FAULTS_OF_PLANS: dict[str, tuple[Fault, str]] = {
     "a path twice": (
         in_header(lambda h: h["plans"][1]["paths"].append(h["plans"][0]["paths"][0])),
         "plans of other paths",
+    ),
+    "of no path": (
+        in_header(lambda h: h["plans"].append({"paths": [], "length": 0})),
+        "a plan of no path",
     ),
     "not built": (in_manifest(lambda m: m.update(built={})), "plans of other paths"),
 }

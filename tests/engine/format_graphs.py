@@ -37,6 +37,10 @@ def checked_graph(graph: bytes, manifest: dict[str, Any], weights: int) -> Messa
     return model
 
 
+#: messages and fields that may be there several times
+REPEATED: set[tuple[str, str]] = set()
+
+
 def fields() -> dict[str, dict[int, tuple[str, str, str]]]:
     """Of each message by number: name, wire types, and the message that it holds."""
     found: dict[str, dict[int, tuple[str, str, str]]] = {}
@@ -46,7 +50,9 @@ def fields() -> dict[str, dict[int, tuple[str, str, str]]]:
         found[name] = {}
         for words in listed.split(", "):
             at, field, wires = words.rstrip(",").split()
-            found[name][int(at)] = (field, *wires.partition(":")[::2])
+            if field.endswith("*"):
+                REPEATED.add((name, field.rstrip("*")))
+            found[name][int(at)] = (field.rstrip("*"), *wires.partition(":")[::2])
     return found
 
 
@@ -64,6 +70,7 @@ def varint(data: bytes, at: int, shortest: bool = False) -> tuple[int, int]:
         at += 1
         if data[at - 1] < 128:
             need(not shortest or at - start == 1 or data[at - 1] > 0, "not the shortest way")
+            need(value < 1 << 64, "more than 64 bits")
             return value, at
 
 
@@ -76,6 +83,7 @@ def message(data: bytes, kind: str, weights: int) -> Message:
         name, wires, inner = FIELDS[kind].get(tag >> 3, ("", "", ""))
         wire = WIRES.get(tag & 7, "none")
         need(wire in wires, f"field {tag >> 3} of {kind}, which is not in the table")
+        need(name not in found or (kind, name) in REPEATED, f"{name} is there twice")
         value: Any = None
         if wire == "v":
             value, at = varint(data, at)
@@ -129,12 +137,22 @@ MOST = 1 << 24
 
 def check_constants(graph: Message) -> None:
     """That operations on constants alone give a bounded number of values."""
+    for tensor in graph["initializer"]:
+        check_dims(tensor)
+    known = {last(t, "name", "") for t in graph["initializer"]}
+    known |= {last(value, "name", "") for value in graph["input"]}
     shapes = {last(t, "name", ""): numbers(t["dims"]) for t in graph["initializer"]}
     contents = {last(t, "name", ""): content(t) for t in graph["initializer"]}
     values = {name: math.prod(shape) for name, shape in shapes.items()}
     made, most = 0, MOST + 16 * sum(values.values())
     for node in graph["node"]:
         operator, inputs = last(node, "op_type", ""), [name for name in node["input"] if name]
+        need(known.issuperset(inputs), "order of the nodes")
+        need(known.isdisjoint(name for name in node["output"] if name), "given twice")
+        known |= set(node["output"])
+        if operator == "Shape":
+            values |= dict.fromkeys(node["output"], 32)
+            continue
         if not all(name in values for name in inputs):
             continue
         if operator in SIZED:
@@ -149,9 +167,14 @@ def check_constants(graph: Message) -> None:
             known = len(sides) == len(inputs) == 2 and operator != "Gather"
             result = paired(operator, *sides) if known else math.prod(values[n] for n in inputs)
             need(result <= MOST, "constants too large")
+        elif operator == "Constant":
+            shape, said = constant(node["attribute"])
+            result = math.prod(shape)
+            shapes |= dict.fromkeys(node["output"], shape)
+            contents |= dict.fromkeys(node["output"], said)
         else:
             need(operator in NO_LARGER, f"{operator} of constants")
-            result = sum(values[name] for name in inputs) + sum(map(own, node["attribute"]))
+            result = sum(values[name] for name in inputs)
         values |= dict.fromkeys(node["output"], result)
         made += result
         need(made <= most, "constants that grow")
@@ -167,11 +190,34 @@ def paired(operator: str, first: list[int], second: list[int]) -> int:
     return math.prod(map(max, *filled)) if rank else 1
 
 
-def own(attribute: Message) -> int:
-    """Values that a constant's attribute has, or more: a packed field counts by its bytes."""
-    lists = [*attribute["floats"], *attribute["ints"], *attribute["strings"]]
-    several = sum(len(value) if isinstance(value, bytes) else 1 for value in lists)
-    return several + sum(math.prod(numbers(tensor["dims"])) for tensor in attribute["t"])
+def constant(attributes: list[Message]) -> tuple[list[int], list[int] | None]:
+    """Shape of what a Constant gives, and its values if they are few and of int64."""
+    shape: list[int] = []
+    said: list[int] | None = None
+    for attribute in attributes:
+        if attribute["t"]:
+            (tensor,) = attribute["t"]
+            check_dims(tensor)
+            shape, said = numbers(tensor["dims"]), content(tensor)
+        if attribute["i"]:
+            said = [signed(last(attribute, "i", 0))]
+        floats = sum(len(value) // 4 for value in attribute["floats"])
+        listed = floats + len(attribute["strings"])
+        integers = numbers(attribute["ints"])
+        if listed or attribute["ints"]:
+            shape = [listed + len(integers)]
+            few = attribute["ints"] and len(integers) <= 64
+            said = [signed(value) for value in integers] if few else None
+    return shape, said
+
+
+def signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def check_dims(tensor: Message) -> None:
+    dims = numbers(tensor["dims"])
+    need(len(dims) <= 32 and max(dims, default=0) <= 1 << 40, "absurd dims")
 
 
 def content(tensor: Message) -> list[int] | None:
@@ -179,7 +225,7 @@ def content(tensor: Message) -> list[int] | None:
     count, raw = math.prod(numbers(tensor["dims"])), last(tensor, "raw_data", None)
     if last(tensor, "data_type", 0) != 7 or count > 64:
         return None
-    found = numbers(tensor["int64_data"])
+    found = [signed(value) for value in numbers(tensor["int64_data"])]
     if raw is not None:
         found = [
             int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, len(raw), 8)

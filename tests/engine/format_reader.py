@@ -73,6 +73,7 @@ def read(data: bytes) -> Read:
     if form == "tflite":
         need(bodies["model"][4:8] == b"TFL3", "identifier of the .tflite")
         need(not header["graphs"] and not header["plans"], "tables of another form")
+        need(not manifest["built"], "built")
     else:
         graphs = unpacked_graphs(bodies["graphs"], header["graphs"], len(bodies["weights"]))
         need(sorted(graphs) == ids, "graphs of other paths")
@@ -82,6 +83,8 @@ def read(data: bytes) -> Read:
             plans.append((plan["paths"], section[at : at + plan["length"]]))
             at += plan["length"]
         need(at == len(section), "lengths of plans")
+        need(bool(plans) == (form == "plans"), "plans without a section, or one without plans")
+        need(all(paths for paths, _ in plans), "a plan of no path")
         planned = sorted(path for paths, _ in plans for path in paths)
         need(planned == (ids if manifest["built"] else []), "plans of other paths")
     weights = bodies["model" if form == "tflite" else "weights"]
@@ -131,6 +134,7 @@ def parse_json(raw: bytes) -> Any:
 
 def text(value: Any) -> str:
     need(type(value) is str, "a string")
+    need(not re.search("[\ud800-\udfff]", value), "half a character")
     return str(value)
 
 
@@ -221,6 +225,8 @@ def checked_manifest(value: Any) -> dict[str, Any]:
         need(tensor["name"] != "" and tensor["dtype"] in SIZES, "a tensor's name and dtype")
         need(all(n >= 1 for n in tensor["shape"]), "a shape")
     need(sum(math.prod(t["shape"]) * SIZES[t["dtype"]] for t in tensors) <= 1 << 30, "too large")
+    for part in ("inputs", "outputs"):
+        need(len({t["name"] for t in manifest[part]}) == len(manifest[part]), "a name twice")
     ids = [path["id"] for path in manifest["paths"]]
     need(len(set(ids)) == len(ids), "a path twice")
     need(all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) for name in ids), "a path id")

@@ -203,6 +203,11 @@ class _Named:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ImportError):
+            raise EngineDeviceError(
+                f"the package of LiteRT cannot be loaded: {error}",
+                fix="install it again, or what it names",
+            ) from error
         if isinstance(error, RuntimeError | ValueError):
             said = " ".join(str(error).split())
             raise EngineDeviceError(

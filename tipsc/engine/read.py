@@ -159,9 +159,15 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
         of_plans = sections.get("plans")
         mapped = source.view(of_plans.offset, of_plans.length) if of_plans else memoryview(b"")
         plans = _plans(mapped, header, where)
+        if bool(plans) != (form == "plans"):
+            raise EngineDamagedError(
+                "a section of plans and no plan, or plans and no section", where=where, fix=_REBUILD
+            )
         planned = [path for plan in plans for path in plan.paths]
         if sorted(planned) != (sorted(ids) if manifest.built else []):
             raise EngineDamagedError("manifest and plans name different paths", where=where)
+    elif manifest.built:
+        raise EngineDamagedError("no device finishes a .tflite", where=where, fix=_REBUILD)
     elif source.read(weights.offset + 4, 4) != TFLITE_IDENTIFIER or header.graphs or header.plans:
         raise EngineDamagedError("section model is not a .tflite", where=where, fix=_REBUILD)
     source.check_unchanged()  # what was read part by part is one file
@@ -301,6 +307,8 @@ def _plans(section: memoryview, header: Header, where: str) -> tuple[DevicePlan,
         raise EngineDamagedError("the table of plans is not valid", where=where)
     plans, position = [], 0
     for plan in header.plans:
+        if not plan.paths:
+            raise EngineDamagedError("a plan is of no path", where=where, fix=_REBUILD)
         plans.append(DevicePlan(plan.paths, section[position : position + plan.length]))
         position += plan.length
     return tuple(plans)

@@ -24,7 +24,8 @@ _TYPE_NAMES = {str: "a string", int: "an integer", float: "a finite number", boo
 
 
 def loads(text: bytes, where: str) -> object:
-    """Parsed JSON; refuses repeated keys, NaN, infinities, absurd nesting and huge integers.
+    """Parsed JSON; refuses repeated keys, NaN, infinities, absurd nesting, huge integers, half
+    surrogates.
 
     Raises:
         EngineDamagedError: `text` is not such JSON.
@@ -44,10 +45,23 @@ def loads(text: bytes, where: str) -> object:
             raise ValueError(f"an integer of {len(digits)} digits")
         return int(digits)
 
+    def finite(digits: str) -> float:
+        value = float(digits)
+        if not math.isfinite(value):
+            raise ValueError(f"{cut(digits, 30)} is beyond all numbers")
+        return value
+
     try:
-        return json.loads(
-            text.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_int=integer
+        value: object = json.loads(
+            text.decode(),
+            object_pairs_hook=unique,
+            parse_constant=refuse,
+            parse_int=integer,
+            parse_float=finite,
         )
+        if b"\\ud" in text.lower():  # an escape may be half of a character
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise EngineDamagedError(f"not valid JSON: {error}", where=where) from error
 
@@ -69,7 +83,7 @@ def decode(cls: type[T], value: object, where: str) -> T:
     for key in value:
         if key not in fields:
             raise EngineDamagedError(f"unknown key {key!r}", where=where, fix=near(key, fields))
-    hints = _hints(cls)
+    hints = _hints(typing.cast(Any, cls))
     arguments = {}
     for name, field in fields.items():
         if name in value:
@@ -86,7 +100,7 @@ def decode(cls: type[T], value: object, where: str) -> T:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
