@@ -117,7 +117,7 @@ class Profile(Record):
 
     @property
     def search_space(self) -> SearchSpace:
-        return SearchSpace.from_json([choice.model_dump() for choice in self.space])
+        return SearchSpace.from_json([choice.model_dump(mode="json") for choice in self.space])
 
     def latency(self, path: NetPath | str) -> LatencyStatistics:
         """The latency of a path or path id.
