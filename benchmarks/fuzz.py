@@ -28,7 +28,7 @@ import fuzz_runner
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 #: of the executions; those of a .tflite are many, since a library reads it that is not ours
-SHARES = {"tflite": 0.6, "engine": 0.1, "agent": 0.1, "client": 0.2}
+SHARES = {"tflite": 0.8, "engine": 0.05, "agent": 0.05, "client": 0.1}
 #: executions of one process: what a library does not give back must not pile up
 PER_PROCESS = 10_000
 
