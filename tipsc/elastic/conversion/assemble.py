@@ -20,6 +20,7 @@ from tipsc.elastic.conversion.choices import Plan
 from tipsc.elastic.conversion.converted import Bypass, Call, ConvertedSupernet, Leave
 from tipsc.elastic.conversion.functions import Attention, Function, LookUp, Size, Slot
 from tipsc.elastic.conversion.heads import add_head, leaves_of
+from tipsc.elastic.conversion.names import Names
 from tipsc.elastic.conversion.resolutions import VIEWS
 from tipsc.elastic.conversion.rules_shapes import SPLITS, around_slice
 from tipsc.elastic.dims import Dim
@@ -66,6 +67,8 @@ class Assembly:
         self.calls: list[Call | Bypass | Leave] = net._calls
         self.prefix = ""
         self._fresh = itertools.count(1)
+        layers = (self._layer_name(node) for node in program.nodes() if self._is_layer(node))
+        self.names = Names(layers, type(net))
         self.gates: dict[fx.Node, Gates] = {}
         for node in program.nodes():
             gate = plan.exits.gate([node])
@@ -109,9 +112,8 @@ class Assembly:
         name = name_of(node)
         if name == "getitem" and not is_tensors(node.meta.get("val")):
             return
-        builder = LAYERS.get(name)
-        if builder is not None and self._is_layer(node):
-            builder(self, node, bound(node))
+        if self._is_layer(node):
+            LAYERS[name](self, node, bound(node))
         elif name in ("dropout", "feature_dropout", "alpha_dropout") and not bound(node)["train"]:
             self._dropout(node, name)
         elif name == "scaled_dot_product_attention" and self._understood(node):
@@ -124,6 +126,8 @@ class Assembly:
         return not args["dropout_p"] and not args.get("enable_gqa")
 
     def _is_layer(self, node: fx.Node) -> bool:
+        if name_of(node) not in LAYERS:
+            return False
         args = bound(node)
         weight: Any = args.get("weight")
         x: Any = args.get("input", args.get("self", args.get("indices")))
@@ -155,35 +159,28 @@ class Assembly:
 
     def place(self, name: str, module: nn.Module) -> str:
         """Registers a module under this name, or one like it that is free."""
-        first, *rest = (self.prefix + name).split(".")
-        while hasattr(self.net, first) and first not in self.net._modules:
-            first += "_"  # a container of the model that is called like something of a supernet
-        name = ".".join([first, *rest])
-        candidate, count = name, 2
-        while not self._is_free(candidate):
-            candidate, count = f"{name}_{count}", count + 1
+        return self._put(self.names.new(self.prefix + name), module)
+
+    def place_layer(self, node: fx.Node, module: nn.Module) -> str:
+        """Registers the module of a layer, under the name that it has in the model."""
+        return self._put(self.names.of_layer(self.prefix + self._layer_name(node)), module)
+
+    def _put(self, name: str, module: nn.Module) -> str:
         owner: nn.Module = self.net
-        *parents, leaf = candidate.split(".")
+        *parents, leaf = name.split(".")
         for parent in parents:
             if parent not in owner._modules:
                 owner.add_module(parent, nn.Module())
             owner = cast(nn.Module, owner._modules[parent])
         owner.add_module(leaf, module)
-        return candidate
+        return name
 
-    def _is_free(self, name: str) -> bool:
-        owner: nn.Module | None = self.net
-        *parents, leaf = name.split(".")
-        for parent in parents:
-            if hasattr(owner, parent) and parent not in owner._modules:  # type: ignore[union-attr]
-                return False
-            following = owner._modules.get(parent) if owner is not None else None
-            if following is None:
-                return True
-            if type(following) is not nn.Module:  # an operation, not a container
-                return False
-            owner = following
-        return not hasattr(owner, leaf)
+    def _layer_name(self, node: fx.Node) -> str:
+        args = bound(node)
+        if name_of(node) != "batch_norm":
+            return _layer_name(self.program.tensors[args["weight"]])
+        named = args["weight"] if args["weight"] is not None else args["running_mean"]
+        return self.program.tensors[named].rpartition(".")[0] or "batch_norm"
 
     def call(self, node: fx.Node, module: str, inputs: Iterable[fx.Node], with_path: str) -> None:
         read = tuple(self.value(n) for n in inputs)
@@ -213,7 +210,6 @@ class Assembly:
         node: fx.Node,
         key: object,
         make: Callable[[], tuple[nn.Module, nn.Module | None]],
-        weight: fx.Node,
         x: fx.Node,
     ) -> None:
         """A layer with weights: the same module for the same weights and settings."""
@@ -229,7 +225,7 @@ class Assembly:
                         plain._parameters.pop(name, None)
                         plain.register_buffer(name, value)
                 module = plain
-            self.known[key] = self.place(_layer_name(self.program.tensors[weight]), module)
+            self.known[key] = self.place_layer(node, module)
         name = self.known[key]
         is_elastic = isinstance(self.net.get_submodule(name), ElasticLayer)
         self.call(node, name, [x], "last" if is_elastic else "")

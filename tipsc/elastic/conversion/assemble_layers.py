@@ -67,7 +67,7 @@ def _convolution(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
         return layer, plain
 
     key = (name_of(node), weight, bias, str(settings), args["groups"])
-    a.layer(node, key, make, weight, x)
+    a.layer(node, key, make, x)
 
 
 def _groups_of(a: Assembly, x: fx.Node, groups: int) -> Dim:
@@ -99,7 +99,7 @@ def _linear(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
             )
         return fitted.FittedLinear(inputs, outputs, tensors, dims), plain
 
-    a.layer(node, ("linear", weight, bias), make, weight, x)
+    a.layer(node, ("linear", weight, bias), make, x)
 
 
 def _batch_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
@@ -119,12 +119,10 @@ def _batch_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
         norm.running_var = cast(Tensor, a.tensor(args["running_var"]))
         return norm, None
 
-    named = args["weight"] if args["weight"] is not None else args["running_mean"]
     key = ("batch_norm", args["weight"], args["running_mean"], len(a.analysis.axes[x]))
     if key not in a.known:
         norm, _ = make()
-        name = a.program.tensors[named].rpartition(".")[0] or "batch_norm"
-        a.known[key] = a.place(name, norm)
+        a.known[key] = a.place_layer(node, norm)
     a.call(node, a.known[key], [x], "last")
 
 
@@ -149,7 +147,7 @@ def _layer_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
                 tensors.pop("bias")
         return kind(dims["weight"], eps, tensors, dims), plain
 
-    a.layer(node, (name_of(node), weight, bias, eps), make, weight, x)
+    a.layer(node, (name_of(node), weight, bias, eps), make, x)
 
 
 def _group_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
@@ -167,7 +165,7 @@ def _group_norm(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
             )
         return fitted.FittedGroupNorm(groups, channels, args["eps"], tensors, dims), plain
 
-    a.layer(node, ("group_norm", weight, bias, args["num_groups"]), make, weight, x)
+    a.layer(node, ("group_norm", weight, bias, args["num_groups"]), make, x)
 
 
 def _embedding(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
@@ -183,7 +181,7 @@ def _embedding(a: Assembly, node: fx.Node, args: Mapping[str, Any]) -> None:
             plain = nn.Embedding(count, size, padding_idx=padding, device="meta")
         return fitted.FittedEmbedding(dims["weight"][1], padding, tensors, dims), plain
 
-    a.layer(node, ("embedding", weight, padding), make, weight, args["indices"])
+    a.layer(node, ("embedding", weight, padding), make, args["indices"])
 
 
 LAYERS: dict[str, Callable[[Assembly, fx.Node, Mapping[str, Any]], None]] = {

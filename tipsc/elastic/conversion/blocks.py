@@ -14,6 +14,7 @@ import torch
 from torch import fx
 
 from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
+from tipsc.elastic.conversion.names import cleaned
 
 TRAILING = {"batch_norm", "layer_norm", "rms_norm", "group_norm", "dropout", "feature_dropout"}
 _LONGEST_PERIOD = 4
@@ -142,7 +143,11 @@ def named(stages: Sequence[tuple[Unit, ...]]) -> list[Stage]:
     """Stages of these blocks, with names of their own."""
     names: set[str] = set()
     return [
-        Stage(_unique(f"{scope(blocks)}.depth".lstrip("."), names), blocks, _kept(len(blocks)))
+        Stage(
+            _unique(cleaned(f"{scope(blocks)}.depth".lstrip(".")), names),
+            blocks,
+            _kept(len(blocks)),
+        )
         for blocks in stages
     ]
 

@@ -16,6 +16,7 @@ from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.blocks import Stage
 from tipsc.elastic.conversion.capture import Program, name_of
 from tipsc.elastic.conversion.exits import Exits
+from tipsc.elastic.conversion.names import cleaned
 from tipsc.elastic.conversion.resolutions import Resolutions
 from tipsc.elastic.conversion.rules_shapes import CUTS
 from tipsc.elastic.dims import Counts, Dim, Layout
@@ -246,10 +247,10 @@ def _draft(
         return None
     first = holders[0]
     kind = "width" if first.inner == 1 else ("groups" if first.is_convolution else "heads")
-    layer = _layer(first.names[0])
-    name, count = f"{layer}.{kind}" if layer else kind, 2
+    plain = cleaned(f"{_layer(first.names[0])}.{kind}".lstrip("."))
+    name, count = plain, 2
     while name in taken:
-        name, count = f"{layer}.{kind}{count}".lstrip("."), count + 1
+        name, count = f"{plain}{count}", count + 1
     taken.add(name)
     if all(len(set(column)) == 1 for column in columns):
         options = tuple(column[0] for column in columns)
