@@ -13,12 +13,26 @@ from torch.nn import functional as F
 from tipsc.elastic import convert, extract
 from tipsc.elastic.conversion.converted import ConvertedSupernet
 from tipsc.elastic.conversion.names import Names, cleaned
+from tipsc.paths import SearchSpace
 
 WORDS = (
     *("a", "b", "0", "1", "a_b", "a_", "a_2", "relu", "größe 1", "", "lambda"),
-    *("to", "half", "report", "graph", "forward", "training", "_modules", "space", "spanning"),
+    *(
+        "input_shape",
+        "input_dtype",
+        "to",
+        "half",
+        "report",
+        "graph",
+        "forward",
+        "training",
+        "_modules",
+        "space",
+        "spanning",
+    ),
     *("code", "T_destination"),
 )
+NET = ConvertedSupernet(SearchSpace(()), (3, 8, 8), torch.float32)
 PARTS = st.sampled_from(WORDS) | st.text(max_size=4)
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 
@@ -27,7 +41,7 @@ NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 @example(layers=["a"], others=["a.relu", "a.relu"], late=False)
 @example(layers=["a", "a.b"], others=["a.b.relu", "a"], late=True)
 def test_names_never_collide(layers: list[str], others: list[str], late: bool) -> None:
-    names = Names(layers, ConvertedSupernet)
+    names = Names(layers, NET)
     found: list[str] = []
     for place in (others, layers) if late else (layers, others):
         found += map(names.of_layer if place is layers else names.new, place)
@@ -43,7 +57,7 @@ def test_names_never_collide(layers: list[str], others: list[str], late: bool) -
             owner = owner.get_submodule(parent)
             assert type(owner) is nn.Module, f"{name} is beneath another module"
         owner.add_module(leaf, nn.ReLU())
-        assert not hasattr(ConvertedSupernet, name.partition(".")[0])
+        assert not hasattr(NET, name.partition(".")[0])
     graph = fx.Graph()
     value = graph.placeholder("x")
     for name in found:
@@ -56,7 +70,7 @@ def test_names_never_collide(layers: list[str], others: list[str], late: bool) -
 @given(NAMES)
 def test_a_layer_keeps_a_name_that_is_usable(name: str) -> None:
     usable = cleaned(f"net.{name}")
-    names = Names([usable], ConvertedSupernet)
+    names = Names([usable], NET)
     names.new(f"{usable}.relu")
     if not any(hasattr(nn.Module(), part) for part in usable.split(".")):
         assert names.of_layer(usable) == usable

@@ -14,11 +14,11 @@ from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.blocks import Stage
-from tipsc.elastic.conversion.capture import Program, name_of
 from tipsc.elastic.conversion.exits import Exits
 from tipsc.elastic.conversion.names import cleaned
+from tipsc.elastic.conversion.ops import Role, op_of
+from tipsc.elastic.conversion.program import Program
 from tipsc.elastic.conversion.resolutions import Resolutions
-from tipsc.elastic.conversion.rules_shapes import CUTS
 from tipsc.elastic.dims import Counts, Dim, Layout
 from tipsc.paths import Choice, SearchSpace
 
@@ -183,7 +183,7 @@ def _fix_unread(program: Program, seen: Seen) -> None:
         if node in seen and not computed.isdisjoint(sources):
             computed.add(node)
             used |= seen[node]
-        if name_of(node) not in CUTS:
+        if op_of(node).role not in (Role.CUT, Role.SPLIT):
             used |= {g for n in sources for g in seen[n]} - seen.get(node, set())
     for node in program.tensors:
         for group in seen[node] - used:

@@ -23,10 +23,11 @@ def cleaned(name: str) -> str:
     return ".".join(f"{part}_" if part in ("", *keyword.kwlist) else part for part in parts)
 
 
-def attributes_of(kind: type[nn.Module]) -> frozenset[str]:
-    """All names that a module of this kind uses for itself, be they set yet or not."""
-    stated = (name for base in kind.__mro__ for name in vars(base).get("__annotations__", ()))
-    return frozenset({*dir(kind), *stated, *_OF_MODULES})
+def attributes_of(module: nn.Module) -> frozenset[str]:
+    """All names that a module uses for itself, be they set yet or not."""
+    bases = type(module).__mro__
+    stated = (name for base in bases for name in vars(base).get("__annotations__", ()))
+    return frozenset({*dir(module), *stated, *_OF_MODULES})
 
 
 class Names:
@@ -37,11 +38,11 @@ class Names:
 
     Args:
         layers: names that the model's layers want: no other module takes one, or is put there.
-        kind: of the supernet.
+        net: the supernet, without modules yet.
     """
 
-    def __init__(self, layers: Iterable[str], kind: type[nn.Module]) -> None:
-        self._of_net = attributes_of(kind) | _OF_GRAPHS
+    def __init__(self, layers: Iterable[str], net: nn.Module) -> None:
+        self._of_net = attributes_of(net) | _OF_GRAPHS
         self._modules: set[str] = set()
         self._holders: set[str] = set()
         self._kept: set[str] = set()
