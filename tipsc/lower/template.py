@@ -221,7 +221,7 @@ def _refusal(operations: Sequence[Operation], error: BaseException) -> LoweringE
     while last.__cause__ is not None:
         last = last.__cause__
         said += f" {last}"
-    unknown = re.search(r"No ONNX function found for <OpOverload\(op='aten\.(\w+)'", said)
+    unknown = re.search(r"No ONNX function found for <OpOverload\(op='\w+\.(\w+)'", said)
     if unknown is None:
         return LoweringError(
             "the graph of the largest path cannot be exported to ONNX",
@@ -229,7 +229,7 @@ def _refusal(operations: Sequence[Operation], error: BaseException) -> LoweringE
             fix="report this model",
         )
     name = unknown[1]
-    alike = [o.label for o in operations if name in (*o.label.split("."), o.name)]
+    alike = [o.label.removesuffix(f".{o.name}") for o in operations if o.name.endswith(name)]
     return LoweringError(
         f"ONNX has no operation for {name}, nor torch a way to write it with others",
         where=f"operation {', '.join(alike[:3])}" if alike else "the largest path",

@@ -229,8 +229,12 @@ def _head(flow: Flow, analysis: Analysis, source: fx.Node) -> Head | None:
     linear = [n for n in layers if op_of(n).role is not Role.NORM]
     seen = {*nodes, *(i for n in nodes for i in n.all_input_nodes)}
     is_free = any(_is_elastic(analysis, node) for node in seen)
-    is_simple = len(linear) == 1 and name_of(linear[0]) == "linear" and not is_free
+    is_simple = len(linear) == 1 and _is_linear(linear[0]) and not is_free
     return Head(source, tuple(nodes), beside, is_simple)
+
+
+def _is_linear(node: fx.Node) -> bool:
+    return op_of(node).role is Role.LAYER and bound(node)["weight"].meta["val"].dim() == 2
 
 
 def _is_elastic(analysis: Analysis, node: fx.Node) -> bool:
@@ -280,7 +284,7 @@ def _pooling(flow: Flow, analysis: Analysis, node: fx.Node, head: Head | None) -
 def _taken(head: Head | None) -> int | None:
     """The place that the model's head takes of a sequence, the first (0) or the last (-1)."""
     for node in head.nodes if head is not None else ():
-        if name_of(node) == "select":
+        if op_of(node).role is Role.PICK:
             args = bound(node)
             size = args["self"].meta["val"].shape[args["dim"]]
             if not isinstance(size, torch.SymInt) and args["index"] in (0, -1, size - 1):

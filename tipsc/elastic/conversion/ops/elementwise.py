@@ -95,9 +95,8 @@ ELEMENTWISE = {
     ),
     **dict.fromkeys(
         (
-            *("selu", "celu", "logsigmoid", "log_sigmoid", "square", "where", "masked_fill"),
-            *("zeros_like", "ones_like", "full_like", "float", "rsub", "fill", "softshrink"),
-            *("hardshrink", "tanhshrink", "softsign", "threshold"),
+            *("selu", "celu", "log_sigmoid", "square", "where", "masked_fill", "zeros_like"),
+            *("ones_like", "full_like", "rsub", "fill", "softshrink", "hardshrink", "threshold"),
         ),
         ELEMENT,
     ),

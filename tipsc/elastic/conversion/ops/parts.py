@@ -246,7 +246,7 @@ PARTS = {
     "slice": Op(_slice, Role.CUT, build=_build_slice, rewrite=_rewrite_slice),
     "narrow": Op(may_view=True),
     "getitem": Op(role=Role.CUT, follows=always),
-    "select": Op(_select),
+    "select": Op(_select, Role.PICK),
     "glu": Op(_glu),
     "index": Op(_index, build=_build_index),
     "slice_scatter": Op(rewrite=_slice_scatter),

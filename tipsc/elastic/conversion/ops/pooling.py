@@ -124,7 +124,6 @@ POOLING = {
     "adaptive_avg_pool2d": Op(_windows(2), Role.POOL, follows=_to_one_place),
     "adaptive_avg_pool3d": Op(_windows(3), Role.POOL),
     **{f"adaptive_max_pool{r}d": Op(_windows(r), rewrite=_adaptive_maximum) for r in (1, 2, 3)},
-    **{f"lp_pool{rank}d": Op(_windows(rank)) for rank in (1, 2, 3)},
     **{f"upsample_nearest{rank}d": Op(_windows(rank)) for rank in (1, 2, 3)},
     **{f"_upsample_nearest_exact{rank}d": Op(_windows(rank)) for rank in (1, 2, 3)},
     "upsample_linear1d": Op(_windows(1)),

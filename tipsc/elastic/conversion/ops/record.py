@@ -44,6 +44,7 @@ class Role(Enum):
     POOL = auto()  # over places, by a mean
     VIEW = auto()  # another shape of the same values
     CUT = auto()  # gives a part of what it reads
+    PICK = auto()  # of one place of an axis
     SPLIT = auto()  # a cut into several parts
     DROPOUT = auto()
     ADDITION = auto()  # that may close a skip
