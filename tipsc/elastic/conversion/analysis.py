@@ -7,32 +7,21 @@ output. An operator without a rule fixes everything that it touches.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
 
 from tipsc.elastic.conversion import axes as ax
-from tipsc.elastic.conversion.axes import Axis
-from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
-
-Axes: TypeAlias = list[Axis]
-
-SPATIAL = "positions, not channels"
-
-
-class NotUnderstood(Exception):
-    """A rule met arguments that it does not cover; the message says which."""
+from tipsc.elastic.conversion.blame import blamed_on
+from tipsc.elastic.conversion.ops import NotUnderstood, op_of
+from tipsc.elastic.conversion.ops.record import Axes
+from tipsc.elastic.conversion.program import Program, bound, hint, is_tensors, name_of, scope_of
 
 
 class Analysis:
     """The axes of all values of a program.
-
-    Args:
-        rules: by the operator's name.
-        pointwise: operators without a rule that work element by element, beside those of which
-            torch says so.
 
     Attributes:
         axes: of each node that gives a tensor, one :data:`Axis` for each of its axes; for a node
@@ -40,20 +29,18 @@ class Analysis:
         notes: (layer, why) where an operation was not understood.
     """
 
-    def __init__(
-        self, program: Program, rules: Mapping[str, Rule], pointwise: Container[str]
-    ) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
-        self._rules = rules
-        self._pointwise = pointwise
         self.axes: dict[fx.Node, Any] = {}
         self.notes: list[tuple[str, str]] = []
         for node in program.tensors:
             self.axes[node] = [ax.new_axis(size) for size in node.meta["val"].shape]
         self.axes[program.input] = self.opaque(program.input, "the model's input")
         for node in program.nodes():
+            program.check_time(node)
             if is_tensors(node.meta.get("val")):
-                self._apply(node)
+                with blamed_on(node):
+                    self._apply(node)
         for axis in self.axes[program.output]:
             ax.fix(axis, "the model's output")
 
@@ -77,13 +64,10 @@ class Analysis:
             return self.axes[node.all_input_nodes[0]][cast(int, node.args[1])]
         if not isinstance(node.target, torch._ops.OpOverload):
             raise NotUnderstood
-        name = name_of(node)
-        arguments = bound(node)
-        if name in self._rules:
-            return self._rules[name](self, node, arguments)
-        if torch.Tag.pointwise in node.target.tags or name in self._pointwise:
-            return self.broadcast(node, [n for n in node.all_input_nodes if n in self.axes])
-        raise NotUnderstood
+        rule = op_of(node).axes
+        if rule is None:
+            raise NotUnderstood
+        return rule(self, node, bound(node))
 
     def _check(self, node: fx.Node, found: Any) -> None:
         value = node.meta["val"]
@@ -142,29 +126,6 @@ class Analysis:
         return list(self.axes[node])
 
 
-def is_tensors(value: Any) -> bool:
-    """Whether a node gives a tensor, or several."""
-    if isinstance(value, tuple | list):
-        return bool(value) and all(isinstance(item, Tensor) for item in value)
-    return isinstance(value, Tensor)
-
-
-def bound(node: fx.Node) -> dict[str, Any]:
-    """The arguments of an ATen operation by name, defaults filled in."""
-    schema = node.target._schema  # type: ignore[union-attr]
-    arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
-    names = [a.name for a in schema.arguments]
-    arguments |= dict(zip(names, node.args, strict=False))
-    return arguments | node.kwargs
-
-
-Rule: TypeAlias = Callable[[Analysis, fx.Node, dict[str, Any]], Any]
-
-
-def spatial_axes(value: Tensor, count: int) -> Axes:
-    return [ax.new_axis(hint(size), SPATIAL) for size in value.shape[value.dim() - count :]]
-
-
-def fix_all(axes: Sequence[Axis], reason: str) -> None:
-    for axis in axes:
-        ax.fix(axis, reason)
+def analyse(program: Program) -> Analysis:
+    """The axes of all values of a program, and what was not understood of it."""
+    return Analysis(program)

@@ -91,6 +91,12 @@ def fix(axis: Axis, reason: str) -> None:
             group.fix(reason)
 
 
+def fix_all(axes: Iterable[Axis], reason: str) -> None:
+    """All units of all axes stay."""
+    for axis in axes:
+        fix(axis, reason)
+
+
 def mix(axis: Axis) -> None:
     for term in axis:
         for group in term:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import fx
 
-from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
+from tipsc.elastic.conversion.names import cleaned
+from tipsc.elastic.conversion.ops import Role, op_of
+from tipsc.elastic.conversion.program import Program, hint, name_of, scope_of
 
-TRAILING = {"batch_norm", "layer_norm", "rms_norm", "group_norm", "dropout", "feature_dropout"}
+_GOING_ON = (Role.NORM, Role.DROPOUT, Role.ELEMENTWISE, Role.ADDITION)
 _LONGEST_PERIOD = 4
 _FEW = 3
 
@@ -66,7 +67,7 @@ def residual_additions(program: Program) -> dict[fx.Node, tuple[fx.Node, frozens
     place = number | {program.input: len(nodes)}
     found = {}
     for node in nodes:
-        if name_of(node) not in ("add", "sub") or len(node.args) < 2:
+        if op_of(node).role is not Role.ADDITION or len(node.args) < 2:
             continue
         first, second = node.args[:2]
         for skip, branch in ((first, second), (second, first)):
@@ -142,7 +143,11 @@ def named(stages: Sequence[tuple[Unit, ...]]) -> list[Stage]:
     """Stages of these blocks, with names of their own."""
     names: set[str] = set()
     return [
-        Stage(_unique(f"{scope(blocks)}.depth".lstrip("."), names), blocks, _kept(len(blocks)))
+        Stage(
+            _unique(cleaned(f"{scope(blocks)}.depth".lstrip(".")), names),
+            blocks,
+            _kept(len(blocks)),
+        )
         for blocks in stages
     ]
 
@@ -175,14 +180,18 @@ def _trailing(program: Program, addition: fx.Node, entries: set[fx.Node]) -> lis
     while node not in entries and len(node.users) == 1 and node is not program.output:
         (following,) = node.users
         data = [n for n in following.all_input_nodes if n not in program.tensors]
-        pointwise = torch.Tag.pointwise in getattr(following.target, "tags", ())
-        if data != [node] or not (pointwise or name_of(following) in TRAILING):
+        if data != [node] or not goes_on(following):
             break
         if _shape(following) != _shape(node):
             break
         found.append(following)
         node = following
     return found
+
+
+def goes_on(node: fx.Node) -> bool:
+    """Whether an operation belongs to the layer before it: a norm, an activation."""
+    return op_of(node).role in _GOING_ON
 
 
 def _chains(units: Sequence[Unit]) -> list[list[Unit]]:

@@ -11,75 +11,28 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import operator
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from tipsc.elastic.conversion.fold import (
+    compute_weights,
+    drop_dead,
+    drop_no_operations,
+    fold_constants,
+    split_parameters,
+)
+from tipsc.elastic.conversion.functional import decomposed, make_functional
+from tipsc.elastic.conversion.program import Program, hint, is_of_torch
+from tipsc.elastic.conversion.rewrite import rewrite
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConversionError, first_line
 
 _BATCH = 13  # of the exported example: a size that other axes hardly have
 _INPUT_TYPES = (torch.float32, torch.int64)
-_NO_OPERATIONS = {"contiguous", "alias", "detach", "lift_fresh_copy", "detach_", "clone"}
-_ASSERTIONS = {"_assert_scalar", "_assert_tensor_metadata", "_assert_async", "sym_constrain_range"}
-
-
-@dataclass
-class Program:
-    """A model as operations.
-
-    Attributes:
-        graph: placeholders are the input and the tensors; the rest are ATen operators and
-            arithmetic on sizes; no operation writes into a tensor of another one.
-        input: the node of the input.
-        output: the node that gives the output.
-        tensors: node of each parameter, buffer or constant -> its name.
-        values: the tensors by name.
-        notes: what was seen on the way, (layer, remark).
-    """
-
-    graph: fx.Graph
-    input: fx.Node
-    output: fx.Node
-    tensors: dict[fx.Node, str]
-    values: dict[str, Tensor]
-    notes: list[tuple[str, str]] = field(default_factory=list)
-
-    def operations(self) -> Iterator[str]:
-        """Each operation with its arguments, in order, as text that is the same in all processes.
-
-        Two models with the same operations and the same :attr:`values` compute the same.
-        """
-        numbers: dict[fx.Node, str] = {}
-        for node in self.graph.nodes:
-            numbers[node] = f"%{len(numbers)}"
-            arguments = fx.node.map_arg((node.args, node.kwargs), lambda n: numbers[n])
-            named = "input" if node is self.input else self.tensors.get(node, "")
-            target = node.target if node.op == "call_function" else ""
-            yield f"{node.op} {target} {named} {arguments}"
-        yield f"output {numbers[self.output]}"
-
-    def nodes(self) -> list[fx.Node]:
-        """All that computes, in order."""
-        return [n for n in self.graph.nodes if n.op == "call_function"]
-
-
-def name_of(node: fx.Node) -> str:
-    """The operator's name without its overload: ``add`` for ``aten.add.Tensor``."""
-    return str(getattr(node.target, "__name__", node.target)).partition(".")[0]
-
-
-def scope_of(node: fx.Node) -> str:
-    """The module in whose forward pass the node stands, "" for the model itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    scopes = [path for path, _ in stack.values()]
-    scope = scopes[-1] if scopes else ""
-    return scope.partition("@")[0]
 
 
 def capture(model: nn.Module, example: Tensor) -> Program:
@@ -92,11 +45,16 @@ def capture(model: nn.Module, example: Tensor) -> Program:
     _check_weights(model)
     with looking(model), _quiet():
         exported = _export(model, example)
+        exported = decomposed(exported)
     program = _program(model, exported)
-    _make_functional(program)
-    _fold_constants(program)
-    _split_parameters(program)
-    _drop_dead(program)
+    make_functional(program)
+    drop_dead(program)  # what nothing reads is none of what follows
+    split_parameters(program)
+    compute_weights(program)
+    rewrite(program)
+    fold_constants(program)
+    drop_no_operations(program)
+    drop_dead(program)
     return program
 
 
@@ -131,7 +89,8 @@ def _check_weights(model: nn.Module) -> None:
 
 
 def _export(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
-    batch = example[:1].expand(_BATCH, *example.shape[1:])
+    # No value of it is read; it lies in memory as a batch does, which an expanded one does not.
+    batch = torch.empty((_BATCH, *example.shape[1:]), dtype=example.dtype, device=example.device)
     try:
         return torch.export.export(
             model, (batch,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False
@@ -168,20 +127,22 @@ def _runs_for_one_batch(model: nn.Module, example: Tensor) -> bool:
 
 
 def _place(error: BaseException, model: nn.Module) -> str:
-    """The innermost line of the model's own code that was running, with its module."""
-    found = type(model).__name__
+    """The innermost module that was running, and the innermost line that is not torch's."""
+    found, line = type(model).__name__, ""
     trace = error.__traceback__
     names = {id(module): name for name, module in model.named_modules()}
     while trace is not None:
         frame = trace.tb_frame
+        file = frame.f_code.co_filename
         owner = frame.f_locals.get("self")
         if isinstance(owner, nn.Module) and frame.f_code.co_name == "forward":
             name = names.get(id(owner))
             if name is not None:
-                found = f"{name or type(model).__name__} ({type(owner).__name__}.forward, "
-                found += f"line {trace.tb_lineno})"
+                found = f"{name or type(model).__name__} ({type(owner).__name__}.forward"
+        if "(" in found and not is_of_torch(file):
+            line = f", {file}, line {trace.tb_lineno}"
         trace = trace.tb_next
-    return found
+    return f"{found}{line})" if "(" in found else found
 
 
 @contextlib.contextmanager
@@ -252,7 +213,7 @@ def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Progra
             fix="wrap the model so that it returns the tensor that counts",
         )
     shape = results[0].meta["val"].shape
-    is_constant = len(shape) > 0 and shape[0] == _BATCH and isinstance(shape[0], int)
+    is_constant = len(shape) > 0 and isinstance(shape[0], int) and shape[0] == _BATCH
     if is_constant or not isinstance(source.meta["val"].shape[0], torch.SymInt):
         raise ConversionError(
             "the forward pass works for one batch size only",
@@ -273,181 +234,3 @@ def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Progra
 
 def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
-
-def hint(size: Any) -> int:
-    """A size of the exported example, symbolic or not."""
-    return int(size.node.hint) if isinstance(size, torch.SymInt) else int(size)
-
-
-def _make_functional(program: Program) -> None:
-    """Operations that write into their input become operations that give a new tensor."""
-    graph = program.graph
-    for node in list(graph.nodes):
-        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
-            continue
-        name = name_of(node)
-        schema = node.target._schema
-        if name in _ASSERTIONS:
-            graph.erase_node(node)
-            continue
-        if not schema.is_mutable:
-            continue
-        written = [
-            a for a, f in zip(node.args, schema.arguments, strict=False)
-            if f.alias_info is not None and f.alias_info.is_write
-        ]  # fmt: skip
-        target = written[0] if len(written) == 1 else None
-        if target in program.tensors:
-            raise ConversionError(
-                "the forward pass changes a buffer",
-                where=f"{program.tensors[target]}, by {name}",
-                fix="change it in training only: `if self.training:`",
-            )
-        packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
-        overload = getattr(packet, node.target._overloadname, None)
-        if not isinstance(target, fx.Node) or overload is None or _aliases(target, node):
-            raise ConversionError(
-                f"{name} changes a part of a tensor, or one that others read",
-                where=scope_of(node) or "the model's own forward",
-                fix="compute a new tensor, for example with torch.where or torch.cat",
-            )
-        old = set(_before(graph, node))
-        node.target = overload
-        keep = (*old, node)
-        for user in [u for u in target.users if u not in keep]:
-            user.replace_input_with(target, node)
-        if program.output is target:
-            program.output = node
-    for node in list(graph.nodes):
-        if node.op == "call_function" and name_of(node) in ("reshape_as", "view_as"):
-            shape = node.meta["val"].shape
-            if sum(isinstance(size, torch.SymInt) for size in shape) <= 1:
-                node.target = torch.ops.aten.reshape.default
-                sizes = [-1 if isinstance(size, torch.SymInt) else int(size) for size in shape]
-                node.args = (node.args[0], sizes)
-        if node.op == "call_function" and name_of(node) in _NO_OPERATIONS:
-            if node is program.output:
-                program.output = node.all_input_nodes[0]
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-
-
-def _before(graph: fx.Graph, node: fx.Node) -> Iterator[fx.Node]:
-    for other in graph.nodes:
-        if other is node:
-            return
-        yield other
-
-
-def _aliases(tensor: fx.Node, writer: fx.Node) -> bool:
-    """Whether another tensor that is read after `writer` shares memory with this one."""
-    order = {n: i for i, n in enumerate(writer.graph.nodes)}
-
-    def is_view(node: fx.Node) -> bool:
-        if node.op != "call_function":
-            return False
-        if node.target is operator.getitem:
-            return True
-        if not isinstance(node.target, torch._ops.OpOverload):
-            return False
-        schema = node.target._schema
-        maybe = name_of(node) in ("reshape", "contiguous", "flatten", "to", "chunk", "unflatten",
-                                  "split", "tensor_split", "unbind", "expand_as", "view_as",
-                                  "dropout", "feature_dropout", "squeeze", "narrow")  # fmt: skip
-        return maybe or any(r.alias_info is not None for r in schema.returns)
-
-    base: fx.Node = tensor
-    while is_view(base) and isinstance(base.args[0], fx.Node):
-        base = base.args[0]
-    family, stack = {base}, [base]
-    while stack:
-        for user in stack.pop().users:
-            if user is not writer and user not in family and is_view(user):
-                family.add(user)
-                stack.append(user)
-    if base.op == "placeholder" and base is not tensor:
-        family.add(base)
-    others = family - {tensor}
-    return any(order[user] > order[writer] for other in others for user in other.users)
-
-
-def _fold_constants(program: Program) -> None:
-    """What is computed from nothing but numbers (a mask, positions) becomes a tensor."""
-    known: dict[fx.Node, Any] = {}
-    for node in program.nodes():
-        if not isinstance(node.target, torch._ops.OpOverload | type(operator.getitem)):
-            continue
-        if any(source not in known for source in node.all_input_nodes):
-            continue
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            raise ConversionError(
-                f"the output depends on chance: {name_of(node)}",
-                where=scope_of(node) or "the model",
-            )
-        args, named = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
-        with torch.no_grad():
-            known[node] = cast(Any, node.target)(*args, **named)
-    for node, value in known.items():
-        if not isinstance(value, Tensor) or all(user in known for user in node.users):
-            continue
-        base = ".".join(filter(None, (scope_of(node), name_of(node))))
-        name, count = base, 2
-        while name in program.values:
-            name, count = f"{base}_{count}", count + 1
-        with program.graph.inserting_before(next(iter(program.graph.nodes))):
-            placeholder = program.graph.placeholder(name.replace(".", "_"))
-        placeholder.meta["val"] = node.meta["val"]
-        node.replace_all_uses_with(placeholder)
-        program.tensors[placeholder], program.values[name] = name, value.clone()
-
-
-def _split_parameters(program: Program) -> None:
-    """A parameter that is only read in pieces becomes a parameter for each piece."""
-    graph = program.graph
-    for node, name in list(program.tensors.items()):
-        users = list(node.users)
-        if len(users) != 1 or name_of(users[0]) not in ("chunk", "split", "split_with_sizes"):
-            continue
-        axis = users[0].args[2] if len(users[0].args) > 2 else users[0].kwargs.get("dim", 0)
-        items = [u for u in users[0].users if u.target is operator.getitem]
-        if axis != 0 or len(items) != len(users[0].users):
-            continue
-        start = 0
-        value = program.values[name]
-        for index, piece in enumerate(users[0].meta["val"]):
-            part = value.detach()[start : start + len(piece)].clone()
-            start += len(piece)
-            own = f"{name}_{index}"
-            program.values[own] = (
-                nn.Parameter(part, value.requires_grad) if isinstance(value, nn.Parameter) else part
-            )
-            with graph.inserting_before(node):
-                placeholder = graph.placeholder(own.replace(".", "_"))
-            placeholder.meta["val"] = piece
-            program.tensors[placeholder] = own
-            for item in items:
-                if item.args[1] == index:
-                    item.replace_all_uses_with(placeholder)
-                    graph.erase_node(item)
-        graph.erase_node(users[0])
-        del program.tensors[node], program.values[name]
-
-
-def _drop_dead(program: Program) -> None:
-    needed: set[fx.Node] = set()
-    stack = [program.output]
-    while stack:
-        node = stack.pop()
-        if node not in needed:
-            needed.add(node)
-            stack += node.all_input_nodes
-    if program.input not in needed:
-        raise ConversionError("the output does not depend on the input", where="the model")
-    for node in reversed(list(program.graph.nodes)):
-        if node.op == "output":
-            program.graph.erase_node(node)
-        elif node not in needed:
-            program.graph.erase_node(node)
-            if node in program.tensors:
-                del program.values[program.tensors.pop(node)]

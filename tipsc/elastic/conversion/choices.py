@@ -14,10 +14,11 @@ from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.axes import Axis, Group
 from tipsc.elastic.conversion.blocks import Stage
-from tipsc.elastic.conversion.capture import Program, name_of
 from tipsc.elastic.conversion.exits import Exits
+from tipsc.elastic.conversion.names import cleaned
+from tipsc.elastic.conversion.ops import Role, op_of
+from tipsc.elastic.conversion.program import Program
 from tipsc.elastic.conversion.resolutions import Resolutions
-from tipsc.elastic.conversion.rules_shapes import CUTS
 from tipsc.elastic.dims import Counts, Dim, Layout
 from tipsc.paths import Choice, SearchSpace
 
@@ -182,7 +183,7 @@ def _fix_unread(program: Program, seen: Seen) -> None:
         if node in seen and not computed.isdisjoint(sources):
             computed.add(node)
             used |= seen[node]
-        if name_of(node) not in CUTS:
+        if op_of(node).role not in (Role.CUT, Role.SPLIT):
             used |= {g for n in sources for g in seen[n]} - seen.get(node, set())
     for node in program.tensors:
         for group in seen[node] - used:
@@ -246,10 +247,10 @@ def _draft(
         return None
     first = holders[0]
     kind = "width" if first.inner == 1 else ("groups" if first.is_convolution else "heads")
-    layer = _layer(first.names[0])
-    name, count = f"{layer}.{kind}" if layer else kind, 2
+    plain = cleaned(f"{_layer(first.names[0])}.{kind}".lstrip("."))
+    name, count = plain, 2
     while name in taken:
-        name, count = f"{layer}.{kind}{count}".lstrip("."), count + 1
+        name, count = f"{plain}{count}", count + 1
     taken.add(name)
     if all(len(set(column)) == 1 for column in columns):
         options = tuple(column[0] for column in columns)

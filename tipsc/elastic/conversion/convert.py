@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from tipsc.elastic.conversion import axes as ax
-from tipsc.elastic.conversion.analysis import Analysis
+from tipsc.elastic.conversion.analysis import Analysis, analyse
 from tipsc.elastic.conversion.assemble import assemble
+from tipsc.elastic.conversion.blame import said_of
 from tipsc.elastic.conversion.blocks import find_stages, residual_additions
 from tipsc.elastic.conversion.capture import capture
 from tipsc.elastic.conversion.check import check_paths, check_resolutions, check_same
@@ -18,10 +19,9 @@ from tipsc.elastic.conversion.choices import Plan, fix_residuals, make_plan
 from tipsc.elastic.conversion.converted import ConvertedSupernet
 from tipsc.elastic.conversion.exits import Exits, check_wanted, depths, divided, find_exits
 from tipsc.elastic.conversion.importance import Importance, norms, permuted
-from tipsc.elastic.conversion.parametrized import without_parametrizations
 from tipsc.elastic.conversion.report import ExitRow, Kept, Report, Row
 from tipsc.elastic.conversion.resolutions import find_resolutions
-from tipsc.elastic.conversion.rules import analyse
+from tipsc.elastic.conversion.unwrap import unwrapped
 from tipsc.elastic.cost import CostModel
 from tipsc.errors import ConversionError
 from tipsc.fingerprint.values import fingerprint
@@ -65,16 +65,29 @@ def convert(
         ConversionError: the model cannot be traced, or nothing of it can be elastic, or what came
             out is not the same model.
     """
+    with said_of(type(model).__name__):
+        return _converted(
+            unwrapped(model), _single(example_inputs), widths, depth, resolutions, exits, importance
+        )
+
+
+def _converted(
+    model: nn.Module,
+    example: Tensor,
+    widths: Sequence[float],
+    depth: bool,
+    resolutions: Sequence[int] | None,
+    exits: bool | int | Sequence[int],
+    importance: Importance,
+) -> ConvertedSupernet:
     begin = time.perf_counter()
-    example = _single(example_inputs)
     shares = sorted({float(width) for width in widths} | {1.0})
     if not 0 < shares[0] <= shares[-1] <= 1:
         raise ConversionError(
             "widths must be shares of the whole", got=list(widths), expected="(0, 1]"
         )
     check_wanted(exits)
-    plain = without_parametrizations(model)
-    program = capture(plain, example)
+    program = capture(model, example)
     made_of = fingerprint((list(program.operations()), program.values))
     additions = residual_additions(program)
     analysis = analyse(program)
@@ -86,7 +99,7 @@ def convert(
         found = find_exits(program, analysis, stages, exits)
     plan = make_plan(program, analysis, depths(stages, found) if depth else [], shares, found)
     if resolutions is not None:
-        plan = plan.at_resolutions(find_resolutions(plain, program, example, resolutions))
+        plan = plan.at_resolutions(find_resolutions(model, program, example, resolutions))
     if not plan.space.choices:
         raise ConversionError(
             "nothing in this model can be elastic",
@@ -95,7 +108,7 @@ def convert(
             fix="a path leaves out channels between two layers, or residual blocks: have some",
         )
     supernet = assemble(
-        program, analysis, plan, permuted(program, analysis, plan, importance(plain)), example
+        program, analysis, plan, permuted(program, analysis, plan, importance(model)), example
     ).eval()
     supernet.made_of = made_of
     difference = check_same(model, supernet, example)

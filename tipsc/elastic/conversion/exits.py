@@ -16,21 +16,19 @@ import torch
 from torch import Tensor, fx
 
 from tipsc.elastic.conversion import axes as ax
-from tipsc.elastic.conversion.analysis import Analysis, bound
+from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.blocks import Stage, named
-from tipsc.elastic.conversion.capture import Program, name_of
-from tipsc.elastic.conversion.flow import Flow, shape_of
+from tipsc.elastic.conversion.flow import Flow
+from tipsc.elastic.conversion.ops import Role, op_of
+from tipsc.elastic.conversion.ops.record import shape_of
 from tipsc.elastic.conversion.plain import plain_stages
-from tipsc.elastic.conversion.resolutions import VIEWS
+from tipsc.elastic.conversion.program import Program, bound, name_of
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice
 
 NAME = "exit"
 PARTS = 4  # that a model of one stage is divided into
 LEAST_SAVED = 0.05  # of the MACs; an exit that saves less is not worth its weights
-_LAYERS = ("linear", "conv1d", "conv2d", "conv3d")
-_NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm")
-_POOLS = ("mean", *(f"adaptive_avg_pool{rank}d" for rank in (1, 2, 3)))
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def find_exits(
     reason = _no_classifier(program)
     flow = Flow(program)
     if reason is None and not stages:
-        stages = plain_stages(flow, PARTS, (*VIEWS, *_POOLS))
+        stages = plain_stages(flow, PARTS)
         reason = None if stages else "no feature map is all that later layers see of the input"
     if reason is not None:
         return _checked(Exits(refused=((0, "", reason),)), numbers)
@@ -228,11 +226,15 @@ def _head(flow: Flow, analysis: Analysis, source: fx.Node) -> Head | None:
     tensors = flow.program.tensors
     beside = frozenset(i for n in nodes for i in n.all_input_nodes if i in earlier)
     layers = [n for n in nodes if any(i in tensors for i in n.all_input_nodes)]
-    linear = [n for n in layers if name_of(n) not in _NORMS]
+    linear = [n for n in layers if op_of(n).role is not Role.NORM]
     seen = {*nodes, *(i for n in nodes for i in n.all_input_nodes)}
     is_free = any(_is_elastic(analysis, node) for node in seen)
-    is_simple = len(linear) == 1 and name_of(linear[0]) == "linear" and not is_free
+    is_simple = len(linear) == 1 and _is_linear(linear[0]) and not is_free
     return Head(source, tuple(nodes), beside, is_simple)
+
+
+def _is_linear(node: fx.Node) -> bool:
+    return op_of(node).role is Role.LAYER and bound(node)["weight"].meta["val"].dim() == 2
 
 
 def _is_elastic(analysis: Analysis, node: fx.Node) -> bool:
@@ -262,7 +264,7 @@ def _pooling(flow: Flow, analysis: Analysis, node: fx.Node, head: Head | None) -
     weights = {
         id(group.root)
         for n in flow.nodes
-        if name_of(n) in _LAYERS
+        if op_of(n).role is Role.LAYER
         for axis in analysis.axes.get(bound(n)["weight"], ())[:2]
         for term in ax.settled(axis)
         for group in term
@@ -282,7 +284,7 @@ def _pooling(flow: Flow, analysis: Analysis, node: fx.Node, head: Head | None) -
 def _taken(head: Head | None) -> int | None:
     """The place that the model's head takes of a sequence, the first (0) or the last (-1)."""
     for node in head.nodes if head is not None else ():
-        if name_of(node) == "select":
+        if op_of(node).role is Role.PICK:
             args = bound(node)
             size = args["self"].meta["val"].shape[args["dim"]]
             if not isinstance(size, torch.SymInt) and args["index"] in (0, -1, size - 1):
@@ -295,10 +297,9 @@ def _no_classifier(program: Program) -> str | None:
     node = program.output
     if node.meta["val"].dim() != 2:
         return "its output is not one vector of scores for each example"
-    passed = (*VIEWS, *_POOLS, "dropout")
-    while name_of(node) in passed:
+    while op_of(node).role in (Role.VIEW, Role.POOL, Role.DROPOUT):
         node = node.all_input_nodes[0]
-    if name_of(node) in _LAYERS:
+    if op_of(node).role is Role.LAYER:
         weight = bound(node)["weight"]
         if weight in program.tensors and set(map(int, weight.meta["val"].shape[2:])) <= {1}:
             return None

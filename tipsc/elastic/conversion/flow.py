@@ -6,9 +6,8 @@ from functools import cached_property
 
 from torch import Tensor, fx
 
-from tipsc.elastic.conversion.analysis import bound, is_tensors
-from tipsc.elastic.conversion.capture import Program, hint, name_of, scope_of
-from tipsc.elastic.macs import MATRIX_PRODUCTS, attention_macs, layer_macs, product_macs
+from tipsc.elastic.conversion.ops import op_of
+from tipsc.elastic.conversion.program import Program, is_tensors, name_of, scope_of
 
 
 class Flow:
@@ -72,24 +71,10 @@ def _is_float(node: fx.Node) -> bool:
     return isinstance(first, Tensor) and first.is_floating_point()
 
 
-def shape_of(node: fx.Node) -> tuple[int, ...]:
-    return tuple(hint(size) for size in node.meta["val"].shape)
-
-
 def _where(node: fx.Node) -> str:
     return scope_of(node) or name_of(node)
 
 
 def macs_of(node: fx.Node) -> int:
-    """Multiply-accumulates of a layer or a matrix product; of others 0."""
-    name = name_of(node)
-    if name.startswith(("conv", "linear")) and name != "conv_tbc":
-        args = bound(node)
-        given, weight = shape_of(args["input"]), shape_of(args["weight"])
-        return layer_macs(given, shape_of(node), weight, transposed="transpose" in name)
-    if name in MATRIX_PRODUCTS:
-        return product_macs(shape_of(node.all_input_nodes[0]), shape_of(node))
-    if name == "scaled_dot_product_attention":
-        query, key = (shape_of(bound(node)[part]) for part in ("query", "key"))
-        return attention_macs(query, key[-2], shape_of(node)[-1])
-    return 0
+    """Multiply-accumulates of a layer or a product; of others 0."""
+    return op_of(node).macs(node)

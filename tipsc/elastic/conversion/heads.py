@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, fx, nn
 
-from tipsc.elastic.conversion.capture import Program
 from tipsc.elastic.conversion.converted import Call, Leave
 from tipsc.elastic.conversion.exits import NAME, Exit, Exits, Head, Pooling
 from tipsc.elastic.conversion.functions import Function, Size, Slot
+from tipsc.elastic.conversion.program import Program
 from tipsc.elastic.dims import Dim
 from tipsc.elastic.fitted import FittedLinear
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tipsc.elastic.conversion import axes as ax
 from tipsc.elastic.conversion.analysis import Analysis
 from tipsc.elastic.conversion.axes import Axis, Group
-from tipsc.elastic.conversion.capture import Program
 from tipsc.elastic.conversion.choices import Plan
+from tipsc.elastic.conversion.program import Program
 from tipsc.elastic.looking import at_rest
 
 Importance: TypeAlias = Callable[[nn.Module], Mapping[str, Tensor]]
@@ -87,7 +87,7 @@ def permuted(
     for node, name in program.tensors.items():
         if not any(_free(axis, scores) for axis in analysis.axes[node]):
             continue
-        values = importance.get(name)
+        values = importance.get(program.sources.get(name, name))
         if values is None or values.shape != program.values[name].shape:
             continue
         for place, axis in enumerate(analysis.axes[node]):

@@ -9,34 +9,34 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, fx
 
-from tipsc.elastic.conversion.blocks import TRAILING, Stage, Unit
-from tipsc.elastic.conversion.capture import name_of, scope_of
-from tipsc.elastic.conversion.flow import Flow, macs_of, shape_of
+from tipsc.elastic.conversion.blocks import Stage, Unit, goes_on
+from tipsc.elastic.conversion.flow import Flow, macs_of
+from tipsc.elastic.conversion.ops import Role, op_of
+from tipsc.elastic.conversion.ops.record import shape_of
+from tipsc.elastic.conversion.program import name_of, scope_of
 
 LEAST_LAYERS = 2  # of a stage: a single layer has seen too little to tell
 
 
-def plain_stages(flow: Flow, parts: int, views: Collection[str]) -> list[Stage]:
+def plain_stages(flow: Flow, parts: int) -> list[Stage]:
     """The stages in order, each of one block that stays.
 
     Args:
         flow: of a classifier's program.
         parts: how many stages there are if all feature maps have the same places.
-        views: operations that pool or view a feature map and make none of their own.
     """
     alone = [
         node
         for node in flow.nodes
         if node in flow.maps
         and isinstance(node.meta["val"], Tensor)
-        and name_of(node) not in views
-        and not any(_goes_on(user) for user in node.users)
+        and op_of(node).role not in (Role.VIEW, Role.POOL)  # they make no map of their own
+        and not any(goes_on(user) for user in node.users)
         and flow.why_not_alone(node) is None
     ]
     rank, places_of = _layout(flow)
@@ -61,11 +61,6 @@ def _layout(flow: Flow) -> tuple[int, Callable[[fx.Node], int]]:
         return 0, lambda node: 1
     rank, are_second = macs.most_common(1)[0][0]
     return rank, lambda node: math.prod(shape_of(node)[2:] if are_second else shape_of(node)[1:-1])
-
-
-def _goes_on(user: fx.Node) -> bool:
-    """Whether an operation belongs to the layer before it: a norm, an activation."""
-    return torch.Tag.pointwise in getattr(user.target, "tags", ()) or name_of(user) in TRAILING
 
 
 def _spread(flow: Flow, alone: Sequence[fx.Node], parts: int) -> list[fx.Node]:

@@ -8,7 +8,6 @@ at the end a mean over all places.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,24 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from tipsc.elastic.conversion.analysis import bound
-from tipsc.elastic.conversion.capture import Program, capture, hint, name_of, scope_of
+from tipsc.elastic.conversion.capture import capture
+from tipsc.elastic.conversion.ops import Role, op_of
+from tipsc.elastic.conversion.program import Program, hint, name_of, scope_of
 from tipsc.elastic.resolution import ElasticResize
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice, SearchSpace
 
 NAME = "resolution"
-VIEWS = ("view", "reshape", "flatten", "unflatten", "_unsafe_view", "squeeze", "unsqueeze")
-_POOLS = ("avg_pool2d", "max_pool2d")
-_FOLLOWS = {
-    *("conv2d", "linear", "batch_norm", "layer_norm", "group_norm", "rms_norm", "mean", "amax"),
-    *("cat", "split", "split_with_sizes", "chunk", "getitem", "permute", "transpose", "pad"),
-    *("dropout", "feature_dropout", "relu", "relu_", "relu6", "relu6_", "hardtanh", "hardtanh_"),
-    *("hardswish", "hardswish_", "hardsigmoid", "hardsigmoid_", "sigmoid", "sigmoid_", "silu"),
-    *("silu_", "gelu", "tanh", "elu", "elu_", "leaky_relu", "leaky_relu_", "prelu", "mish"),
-    *("mish_", "softplus", "clamp", "clamp_", "add", "add_", "sub", "mul", "mul_", "div", "neg"),
-    *("abs", "exp", "sqrt", "rsqrt", "pow", "constant_pad_nd"),
-}
 
 
 @dataclass(frozen=True)
@@ -93,7 +82,7 @@ def find_resolutions(
     for node in program.nodes():
         seen = [node, *(n for n in node.all_input_nodes if n in shapes)]
         depends = any(len(set(shapes.get(n, ()))) > 1 for n in seen)
-        if (depends or program.input in node.all_input_nodes) and not _follows(node):
+        if (depends or program.input in node.all_input_nodes) and not op_of(node).follows(node):
             raise _refusal(
                 choice.smallest,
                 scope_of(node) or "the model",
@@ -117,7 +106,7 @@ def _pairs(program: Program, other: Program, size: int) -> list[tuple[fx.Node, f
     twins: dict[fx.Node, Any] = {other.input: "input", **other.tensors}
     for number, (node, twin) in enumerate(zip(ours, theirs, strict=False)):
         same = node.target == twin.target
-        if same and name_of(node) not in VIEWS:
+        if same and op_of(node).role is not Role.VIEW:
             left = fx.node.map_arg((node.args, node.kwargs), lambda n: named[n])
             right = fx.node.map_arg((twin.args, twin.kwargs), lambda n: twins[n])
             same = repr(left) == repr(right)
@@ -127,18 +116,6 @@ def _pairs(program: Program, other: Program, size: int) -> list[tuple[fx.Node, f
     if len(ours) != len(theirs):
         raise _refusal(size, "the model", "it takes another number of operations there")
     return list(zip(ours, theirs, strict=True))
-
-
-def _follows(node: fx.Node) -> bool:
-    """Whether the operation, as it is lowered, is right at any resolution."""
-    name = name_of(node)
-    if name in VIEWS:
-        return sum(isinstance(size, torch.SymInt) for size in node.meta["val"].shape) <= 1
-    if name in _POOLS:
-        return not bound(node)["ceil_mode"]
-    if name == "adaptive_avg_pool2d":
-        return math.prod(bound(node)["output_size"]) == 1
-    return name in _FOLLOWS or name == "sym_size"
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
