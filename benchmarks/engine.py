@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from tipsc.candidates import Candidate
     from tipsc.elastic import Supernet
+    from tipsc.search.candidates import Candidate
 
 SEED = 0
 LARGEST_FIRST = "paths.json"
@@ -90,8 +90,8 @@ def candidates_of(supernet: Supernet, count: int) -> list[Candidate]:
     """Calibrated paths, the largest first, then the smallest and random ones."""
     import torch
 
-    from tipsc.candidates import Candidate
     from tipsc.elastic import CostModel
+    from tipsc.search.candidates import Candidate
     from tipsc.train import calibrate
 
     generator = random.Random(SEED)
@@ -118,10 +118,10 @@ def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[
     """Writes engine.tipsc and alone/<id>.onnx; times both ways."""
     import torch
 
-    from tipsc.assemble import make_manifest, write
     from tipsc.elastic import extract
     from tipsc.lower import lower
-    from tipsc.target import load_target
+    from tipsc.pipeline.manifest import make_manifest
+    from tipsc.project.target import load_target
 
     torch.manual_seed(SEED)
     supernet = supernet_of()
@@ -131,7 +131,7 @@ def make(folder: Path, count: int, supernet_of: Callable[[], Supernet]) -> list[
     start = time.perf_counter()
     lowered = lower(supernet, paths, {c.path.id: c.statistics for c in candidates})
     manifest = make_manifest("bench", target, supernet, candidates, lowered, {})
-    write(folder / "engine.tipsc", manifest, lowered)
+    lowered.write(folder / "engine.tipsc", manifest)
     build_s = time.perf_counter() - start
 
     (folder / "alone").mkdir()
@@ -234,12 +234,12 @@ def call_overhead(folder: Path) -> list[Figure]:
     """engine.run over the session's own call, on a path so small that it shows."""
     import torch
 
-    from tipsc.assemble import make_manifest, write
-    from tipsc.candidates import Candidate
     from tipsc.elastic import Statistics, family
     from tipsc.lower import lower
+    from tipsc.pipeline.manifest import make_manifest
+    from tipsc.project.target import load_target
     from tipsc.runtime import Engine
-    from tipsc.target import load_target
+    from tipsc.search.candidates import Candidate
 
     torch.manual_seed(SEED)
     supernet = family("temporal", classes=2, input_shape=(1, 8), channels=(4,), depths=(1, 2))
@@ -247,7 +247,7 @@ def call_overhead(folder: Path) -> list[Figure]:
     lowered = lower(supernet.eval(), [path])
     candidates = [Candidate(path, 0.0, 0, 0, Statistics(path.id))]
     manifest = make_manifest("tiny", load_target("host"), supernet, candidates, lowered, {})
-    write(folder / "tiny.tipsc", manifest, lowered)
+    lowered.write(folder / "tiny.tipsc", manifest)
     x = np.zeros((1, 1, 8), np.float32)
     with Engine.open(folder / "tiny.tipsc") as engine:
         executor = engine._executors[path.id]

@@ -1,14 +1,13 @@
 """The governor against fixed paths and the rule that it replaces, under real load.
 
-    python benchmarks/governor.py ENGINE [ENGINE...] [--calls 400] [--json FILE] [--only TEXT]
+    python benchmarks/governor.py ENGINE [ENGINE...] [--json FILE] [--only TEXT]
 
 Settings: calls back to back and every 2, 20 and 200 ms; nothing else, one competing process on the
 same core all the time, bursts of one, and one that works more and more; three budgets. The load is
 real processes, pinned to the core that the calls run on. All contestants take turns in blocks of a
 few calls, at the same rate and under the same load, so each sees all of it. Budgets are 1.5 times
 what the fastest, the middle and the slowest path take at that rate without load (p95), so that they
-mean something at each rate. A contestant's first 50 calls do not
-count.
+mean something at each rate. A contestant's first 50 calls do not count. An engine takes 40 minutes.
 
 The bar: where some fixed path keeps 99 % of its budgets, the governor keeps 98 % and delivers at
 least the accuracy of the best such path minus 0.1 points.
@@ -36,7 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tipsc.runtime import Engine, Governor, PathEntry
 
-RATES_MS = (0, 2, 20, 200)
+#: ms between calls, to how many of each contestant count
+CALLS = {0: 1000, 2: 1000, 20: 400, 200: 100}
 LOADS = ("none", "hog", "bursts", "drift")
 BUDGETS = ("small", "middle", "large")
 WARM = 50
@@ -194,7 +194,6 @@ def verdict(found: dict[str, dict[str, float]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("engines", nargs="+", type=Path)
-    parser.add_argument("--calls", type=int, default=400)
     parser.add_argument("--only", default="", help="settings whose name contains this")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -211,8 +210,7 @@ def main() -> None:
             x = np.zeros(spec.shape, spec.dtype)
             for path in engine.paths:
                 engine.run(x, path=path)
-            for every in RATES_MS:
-                calls = arguments.calls if every < 100 else max(60, arguments.calls // 6)
+            for every, calls in CALLS.items():
                 for kind in LOADS:
                     if arguments.only not in f"{file.stem} {every} {kind}":
                         continue

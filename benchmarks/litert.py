@@ -35,8 +35,6 @@ from engine import SEED, candidates_of, of_the_family
 
 from tipsc.backends.litert import channels_last, check, open_model
 from tipsc.backends.litert_dense import densified
-from tipsc.build import COMPILED, Pipeline
-from tipsc.candidates import Candidate, load_candidates
 from tipsc.compile import Job, compile_candidates
 from tipsc.compile.litert import CompiledTflite
 from tipsc.compile.tflite.merge import merge
@@ -44,7 +42,10 @@ from tipsc.elastic import Supernet
 from tipsc.engine import read_engine
 from tipsc.engine.tflite import flatbuffer
 from tipsc.measure.pinning import pinned, select_cores
-from tipsc.target import load_target
+from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.context import COMPILED
+from tipsc.project.target import load_target
+from tipsc.search.candidates import Candidate, load_candidates
 
 ROUNDS, WARM, CALLS = 60, 5, 10
 PATHS = 8  # of the MobileNetV2-size net

@@ -21,14 +21,14 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 
 from tipsc.backends.litert import IN_MEMORY, channels_last, check, open_model
-from tipsc.candidates import Candidate
 from tipsc.compile import Job, compile_candidates
 from tipsc.compile.litert import CompiledTflite
-from tipsc.config import load_config
 from tipsc.elastic import Statistics, extract
 from tipsc.engine.atomic import write_atomically
-from tipsc.loading import load_model
-from tipsc.target import load_target
+from tipsc.project.config import load_config
+from tipsc.project.loading import load_model
+from tipsc.project.target import load_target
+from tipsc.search.candidates import Candidate
 
 INPUTS = 64
 

@@ -23,14 +23,14 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from tipsc.config import load_config
 from tipsc.elastic import additive_totals
-from tipsc.loading import make_supernet
 from tipsc.paths import Path
+from tipsc.pipeline.profile import Bench
 from tipsc.profile import Samples, Shares, choose_measured, predict_latency
 from tipsc.profile.features import path_features
-from tipsc.profiling import Bench
-from tipsc.target import load_target
+from tipsc.project.config import load_config
+from tipsc.project.loading import make_supernet
+from tipsc.project.target import load_target
 
 Array = NDArray[np.float64]
 Batches = Mapping[str, list[Array]]  # for each round, milliseconds

@@ -33,18 +33,18 @@ from rich.table import Table
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
-from tipsc.candidates import draw_spread
-from tipsc.config import load_config
 from tipsc.dtmc.folded import FoldedChain
 from tipsc.elastic import Supernet, additive_totals, extract
 from tipsc.factors import Additive, unary
-from tipsc.folding import cost_of_profile
-from tipsc.loading import load_data, make_supernet
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.pipeline.fold import cost_of_profile
+from tipsc.pipeline.profile import Bench, profile_paths
 from tipsc.profile import Profile
-from tipsc.profiling import Bench, profile_paths
+from tipsc.project.config import load_config
+from tipsc.project.loading import load_data, make_supernet
+from tipsc.project.target import load_target
 from tipsc.search import Rung, Surrogate, rungs, search, spaced_budgets
-from tipsc.target import load_target
+from tipsc.search.candidates import draw_spread
 from tipsc.train import Data, Split, accuracy, calibrate, train
 from tipsc.train.samplers import Learning, adaptive, sampler
 from tipsc.train.utility import Utility

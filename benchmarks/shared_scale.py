@@ -38,11 +38,11 @@ from figures import machine
 from rich.console import Console
 from rich.table import Table
 
-from tipsc.config import load_config
 from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
-from tipsc.loading import load_data, make_supernet
 from tipsc.paths import Path
+from tipsc.project.config import load_config
+from tipsc.project.loading import load_data, make_supernet
 from tipsc.train import Data, History, Split, TrainConfig, evaluate, share_scales, train
 
 ROOT = File(__file__).resolve().parent.parent

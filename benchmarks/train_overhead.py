@@ -29,8 +29,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tipsc.config import load_config
-from tipsc.loading import load_data, make_supernet
+from tipsc.project.config import load_config
+from tipsc.project.loading import load_data, make_supernet
 from tipsc.train import SAMPLERS, TrainConfig, train
 from tipsc.train.samplers import sampler as make_sampler
 from tipsc.train.utility import Utility

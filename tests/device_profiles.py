@@ -10,7 +10,7 @@ from tipsc.elastic import Supernet, family
 from tipsc.factors import Additive, unary
 from tipsc.paths import Path
 from tipsc.profile import (
-    Latency,
+    LatencyStatistics,
     Measurement,
     NoiseFloor,
     Profile,
@@ -18,7 +18,7 @@ from tipsc.profile import (
     make_profile,
     read_system,
 )
-from tipsc.target import load_target
+from tipsc.project.target import load_target
 
 MODEL = {
     "classes": 5,
@@ -52,9 +52,9 @@ def made_up_profile(
     drawn += [space.sample_options(generator) for _ in range(paths - len(drawn))]
     known = {path.id: path for path in drawn}
 
-    def latency(path: Path) -> Latency:
+    def latency(path: Path) -> LatencyStatistics:
         ms = truth.of(path) * (1.0 + noise * generator.gauss(0.0, 1.0))
-        return Latency(p10_ms=ms, p50_ms=ms, p95_ms=ms, mean_ms=ms, cv=0.0, runs=100)
+        return LatencyStatistics(p10_ms=ms, p50_ms=ms, p95_ms=ms, mean_ms=ms, cv=0.0, runs=100)
 
     measurement = Measurement(
         latencies={id_: latency(path) for id_, path in known.items()},

@@ -15,8 +15,8 @@ import pytest
 import tipsc
 from tipsc.cli.app import VERBS, LazyGroup
 from tipsc.cli.app import tipsc as group
-from tipsc.config import Config
 from tipsc.extras import PACKAGES, _requirements, how_to_install, package_of, pip_install
+from tipsc.project.config import Config
 
 ROOT = Path(tipsc.__file__).resolve().parent
 CLONE = ROOT.parent

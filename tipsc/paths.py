@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from tipsc.errors import PathError, near
 from tipsc.printable import cut
@@ -302,12 +303,25 @@ class SearchSpace:
     @classmethod
     def from_json(cls, items: object) -> SearchSpace:
         """The inverse of :meth:`to_json`; raises PathError on anything else."""
+        if not isinstance(items, list):
+            raise _no_space(items)
         try:
-            return cls(
-                tuple(
-                    Choice(i["name"], tuple(i["options"]), i["gate"], int(i["gate_from"]))
-                    for i in items  # type: ignore[attr-defined]
-                )
-            )
+            return cls(tuple(_choice(item) for item in items))
         except (TypeError, KeyError, ValueError) as error:
-            raise PathError("this is not a search space", got=cut(repr(items), 80)) from error
+            raise _no_space(items) from error
+
+
+def _choice(item: dict[str, Any]) -> Choice:
+    """From JSON; raises TypeError for keys and types that :meth:`SearchSpace.to_json` gives not."""
+    name, options, gate, gate_from = (item[key] for key in ("name", "options", "gate", "gate_from"))
+    if len(item) != 4 or not isinstance(options, list):
+        raise TypeError("other keys, or options that are no list")
+    if not isinstance(name, str) or not isinstance(gate, str | None):
+        raise TypeError("no name")
+    if type(gate_from) is not int or any(type(option) is not int for option in options):
+        raise TypeError("no integer")
+    return Choice(name, tuple(options), gate, gate_from)
+
+
+def _no_space(items: object) -> PathError:
+    return PathError("this is not a search space", got=cut(repr(items), 80))

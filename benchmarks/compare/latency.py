@@ -9,12 +9,13 @@ from pathlib import Path as FilePath
 import torch
 
 from compare.studies import Study, candidates
-from tipsc.assemble import make_manifest, measure_engine, write
-from tipsc.candidates import Candidate
+from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import CostModel
 from tipsc.lower import lower
+from tipsc.pipeline.manifest import make_manifest
 from tipsc.profile import read_system
-from tipsc.target import load_target
+from tipsc.project.target import load_target
+from tipsc.search.candidates import Candidate
 from tipsc.train import calibrate
 
 
@@ -39,9 +40,9 @@ def _measure(study: Study) -> dict[str, object]:
     lowered = lower(supernet, [c.path for c in found], {c.path.id: c.statistics for c in found})
     with tempfile.TemporaryDirectory() as folder:
         engine = FilePath(folder) / "engine.tipsc"
-        write(engine, make_manifest("compare", target, supernet, found, lowered, {}), lowered)
-        example = data.validation.inputs[:1]
-        _, samples = measure_engine(engine, target, example, 0, lambda *_: None)
+        lowered.write(engine, make_manifest("compare", target, supernet, found, lowered, {}))
+        example = data.validation.inputs[:1].numpy()
+        _, samples = ThisMachine().measure(engine, target, example, 0, lambda *_: None, None)
     measured = samples.summarise()
     return {
         "cpu": read_system().cpu,

@@ -21,7 +21,7 @@ from tipsc.paths import Path
 from tipsc.train import Data, Shuffled, TrainConfig, accuracy, train
 from tipsc.train.calibrate import measure
 from tipsc.train.data import Batch
-from tipsc.train.phases import Plan
+from tipsc.train.phases import PhasePlan
 from tipsc.train.samplers import Adaptive, Losses, Probe, adaptive, sampler
 
 _SIMULATED = 400  # steps that are drawn, not trained, to learn what a step costs
@@ -84,7 +84,7 @@ def steps_for(config: TrainConfig, supernet: Supernet, prices: Prices, seconds: 
     Losses are made up: what an adaptive sampler draws costs what its target costs say.
     """
     meter = metered(config, supernet, prices)
-    plan = Plan(config.recipes(_SIMULATED), supernet, config.seed, meter, config.recipe.key)
+    plan = PhasePlan(config.recipes(_SIMULATED), supernet, config.seed, meter, config.recipe.key)
     generator = random.Random(1)
 
     def loss(path: Path) -> float:

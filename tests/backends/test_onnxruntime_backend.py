@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from synthetic_engine import Net
 
-from tipsc.backends import BACKENDS, backend, cache
+from tipsc.backends import BACKENDS, cache, runtime_of
 from tipsc.backends import onnxruntime as backend_ort
 from tipsc.engine import TensorSpec, read_engine, write_engine
 from tipsc.engine.blob import Blob
@@ -235,6 +235,6 @@ def test_16_paths_take_less_private_memory_than_two_plain_sessions(tmp_path):
 
 def test_the_table_of_backends():
     assert list(BACKENDS) == ["onnxruntime", "litert", "tensorrt"]
-    assert backend("onnxruntime").check()["onnxruntime"] == ort.__version__
+    assert runtime_of("onnxruntime").check()["onnxruntime"] == ort.__version__
     with pytest.raises(EngineDeviceError, match="did you mean onnxruntime"):
-        backend("onnxruntimes")
+        runtime_of("onnxruntimes")

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 from synthetic_engine import Net
 
-from tipsc.backends import backend
+from tipsc.backends import runtime_of
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.plans import PlanBuilder
@@ -104,11 +104,11 @@ def test_a_system_package_without_metadata_tells_its_version(
     monkeypatch.syspath_prepend(tmp_path)
     assert api.version_of("tensorrt") == "unknown"
     (package / "__init__.py").write_text('import ctypes\n__version__ = "10.3.0"\n')
-    assert dict(backend("tensorrt").check()) == {"tensorrt": "10.3.0", "module": "tensorrt"}
+    assert dict(runtime_of("tensorrt").check()) == {"tensorrt": "10.3.0", "module": "tensorrt"}
 
 
 def test_no_module_of_the_backend_hides_its_functions() -> None:
-    found = backend("tensorrt")  # whose submodules are imported above
+    found = runtime_of("tensorrt")  # whose submodules are imported above
     assert callable(found.check)
     assert callable(found.open)
 

@@ -21,6 +21,7 @@ import pytest
 import torch
 from torch import nn
 
+from tipsc.backends.finishing import PlanTrial
 from tipsc.backends.tensorrt import api, job, trial
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.merge import depth_groups, merge_graphs
@@ -255,8 +256,8 @@ def test_a_group_that_cannot_be_built_leaves_its_paths_their_plans(
 def test_a_trial_that_ends_its_process_is_one_named_error() -> None:
     with pytest.raises(EngineDeviceError, match="ended the process"):
         job.in_own_process(os.abort)
-    found = job.in_own_process(partial(trial.Trial, ("a", "b"), False, 1, 2))
-    assert found == trial.Trial(("a", "b"), False, 1, 2)
+    found = job.in_own_process(partial(PlanTrial, ("a", "b"), False, 1, 2))
+    assert found == PlanTrial(("a", "b"), False, 1, 2)
 
 
 class Old:

@@ -142,8 +142,8 @@ def stand_in(location: str = "device", **dtypes: str) -> Any:
     )
 
 
-def plan(content: str, *paths: str) -> engine.Plan:
-    return engine.Plan(paths, content.encode())
+def plan(content: str, *paths: str) -> engine.DevicePlan:
+    return engine.DevicePlan(paths, content.encode())
 
 
 @pytest.mark.parametrize("location", ["device", "host"])

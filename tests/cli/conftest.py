@@ -67,12 +67,12 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine of four paths of an untrained net, lowered as a build does it."""
     import torch
 
-    from tipsc.assemble import make_manifest, write
-    from tipsc.candidates import Candidate
     from tipsc.compile import Job, compile_candidates
     from tipsc.elastic import CostModel, family
     from tipsc.engine import Latency
-    from tipsc.target import load_target
+    from tipsc.pipeline.manifest import make_manifest
+    from tipsc.project.target import load_target
+    from tipsc.search.candidates import Candidate
     from tipsc.train import calibrate
 
     torch.manual_seed(0)
@@ -97,7 +97,7 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, path in enumerate(by_macs, 1):  # made up: what is measured is not reproducible
         object.__setattr__(path, "latency", Latency(place * 0.9, place * 1.0, place * 1.5))
     file = tmp_path_factory.mktemp("engine") / "tiny-host.tipsc"
-    write(file, type(manifest)(**{**vars(manifest), "paths": tuple(by_macs)}), lowered)
+    lowered.write(file, type(manifest)(**{**vars(manifest), "paths": tuple(by_macs)}))
     return file
 
 

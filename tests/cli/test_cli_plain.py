@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import write_project
 
-from tipsc import callables as user_code
+from tipsc.project import callables as user_code
 from tipsc.train import Data
 
 MODEL = '''
@@ -156,8 +156,8 @@ def test_with_labels_the_original_is_scored_once_on_the_same_examples(
 
 
 def test_doubtful_figures_are_told_before_the_training() -> None:
-    from tipsc.doubts import doubts
-    from tipsc.original import Original
+    from tipsc.pipeline.doubts import doubts
+    from tipsc.pipeline.original import Original
     from tipsc.train import Split
 
     def split(count: int) -> Split:

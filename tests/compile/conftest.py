@@ -14,9 +14,9 @@ from tiny_paths import (
     write_engine_of,
 )
 
-from tipsc.candidates import Candidate
 from tipsc.compile.litert import CompiledTflite
 from tipsc.elastic import Supernet
+from tipsc.search.candidates import Candidate
 
 # An installation without the extra litert-build cannot compile; `dev` has it from Python 3.11 on.
 collect_ignore_glob = [] if importlib.util.find_spec("litert_torch") else ["test_litert_*.py"]

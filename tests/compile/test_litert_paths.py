@@ -19,7 +19,6 @@ from plain_tflite import flatbuffer, two_widths
 from tiny_paths import candidates_of, compiled, inputs_of, silent, some_paths, target
 from torch import Tensor, nn
 
-from tipsc.assemble import verify_engine
 from tipsc.compile import litert as compiler
 from tipsc.compile.tflite import workers
 from tipsc.compile.tflite.merge import merge
@@ -27,6 +26,7 @@ from tipsc.elastic import ElasticLinear, Supernet, extract
 from tipsc.engine import read_engine, unpack
 from tipsc.errors import LoweringError
 from tipsc.paths import Choice, SearchSpace
+from tipsc.pipeline.verify import verify_engine
 from tipsc.runtime import Engine
 from tipsc.train import Split
 

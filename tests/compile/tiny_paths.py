@@ -8,13 +8,13 @@ from pathlib import Path as FilePath
 
 import torch
 
-from tipsc.assemble import make_manifest
-from tipsc.candidates import Candidate
 from tipsc.compile import Job, compile_candidates
 from tipsc.compile.litert import CompiledTflite
 from tipsc.elastic import CostModel, Supernet, family
 from tipsc.paths import Path
-from tipsc.target import Target
+from tipsc.pipeline.manifest import make_manifest
+from tipsc.project.target import Target
+from tipsc.search.candidates import Candidate
 from tipsc.train import calibrate
 
 MOBILENET = {

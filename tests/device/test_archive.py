@@ -13,7 +13,7 @@ import pytest
 
 from tipsc.backends import BACKENDS
 from tipsc.device.archive import runtime_archive
-from tipsc.device.jobs import JOBS
+from tipsc.device.jobs import all_jobs
 
 
 def files() -> dict[str, ast.Module]:
@@ -41,7 +41,7 @@ def imported(tree: ast.Module) -> set[str]:
     return {name for name in found if name.split(".")[0] == "tipsc"}
 
 
-@pytest.mark.parametrize("start", sorted({place.split(":")[0] for place in JOBS.values()}))
+@pytest.mark.parametrize("start", sorted({place.split(":")[0] for place in all_jobs().values()}))
 def test_all_that_a_job_imports_travels(start: str) -> None:
     there, known, waiting = files(), set[str](), [start, *map(module_of, BACKENDS)]
     while waiting:
@@ -54,7 +54,7 @@ def test_all_that_a_job_imports_travels(start: str) -> None:
 
 
 def module_of(backend: str) -> str:
-    return str(BACKENDS[backend]).split(":")[0]
+    return BACKENDS[backend].runs
 
 
 CODE = """

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from test_device_build import digits
 
-from tipsc.backends import backend
-from tipsc.build import PROFILE, VERIFIED, Pipeline
+from tipsc.backends import runtime_of
 from tipsc.device import stream
 from tipsc.device.client import connect
 from tipsc.device.info import read_info
@@ -24,9 +23,12 @@ from tipsc.device.measuring import Remote
 from tipsc.device.new_target import target_text
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceCrashError, MissingExtraError
+from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.engine import VERIFIED
+from tipsc.pipeline.profile import FILE as PROFILE
 from tipsc.profile import Profile
+from tipsc.project.target import load_target
 from tipsc.runtime import Engine
-from tipsc.target import load_target
 
 PYTHON = Path(os.environ.get("TIPSC_ARM64", Path(__file__).parents[2] / ".arm64")) / "python3"
 pytestmark = pytest.mark.skipif(
@@ -48,7 +50,7 @@ def test_engines_compute_there_what_they_compute_here(
 ) -> None:
     files = {"onnxruntime": engine_file}
     try:
-        backend("litert")
+        runtime_of("litert")
     except MissingExtraError:
         pass
     else:

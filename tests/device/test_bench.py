@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hog import hog, needs_schedstat
 
-from tipsc.benchmark import measure_engine_file
 from tipsc.device.measuring import disturbance_told
 from tipsc.device.several import TakingTurns, labels_of
 from tipsc.engine import read_engine
@@ -19,6 +18,7 @@ from tipsc.measure.loop import Settings
 from tipsc.measure.resources import input_power, measure_energy, resident_mib
 from tipsc.measure.sustained import Window, drift_of, sustain
 from tipsc.measure.switching import switch_matrix
+from tipsc.pipeline.bench import measure_engine_file
 
 
 def silent(done: float, total: float, note: str = "") -> None:

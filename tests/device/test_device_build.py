@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tipsc.build import PROFILE, VERIFIED, Pipeline
 from tipsc.device.client import connect
 from tipsc.device.measuring import Remote
 from tipsc.engine import read_engine
 from tipsc.errors import EngineDamagedError
+from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.engine import VERIFIED
+from tipsc.pipeline.profile import FILE as PROFILE
 from tipsc.profile import Profile, read_system
+from tipsc.project.target import load_target
 from tipsc.runtime import Engine
-from tipsc.target import load_target
 
 
 def digits(folder: Path) -> Path:

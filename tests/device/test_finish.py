@@ -13,9 +13,10 @@ from tipsc.device.client import connect
 from tipsc.device.measuring import Remote
 from tipsc.engine import read_engine, unpack, write_engine
 from tipsc.errors import EngineDamagedError, EngineDeviceError, UsageError
-from tipsc.finish import TAKEN, finish
+from tipsc.pipeline.finish import finish
+from tipsc.pipeline.unbuilt import TAKEN
+from tipsc.project.target import load_target
 from tipsc.runtime import Engine
-from tipsc.target import load_target
 
 needs_nvidia = pytest.mark.skipif(
     api.installed() is None, reason="tensorrt-rtx-cu12 has no wheel for this platform or Python"

@@ -15,7 +15,7 @@ from tipsc.device.client import connect
 from tipsc.device.info import lines_of, read_info
 from tipsc.device.new_target import target_text, write_target
 from tipsc.errors import DeviceError, DeviceJobError, UsageError
-from tipsc.target import load_target
+from tipsc.project.target import load_target
 
 # Names of boards as their device trees give them, in public reports.
 ORIN_NANO = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"

@@ -16,7 +16,7 @@ from tipsc.elastic import (
     Units,
     family,
 )
-from tipsc.elastic.families.mobilenet import Stage
+from tipsc.elastic.families.mobilenet import MobileStage
 from tipsc.paths import Choice, Path, SearchSpace
 
 ARGUMENTS = {
@@ -25,8 +25,8 @@ ARGUMENTS = {
         "input_shape": (2, 12, 12),
         "stem": 8,
         "stages": (
-            Stage(8, (1, 2), expansions=(1, 2)),
-            Stage(12, (1, 2, 3), expansions=(2, 3), kernels=(3, 5), stride=2),
+            MobileStage(8, (1, 2), expansions=(1, 2)),
+            MobileStage(12, (1, 2, 3), expansions=(2, 3), kernels=(3, 5), stride=2),
         ),
         "head": 16,
         "dropout": 0.2,

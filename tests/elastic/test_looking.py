@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tipsc.config import load_config
 from tipsc.elastic import Supernet, convert, fit_exits
 from tipsc.elastic.conversion import taylor
 from tipsc.elastic.looking import looking, trying
 from tipsc.elastic.trace import trace
 from tipsc.lower import lower
-from tipsc.original import score_original
+from tipsc.pipeline.original import score_original
+from tipsc.project.config import load_config
 from tipsc.train import Data, Split, TrainConfig, Unlabelled, calibrate, train
 from tipsc.train.passes import Trial
 
@@ -161,7 +161,7 @@ def test_the_shape_check_before_training_moves_no_statistics(tmp_path: Any) -> N
 
 
 def test_the_shape_check_of_a_build_moves_no_statistics(tmp_path: Any) -> None:
-    from tipsc.loading import check_fit
+    from tipsc.project.loading import check_fit
 
     (tmp_path / "tipsc.yaml").write_text(
         "name: m\nmodel: {callable: 'model.py:load'}\ndata: {callable: 'data.py:load'}\n"

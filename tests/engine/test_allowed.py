@@ -194,6 +194,18 @@ def test_sizes_that_pass_through_other_operations_are_not_believed() -> None:
         check_allowed(model.SerializeToString(), "graph")
 
 
+def test_the_shape_of_the_input_is_a_constant() -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Mul", ["s", "many"], ["t"]),
+        helper.make_node("ConstantOfShape", ["t"], ["big"]),
+        helper.make_node("Add", ["x", "big"], ["y"]),
+    ]
+    model = base(*nodes, tensors=(constant("many", [1 << 30]),))
+    with pytest.raises(EngineDamagedError, match="ConstantOfShape of constants"):
+        check_allowed(model.SerializeToString(), "graph")
+
+
 def test_what_runs_on_the_input_is_none_of_this() -> None:
     nodes = [
         helper.make_node("Expand", ["x", "s"], ["z"]),

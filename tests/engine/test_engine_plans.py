@@ -12,29 +12,29 @@ import pytest
 from synthetic_engine import Net
 from test_engine_file import forged, unpacked
 
-from tipsc.engine import Plan, parse_engine, read_engine, unpack, write_engine
+from tipsc.engine import DevicePlan, parse_engine, read_engine, unpack, write_engine
 from tipsc.engine.plan import paths_of, plan_name, switch_names, switches
 from tipsc.errors import DataError, EngineDamagedError
 
 
 @pytest.fixture
-def plans(graphs: dict[str, bytes]) -> list[Plan]:
+def plans(graphs: dict[str, bytes]) -> list[DevicePlan]:
     a, b, c, d = graphs
-    return [Plan((a,), b"alone"), Plan((d, b, c), b"three in one")]
+    return [DevicePlan((a,), b"alone"), DevicePlan((d, b, c), b"three in one")]
 
 
 @pytest.fixture
-def finished(net: Net, graphs: dict[str, bytes], plans: list[Plan], tmp_path: Path) -> Path:
+def finished(net: Net, graphs: dict[str, bytes], plans: list[DevicePlan], tmp_path: Path) -> Path:
     manifest = replace(net.manifest(list(graphs)), recipe={"plans": "x"}, built={"state": "x"})
     write_engine(tmp_path / "a.tipsc", manifest, net.store.blob, graphs, plans)
     return tmp_path / "a.tipsc"
 
 
 def test_plans_come_back_as_they_were_and_as_files(
-    finished: Path, plans: list[Plan], tmp_path: Path
+    finished: Path, plans: list[DevicePlan], tmp_path: Path
 ) -> None:
     read = read_engine(finished)
-    assert [Plan(plan.paths, bytes(plan.content)) for plan in read.plans] == plans
+    assert [DevicePlan(plan.paths, bytes(plan.content)) for plan in read.plans] == plans
     names = {file.name for file in unpack(finished, tmp_path / "out")}
     assert {f"{plan.name}.plan" for plan in plans} == {n for n in names if n.endswith(".plan")}
     for plan in plans:
@@ -67,7 +67,7 @@ def test_a_forged_table_of_plans_is_refused(
 
 
 def test_each_path_is_in_exactly_one_plan(
-    net: Net, graphs: dict[str, bytes], plans: list[Plan], tmp_path: Path
+    net: Net, graphs: dict[str, bytes], plans: list[DevicePlan], tmp_path: Path
 ) -> None:
     manifest = replace(net.manifest(list(graphs)), built={"state": "x"})
     for wrong in ([], plans[1:], [*plans, plans[0]]):

@@ -43,12 +43,12 @@ MEMORY = 512 << 20
 #: bytes of address space beyond those, which end what would take the whole machine
 _ADDRESSES = 6 << 30
 #: failures after which a range of seeds is given up
-_ENOUGH = 20
+ENOUGH = 20
 #: seconds between two looks at a process
 _LOOK = 0.05
 #: what a process shares with the one that watches it: the seed at work, how many it has done
 _STATE = struct.Struct("<QQ")
-_TAKEN = "taken"
+TAKEN = "taken"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def fuzz(kind: str, seeds: range, watch: Callable[[int], None] = lambda done: No
         watch: is called now and then with how many were executed.
     """
     outcome = Outcome(kind, 0, Counter(), (), 0, 0.0)
-    while outcome.executions < len(seeds) and len(outcome.failures) < _ENOUGH:
+    while outcome.executions < len(seeds) and len(outcome.failures) < ENOUGH:
         done = outcome.executions
         outcome += _one_process(kind, seeds[done:], lambda more, done=done: watch(done + more))
     return outcome
@@ -187,7 +187,7 @@ def work(kind: str, seeds: range, folder: Path) -> None:
             began = time.perf_counter()
             try:
                 execute(random.Random(seed))
-                ends[_TAKEN] += 1
+                ends[TAKEN] += 1
             except TipscError as error:
                 ends[type(error).__name__] += 1
             except BaseException:

@@ -12,10 +12,8 @@ import torch
 from onnx import TensorProto, numpy_helper
 from torch import nn
 
-from tipsc.assemble import make_manifest
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import check_engine
-from tipsc.candidates import Candidate
 from tipsc.compile import Job, compile_candidates
 from tipsc.elastic import ConvertedSupernet, CostModel, convert
 from tipsc.engine.external import external_data
@@ -25,8 +23,10 @@ from tipsc.lower import Lowered, lower
 from tipsc.lower.int8 import to_int8
 from tipsc.lower.places import runs
 from tipsc.paths import Path as NetPath
+from tipsc.pipeline.manifest import make_manifest
+from tipsc.project.target import load_target
 from tipsc.runtime import Engine
-from tipsc.target import load_target
+from tipsc.search.candidates import Candidate
 from tipsc.train import calibrate
 
 IMAGE = (3, 16, 16)

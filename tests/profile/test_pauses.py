@@ -8,8 +8,8 @@ from tipsc.engine import Latency, TensorSpec
 from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.errors import EngineDamagedError, ProfileError
 from tipsc.measure.pauses import collect_pauses
-from tipsc.measured import with_latencies
 from tipsc.paths import Choice, SearchSpace
+from tipsc.pipeline.manifest import with_latencies
 from tipsc.profile import Measurement
 from tipsc.profile.latency import Samples
 

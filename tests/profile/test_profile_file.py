@@ -24,7 +24,7 @@ from tipsc.profile import (
     read_system,
 )
 from tipsc.profile.conditions import check_conditions, conditions_of
-from tipsc.target import load_target
+from tipsc.project.target import load_target
 
 SPACE = SearchSpace(
     (Choice("depth", (1, 2)), Choice("b1.width", (8, 16), gate="depth", gate_from=2))

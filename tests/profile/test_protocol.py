@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tipsc.errors import ProfileError
 from tipsc.measure.loop import MAX_RUNS, MIN_ROUNDS, MIN_RUNS, make_plan
-from tipsc.profile import Latency, Protocol, measure, rank
-from tipsc.target import load_target
+from tipsc.profile import LatencyStatistics, Protocol, measure, rank
+from tipsc.project.target import load_target
 
 
 class World:
@@ -228,8 +228,8 @@ def test_real_work_of_different_size_is_ranked_right() -> None:
 
 
 def test_gaps_below_the_floor_are_ties() -> None:
-    def at(ms: float) -> Latency:
-        return Latency.of(np.array([ms]))
+    def at(ms: float) -> LatencyStatistics:
+        return LatencyStatistics.of(np.array([ms]))
 
     latencies = {"d": at(12.0), "a": at(10.0), "c": at(10.9), "b": at(10.4)}
     assert rank(latencies, 0.05) == (("a", "b"), ("c",), ("d",))
@@ -248,7 +248,7 @@ def test_a_target_says_how_to_measure() -> None:
 
 def test_statistics_of_known_samples() -> None:
     samples = np.arange(101.0, 0.0, -1.0)
-    latency = Latency.of(samples)
+    latency = LatencyStatistics.of(samples)
     assert (latency.p10_ms, latency.p50_ms, latency.p95_ms) == (11.0, 51.0, 96.0)
     assert latency.mean_ms == 51.0
     assert latency.cv == pytest.approx(float(np.std(samples)) / 51.0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import random
 
-from tipsc.report import Curve, FeatureMap, Point, Report, Shipped, Stage
+from tipsc.report import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime
 
 
-def report(candidates: int = 60, shipped: int = 8, seed: int = 0, **changes: object) -> Report:
+def report(candidates: int = 60, shipped: int = 8, seed: int = 0, **changes: object) -> BuildReport:
     """A report of plausible shape; `changes` replace its fields."""
     rng = random.Random(seed)
     points = [_point(rng) for _ in range(max(candidates, shipped))]
@@ -29,7 +29,7 @@ def report(candidates: int = 60, shipped: int = 8, seed: int = 0, **changes: obj
             _curve(rng, n, d) for n, d in (("largest", 2), ("mean", 1.7), ("smallest", 1.4))
         ),
         "stages": tuple(
-            Stage(n, s, c)
+            StageTime(n, s, c)
             for n, s, c in (
                 ("train", 142.3, True), ("score", 0.41, True), ("lower", 3.9, False),
                 ("profile", 48.2, False), ("search", 0.02, False), ("build", 6.31, False),
@@ -43,7 +43,7 @@ def report(candidates: int = 60, shipped: int = 8, seed: int = 0, **changes: obj
         "protocol": {"warm-up": "20 calls of each path", "rounds": "30, interleaved, random order"},
         "version": "0.1.0",
     }  # fmt: skip
-    return Report(**{**fields, **changes})  # type: ignore[arg-type]
+    return BuildReport(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def mobilenet(stages: tuple[int, ...] = (1, 2, 3, 4, 3, 3, 1)) -> tuple[FeatureMap, ...]:

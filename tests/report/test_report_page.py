@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from made_up_reports import mobilenet, report, with_width_groups
 
-from tipsc.report import Curve, FeatureMap, Report, legend, render, write
+from tipsc.report import BuildReport, Curve, FeatureMap, legend, render, write
 
 VOID = {"meta", "link", "br"}
 HOSTILE = "<script>alert('&\"')</script>]]>"
@@ -58,15 +58,15 @@ def assert_drawable(page: str) -> None:
         assert "nan" not in number and "inf" not in number
 
 
-def with_points(base: Report, **changes: object) -> Report:
+def with_points(base: BuildReport, **changes: object) -> BuildReport:
     return replace(base, points=tuple(replace(p, **changes) for p in base.points))  # type: ignore[arg-type]
 
 
-def without_samples(base: Report) -> Report:
+def without_samples(base: BuildReport) -> BuildReport:
     return replace(base, shipped=tuple(replace(p, samples_ms=()) for p in base.shipped))
 
 
-def with_long_names() -> Report:
+def with_long_names() -> BuildReport:
     base = report()
     name = "a-very-long-name-without-any-space-" * 4
     return replace(
@@ -82,7 +82,7 @@ def with_long_names() -> Report:
     )
 
 
-def empty() -> Report:
+def empty() -> BuildReport:
     nothing = dict.fromkeys(
         ("points", "shipped", "feature_maps", "curves", "stages", "commands"), ()
     )

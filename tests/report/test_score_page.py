@@ -12,18 +12,20 @@ from test_report_page import HOSTILE, assert_drawable, parsed
 from tipsc.elastic.factors import additive_totals
 from tipsc.report.score_page import render_scores
 from tipsc.scoring import Scores, score
-from tipsc.scoring.devices import MACS, MS, Device
+from tipsc.scoring.devices import MACS, MS, ScoredDevice
 
 SUPERNET = small_supernet()
 MACS_OF = additive_totals(SUPERNET)["macs"]
 
 
-def devices(*names: str) -> list[Device]:
+def devices(*names: str) -> list[ScoredDevice]:
     kinds = dict(zip(names, ("kernel", "width"), strict=False))
-    return [Device(name, dear_in(SUPERNET, k), MS, f"from {name}") for name, k in kinds.items()]
+    return [
+        ScoredDevice(name, dear_in(SUPERNET, k), MS, f"from {name}") for name, k in kinds.items()
+    ]
 
 
-def scored(found: list[Device]) -> Scores:
+def scored(found: list[ScoredDevice]) -> Scores:
     costs = {device.name: device.cost for device in found}
     return score(SUPERNET, costs, macs=MACS_OF, subnetworks=8, budgets=2)
 
@@ -49,7 +51,7 @@ def test_names_are_escaped() -> None:
 
 
 def test_macs_as_the_only_cost_and_no_budgets() -> None:
-    found = [Device(MACS, MACS_OF, MACS, "nothing was measured yet")]
+    found = [ScoredDevice(MACS, MACS_OF, MACS, "nothing was measured yet")]
     scores = replace(scored(found), top=(), choices=())
     text = " ".join(parsed(render_scores("net", found, scores)).text)
     assert "nothing was measured yet" in text and "Top paths" not in text

@@ -13,7 +13,7 @@ from tipsc.runtime import Engine
 
 COMPILER = [
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxsim", "pydantic", "scipy", "matplotlib",
-    "tipsc.dtmc", "tipsc.elastic", "tipsc.train", "tipsc.profile", "tipsc.lower", "tipsc.build",
+    "tipsc.dtmc", "tipsc.elastic", "tipsc.train", "tipsc.profile", "tipsc.lower", "tipsc.pipeline",
 ]  # fmt: skip
 
 

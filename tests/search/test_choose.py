@@ -7,12 +7,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tipsc.errors import DataError
-from tipsc.search import Candidate, Selection, area, choose, dominates, pareto_front
+from tipsc.search import Rated, Selection, area, choose, dominates, pareto_front
 
 
-def made(*points: tuple[float, float]) -> list[Candidate]:
+def made(*points: tuple[float, float]) -> list[Rated]:
     """Candidates from (latency, accuracy)."""
-    return [Candidate(f"p{i}", accuracy, latency) for i, (latency, accuracy) in enumerate(points)]
+    return [Rated(f"p{i}", accuracy, latency) for i, (latency, accuracy) in enumerate(points)]
 
 
 # Coarse grids, so that equal latencies and equal accuracies are common.
@@ -20,17 +20,17 @@ POINTS = st.tuples(st.integers(1, 30).map(float), st.integers(0, 20).map(lambda 
 SETS = st.lists(POINTS, min_size=1, max_size=9).map(lambda points: made(*points))
 
 
-def staircase(chosen: list[Candidate] | tuple[Selection, ...], slowest_ms: float) -> float:
-    return area([Candidate(c.path_id, c.accuracy, c.latency_ms) for c in chosen], slowest_ms)
+def staircase(chosen: list[Rated] | tuple[Selection, ...], slowest_ms: float) -> float:
+    return area([Rated(c.path_id, c.accuracy, c.latency_ms) for c in chosen], slowest_ms)
 
 
-def wide_enough(chosen: tuple[Candidate, ...], spread: float) -> bool:
+def wide_enough(chosen: tuple[Rated, ...], spread: float) -> bool:
     return all(b.latency_ms >= a.latency_ms * (1 + spread) - 1e-9 for a, b in pairwise(chosen))
 
 
 @given(SETS, st.integers(1, 10))
 def test_as_many_distinct_paths_as_there_can_be_fast_to_slow(
-    candidates: list[Candidate], k: int
+    candidates: list[Rated], k: int
 ) -> None:
     chosen = choose(candidates, k)
     assert len({c.path_id for c in chosen}) == len(chosen) == min(k, len(candidates))
@@ -44,7 +44,7 @@ def test_as_many_distinct_paths_as_there_can_be_fast_to_slow(
 
 @given(SETS, st.integers(1, 10))
 def test_the_most_accurate_and_from_two_on_the_fastest_are_chosen(
-    candidates: list[Candidate], k: int
+    candidates: list[Rated], k: int
 ) -> None:
     chosen = choose(candidates, k)
     assert max(c.accuracy for c in chosen) == max(c.accuracy for c in candidates)
@@ -54,7 +54,7 @@ def test_the_most_accurate_and_from_two_on_the_fastest_are_chosen(
 
 @given(SETS, st.integers(1, 10))
 def test_a_slower_path_is_more_accurate_unless_it_is_called_dominated(
-    candidates: list[Candidate], k: int
+    candidates: list[Rated], k: int
 ) -> None:
     chosen = choose(candidates, k)
     kept = [c for c in chosen if not c.dominated]
@@ -84,7 +84,7 @@ def test_the_area_is_the_largest_that_brute_force_finds(
 
 
 @given(SETS)
-def test_the_front_holds_exactly_what_nothing_dominates(candidates: list[Candidate]) -> None:
+def test_the_front_holds_exactly_what_nothing_dominates(candidates: list[Rated]) -> None:
     points = {(c.latency_ms, c.accuracy) for c in candidates}
     undominated = {
         (latency, accuracy)
@@ -139,7 +139,7 @@ def test_of_equal_candidates_the_first_id_is_chosen_in_any_order() -> None:
     ],
 )
 def test_what_cannot_be_chosen_from_is_refused(
-    candidates: list[Candidate], k: int, spread: float, says: str
+    candidates: list[Rated], k: int, spread: float, says: str
 ) -> None:
     with pytest.raises(DataError, match=says):
         choose(candidates, k, spread=spread)
@@ -159,4 +159,4 @@ def test_what_cannot_be_chosen_from_is_refused(
 def test_a_faster_path_that_is_as_accurate_dominates(
     one: tuple[float, float], other: tuple[float, float], expected: bool
 ) -> None:
-    assert dominates(Candidate("one", *one), Candidate("other", *other)) is expected
+    assert dominates(Rated("one", *one), Rated("other", *other)) is expected

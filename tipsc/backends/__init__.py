@@ -1,7 +1,6 @@
 """Backends: what compiles and runs the path graphs of an engine on a device.
 
-A backend is one module and one line in :data:`BACKENDS`. The module has ``check`` and ``open``,
-as :class:`Backend` states them, and is imported when it is asked for.
+A backend is its modules and one line in :data:`tipsc.backends.table.BACKENDS`.
 """
 
 from __future__ import annotations
@@ -13,31 +12,22 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from tipsc.backends.finishing import Finisher
+from tipsc.backends.table import BACKENDS, Backend
 from tipsc.engine.read import EngineFile
-from tipsc.errors import EngineDeviceError, near
+from tipsc.errors import EngineDamagedError, EngineDeviceError, near
 
 __all__ = [
     "BACKENDS",
-    "CACHE_CHECKS",
-    "FINISHED_ON_DEVICE",
     "Backend",
     "Executor",
+    "Runtime",
     "backend",
     "check_caches",
+    "finisher",
+    "open_paths",
+    "runtime_of",
 ]
-
-#: name to the module that implements it
-BACKENDS: Mapping[str, str] = {
-    "onnxruntime": "tipsc.backends.onnxruntime",
-    "litert": "tipsc.backends.litert",
-    "tensorrt": "tipsc.backends.tensorrt",
-}
-
-#: backends that compile on the device only: without one, their engines stay unbuilt
-FINISHED_ON_DEVICE = frozenset({"tensorrt"})
-
-#: name of a backend that keeps weights in a form of its own to the module that checks them
-CACHE_CHECKS: Mapping[str, str] = {"litert": "tipsc.backends.litert_check"}
 
 
 class Executor(Protocol):
@@ -50,8 +40,8 @@ class Executor(Protocol):
         """Give its memory back; it does not run again."""
 
 
-class Backend(Protocol):
-    """What the module of a backend offers."""
+class Runtime(Protocol):
+    """What the module of a backend offers that runs its engines."""
 
     def check(self) -> Mapping[str, str]:
         """What is there and in which version, to print in ``tipsc doctor``."""
@@ -68,15 +58,57 @@ class Backend(Protocol):
 
 
 def backend(name: str) -> Backend:
-    """The backend with this name.
+    """All that tipsc knows of the backend with this name.
+
+    Raises:
+        EngineDeviceError: this tipsc has no such backend.
+    """
+    if name not in BACKENDS:
+        raise EngineDeviceError(f"no backend is called {name!r}", fix=near(name, BACKENDS))
+    return BACKENDS[name]
+
+
+def runtime_of(name: str) -> Runtime:
+    """The module that runs engines of the backend with this name.
 
     Raises:
         EngineDeviceError: this tipsc has no such backend.
         MissingExtraError: its runtime is not installed.
     """
-    if name not in BACKENDS:
-        raise EngineDeviceError(f"no backend is called {name!r}", fix=near(name, BACKENDS))
-    return cast(Backend, importlib.import_module(BACKENDS[name]))
+    return cast(Runtime, importlib.import_module(backend(name).runs))
+
+
+def finisher(name: str) -> Finisher:
+    """The module of what is left to do on the device, for a backend that has one."""
+    module = backend(name).finishes
+    assert module is not None
+    return cast(Finisher, importlib.import_module(module))
+
+
+def open_paths(
+    engine: EngineFile,
+    *,
+    path_ids: Collection[str] | None = None,
+    threads: int = 1,
+    cache_dir: Path | None = None,
+) -> Mapping[str, Executor]:
+    """An executor for each of `path_ids` (None: all paths) of an engine, by path id.
+
+    Raises:
+        EngineDamagedError: the engine holds something else than its backend runs.
+        EngineError, MissingExtraError: as :func:`runtime_of` and its ``open``.
+    """
+    found = backend(engine.manifest.backend)
+    if engine.form != found.form:
+        raise EngineDamagedError(
+            f"an engine for the backend {found.name} holds something else than it runs",
+            where=str(engine.file),
+            expected=f"form {found.form}",
+            got=f"form {engine.form}",
+        )
+    return runtime_of(found.name).open(
+        engine, path_ids=path_ids, threads=threads, cache_dir=cache_dir
+    )
 
 
 def check_caches(engine: EngineFile, inputs: np.ndarray, *, threads: int = 1) -> None:
@@ -88,6 +120,6 @@ def check_caches(engine: EngineFile, inputs: np.ndarray, *, threads: int = 1) ->
     Raises:
         VerificationError: a path gives other outputs with a cache than without.
     """
-    name = engine.manifest.backend
-    if name in CACHE_CHECKS:
-        importlib.import_module(CACHE_CHECKS[name]).check_caches(engine, inputs, threads)
+    module = backend(engine.manifest.backend).keeps_weights
+    if module is not None:
+        importlib.import_module(module).check_caches(engine, inputs, threads)

@@ -57,7 +57,7 @@ _PARSES = _INSTALLED == "ai_edge_litert" and bool(
 _VERSION = importlib.metadata.version(_PACKAGES[_INSTALLED])
 
 
-class Program(Protocol):
+class TfliteProgram(Protocol):
     """A loaded .tflite. Not safe to call from several threads at once."""
 
     def signatures(self) -> Collection[str]:
@@ -73,7 +73,9 @@ class SignatureExecutor:
     Calls of all paths of an engine follow one after the other: a program computes one at a time.
     """
 
-    def __init__(self, program: Program, path_id: str, lock: threading.Lock, where: str) -> None:
+    def __init__(
+        self, program: TfliteProgram, path_id: str, lock: threading.Lock, where: str
+    ) -> None:
         self._lock, self._named = lock, _Named(f"{where}, path {path_id}")
         with self._named:
             self._run: Callable[[np.ndarray], np.ndarray] | None = program.runner(path_id)
@@ -150,7 +152,7 @@ def fill(engine: EngineFile, folder: Path, threads: int) -> None:
     _load(folder / MODEL, threads, str(folder / PACKED))  # which packs
 
 
-def open_model(model: Path, *, threads: int = 1, weight_cache: str | None = None) -> Program:
+def open_model(model: Path, *, threads: int = 1, weight_cache: str | None = None) -> TfliteProgram:
     """A .tflite by itself, to compare and to measure.
 
     Args:
@@ -201,6 +203,11 @@ class _Named:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ImportError):
+            raise EngineDeviceError(
+                f"the package of LiteRT cannot be loaded: {error}",
+                fix="install it again, or what it names",
+            ) from error
         if isinstance(error, RuntimeError | ValueError):
             said = " ".join(str(error).split())
             raise EngineDeviceError(
@@ -208,7 +215,7 @@ class _Named:
             ) from error
 
 
-def _load(model: Path, threads: int, weight_cache: str | None) -> Program:
+def _load(model: Path, threads: int, weight_cache: str | None) -> TfliteProgram:
     with _Named(str(model)):
         if _COMPILES:
             from tipsc.backends.litert_compiled import CompiledProgram

@@ -13,7 +13,7 @@ from tipsc.backends.litert_log import without_chatter
 
 
 class CompiledProgram:
-    """See :class:`tipsc.backends.litert.Program`.
+    """See :class:`tipsc.backends.litert.TfliteProgram`.
 
     Args:
         model: the .tflite, mapped by LiteRT.

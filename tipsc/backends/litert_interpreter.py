@@ -12,7 +12,7 @@ import numpy as np
 
 
 class InterpreterProgram:
-    """See :class:`tipsc.backends.litert.Program`.
+    """See :class:`tipsc.backends.litert.TfliteProgram`.
 
     Args:
         model: the .tflite, mapped.

@@ -22,17 +22,10 @@ from tipsc.backends.apart import builder
 from tipsc.backends.cache import kept
 from tipsc.backends.finalise import FORMAT, finalise
 from tipsc.backends.isa import instruction_set
+from tipsc.backends.ort import ort
 from tipsc.backends.shared_weights import SharedWeights
 from tipsc.engine.read import EngineFile
-from tipsc.errors import EngineDeviceError, MissingExtraError
-
-try:
-    import onnxruntime as ort
-except ImportError as error:
-    raise MissingExtraError(
-        "the backend onnxruntime needs the package onnxruntime, which is not installed",
-        fix="run: pip install onnxruntime",
-    ) from error
+from tipsc.errors import EngineDamagedError, EngineDeviceError
 
 
 class SessionExecutor:
@@ -96,9 +89,14 @@ def open(
             the user's cache, in a folder for this engine, version and instruction set.
 
     Raises:
+        EngineDamagedError: the engine holds no graphs of ONNX.
         EngineDeviceError: ONNX Runtime refuses a path, or `cache_dir` is for another device.
         UsageError: `cache_dir` is not usable.
     """
+    if engine.form != "onnx":
+        raise EngineDamagedError(
+            "this engine holds no graphs of ONNX", where=str(engine.file), got=f"form {engine.form}"
+        )
     key = {
         "engine": engine.content_hash,
         "onnxruntime": ort.__version__,

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from tipsc.backends.finalise import BLOB, CONSTANTS
+from tipsc.backends.ort import ort
 
 #: TensorProto.DataType to the numpy type that ONNX Runtime takes for it
 _DTYPES = {

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tipsc.benchmark import Bench, measure_engine_file
 from tipsc.cli.engines import latency_document, threads_of
 from tipsc.cli.options import (
     Number,
@@ -20,6 +19,7 @@ from tipsc.cli.options import (
 )
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
+from tipsc.pipeline.bench import Benchmark, measure_engine_file
 from tipsc.profile import Measurement
 from tipsc.report.format import duration, milliseconds, ratio, significant
 from tipsc.report.notes import noise_lines
@@ -109,7 +109,7 @@ def command(
     )
 
 
-def _more(found: Bench) -> dict[str, Any]:
+def _more(found: Benchmark) -> dict[str, Any]:
     return {
         **found.extras,
         "sustained": [asdict(window) for window in found.windows],
@@ -118,7 +118,7 @@ def _more(found: Bench) -> dict[str, Any]:
     }
 
 
-def _extra_lines(found: Bench) -> list[str]:
+def _extra_lines(found: Benchmark) -> list[str]:
     memory = found.extras["memory_mib"]
     lines = []
     if every := found.extras["every"]:
@@ -149,7 +149,7 @@ def _extra_lines(found: Bench) -> list[str]:
     return lines
 
 
-def _heating_table(found: Bench) -> Table:
+def _heating_table(found: Benchmark) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -173,7 +173,7 @@ def _heating_table(found: Bench) -> Table:
     return table
 
 
-def _heating(found: Bench) -> str:
+def _heating(found: Benchmark) -> str:
     drift = found.drift
     assert drift is not None
     zone = (

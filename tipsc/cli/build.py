@@ -19,9 +19,11 @@ from tipsc.cli.options import (
 from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
-    from tipsc.build import Pipeline
-    from tipsc.report.data import Original
-    from tipsc.unbuilt import Unbuilt
+    from tipsc.device.client import Connection
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.original import Original
+    from tipsc.pipeline.record import BuildRecord
+    from tipsc.progress import Reporter
 
 
 @verb
@@ -65,11 +67,12 @@ def command(
     portable graphs, weights and a recipe, and no latency is claimed. With --device it is
     finished there.
     """
-    from tipsc.backends import FINISHED_ON_DEVICE
+    from tipsc.backends import BACKENDS
     from tipsc.errors import UsageError
-    from tipsc.target import load_target
+    from tipsc.project.target import load_target
 
-    if load_target(target).backend in FINISHED_ON_DEVICE:
+    found = BACKENDS.get(load_target(target).backend)
+    if found is not None and found.finishes:
         if report_file is not None:
             raise UsageError("an unbuilt engine has no report", fix="leave --report out")
         if wait_quiet_s is not None and device is None:
@@ -77,19 +80,8 @@ def command(
                 "nothing is measured without the device",
                 fix="leave --wait-quiet out, or give --device",
             )
-        _build_without_device(
-            output, config, target, device, output_file, profile_file, wait_quiet_s
-        )
-        return
-    if profile_file is not None:
-        raise UsageError(
-            "paths for this target are measured, not chosen by a profile", fix="leave --profile out"
-        )
-    from tipsc.build import Pipeline
-    from tipsc.cli.building import stage_document
-    from tipsc.cli.engines import path_document
-    from tipsc.engine import read_engine
-    from tipsc.report import legend, shipped_table, write
+    from tipsc.device.measuring import Remote
+    from tipsc.pipeline.build import Pipeline
 
     with connected(device) as there, output.reporter() as reporter:
         pipeline = Pipeline(
@@ -97,40 +89,59 @@ def command(
             target,
             reporter=reporter,
             output=output_file,
-            device=there,
+            device=None if device is None else there,
             wait_quiet_s=wait_quiet_s,
+            profile_file=profile_file,
         )
-        remarks = _doubts(output, pipeline)
-        built = pipeline.run()
+        unbuilt = pipeline.plan.unbuilt  # what cannot be done here is said first
+        remarks = [*_doubts(output, pipeline), *pipeline.plan.remarks]
+        build = pipeline.run()
+        if unbuilt and isinstance(there, Remote):
+            _finish(output, build, there.connection, reporter, wait_quiet_s)
+            return
+    if unbuilt:
+        _show_unbuilt(output, build, remarks)
+    else:
+        _show(output, build, remarks, report_file)
+
+
+def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: Path | None) -> None:
+    """The engine and its page."""
+    from tipsc.cli.building import stage_document
+    from tipsc.cli.engines import path_document
+    from tipsc.report import legend, shipped_table, write
+    from tipsc.report.build import report_of
+
+    assert build.measured is not None
+    report, page = report_of(build), build.engine.with_suffix(".html")
+    write(report, page)
     if report_file is not None:
-        write(built.report, report_file)
-    page = report_file or built.page
-    manifest = read_engine(built.engine).manifest
+        write(report, page := report_file)
     output.result(
         {
-            "engine": str(built.engine),
-            "name": manifest.name,
+            "engine": str(build.engine),
+            "name": build.manifest.name,
             "report": str(page),
-            "profile": str(built.profile),
-            "target": manifest.target,
-            "stages": [stage_document(stage) for stage in built.stages],
-            "original": _original(built.report.original),
+            "profile": str(build.measured.file),
+            "target": build.manifest.target,
+            "stages": [stage_document(stage) for stage in build.stages],
+            "original": _original(build.original),
             "remarks": remarks,
-            "noise": list(built.report.noise),
-            "paths": [path_document(path, manifest) for path in manifest.paths],
+            "noise": list(report.noise),
+            "paths": [path_document(path, build.manifest) for path in build.manifest.paths],
         },
-        shipped_table(built.report),
-        *wrapped(legend(built.report)),
-        f"engine   {built.engine}",
+        shipped_table(report),
+        *wrapped(legend(report)),
+        f"engine   {build.engine}",
         f"report   {page}",
-        f"profile  {built.profile}",
+        f"profile  {build.measured.file}",
     )
 
 
 def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
     """Tells what is doubtful about model and data, before the work begins."""
-    from tipsc.doubts import doubts
-    from tipsc.stages import only_one_build
+    from tipsc.pipeline.doubts import doubts
+    from tipsc.pipeline.stages import only_one_build
 
     with only_one_build(pipeline.runs):
         found = doubts(pipeline.data, pipeline.original())
@@ -151,62 +162,48 @@ def _original(found: Original | None) -> dict[str, float] | None:
     }
 
 
-def _build_without_device(
+def _finish(
     output: Output,
-    config: Path,
-    target: str,
-    device: str | None,
-    output_file: Path | None,
-    profile_file: Path | None,
+    build: BuildRecord,
+    connection: Connection,
+    reporter: Reporter,
     wait_quiet_s: float | None,
 ) -> None:
+    """An unbuilt engine, completed on the device."""
+    from tipsc.cli.engines import paths_table
+    from tipsc.cli.finish import finish_document, finish_lines
+    from tipsc.pipeline.finish import finish
+
+    done = finish(build.engine, connection, wait_quiet_s=wait_quiet_s, reporter=reporter)
+    output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
+
+
+def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> None:
+    """An engine that a device has to finish."""
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document, paths_table
-    from tipsc.cli.finish import finish_document, finish_lines
-    from tipsc.device.measuring import Remote
-    from tipsc.engine import read_engine
     from tipsc.extras import how_to_install
-    from tipsc.finish import finish
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
-    from tipsc.unbuilt import UnbuiltPipeline
 
-    with connected(device) as there, output.reporter() as reporter:
-        pipeline = UnbuiltPipeline(
-            config,
-            target,
-            reporter=reporter,
-            output=output_file,
-            profile_file=profile_file,
-            device=None if device is None else there,
-        )
-        remarks = [*_doubts(output, pipeline), *pipeline.remarks]
-        original = pipeline.original()
-        made = pipeline.run_without_device()
-        if isinstance(there, Remote):
-            done = finish(
-                made.engine, there.connection, wait_quiet_s=wait_quiet_s, reporter=reporter
-            )
-            output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
-            return
-    manifest = read_engine(made.engine).manifest
-    accepted = [check for check in made.checks if not check.problem]
+    manifest, original = build.manifest, build.original
+    accepted = [check for check in build.checks if not check.problem]
     checked = (
         f"{len(accepted)} of {plural(len(manifest.paths), 'path')} accepted and built by "
-        f"{made.checks[0].module} {made.checks[0].version} (no GPU: says nothing about latency)"
-        if made.checks
+        f"{build.checks[0].module} {build.checks[0].version} (no GPU: says nothing about latency)"
+        if build.checks
         else f"not done; to let NVIDIA's parser try every path, {how_to_install('tensorrt-check')}"
     )
     output.result(
         {
-            "engine": str(made.engine),
+            "engine": str(build.engine),
             "name": manifest.name,
             "target": manifest.target,
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
-            "nvidia_check": [vars(check) for check in made.checks],
-            "nvidia_check_depths": [vars(check) for check in made.groups],
-            "stages": [stage_document(stage) for stage in pipeline.stages.done],
+            "nvidia_check": [vars(check) for check in build.checks],
+            "nvidia_check_depths": [vars(check) for check in build.groups],
+            "stages": [stage_document(stage) for stage in build.stages],
             "original": _original(original),
             "remarks": remarks,
             "paths": [path_document(path, manifest) for path in manifest.paths],
@@ -217,24 +214,24 @@ def _build_without_device(
             if original
             else []
         ),
-        f"engine   {made.engine}",
+        f"engine   {build.engine}",
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         f"paths    chosen by {manifest.recipe['paths chosen by']}",
         f"check    {checked}",
         *([f"remark   {manifest.recipe['remark']}"] if "remark" in manifest.recipe else []),
-        *wrapped(f"remark   {remark}" for remark in pipeline.remarks),
-        *_depth_lines(made),
+        *wrapped(f"remark   {remark}" for remark in build.remarks),
+        *_depth_lines(build),
     )
 
 
-def _depth_lines(made: Unbuilt) -> list[str]:
+def _depth_lines(build: BuildRecord) -> list[str]:
     """What NVIDIA's builder makes of paths that differ in depth, as one plan."""
     from tipsc.engine.plan import paths_of
     from tipsc.report.format import byte_size
 
-    alone = {check.path_id: check.plan_bytes for check in made.checks}
+    alone = {check.path_id: check.plan_bytes for check in build.checks}
     lines = []
-    for check in made.groups:
+    for check in build.groups:
         paths = paths_of(check.path_id)
         one, each = byte_size(check.plan_bytes), byte_size(sum(alone[path] for path in paths))
         verdict = (

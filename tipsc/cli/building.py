@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,25 +12,12 @@ from typing import Any
 import torch
 
 from tipsc.errors import UsageError
-from tipsc.stages import Stage, Stages, key_of
+from tipsc.pipeline.stages import StageDone, Stages, key_of
 from tipsc.train.checkpoint import FILE as CHECKPOINT
-from tipsc.train.distributed import Group
+from tipsc.train.distributed import Processes
 
 Work = Callable[[Path], None]
 _CPU = torch.device("cpu")
-
-
-def rank_of_process() -> int:
-    """The number that torchrun gave this process; 0 without it."""
-    text = os.environ.get("RANK", "0")
-    if not (text.isascii() and text.isdigit()):
-        raise UsageError(
-            "this is no number of a process",
-            where="environment variable RANK",
-            got=text,
-            fix="unset it, or start the training by torchrun",
-        )
-    return int(text)
 
 
 class SharedStages(Stages):
@@ -41,7 +27,7 @@ class SharedStages(Stages):
     ever for those that do not; and the others may sit on other machines, without the files.
     """
 
-    def __init__(self, folder: Path, group: Group) -> None:
+    def __init__(self, folder: Path, group: Processes) -> None:
         super().__init__(folder)
         self._group = group
         self._place = folder
@@ -54,7 +40,7 @@ class SharedStages(Stages):
         *,
         resumable: bool = False,
         good: Callable[[Path], bool] = lambda folder: True,
-    ) -> Stage:
+    ) -> StageDone:
         if self._group.rank == 0:
             return self._lead(name, inputs, work, resumable, good)
         works = self._group.from_first(None, _CPU) == b"work"
@@ -64,7 +50,7 @@ class SharedStages(Stages):
                 (Path(unused) / CHECKPOINT).touch()
                 work(Path(unused))
         key = key_of({"stage": name, **inputs})
-        return Stage(name, key, self._place / f"{name}-{key}", 0.0, cached=not works)
+        return StageDone(name, key, self._place / f"{name}-{key}", 0.0, cached=not works)
 
     def _lead(
         self,
@@ -73,7 +59,7 @@ class SharedStages(Stages):
         work: Work,
         resumable: bool,
         good: Callable[[Path], bool],
-    ) -> Stage:
+    ) -> StageDone:
         told = False
 
         def work_with_all(folder: Path) -> None:
@@ -97,7 +83,7 @@ class FinishedStages(Stages):
         folder = self._folder / f"{name}-{key}"
         return folder if is_key and folder.is_dir() else None
 
-    def run(self, name: str, *arguments: Any, **options: Any) -> Stage:
+    def run(self, name: str, *arguments: Any, **options: Any) -> StageDone:
         def refuse(folder: Path) -> None:
             with contextlib.suppress(OSError):  # what a stopped training left stays there
                 folder.rmdir()
@@ -110,6 +96,6 @@ class FinishedStages(Stages):
         return super().run(name, inputs, refuse, resumable=True)
 
 
-def stage_document(stage: Stage) -> dict[str, Any]:
+def stage_document(stage: StageDone) -> dict[str, Any]:
     """A stage as ``--format json`` gives it."""
     return {"name": stage.name, "seconds": round(stage.seconds, 3), "cached": stage.cached}

@@ -66,9 +66,9 @@ def command(
 def _selftest(
     output: Output, device: Connection, engine: Path | None, report_file: Path | None
 ) -> None:
-    from tipsc.device.report import FAILED, Check, examine_device, write_report
+    from tipsc.pipeline.device_report import FAILED, DeviceCheck, examine_device, write_report
 
-    checks: list[Check] = []
+    checks: list[DeviceCheck] = []
     for check in examine_device(device, engine):
         checks.append(check)
         output.note(f"{check.status:<8}{check.name:<10}{_shown(check.found)}")

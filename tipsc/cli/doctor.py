@@ -13,7 +13,7 @@ def command(output: Output) -> None:
 
     The text names no user, host or folder, so that it can go into a bug report as it is.
     """
-    from tipsc.doctor import examine
+    from tipsc.device.doctor import examine
 
     found = examine()
     output.result(found.to_json(), str(found))

@@ -64,7 +64,7 @@ def paths_table(manifest: Manifest) -> Table:
 
 def threads_of(manifest: Manifest, asked: int | None) -> int:
     """What was asked for, else what the engine's target says, if it is known here."""
-    from tipsc.target import load_target
+    from tipsc.project.target import load_target
 
     if asked is not None:
         return asked

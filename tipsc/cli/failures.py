@@ -9,12 +9,12 @@ from itertools import pairwise
 
 import click
 
-from tipsc.callables import place_of
 from tipsc.cli.stopping import TERMINATED, Terminated
 from tipsc.cli.terminal import say, say_headed, say_json
 from tipsc.errors import MissingExtraError, TipscError
 from tipsc.extras import package_of
 from tipsc.printable import on_one_line
+from tipsc.project.callables import place_of
 from tipsc.system_errors import SystemProblem, refusal, shortage
 
 STOPPED = 130

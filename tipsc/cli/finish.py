@@ -14,8 +14,8 @@ from tipsc.report.format import byte_size
 from tipsc.report.notes import noise_lines
 
 if TYPE_CHECKING:
-    from tipsc.backends.tensorrt.trial import Trial
-    from tipsc.finish import Finished
+    from tipsc.backends.finishing import PlanTrial
+    from tipsc.pipeline.finish import Finished
 
 
 @verb
@@ -51,7 +51,7 @@ def command(
     its portable graphs stay in it, so that it can be finished again after an update there.
     """
     from tipsc.device.client import connect
-    from tipsc.finish import finish
+    from tipsc.pipeline.finish import finish
 
     with connect(device) as connection, output.reporter() as reporter:
         done = finish(
@@ -97,7 +97,7 @@ def finish_lines(done: Finished) -> list[str]:
     return [*lines, *(f"remark   {remark}" for remark in done.remarks)]
 
 
-def _verdict(trial: Trial) -> str:
+def _verdict(trial: PlanTrial) -> str:
     if trial.problem:
         return f"a plan each, because of: {trial.problem}"
     if not trial.slowdowns:

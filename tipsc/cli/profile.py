@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tipsc.backends import FINISHED_ON_DEVICE
+from tipsc.backends import BACKENDS
 from tipsc.cli.options import config_argument, connected, target_option, wait_quiet_option
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import UsageError
+from tipsc.project.target import load_target
 from tipsc.report.notes import noise_lines
-from tipsc.target import load_target
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tipsc.pipeline.check import Check
     from tipsc.profile import Profile, Shares
-    from tipsc.profiling import Check
 
 _PROOF_OF_95 = 59  # the smallest n with 0.95^n < 0.05
 
@@ -56,7 +56,8 @@ def command(
     build.measured paths are measured; all others are predicted from them. Each of several devices
     has a profile of its own, called after it.
     """
-    if not devices and load_target(target).backend in FINISHED_ON_DEVICE:
+    backend = BACKENDS.get(load_target(target).backend)
+    if not devices and backend is not None and backend.finishes:
         raise UsageError(
             "paths for this target are compiled and measured on the device",
             fix="give --device ssh://[user@]host, or --device local on the device itself",
@@ -67,11 +68,12 @@ def command(
         _on_several(output, config, target, devices, wait_quiet_s)
         return
     device = devices[0] if devices else None
-    from tipsc.build import CHECK, PROFILE, Pipeline
     from tipsc.cli.building import stage_document
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.check import load_check
+    from tipsc.pipeline.profile import FILE as PROFILE
+    from tipsc.pipeline.stages import only_one_build
     from tipsc.profile import Profile
-    from tipsc.profiling import Check
-    from tipsc.stages import only_one_build
 
     with connected(device) as there, output.reporter() as reporter:
         pipeline = Pipeline(
@@ -81,7 +83,7 @@ def command(
             stage = pipeline.profile()
             checked = pipeline.check(check) if check else None
     profile = Profile.load(stage.folder / PROFILE)
-    result = Check.model_validate_json((checked.folder / CHECK).read_bytes()) if checked else None
+    result = load_check(checked.folder) if checked else None
     file = pipeline.published
     output.result(
         {
@@ -119,13 +121,14 @@ def _on_several(
     urls: tuple[str, ...],
     wait_quiet_s: float | None,
 ) -> None:
-    from tipsc.build import PROFILE, Pipeline
     from tipsc.cli.progress import LineByDevice
     from tipsc.device.link import parse_link
     from tipsc.device.measuring import Device
     from tipsc.device.several import labels_of, on_each
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.profile import FILE as PROFILE
+    from tipsc.pipeline.stages import only_one_build
     from tipsc.profile import Profile
-    from tipsc.stages import only_one_build
 
     if len(set(urls)) < len(urls):
         raise UsageError("a device is named twice", got=", ".join(urls))

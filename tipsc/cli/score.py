@@ -13,7 +13,7 @@ from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
     from tipsc.scoring import Agreement, OptionShares, PathScore, Scores
-    from tipsc.scoring.devices import Device
+    from tipsc.scoring.devices import ScoredDevice
 
 SHORT, LONG = 4, 10  # rows of a table
 SENTENCES = 3  # about the choices, on the first screen
@@ -100,10 +100,10 @@ def command(
     Costs are those of the profiles that are given, else of the target's profile if one lies beside
     CONFIG, else MACs. Nothing is trained, and no data are read.
     """
-    from tipsc.config import load_config
     from tipsc.elastic.factors import additive_totals
     from tipsc.errors import DataError
-    from tipsc.loading import make_supernet
+    from tipsc.project.config import load_config
+    from tipsc.project.loading import make_supernet
     from tipsc.report.score_page import write_scores
     from tipsc.scoring import score
     from tipsc.scoring.devices import MS, devices_of
@@ -146,13 +146,13 @@ def command(
 def _published(name: str, target: str, folder: Path) -> tuple[Path, ...]:
     """The target's profile beside the configuration, if there is one."""
     from tipsc.profile import profile_file
-    from tipsc.target import load_target
+    from tipsc.project.target import load_target
 
     file = profile_file(load_target(target).name, name, folder / "profiles")
     return (file,) if file.exists() else ()
 
 
-def _heading(name: str, devices: Sequence[Device], scores: Scores) -> list[str]:
+def _heading(name: str, devices: Sequence[ScoredDevice], scores: Scores) -> list[str]:
     from tipsc.report.score_tables import budget_line
 
     units = {device.name: device.unit for device in devices}
@@ -165,7 +165,7 @@ def _heading(name: str, devices: Sequence[Device], scores: Scores) -> list[str]:
     ]
 
 
-def _first_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
+def _first_parts(name: str, devices: Sequence[ScoredDevice], scores: Scores, top: int) -> list[Any]:
     """What fits on a screen: what costs change, and the paths to look at first."""
     from tipsc.report import score_tables as tables
     from tipsc.scoring.story import LIMITS_IN_SHORT, differences
@@ -187,7 +187,7 @@ def _highest(scores: Scores) -> list[str]:
     return [f"Highest published TAS: {', '.join(names)}.", *budgets]
 
 
-def _all_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -> list[Any]:
+def _all_parts(name: str, devices: Sequence[ScoredDevice], scores: Scores, top: int) -> list[Any]:
     from tipsc.report import score_tables as tables
     from tipsc.scoring.story import LIMITS, beyond_degree, differences
 
@@ -210,7 +210,9 @@ def _all_parts(name: str, devices: Sequence[Device], scores: Scores, top: int) -
     ]
 
 
-def _document(name: str, devices: Sequence[Device], scores: Scores, top: int) -> dict[str, Any]:
+def _document(
+    name: str, devices: Sequence[ScoredDevice], scores: Scores, top: int
+) -> dict[str, Any]:
     units = {device.name: device for device in devices}
     return {
         "name": name,

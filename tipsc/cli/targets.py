@@ -9,8 +9,8 @@ import click
 from tipsc.cli.options import OUTPUT_FILE
 from tipsc.cli.output import Output, verb
 from tipsc.errors import UsageError
+from tipsc.project.target import SUFFIX, Target, list_targets, load_target
 from tipsc.report.format import plural
-from tipsc.target import SUFFIX, Target, list_targets, load_target
 
 NEW = "new"
 

@@ -14,10 +14,10 @@ from tipsc.errors import VerificationError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tipsc.build import Pipeline
-    from tipsc.candidates import Candidate
     from tipsc.cli.building import FinishedStages
     from tipsc.lower import Difference
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.search.candidates import Candidate
 
 
 @verb
@@ -31,9 +31,9 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
     """
     manifest = read_engine(engine).manifest  # before torch is imported
 
-    from tipsc.assemble import verify_engine
-    from tipsc.build import Pipeline
     from tipsc.cli.building import FinishedStages
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.verify import verify_engine
     from tipsc.report.metric import scores
 
     pipeline = Pipeline(config, manifest.target)
@@ -96,7 +96,7 @@ def _candidates(pipeline: Pipeline, stages: FinishedStages, manifest: Manifest) 
     Raises:
         VerificationError: the engine is of other weights, or of other paths.
     """
-    from tipsc.candidates import load_candidates
+    from tipsc.search.candidates import load_candidates
 
     trained = pipeline.trained().key
     if manifest.provenance.get("trained") != trained:

@@ -1,7 +1,7 @@
 """Compilers: from calibrated paths to what an engine for a backend holds.
 
-A compiler is one module and one line in :data:`COMPILERS`. It stands apart from the backend's own
-module because what runs an engine on a device imports nothing that compiles it.
+A compiler is the module that a backend names in :data:`tipsc.backends.table.BACKENDS`. It stands
+apart from the one that runs its engines, which on a device imports nothing that compiles them.
 """
 
 from __future__ import annotations
@@ -14,30 +14,16 @@ from typing import Protocol, cast
 
 import torch
 
-from tipsc.candidates import Candidate
+from tipsc.backends.table import BACKENDS
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest
 from tipsc.errors import TargetError, near
 from tipsc.lower import PathBytes
 from tipsc.progress import Progress
-from tipsc.target import Target
+from tipsc.project.target import Target
+from tipsc.search.candidates import Candidate
 
-__all__ = ["COMPILERS", "LIBRARIES", "Compiled", "Job", "compile_candidates"]
-
-#: name of a backend to the module that compiles for it
-COMPILERS: Mapping[str, str] = {
-    "onnxruntime": "tipsc.compile.portable",
-    "tensorrt": "tipsc.compile.portable",  # plans are made from them on the device
-    "litert": "tipsc.compile.litert",
-}
-
-_EXPORT = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
-#: and to the packages whose versions decide what comes out
-LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "onnxruntime": _EXPORT,
-    "tensorrt": _EXPORT,
-    "litert": ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert"),
-}
+__all__ = ["Compiled", "Compiler", "Job", "compile_candidates"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +74,11 @@ class Compiled(Protocol):
         """Writes an engine with these paths."""
 
 
-class _Compiler(Protocol):
-    def compile_paths(self, job: Job) -> Compiled: ...
+class Compiler(Protocol):
+    """What the module of a backend offers that compiles for it."""
+
+    def compile_paths(self, job: Job) -> Compiled:
+        """Compiles the paths of a job."""
 
 
 def compile_candidates(job: Job) -> Compiled:
@@ -101,11 +90,11 @@ def compile_candidates(job: Job) -> Compiled:
         MissingExtraError: what compiles for this backend is not installed.
     """
     name = job.target.backend
-    if name not in COMPILERS:
+    if name not in BACKENDS:
         raise TargetError(
             f"nothing compiles for the backend {name!r}",
             where=job.target.name,
-            fix=near(name, COMPILERS),
+            fix=near(name, BACKENDS),
         )
-    compiler = cast(_Compiler, importlib.import_module(COMPILERS[name]))
+    compiler = cast(Compiler, importlib.import_module(BACKENDS[name].compiles))
     return compiler.compile_paths(job)

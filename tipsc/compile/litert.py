@@ -21,7 +21,7 @@ from tipsc.elastic.looking import at_rest
 from tipsc.engine import Manifest, write_tflite_engine
 from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
-from tipsc.lower.plan import Operation, Planner, with_values
+from tipsc.lower.plan import PlannedOperation, Planner, with_values
 
 #: of what is kept in the cache; a new number makes old conversions unused
 _FORMAT = "1"
@@ -86,7 +86,7 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
 
 def _converted(
     job: Job,
-    plans: Mapping[str, Sequence[Operation]],
+    plans: Mapping[str, Sequence[PlannedOperation]],
     example: torch.Tensor,
     versions: str,
     cache: Path,
@@ -145,7 +145,7 @@ def _quantise(
 
 
 def _check_supported(
-    plans: Sequence[Sequence[Operation]], example: torch.Tensor, worker: Worker
+    plans: Sequence[Sequence[PlannedOperation]], example: torch.Tensor, worker: Worker
 ) -> None:
     """Raises LoweringError that names each layer the converter has no lowering for."""
     seen: dict[tuple[str, str], tuple[str, nn.Module, tuple[torch.Tensor, ...]]] = {}

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tipsc.backends import backend
+from tipsc.backends import open_paths, runtime_of
 from tipsc.device.expected import SAMPLES
 from tipsc.engine import read_engine
 from tipsc.errors import PathError, near
@@ -82,11 +82,11 @@ def bench_engine(
     for name in only or ():
         if name not in known:
             raise PathError(f"the engine has no path {name!r}", fix=near(name, known))
-    runs_it = backend(manifest.backend)
+    runs_it = runtime_of(manifest.backend)
     # What plans take of a GPU's memory is not resident in this process, not even on a Jetson.
     free_mib: Callable[[], float | None] = getattr(runs_it, "free_mib", lambda: None)
     before, free = resident_mib(), free_mib()
-    executors = runs_it.open(engine, path_ids=only, threads=threads, cache_dir=cache_dir)
+    executors = open_paths(engine, path_ids=only, threads=threads, cache_dir=cache_dir)
     try:
         context = Context(manifest, executors)
         names = [path.id for path in manifest.paths if path.id in executors]

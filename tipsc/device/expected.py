@@ -104,18 +104,21 @@ SENSORS = Expected(record({
     "input_mw": optional(MILLIWATTS),
     "celsius": table(CELSIUS),
 }))  # fmt: skip
-CUDA = Expected(record({
-    "compute_capability": text,
-    "free_mib": MEBIBYTES,
-    "unchanged": flag,
-    "copies_ms": positive,
-}))  # fmt: skip
-TENSORRT = Expected(record({
-    "module": text,
-    "version": text,
-    "capabilities": table(anything),
-    "choices": table(anything),
-}))  # fmt: skip
+#: jobs of backends that say whether these can run there
+PROBES = {
+    "tensorrt": Expected(record({
+        "module": text,
+        "version": text,
+        "capabilities": table(anything),
+        "choices": table(anything),
+    })),
+    "cuda": Expected(record({
+        "compute_capability": text,
+        "free_mib": MEBIBYTES,
+        "unchanged": flag,
+        "copies_ms": positive,
+    })),
+}  # fmt: skip
 
 
 def described(backend: str) -> Expected:

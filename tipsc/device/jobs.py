@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[..., None]
 
-#: job to ``module:function``; see :mod:`tipsc.device` for the function
+#: job to ``module:function``, which :mod:`tipsc.device` states; backends bring more: all_jobs
 JOBS = {
     "facts": "tipsc.device.jobs:facts",
     "describe": "tipsc.device.jobs:describe",
@@ -28,9 +28,6 @@ JOBS = {
     "pauses": "tipsc.device.jobs:pauses",
     "outputs": "tipsc.device.jobs:outputs",
     "bench": "tipsc.device.benching:bench",
-    "plans": "tipsc.backends.tensorrt.job:build_plans",
-    "tensorrt": "tipsc.backends.tensorrt.job:describe_api",
-    "cuda": "tipsc.backends.tensorrt.job:try_cuda",
     "sensors": "tipsc.device.jobs:sensors",
     "selftest": "tipsc.device.selftest:misbehave",
 }
@@ -49,8 +46,6 @@ def run(
     """
     from tipsc.errors import DevicePackageError, UsageError, near
 
-    if name not in JOBS:
-        raise UsageError(f"the device has no job {name!r}", fix=near(name, JOBS))
     if sys.version_info < (3, 10) and name not in OLD:
         raise DevicePackageError(
             "its Python is too old",
@@ -58,9 +53,21 @@ def run(
             got=platform.python_version(),
             fix="install one there, or name it in the URL: ?python=/path/to/python3",
         )
-    module, function = JOBS[name].split(":")
+    jobs = all_jobs() if name not in JOBS else JOBS
+    if name not in jobs:
+        raise UsageError(f"the device has no job {name!r}", fix=near(name, jobs))
+    module, function = jobs[name].split(":")
     job = getattr(importlib.import_module(module), function)
     return job(arguments, {key: Path(file) for key, file in blobs.items()}, Path(out), progress)
+
+
+def all_jobs() -> dict[str, str]:
+    """Those of all devices, and those that backends bring."""
+    from tipsc.backends.table import BACKENDS
+
+    return dict(
+        JOBS, **{job: place for one in BACKENDS.values() for job, place in one.jobs.items()}
+    )
 
 
 def facts(
@@ -90,9 +97,9 @@ def describe(
     arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
 ) -> dict[str, Any]:
     """The versions of a backend there."""
-    from tipsc.backends import backend
+    from tipsc.backends import runtime_of
 
-    return {"versions": dict(backend(arguments["backend"]).check())}
+    return {"versions": dict(runtime_of(arguments["backend"]).check())}
 
 
 def measure(

@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from tipsc.backends import FINISHED_ON_DEVICE, backend
+from tipsc.backends import backend, runtime_of
 from tipsc.device.client import Answer, Connection
 from tipsc.device.expected import (
     FACTS,
@@ -35,8 +35,8 @@ from tipsc.measure.quiet import longest_s
 from tipsc.profile import Protocol, Samples, System, collect, read_system
 from tipsc.profile.conditions import UNKNOWN
 from tipsc.progress import Progress
+from tipsc.project.target import Target
 from tipsc.runtime import Engine
-from tipsc.target import Target
 
 Run = Callable[[np.ndarray, str], np.ndarray]
 
@@ -149,7 +149,7 @@ class ThisMachine:
         return read_system()
 
     def versions(self, name: str) -> Mapping[str, str]:
-        return dict(backend(name).check())
+        return dict(runtime_of(name).check())
 
     def measure(
         self,
@@ -202,7 +202,7 @@ class Remote:
     @contextmanager
     def _runnable(self, file: Path, target: Target) -> Iterator[Path]:
         """The engine file, or one like it with plans that were made there if it needs them."""
-        engine = read_engine(file) if target.backend in FINISHED_ON_DEVICE else None
+        engine = read_engine(file) if backend(target.backend).finishes else None
         if engine is None or engine.plans:
             yield file
             return

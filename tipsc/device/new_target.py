@@ -10,15 +10,11 @@ from typing import Any
 
 import yaml
 
-from tipsc.backends import FINISHED_ON_DEVICE
+from tipsc.backends import BACKENDS
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import DeviceError, UsageError
-from tipsc.target import SUFFIX, Target, list_targets, load_target
+from tipsc.project.target import SUFFIX, Target, list_targets, load_target
 
-#: package on a device to the backend that it runs, in the order in which they are preferred
-PACKAGES = {"tensorrt": "tensorrt", "onnxruntime": "onnxruntime", "ai-edge-litert": "litert"}
-#: what a new target extends when no shipped one is called like the board
-BASES = {"tensorrt": "jetson", "onnxruntime": "host", "litert": "mobile-cpu"}
 _LONGEST = 200  # characters of a description
 
 
@@ -29,7 +25,7 @@ def write_target(name: str, info: Mapping[str, Any], file: Path, backend: str | 
         name: of the new target.
         info: of :func:`tipsc.device.info.read_info`.
         file: must not exist.
-        backend: by default the first of :data:`PACKAGES` that is there.
+        backend: by default the one whose package is there; rather one that is for this device only.
 
     Raises:
         UsageError: the file exists.
@@ -55,7 +51,7 @@ def target_text(name: str, info: Mapping[str, Any], backend: str | None = None) 
         "name": name,
         "description": _description(info)[:_LONGEST],
     }
-    if chosen in FINISHED_ON_DEVICE and info.get("power_mode") is None:
+    if chosen in BACKENDS and BACKENDS[chosen].finishes and info.get("power_mode") is None:
         remark = ["# its power mode is unknown: profiles of it cannot be told apart by it"]
     else:
         remark = []
@@ -65,13 +61,15 @@ def target_text(name: str, info: Mapping[str, Any], backend: str | None = None) 
 
 def _backend(info: Mapping[str, Any]) -> str:
     there = info.get("backends") or {}
-    for package, backend in PACKAGES.items():
-        if package in there:
-            return backend
+    # One that builds on the device is for devices that are made for it.
+    preferred = sorted(BACKENDS.values(), key=lambda backend: backend.finishes is None)
+    for backend in preferred:
+        if backend.package in there:
+            return backend.name
     raise DeviceError(
         "no backend is installed there",
         where=str(info.get("url")),
-        expected=f"one of the packages {', '.join(PACKAGES)}",
+        expected=f"one of the packages {', '.join(backend.package for backend in preferred)}",
         got=", ".join(there) or "none",
         fix="install one there, or give --backend",
     )
@@ -87,9 +85,9 @@ def _base(backend: str, board: str) -> str:
     ]
     if fitting:
         return max(fitting, key=lambda known: len(known.split("-")))
-    if backend not in BASES:
+    if backend not in BACKENDS:
         raise UsageError(f"no target of the backend {backend!r} is known", fix="write one by hand")
-    return BASES[backend]
+    return BACKENDS[backend].base
 
 
 def _description(info: Mapping[str, Any]) -> str:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tipsc.backends.tensorrt.examine import PathCheck
-from tipsc.backends.tensorrt.merge import merge_graphs
-from tipsc.backends.tensorrt.trial import Trial
+from tipsc.backends import finisher
+from tipsc.backends.finishing import PathCheck, PlanTrial
 from tipsc.device.client import Connection
 from tipsc.device.expected import planned
 from tipsc.device.incoming import Wrong
-from tipsc.engine import EngineFile, Manifest, Plan, read_engine, write_engine
+from tipsc.engine import DevicePlan, EngineFile, Manifest, read_engine, write_engine
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import EngineDeviceError
 
@@ -26,7 +25,7 @@ class Plans:
     """What a device made of an engine.
 
     Attributes:
-        module, version: of the TensorRT that built them.
+        module, version: of what built them.
         compute_capability: of the GPU that they were built for; None where they were not run.
         stripped: they have no weights.
         checks: how each path was built.
@@ -39,8 +38,8 @@ class Plans:
     compute_capability: str | None
     stripped: bool
     checks: tuple[PathCheck, ...]
-    trials: tuple[Trial, ...]
-    plans: tuple[Plan, ...]
+    trials: tuple[PlanTrial, ...]
+    plans: tuple[DevicePlan, ...]
 
     @property
     def built(self) -> dict[str, str]:
@@ -72,15 +71,17 @@ def request_plans(
             Merging their graphs needs the package onnx.
 
     Raises:
-        EngineDeviceError: no CUDA device is there although they shall be run, or TensorRT refuses
-            paths (all are named).
+        EngineDeviceError: no CUDA device is there although they shall be run, or paths are refused
+            (all are named).
         DeviceJobError: the job failed for another reason; each has its kind.
     """
     blobs = {"engine": connection.push(file)}
     engine = read_engine(file)
     paths = [path.id for path in engine.manifest.paths]
     for group in groups:
-        merged = merge_graphs([engine.graph(path) for path in group])
+        merged = finisher(engine.manifest.backend).merge_graphs(
+            [engine.graph(path) for path in group]
+        )
         blobs[plan_name(group)] = connection.push_bytes(merged)
     answer = connection.run(
         "plans",
@@ -105,7 +106,7 @@ def request_plans(
             fix="replace the layers that are named, or free memory there",
         )
     plans = tuple(
-        Plan(paths_of(name.removesuffix(".plan")), content)
+        DevicePlan(paths_of(name.removesuffix(".plan")), content)
         for name, content in answer.files.items()
         if content
     )
@@ -120,13 +121,13 @@ def request_plans(
         result["compute_capability"],
         result["stripped"],
         checks,
-        tuple(Trial(**{**trial, "paths": tuple(trial["paths"])}) for trial in result["trials"]),
+        tuple(PlanTrial(**{**trial, "paths": tuple(trial["paths"])}) for trial in result["trials"]),
         plans,
     )
 
 
 def write_with_plans(
-    file: Path, manifest: Manifest, engine: EngineFile, plans: Sequence[Plan]
+    file: Path, manifest: Manifest, engine: EngineFile, plans: Sequence[DevicePlan]
 ) -> None:
     """Writes `engine` with another manifest, and with plans or without."""
     graphs = {path.id: engine.graph(path.id) for path in manifest.paths}

@@ -20,7 +20,7 @@ from tipsc.device.client import Connection, connect
 from tipsc.device.measuring import Device, Remote, Run
 from tipsc.profile import Protocol, Samples, System
 from tipsc.progress import Progress
-from tipsc.target import Target
+from tipsc.project.target import Target
 
 Result = TypeVar("Result")
 

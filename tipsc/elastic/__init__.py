@@ -37,7 +37,7 @@ from tipsc.elastic.layers import (
 )
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
-from tipsc.elastic.trace import Step, Trace, skeleton, trace
+from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
 
 __all__ = [
     "ConvertedSupernet",
@@ -59,7 +59,7 @@ __all__ = [
     "Importance",
     "Report",
     "Statistics",
-    "Step",
+    "TracedStep",
     "StepCost",
     "Supernet",
     "TOTALS",

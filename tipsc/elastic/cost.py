@@ -12,7 +12,7 @@ from tipsc.elastic.fitted import FittedConv, FittedEmbedding, FittedLayerNorm
 from tipsc.elastic.layers import ElasticLayer, cut_out
 from tipsc.elastic.macs import MATRIX_PRODUCTS, layer_macs, product_macs
 from tipsc.elastic.supernet import Supernet
-from tipsc.elastic.trace import Step, Trace, skeleton, trace
+from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
 from tipsc.paths import Path
 
 _LOOKUPS = (nn.LayerNorm, nn.RMSNorm, nn.Embedding, FittedLayerNorm, FittedEmbedding)
@@ -37,7 +37,7 @@ class Cost:
 class StepCost:
     """Of one step of a path: multiply-accumulates, and parameters that were not counted before."""
 
-    step: Step
+    step: TracedStep
     macs: int
     parameters: int
 
@@ -85,14 +85,14 @@ class CostModel:
             for key, value in layer.named_parameters()
         }
 
-    def _parameters(self, step: Step, path: Path) -> int:
+    def _parameters(self, step: TracedStep, path: Path) -> int:
         if step.operation == "parameter":
             return math.prod(step.shape)
         if not step.module:
             return 0
         return sum(math.prod(shape) for shape in self._sizes(step.module, path).values())
 
-    def _macs(self, step: Step, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
+    def _macs(self, step: TracedStep, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
         if step.operation in MATRIX_PRODUCTS:
             return product_macs(shapes[step.inputs[0]], step.shape)
         if step.products:

@@ -52,7 +52,7 @@ _PREFIX = "net."
 
 
 @dataclass(frozen=True)
-class Step:
+class TracedStep:
     """One operation on one path.
 
     Attributes:
@@ -88,7 +88,7 @@ class Trace:
     """
 
     path: Path
-    steps: tuple[Step, ...]
+    steps: tuple[TracedStep, ...]
     graph: fx.Graph
     constants: Mapping[str, object]
 
@@ -172,7 +172,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
             where=f"{type(supernet).__name__}, path {path.id}",
             fix="let control flow depend on the path only, not on the values of tensors",
         ) from error
-    steps: list[Step] = []
+    steps: list[TracedStep] = []
     constants: dict[str, object] = {}
     groups = {INPUT: 1}
     for node in graph.nodes:
@@ -189,7 +189,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
             supernet.get_submodule(module) if module else None, path, [groups[i] for i in inputs]
         )
         steps.append(
-            Step(
+            TracedStep(
                 node.meta["label"],
                 inputs,
                 module,

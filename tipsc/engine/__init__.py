@@ -5,7 +5,7 @@ Needs the standard library alone. :mod:`tipsc.runtime` runs what is read here.
 
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
-from tipsc.engine.plan import Plan
+from tipsc.engine.plan import DevicePlan
 from tipsc.engine.read import EngineFile, parse_engine, read_engine
 from tipsc.engine.unpack import unpack
 from tipsc.engine.write import write_engine, write_tflite_engine
@@ -16,7 +16,7 @@ __all__ = [
     "Limits",
     "Manifest",
     "PathEntry",
-    "Plan",
+    "DevicePlan",
     "TensorSpec",
     "parse_engine",
     "read_engine",

@@ -269,6 +269,8 @@ def _read_varint(message: memoryview, position: int, where: str) -> tuple[int, i
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if value >> 64:
+                break
             return value, position
         shift += 7
     raise EngineDamagedError("not an ONNX model: a number runs over", where=where)

@@ -143,6 +143,9 @@ class Manifest:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))
         for name in ("inputs", "outputs", "paths"):
             _require(len(getattr(self, name)) > 0, "is empty", name, "no entry")
+        for part in ("inputs", "outputs"):
+            names = [spec.name for spec in getattr(self, part)]
+            _require(len(set(names)) == len(names), "a name is repeated", part, names)
         ids = [path.id for path in self.paths]
         _require(len(set(ids)) == len(ids), "a path id is repeated", "paths", ids)
         try:

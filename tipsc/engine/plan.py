@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     """What a device's compiler made of one path or more.
 
     Attributes:

@@ -26,7 +26,7 @@ from tipsc.engine.format import (
 )
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Manifest
-from tipsc.engine.plan import Plan
+from tipsc.engine.plan import DevicePlan
 from tipsc.engine.signature import check_signature
 from tipsc.engine.source import FileSource, MemorySource, Source
 from tipsc.engine.strict import decode, loads
@@ -56,7 +56,7 @@ class EngineFile:
     _weights_at: tuple[int, int]
     _graphs: Mapping[str, bytes]
     limits: Limits
-    plans: tuple[Plan, ...] = ()
+    plans: tuple[DevicePlan, ...] = ()
 
     @property
     def weights(self) -> memoryview:
@@ -147,7 +147,7 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
     tensors = sum(spec.nbytes for spec in (*manifest.inputs, *manifest.outputs))
     _bound("inputs and outputs", tensors, limits.tensor_bytes, where)
     graphs: dict[str, bytes] = {}
-    plans: tuple[Plan, ...] = ()
+    plans: tuple[DevicePlan, ...] = ()
     ids = {path.id for path in manifest.paths}
     weights = sections["model" if form == "tflite" else "weights"]
     if form != "tflite":
@@ -159,9 +159,15 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
         of_plans = sections.get("plans")
         mapped = source.view(of_plans.offset, of_plans.length) if of_plans else memoryview(b"")
         plans = _plans(mapped, header, where)
+        if bool(plans) != (form == "plans"):
+            raise EngineDamagedError(
+                "a section of plans and no plan, or plans and no section", where=where, fix=_REBUILD
+            )
         planned = [path for plan in plans for path in plan.paths]
         if sorted(planned) != (sorted(ids) if manifest.built else []):
             raise EngineDamagedError("manifest and plans name different paths", where=where)
+    elif manifest.built:
+        raise EngineDamagedError("no device finishes a .tflite", where=where, fix=_REBUILD)
     elif source.read(weights.offset + 4, 4) != TFLITE_IDENTIFIER or header.graphs or header.plans:
         raise EngineDamagedError("section model is not a .tflite", where=where, fix=_REBUILD)
     source.check_unchanged()  # what was read part by part is one file
@@ -295,12 +301,14 @@ def _graphs(packed: bytes, header: Header, where: str) -> dict[str, bytes]:
     return graphs
 
 
-def _plans(section: memoryview, header: Header, where: str) -> tuple[Plan, ...]:
+def _plans(section: memoryview, header: Header, where: str) -> tuple[DevicePlan, ...]:
     lengths = [plan.length for plan in header.plans]
     if min(lengths, default=0) < 0 or sum(lengths) != len(section):
         raise EngineDamagedError("the table of plans is not valid", where=where)
     plans, position = [], 0
     for plan in header.plans:
-        plans.append(Plan(plan.paths, section[position : position + plan.length]))
+        if not plan.paths:
+            raise EngineDamagedError("a plan is of no path", where=where, fix=_REBUILD)
+        plans.append(DevicePlan(plan.paths, section[position : position + plan.length]))
         position += plan.length
     return tuple(plans)

@@ -7,6 +7,7 @@ in the JSON, so that files written before the field existed stay readable.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -23,7 +24,8 @@ _TYPE_NAMES = {str: "a string", int: "an integer", float: "a finite number", boo
 
 
 def loads(text: bytes, where: str) -> object:
-    """Parsed JSON; refuses repeated keys, NaN, infinities, absurd nesting and huge integers.
+    """Parsed JSON; refuses repeated keys, NaN, infinities, absurd nesting, huge integers, half
+    surrogates.
 
     Raises:
         EngineDamagedError: `text` is not such JSON.
@@ -43,10 +45,23 @@ def loads(text: bytes, where: str) -> object:
             raise ValueError(f"an integer of {len(digits)} digits")
         return int(digits)
 
+    def finite(digits: str) -> float:
+        value = float(digits)
+        if not math.isfinite(value):
+            raise ValueError(f"{cut(digits, 30)} is beyond all numbers")
+        return value
+
     try:
-        return json.loads(
-            text.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_int=integer
+        value: object = json.loads(
+            text.decode(),
+            object_pairs_hook=unique,
+            parse_constant=refuse,
+            parse_int=integer,
+            parse_float=finite,
         )
+        if b"\\ud" in text.lower():  # an escape may be half of a character
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise EngineDamagedError(f"not valid JSON: {error}", where=where) from error
 
@@ -68,7 +83,7 @@ def decode(cls: type[T], value: object, where: str) -> T:
     for key in value:
         if key not in fields:
             raise EngineDamagedError(f"unknown key {key!r}", where=where, fix=near(key, fields))
-    hints = typing.get_type_hints(cls)
+    hints = _hints(typing.cast(Any, cls))
     arguments = {}
     for name, field in fields.items():
         if name in value:
@@ -82,6 +97,11 @@ def decode(cls: type[T], value: object, where: str) -> T:
         raise EngineDamagedError(
             error.what, where=inner, expected=error.expected, got=error.got, fix=error.fix
         ) from error
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _decode(hint: Any, value: object, where: str) -> Any:

@@ -160,7 +160,7 @@ _OPERATORS = """
 28 TANH - same 1                        34 PAD PadOptions pad 2
 36 GATHER GatherOptions gather 2        39 TRANSPOSE TransposeOptions transpose 2
 40 MEAN ReducerOptions reduce 2         41 SUB SubOptions broadcast 2
-42 DIV DivOptions broadcast 2           43 SQUEEZE SqueezeOptions reshape 1
+42 DIV DivOptions broadcast 2           43 SQUEEZE SqueezeOptions squeeze 1
 45 STRIDED_SLICE StridedSliceOptions strided_slice 4
 47 EXP ExpOptions same 1                49 SPLIT SplitOptions split 2
 50 LOG_SOFTMAX LogSoftmaxOptions same 1 53 CAST CastOptions same 1
@@ -172,7 +172,7 @@ _OPERATORS = """
 63 LESS_EQUAL LessEqualOptions broadcast 2
 64 SELECT SelectOptions broadcast 3     65 SLICE SliceOptions slice 3
 66 SIN - same 1                         67 TRANSPOSE_CONV TransposeConvOptions transpose_conv 3-4
-69 TILE TileOptions tile 2              70 EXPAND_DIMS ExpandDimsOptions reshape 2
+69 TILE TileOptions tile 2              70 EXPAND_DIMS ExpandDimsOptions expand_dims 2
 71 EQUAL EqualOptions broadcast 2       72 NOT_EQUAL NotEqualOptions broadcast 2
 73 LOG - same 1                         74 SUM ReducerOptions reduce 2
 75 SQRT - same 1                        76 RSQRT - same 1

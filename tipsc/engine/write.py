@@ -28,7 +28,7 @@ from tipsc.engine.format import (
     next_page,
 )
 from tipsc.engine.manifest import Manifest
-from tipsc.engine.plan import Plan
+from tipsc.engine.plan import DevicePlan
 from tipsc.engine.strict import dumps
 from tipsc.errors import DataError
 
@@ -38,7 +38,7 @@ def write_engine(
     manifest: Manifest,
     weights: bytes | bytearray | memoryview,
     graphs: Mapping[str, bytes],
-    plans: Sequence[Plan] = (),
+    plans: Sequence[DevicePlan] = (),
 ) -> None:
     """Write one engine file: whole or not at all; the same bytes for the same arguments.
 

@@ -34,7 +34,7 @@ _FOLDS_INTO = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 @dataclass(frozen=True)
-class Operation:
+class PlannedOperation:
     """One step of a path, norms folded.
 
     Attributes:
@@ -69,7 +69,7 @@ class Operation:
         return isinstance(self.module, _Function) and self.module.is_reshape
 
 
-def with_values(operation: Operation) -> nn.Module:
+def with_values(operation: PlannedOperation) -> nn.Module:
     """The operation's module with its weights in place."""
     module = copy.deepcopy(operation.module)
     for key, weight in operation.weights.items():
@@ -96,7 +96,9 @@ class Planner:
         self._folded: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self._full: dict[str, np.ndarray] = {}
 
-    def plan(self, path: Path, statistics: Statistics | None = None) -> tuple[Operation, ...]:
+    def plan(
+        self, path: Path, statistics: Statistics | None = None
+    ) -> tuple[PlannedOperation, ...]:
         """The operations of a path, in the order of computation.
 
         Raises:
@@ -129,7 +131,9 @@ class Planner:
             # A folded norm's output is its layer's output.
             inputs = tuple(norms.get(label, label) for label in step.inputs)
             operations.append(
-                Operation(step.label, inputs, module, weights, step.shape, step.parts, _item(node))
+                PlannedOperation(
+                    step.label, inputs, module, weights, step.shape, step.parts, _item(node)
+                )
             )
         return tuple(operations)
 

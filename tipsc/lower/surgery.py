@@ -15,7 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError
 from tipsc.lower.places import external_tensor
-from tipsc.lower.plan import Operation
+from tipsc.lower.plan import PlannedOperation
 from tipsc.lower.template import OPSET, Template
 from tipsc.lower.weights import Stored, Use, Weight, WeightStore, use_of
 
@@ -42,7 +42,7 @@ class PathGraph:
 
 def build_graph(
     name: str,
-    operations: Sequence[Operation],
+    operations: Sequence[PlannedOperation],
     templates: Mapping[str, Template],
     store: WeightStore,
     input_shape: tuple[int, ...],
@@ -75,7 +75,7 @@ class _Surgery:
     def run(
         self,
         name: str,
-        operations: Sequence[Operation],
+        operations: Sequence[PlannedOperation],
         input_shape: tuple[int, ...],
         input_type: int,
     ) -> PathGraph:
@@ -107,7 +107,7 @@ class _Surgery:
             self._nodes.pop()
 
     def _place(
-        self, prefix: str, operation: Operation, values: Mapping[str, list[str]]
+        self, prefix: str, operation: PlannedOperation, values: Mapping[str, list[str]]
     ) -> list[str]:
         template = self._template_of(operation)
         inputs = [values[label] for label in operation.inputs]
@@ -145,7 +145,7 @@ class _Surgery:
             self._nodes.append(placed)
         return [f"{prefix}:out:{i}" for i in range(template.outputs)]
 
-    def _resize(self, output: str, operation: Operation, image: str) -> str:
+    def _resize(self, output: str, operation: PlannedOperation, image: str) -> str:
         """What the largest path leaves as it is: an input in another resolution."""
         if isinstance(operation.module, nn.AvgPool2d):
             side = cast(int, operation.module.kernel_size)
@@ -169,7 +169,9 @@ class _Surgery:
         self._nodes.append(resize)
         return output
 
-    def _group_norm(self, prefix: str, operation: Operation, module: nn.GroupNorm, x: str) -> str:
+    def _group_norm(
+        self, prefix: str, operation: PlannedOperation, module: nn.GroupNorm, x: str
+    ) -> str:
         """Written anew where a path has fewer groups: the template holds how many there were."""
         groups, shape = module.num_groups, operation.shape
         ones, zeros = (self._constant(np.full(groups, value, np.float32)) for value in (1.0, 0.0))
@@ -192,7 +194,7 @@ class _Surgery:
             self._nodes.append(node)
         return f"{prefix}:{len(steps) - 1}"
 
-    def _template_of(self, operation: Operation) -> Template:
+    def _template_of(self, operation: PlannedOperation) -> Template:
         template = self._templates.get(operation.label)
         if template is None:
             raise LoweringError(
@@ -209,7 +211,9 @@ class _Surgery:
             )
         return template
 
-    def _name(self, prefix: str, name: str, names: dict[str, str], operation: Operation) -> str:
+    def _name(
+        self, prefix: str, name: str, names: dict[str, str], operation: PlannedOperation
+    ) -> str:
         if name.startswith(_WEIGHT):
             return self._weight(operation.weights[name.removeprefix(_WEIGHT)])
         if not name:
@@ -217,7 +221,7 @@ class _Surgery:
         return names.setdefault(name, f"{prefix}:{name}")
 
     def _fit(
-        self, placed: NodeProto, node: NodeProto, template: Template, operation: Operation
+        self, placed: NodeProto, node: NodeProto, template: Template, operation: PlannedOperation
     ) -> None:
         """Adapts what a template holds of the sizes on the largest path."""
         module = operation.module
@@ -250,7 +254,7 @@ class _Surgery:
             placed.input[1] = self._constant(np.asarray(operation.shape, np.int64))
 
     def _multiply_turned(
-        self, placed: NodeProto, prefix: str, names: dict[str, str], operation: Operation
+        self, placed: NodeProto, prefix: str, names: dict[str, str], operation: PlannedOperation
     ) -> None:
         """A matrix times one row: (in, out) runs faster than (out, in) unless it is repacked.
 
@@ -326,7 +330,7 @@ class _Surgery:
         return output
 
 
-def _with_own_bias(node: NodeProto, operation: Operation) -> NodeProto:
+def _with_own_bias(node: NodeProto, operation: PlannedOperation) -> NodeProto:
     """A layer's node with a bias exactly if it has one on this path.
 
     That is not the same on all paths: a norm folds into the layer before it where nothing else
@@ -341,7 +345,7 @@ def _with_own_bias(node: NodeProto, operation: Operation) -> NodeProto:
     return fitted
 
 
-def _check_weights_read(nodes: Sequence[NodeProto], operation: Operation) -> None:
+def _check_weights_read(nodes: Sequence[NodeProto], operation: PlannedOperation) -> None:
     """A weight that no node reads would be a path that computes something else."""
     read = {name for node in nodes for name in node.input}
     for name in operation.weights:
@@ -353,7 +357,7 @@ def _check_weights_read(nodes: Sequence[NodeProto], operation: Operation) -> Non
             )
 
 
-def _multiplies_one_row(node: NodeProto, operation: Operation) -> bool:
+def _multiplies_one_row(node: NodeProto, operation: PlannedOperation) -> bool:
     return (
         node.op_type == "Gemm"
         and node.input[1].startswith(_WEIGHT)

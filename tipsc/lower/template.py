@@ -25,7 +25,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError, first_line
 from tipsc.lower.constants import evaluated
-from tipsc.lower.plan import Operation, with_values
+from tipsc.lower.plan import PlannedOperation, with_values
 
 OPSET = 20
 SIZES = "sizes"  # of the parts of a split; surgery fills them in
@@ -68,7 +68,7 @@ class _Part(nn.Module):
 class _Assembled(nn.Module):
     """Runs operations one after the other; operation i is the submodule ``op<i>``."""
 
-    def __init__(self, operations: Sequence[Operation], ends: Sequence[str]) -> None:
+    def __init__(self, operations: Sequence[PlannedOperation], ends: Sequence[str]) -> None:
         super().__init__()
         self._ends = tuple(ends)
         for index, operation in enumerate(operations):
@@ -83,7 +83,9 @@ class _Assembled(nn.Module):
         return tuple(values[label] for label in self._ends)
 
 
-def export_templates(plans: Sequence[Sequence[Operation]], example: Tensor) -> dict[str, Template]:
+def export_templates(
+    plans: Sequence[Sequence[PlannedOperation]], example: Tensor
+) -> dict[str, Template]:
     """Exports some paths as one module with an output for each; templates by label.
 
     Args:
@@ -179,7 +181,7 @@ def export_templates(plans: Sequence[Sequence[Operation]], example: Tensor) -> d
 
 
 def _pass_on(
-    operation: Operation, values: Mapping[str, list[str]], parameters: set[str], index: int
+    operation: PlannedOperation, values: Mapping[str, list[str]], parameters: set[str], index: int
 ) -> list[str]:
     if not operation.inputs:  # a parameter that others read
         found = [name for name in parameters if name.startswith(f"op{index}.")]

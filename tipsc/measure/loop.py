@@ -95,7 +95,7 @@ def collect_times(
 
 
 @dataclass(frozen=True)
-class Plan:
+class VisitPlan:
     """Timed runs of one visit by name, how many rounds, and the seconds they should take."""
 
     runs: Mapping[str, int]
@@ -103,16 +103,16 @@ class Plan:
     seconds: float
 
 
-def make_plan(estimates_ms: Mapping[str, float], protocol: Settings, left_s: float) -> Plan:
+def make_plan(estimates_ms: Mapping[str, float], protocol: Settings, left_s: float) -> VisitPlan:
     """Spread `left_s` seconds over the calls: shorter batches first, then fewer rounds."""
 
-    def plan(batch_ms: float, rounds: int) -> Plan:
+    def plan(batch_ms: float, rounds: int) -> VisitPlan:
         runs = {
             name: min(max(round(batch_ms / max(estimate, 1e-6)), MIN_RUNS), MAX_RUNS)
             for name, estimate in estimates_ms.items()
         }
         round_ms = sum(estimates_ms[name] * (runs[name] + 1) for name in runs)
-        return Plan(runs, rounds, rounds * round_ms / 1e3)
+        return VisitPlan(runs, rounds, rounds * round_ms / 1e3)
 
     batch_ms = protocol.batch_ms
     for _ in range(12):
@@ -195,7 +195,7 @@ def _visit(name: str, call: Call, runs: int, timer: _Timer) -> _Visit:
 
 def _rounds(
     calls: Mapping[str, Call],
-    plan: Plan,
+    plan: VisitPlan,
     seed: int,
     left_s: float,
     progress: Progress | None,
@@ -224,7 +224,7 @@ def _rounds(
 
 def _again(
     calls: Mapping[str, Call],
-    plan: Plan,
+    plan: VisitPlan,
     visits: dict[str, list[_Visit]],
     seed: int,
     end: int,

@@ -3,17 +3,17 @@
 from tipsc.measure.pinning import pinned, select_cores
 from tipsc.profile.design import choose_measured
 from tipsc.profile.forecast import Forecast, PredictedPath, Remeasured, Shares
-from tipsc.profile.latency import Latency, Measurement, NoiseFloor, Samples, rank
-from tipsc.profile.predictor import Additive, Prediction, Predictor, fit, predict_latency
-from tipsc.profile.profile import Backend, PathProfile, Profile, make_profile, profile_file
+from tipsc.profile.latency import LatencyStatistics, Measurement, NoiseFloor, Samples, rank
+from tipsc.profile.predictor import AdditivePart, Prediction, Predictor, fit, predict_latency
+from tipsc.profile.profile import BackendUsed, PathProfile, Profile, make_profile, profile_file
 from tipsc.profile.protocol import Protocol, collect, measure
 from tipsc.profile.system import System, read_system
 
 __all__ = [
-    "Additive",
-    "Backend",
+    "AdditivePart",
+    "BackendUsed",
     "Forecast",
-    "Latency",
+    "LatencyStatistics",
     "Measurement",
     "NoiseFloor",
     "PathProfile",

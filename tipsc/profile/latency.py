@@ -16,7 +16,7 @@ from tipsc.profile.record import Milliseconds, Ratio, Record
 Batches = list[list[int]]  # for each round, the nanoseconds of its batch
 
 
-class Latency(Record):
+class LatencyStatistics(Record):
     """What one call takes. cv is the standard deviation over the mean; runs were timed.
 
     p99 is None in profiles that were taken before it was told.
@@ -31,7 +31,7 @@ class Latency(Record):
     p99_ms: Milliseconds | None = None
 
     @classmethod
-    def of(cls, samples_ms: NDArray[np.float64]) -> Latency:
+    def of(cls, samples_ms: NDArray[np.float64]) -> LatencyStatistics:
         """Statistics of samples in milliseconds, shape (runs,)."""
         p10, p50, p95, p99 = (float(q) for q in np.percentile(samples_ms, (10, 50, 95, 99)))
         mean = float(samples_ms.mean())
@@ -66,7 +66,7 @@ class Measurement(Record):
         disturbance: what else the machine did meanwhile.
     """
 
-    latencies: dict[str, Latency]
+    latencies: dict[str, LatencyStatistics]
     noise_floor: NoiseFloor
     drift: float
     anchors: tuple[str, ...]
@@ -85,7 +85,7 @@ class Measurement(Record):
         return rank(self.latencies, self.noise_floor.p95)
 
 
-def rank(latencies: Mapping[str, Latency], floor: float) -> tuple[tuple[str, ...], ...]:
+def rank(latencies: Mapping[str, LatencyStatistics], floor: float) -> tuple[tuple[str, ...], ...]:
     """Names by p10, grouped: a group holds what is within `floor` of its fastest member."""
     groups: list[list[str]] = []
     for name in sorted(latencies, key=lambda name: latencies[name].p10_ms):
@@ -127,7 +127,9 @@ class Samples:
 
 def summarise(samples: Mapping[str, Batches], held: tuple[int, ...], seconds: float) -> Measurement:
     """The measurement of samples: by name, for each round the nanoseconds of its batch."""
-    latencies = {name: Latency.of(_milliseconds(batches)) for name, batches in samples.items()}
+    latencies = {
+        name: LatencyStatistics.of(_milliseconds(batches)) for name, batches in samples.items()
+    }
     anchors = choose_anchors(latencies)
     rounds = len(next(iter(samples.values())))
     half, quarter = rounds // 2, max(rounds // 4, 1)
@@ -146,7 +148,7 @@ def summarise(samples: Mapping[str, Batches], held: tuple[int, ...], seconds: fl
     )
 
 
-def choose_anchors(latencies: Mapping[str, Latency]) -> tuple[str, ...]:
+def choose_anchors(latencies: Mapping[str, LatencyStatistics]) -> tuple[str, ...]:
     """The fastest, the middle and the slowest name by p10; fewer when there are fewer."""
     names = sorted(latencies, key=lambda name: latencies[name].p10_ms)
     return tuple(names[i] for i in sorted({0, len(names) // 2, len(names) - 1}))

@@ -47,7 +47,7 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Additive:
+class AdditivePart:
     """The model as plain numbers in the unit of the latencies.
 
     Apart from the floor of a tenth of the median, the prediction of a path is ``constant +
@@ -106,10 +106,10 @@ class Predictor:
             high=self._scale * (level + self._quantile * sd),
         )
 
-    def additive(self) -> Additive:
+    def additive(self) -> AdditivePart:
         """The model as plain numbers, for example for the edges of a Markov chain."""
         constant, weights, effects = self._encoding.tables(self._posterior.mean)
-        return Additive(
+        return AdditivePart(
             constant=self._scale * (1.0 + constant),
             weights=self._scale * weights,
             effects=tuple({o: self._scale * value for o, value in e.items()} for e in effects),

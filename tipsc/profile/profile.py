@@ -22,11 +22,11 @@ from tipsc.paths import Path as NetPath
 from tipsc.paths import SearchSpace
 from tipsc.printable import cut
 from tipsc.profile.forecast import FORECAST_VERSION, Forecast, PredictedPath
-from tipsc.profile.latency import Latency, Measurement, NoiseFloor, rank
+from tipsc.profile.latency import LatencyStatistics, Measurement, NoiseFloor, rank
 from tipsc.profile.protocol import Protocol
 from tipsc.profile.record import Ratio, Record
 from tipsc.profile.system import System
-from tipsc.target import Target
+from tipsc.project.target import Target
 
 VERSION = 2  # what `version` must be
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -43,7 +43,7 @@ class ChoiceRecord(Record):
     gate_from: int
 
 
-class Backend(Record):
+class BackendUsed(Record):
     """What ran the paths: its name, its version, how many threads."""
 
     name: Name
@@ -56,7 +56,7 @@ class PathProfile(Record):
 
     id: Name
     options: dict[str, int]
-    latency: Latency
+    latency: LatencyStatistics
 
 
 class Profile(Record):
@@ -80,7 +80,7 @@ class Profile(Record):
 
     version: Literal[2] = 2
     target: Name
-    backend: Backend
+    backend: BackendUsed
     system: System
     system_after: System
     protocol: Protocol
@@ -117,9 +117,9 @@ class Profile(Record):
 
     @property
     def search_space(self) -> SearchSpace:
-        return SearchSpace.from_json([choice.model_dump() for choice in self.space])
+        return SearchSpace.from_json([choice.model_dump(mode="json") for choice in self.space])
 
-    def latency(self, path: NetPath | str) -> Latency:
+    def latency(self, path: NetPath | str) -> LatencyStatistics:
         """The latency of a path or path id.
 
         Raises:
@@ -194,7 +194,7 @@ def make_profile(
     """
     return Profile(
         target=target.name,
-        backend=Backend(name=target.backend, version=backend_version, threads=target.threads),
+        backend=BackendUsed(name=target.backend, version=backend_version, threads=target.threads),
         system=before,
         system_after=after,
         protocol=protocol,

@@ -13,7 +13,7 @@ from tipsc.measure.pinning import select_cores
 from tipsc.measure.quiet import collect_quiet
 from tipsc.profile.latency import Measurement, Samples
 from tipsc.profile.record import Milliseconds, Record
-from tipsc.target import Target
+from tipsc.project.target import Target
 
 
 class Protocol(Record):

@@ -1,6 +1,6 @@
 """What a build was: tables for the terminal and one self-contained HTML page. Needs no torch."""
 
-from tipsc.report.data import Curve, FeatureMap, Point, Report, Shipped, Stage
+from tipsc.report.data import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime
 from tipsc.report.page import render, write
 from tipsc.report.tables import legend, shipped_table, stages_table
 
@@ -8,9 +8,9 @@ __all__ = [
     "Curve",
     "FeatureMap",
     "Point",
-    "Report",
+    "BuildReport",
     "Shipped",
-    "Stage",
+    "StageTime",
     "legend",
     "render",
     "shipped_table",

@@ -69,8 +69,8 @@ class Shipped:
     budget_ms: float | None = None
 
 
-class Original(Protocol):
-    """The plain model that was converted; see :class:`tipsc.original.Original`."""
+class PlainModel(Protocol):
+    """The plain model that was converted; see :class:`tipsc.pipeline.original.PlainModel`."""
 
     @property
     def accuracy(self) -> float: ...
@@ -110,7 +110,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageTime:
     """A stage of the build.
 
     Args:
@@ -124,7 +124,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Report:
+class BuildReport:
     """A build.
 
     Args:
@@ -153,7 +153,7 @@ class Report:
     shipped: tuple[Shipped, ...]
     feature_maps: tuple[FeatureMap, ...]
     curves: tuple[Curve, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[StageTime, ...]
     engine_file: str
     engine_bytes: int
     weights_bytes: int
@@ -161,7 +161,7 @@ class Report:
     protocol: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     metric: str = "accuracy"
-    original: Original | None = None
+    original: PlainModel | None = None
     noise: tuple[str, ...] = ()
 
     @property

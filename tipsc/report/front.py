@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tipsc.report.data import Point, Report
+from tipsc.report.data import BuildReport, Point
 from tipsc.report.format import count, is_number, milliseconds, percent, shortened
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.metric import metric_of
@@ -35,12 +35,12 @@ _PLACES = (
 )
 
 
-def plottable(report: Report) -> list[Point]:
+def plottable(report: BuildReport) -> list[Point]:
     """The candidates with a latency that a logarithmic axis can show."""
     return [point for point in report.points if is_number(point.p50_ms) and point.p50_ms > 0]
 
 
-def front(report: Report, width: int) -> Html:
+def front(report: BuildReport, width: int) -> Html:
     """The chart. Candidates without an accuracy are ticks on the latency axis."""
     points = plottable(report)
     compact = width <= NARROW

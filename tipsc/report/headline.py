@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tipsc.report.data import Report
+from tipsc.report.data import BuildReport
 from tipsc.report.format import (
     byte_size,
     is_number,
@@ -17,7 +17,7 @@ from tipsc.report.html import Html, tag
 from tipsc.report.metric import metric_of
 
 
-def header(report: Report) -> Html:
+def header(report: BuildReport) -> Html:
     """Title, what was built for what, and the headline figures."""
     lead = tag(
         "p",
@@ -34,14 +34,14 @@ def header(report: Report) -> Html:
     )  # fmt: skip
 
 
-def _tiles(report: Report) -> Html:
+def _tiles(report: BuildReport) -> Html:
     return tag(
         "div", _accuracy(report), _latency(report), _size(report), _difference(report),
         class_="tiles",
     )  # fmt: skip
 
 
-def _accuracy(report: Report) -> Html:
+def _accuracy(report: BuildReport) -> Html:
     values = [path.accuracy for path in report.shipped if is_number(path.accuracy)]
     low, high = percent(min(values, default=None)), percent(max(values, default=None))
     name = f"Test {metric_of(report.metric).name}"
@@ -51,7 +51,7 @@ def _accuracy(report: Report) -> Html:
     return tile(name, _range(low, high), "%", note)
 
 
-def _latency(report: Report) -> Html:
+def _latency(report: BuildReport) -> Html:
     values = [p.p50_ms for p in report.shipped if is_number(p.p50_ms) and p.p50_ms > 0]
     if not values:
         return tile("Latency p50", milliseconds([None])[0], "ms", "not measured")
@@ -62,7 +62,7 @@ def _latency(report: Report) -> Html:
     return tile("Latency p50", _range(low, high), "ms", note)
 
 
-def _size(report: Report) -> Html:
+def _size(report: BuildReport) -> Html:
     models = plural(len(report.shipped), "separate model")
     note = f"{byte_size(report.separate_bytes)} as {models}"
     if report.weights_bytes:
@@ -72,7 +72,7 @@ def _size(report: Report) -> Html:
     return tile("Engine file", figure, unit, note)
 
 
-def _difference(report: Report) -> Html:
+def _difference(report: BuildReport) -> Html:
     differences = [path.difference for path in report.shipped if is_number(path.difference)]
     agreements = [path.agreement for path in report.shipped if is_number(path.agreement)]
     note = f"at least {percent(min(agreements, default=None))} % of examples get the same class"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tipsc.measure.disturbance import Disturbance, remark_of
-from tipsc.report.data import Original, Shipped
+from tipsc.report.data import PlainModel, Shipped
 from tipsc.report.format import is_number, percent
 
 OWN_SCALE, DOMINATED = "own scale", "dominated"
@@ -40,7 +40,7 @@ def noise_lines(noise: str, disturbance: Disturbance, of: str = "") -> list[str]
     return [*warning, *([f"measuring{whose}: {remark}"] if remark else [])]
 
 
-def against_original(original: Original, accuracies: Mapping[str, float | None]) -> str:
+def against_original(original: PlainModel, accuracies: Mapping[str, float | None]) -> str:
     """What the most accurate path loses to the original.
 
     Args:

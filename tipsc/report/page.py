@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tipsc.report.data import Report
+from tipsc.report.data import BuildReport
 from tipsc.report.format import moment
 from tipsc.report.headline import header
 from tipsc.report.html import Html, tag, verbatim
@@ -16,7 +16,7 @@ from tipsc.report.style import CSS, SCRIPT
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
-def render(report: Report) -> str:
+def render(report: BuildReport) -> str:
     """The page, as a whole HTML document."""
     return document(
         f"{report.title} for {report.target}",
@@ -49,7 +49,7 @@ def document(title: str, top: Html, sections: Sequence[Html | None], footer: str
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def write(report: Report, file: Path) -> None:
+def write(report: BuildReport, file: Path) -> None:
     """Write the page to `file`, whole or not at all.
 
     Raises:

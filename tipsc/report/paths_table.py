@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tipsc.report.data import Original, Report, Shipped
+from tipsc.report.data import BuildReport, PlainModel, Shipped
 from tipsc.report.format import byte_size, count, milliseconds, percent, tiny
 from tipsc.report.html import Html, tag
 from tipsc.report.metric import metric_of
@@ -12,7 +12,7 @@ _CELLS = 6000
 """Options shown at most: a table of 32 paths and 60 choices has about 2,000."""
 
 
-def shipped_rows(report: Report) -> Html:
+def shipped_rows(report: BuildReport) -> Html:
     """One row a path, in the order in which the engine lists them."""
     budgets = any(path.budget_ms for path in report.shipped)
     headings = [
@@ -54,7 +54,7 @@ def shipped_rows(report: Report) -> Html:
     return tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
 
 
-def _original(model: Original, budgets: bool) -> Html:
+def _original(model: PlainModel, budgets: bool) -> Html:
     """The row of the plain model that was converted; it is in no engine, so it has no latency."""
     return tag(
         "tr",
@@ -68,7 +68,7 @@ def _original(model: Original, budgets: bool) -> Html:
     )
 
 
-def options_table(report: Report) -> Html | None:
+def options_table(report: BuildReport) -> Html | None:
     """Choices down, shipped paths across; None where the options are not known."""
     by_id = {point.id: point for point in report.points}
     known = [by_id[path.id] for path in report.shipped if path.id in by_id]

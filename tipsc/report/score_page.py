@@ -21,14 +21,14 @@ from tipsc.scoring.story import LIMITS, beyond_degree, differences
 
 if TYPE_CHECKING:
     from tipsc.scoring.data import DeviceScore, FeatureMapScore, Scores
-    from tipsc.scoring.devices import Device
+    from tipsc.scoring.devices import ScoredDevice
 
 HALF = 500
 CARDS = 12
 MOVED = 16
 
 
-def write_scores(title: str, devices: Sequence[Device], scores: Scores, file: Path) -> None:
+def write_scores(title: str, devices: Sequence[ScoredDevice], scores: Scores, file: Path) -> None:
     """Write the page to `file`, whole or not at all.
 
     Raises:
@@ -39,7 +39,7 @@ def write_scores(title: str, devices: Sequence[Device], scores: Scores, file: Pa
     write_atomically(file, [render_scores(title, devices, scores).encode()])
 
 
-def render_scores(title: str, devices: Sequence[Device], scores: Scores) -> str:
+def render_scores(title: str, devices: Sequence[ScoredDevice], scores: Scores) -> str:
     """The page, as a whole HTML document."""
     units = {device.name: device.unit for device in devices}
     sections = [
@@ -262,7 +262,7 @@ def _top(scores: Scores, units: Mapping[str, str]) -> Html | None:
     )
 
 
-def _sources(devices: Sequence[Device], scores: Scores) -> Html:
+def _sources(devices: Sequence[ScoredDevice], scores: Scores) -> Html:
     facts = [part for d in devices for part in (tag("dt", d.name), tag("dd", d.source))]
     facts += [
         tag("dt", "TAS"),

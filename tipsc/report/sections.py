@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tipsc.report.curves import curves
-from tipsc.report.data import Curve, Report
+from tipsc.report.data import BuildReport, Curve
 from tipsc.report.format import duration, is_number, percent, plural
 from tipsc.report.front import front, plottable
 from tipsc.report.html import Html, shape, tag
@@ -16,7 +16,7 @@ from tipsc.report.spread import spread
 from tipsc.report.svg import both
 
 
-def _front(report: Report) -> Html | None:
+def _front(report: BuildReport) -> Html | None:
     points = plottable(report)
     if not points:
         return None
@@ -55,7 +55,7 @@ def _key(mark: Html, meaning: str) -> Html:
     return tag("span", tag("svg", mark, viewBox="0 0 22 14", aria_hidden="true"), meaning)
 
 
-def _paths(report: Report) -> Html | None:
+def _paths(report: BuildReport) -> Html | None:
     if not report.shipped:
         return None
     notes = [f"“{name}”: {meaning}." for name, meaning in notes_of(report.shipped)]
@@ -76,7 +76,7 @@ def _paths(report: Report) -> Html | None:
     )  # fmt: skip
 
 
-def _spread(report: Report) -> Html | None:
+def _spread(report: BuildReport) -> Html | None:
     wide = spread(report, 1040)
     if wide is None:
         return None
@@ -93,7 +93,7 @@ def _spread(report: Report) -> Html | None:
     )
 
 
-def _network(report: Report) -> Html | None:
+def _network(report: BuildReport) -> Html | None:
     if not report.feature_maps:
         return None
     return tag(
@@ -111,7 +111,7 @@ def _network(report: Report) -> Html | None:
     )
 
 
-def _curves(report: Report) -> Html | None:
+def _curves(report: BuildReport) -> Html | None:
     groups: dict[str, list[Curve]] = {}
     for curve in report.curves:
         groups.setdefault(curve.quantity, []).append(curve)
@@ -126,7 +126,7 @@ def _curves(report: Report) -> Html | None:
     )
 
 
-def _measured(report: Report) -> Html | None:
+def _measured(report: BuildReport) -> Html | None:
     halves = [
         _facts("Machine", report.machine),
         _facts(
@@ -145,7 +145,7 @@ def _facts(title: str, facts: Mapping[str, str]) -> Html:
     return tag("div", tag("h3", title), tag("dl", *rows))
 
 
-def _stages(report: Report) -> Html | None:
+def _stages(report: BuildReport) -> Html | None:
     if not report.stages:
         return None
     longest = max((s.seconds for s in report.stages if is_number(s.seconds)), default=0.0) or 1.0
@@ -173,7 +173,7 @@ def _stages(report: Report) -> Html | None:
     )  # fmt: skip
 
 
-def _commands(report: Report) -> Html | None:
+def _commands(report: BuildReport) -> Html | None:
     if not report.commands:
         return None
     return tag(
@@ -183,7 +183,7 @@ def _commands(report: Report) -> Html | None:
     )
 
 
-SECTIONS: tuple[Callable[[Report], Html | None], ...] = (
+SECTIONS: tuple[Callable[[BuildReport], Html | None], ...] = (
     _front,
     _paths,
     _spread,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tipsc.report.data import Report, Shipped
+from tipsc.report.data import BuildReport, Shipped
 from tipsc.report.format import is_number, milliseconds, shortened
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.svg import NARROW, Scale, drawing, line, number, text, x_axis
@@ -17,7 +17,7 @@ _ROW = 34.0
 _KERNEL = (1, 4, 6, 4, 1)
 
 
-def spread(report: Report, width: int) -> Html | None:
+def spread(report: BuildReport, width: int) -> Html | None:
     """The chart, or None where no samples were kept."""
     rows = [(path, relative) for path in report.shipped if (relative := _relative(path))]
     if not rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tipsc.report.data import Report, Shipped, Stage
+from tipsc.report.data import BuildReport, Shipped, StageTime
 from tipsc.report.format import byte_size, count, duration, milliseconds, percent
 from tipsc.report.metric import metric_of
 from tipsc.report.notes import against_original, flags_of, notes_of
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def shipped_table(paths: Report | Iterable[Shipped], metric: str = "accuracy") -> Table:
+def shipped_table(paths: BuildReport | Iterable[Shipped], metric: str = "accuracy") -> Table:
     """One row a path: accuracy, latency, size, and what is particular about it.
 
     Args:
@@ -22,8 +22,8 @@ def shipped_table(paths: Report | Iterable[Shipped], metric: str = "accuracy") -
     """
     from rich.text import Text
 
-    metric = paths.metric if isinstance(paths, Report) else metric
-    rows = list(paths.shipped if isinstance(paths, Report) else paths)
+    metric = paths.metric if isinstance(paths, BuildReport) else metric
+    rows = list(paths.shipped if isinstance(paths, BuildReport) else paths)
     table = _table()
     # Ids are data: as Text they are not read as rich's markup.
     table.add_column("path", no_wrap=True, overflow="fold")
@@ -53,14 +53,14 @@ def shipped_table(paths: Report | Iterable[Shipped], metric: str = "accuracy") -
             byte_size(path.private_bytes),
         ]
         table.add_row(Text(path.id), *cells, *([_notes(path)] if flagged else []))
-    if isinstance(paths, Report) and paths.original is not None:
+    if isinstance(paths, BuildReport) and paths.original is not None:
         table.add_section()
         model = paths.original
         table.add_row("original", percent(model.accuracy), "", "", count(model.parameters))
     return table
 
 
-def legend(report: Report) -> list[str]:
+def legend(report: BuildReport) -> list[str]:
     """What is doubtful in a report, what its notes mean, and what is lost to the original."""
     lines = [f"warning: {noise}" for noise in report.noise]
     lines += [f"{name}: {meaning}" for name, meaning in notes_of(report.shipped)]
@@ -70,7 +70,7 @@ def legend(report: Report) -> list[str]:
     return lines
 
 
-def stages_table(stages: Iterable[Stage]) -> Table:
+def stages_table(stages: Iterable[StageTime]) -> Table:
     """Stages of a build with their time."""
     from rich.text import Text
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tipsc.backends import Executor, backend
+from tipsc.backends import Executor, open_paths
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.engine.read import EngineFile, read_engine
@@ -85,7 +85,7 @@ class Engine:
         for name in paths or ():
             if name not in known:
                 raise PathError(f"the engine has no path {name!r}", fix=near(name, known))
-        executors = backend(engine.manifest.backend).open(
+        executors = open_paths(
             engine,
             path_ids=paths,
             threads=threads,

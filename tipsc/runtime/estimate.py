@@ -15,10 +15,10 @@ that is wrong, faster paths run, and calls of different paths tell both apart, w
 is too large would keep slower paths from being run at all. What moves both is the median error of
 the last three calls, so that one stray call moves nothing, by RATE of it each time.
 
-The rest. What calls of a path took beyond the model is kept, as far as it is not explained by the
-device having changed. From it comes the share of its calls that a budget would hold. A path that
-has run little is thought to deviate as the next faster one does: what delays a short call delays a
-long one, but a slow path's trouble may be its own.
+The spread. The next call is like one of the last WINDOW: each of them, which took t on a path of
+median q, would have taken t + s (p - q) on one of median p. The share of those within a budget is
+the share of the path's calls that keep it. Bursts, drift and strays need no model of their own
+then; a device that has recovered is believed after WINDOW calls.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import math
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from tipsc.engine.manifest import PathEntry
 
@@ -37,39 +36,40 @@ RATE = 0.5
 FACTOR_SPREAD, PAUSE_SPREAD = 0.1, 0.5
 #: ms; gaps below the first are no pause
 GAPS_MS = (1.0, 10.0, 100.0)
-#: errors above this share of the prediction, twice of three times, are a change of the device
-CHANGE = 0.2
-#: calls whose deviations are kept
-WINDOW = 128
-#: calls that what is known of a faster path counts for, beside those of the path itself
-SHARED_CALLS = 10
+#: calls after like gaps that the next one may be like
+WINDOW = 100
 #: calls that the profile's own spread counts for, until there are as many
-PROFILED_CALLS = 20
-#: share of the way back to the profile for each time that nothing was run
+PROFILED_CALLS = 50
+#: share of the way back to the profile, and of the calls forgotten, each time that nothing was run
 RELAXED = 0.1
 #: bounds of the factor: beyond, the profile is of another device
 MIN_FACTOR, MAX_FACTOR = 0.25, 100.0
 
 
-@dataclass
 class _Window:
-    """The last deviations, in ms, in the order of time and by size."""
+    """Times in ms, in the order in which they came and by size."""
 
-    by_time: deque[float] = field(default_factory=deque)
-    by_size: list[float] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._by_age: deque[float] = deque()
+        self._by_size: list[float] = []
 
-    def add(self, value: float) -> None:
-        if len(self.by_time) == WINDOW:
-            self.by_size.remove(self.by_time.popleft())
-        self.by_time.append(value)
-        insort(self.by_size, value)
+    def __len__(self) -> int:
+        return len(self._by_size)
 
-    def beyond(self, slack: float) -> int:
-        """How many are larger; one, which may be a stray call, does not count."""
-        return max(0, len(self.by_size) - bisect_right(self.by_size, slack) - 1)
+    def add(self, ms: float) -> None:
+        if len(self) >= WINDOW:
+            self.forget(1)
+        self._by_age.append(ms)
+        insort(self._by_size, ms)
 
-    def share_beyond(self, slack: float) -> float:
-        return self.beyond(slack) / len(self.by_size) if self.by_size else 0.0
+    def forget(self, count: int) -> None:
+        """The oldest."""
+        for _ in range(min(count, len(self))):
+            oldest = self._by_age.popleft()
+            del self._by_size[bisect_right(self._by_size, oldest) - 1]
+
+    def beyond(self, ms: float) -> int:
+        return len(self._by_size) - bisect_right(self._by_size, ms)
 
 
 class Estimate:
@@ -82,7 +82,6 @@ class Estimate:
 
     def __init__(self, paths: Sequence[PathEntry], percentile: str) -> None:
         self.factor = 1.0
-        paths = sorted(paths, key=lambda path: path.speed_key)
         self._medians = {p.id: p.latency.p50_ms for p in paths if p.latency}
         self._spreads = {
             p.id: getattr(p.latency, f"{percentile}_ms") - p.latency.p50_ms
@@ -97,8 +96,8 @@ class Estimate:
         self.constants = list(self._profiled)
         self._spread_of_constant = [0.0, *(spread for _ in GAPS_MS)]
         self._recent: deque[tuple[float, int, float]] = deque(maxlen=3)
-        self._waiting: deque[tuple[str, float]] = deque()
-        self._own: dict[str, _Window] = {}
+        # By gap: after a pause calls are of another kind.
+        self._windows = [{path: _Window() for path in self._medians} for _ in self._profiled]
 
     def median_ms(self, path: str, gap_ms: float) -> float:
         """What a call is most likely to take."""
@@ -109,37 +108,25 @@ class Estimate:
 
     def shares_in_time(self, gap_ms: float, budget_ms: float) -> dict[str, float]:
         """Share of calls of each path that would take no longer than a budget, 0..1."""
-        shares: dict[str, float] = {}
         place = _place(gap_ms)
-        faster = _Window()  # of the nearest faster path that has run
-        for path, p in self._medians.items():
-            slack = budget_ms - self._model(p, place)
-            late = SHARED_CALLS * faster.share_beyond(slack)
-            count: float = SHARED_CALLS
-            own = self._own.get(path)
-            if own is not None:
-                late, count = late + own.beyond(slack), count + len(own.by_size)
-                faster = own
-            unseen = PROFILED_CALLS - len(faster.by_size)
-            if unseen > 0 and slack < self.factor * self._spreads[path]:
-                late, count = late + unseen, count + unseen
+        shares: dict[str, float] = {}
+        for path, window in self._windows[place].items():
+            late, count = window.beyond(budget_ms), len(window)
+            unseen = PROFILED_CALLS - count
+            if unseen > 0:
+                slow = self._model(self._medians[path], place) + self.factor * self._spreads[path]
+                late, count = late + unseen * (slow > budget_ms), PROFILED_CALLS
             shares[path] = 1 - late / count
         return shares
 
     def learn(self, path: str, gap_ms: float, elapsed_ms: float) -> None:
         """From one call."""
-        place = _place(gap_ms)
-        self._recent.append((self._medians[path], place, elapsed_ms))
-        error = _middle([ms / self._model(p, at) - 1.0 for p, at, ms in self._recent])
-        if abs(error) > CHANGE:  # what the last calls took is the change, and no deviation
-            self._waiting.clear()
-        else:
-            self._waiting.append((path, elapsed_ms - self.median_ms(path, gap_ms)))
-            if len(self._waiting) > 2:
-                name, deviation = self._waiting.popleft()
-                self._own.setdefault(name, _Window()).add(deviation)
-        p = self._medians[path]
+        place, p = _place(gap_ms), self._medians[path]
+        self._recent.append((p, place, elapsed_ms))
+        error = _middle([ms / self._model(q, at) - 1.0 for q, at, ms in self._recent])
         self._move(place, p, RATE * error * self._model(p, place))
+        for other, window in self._windows[place].items():
+            window.add(elapsed_ms + self.factor * (self._medians[other] - p))
 
     def relax(self, gap_ms: float) -> None:
         """Nothing ran, because nothing seemed to fit: the device may have recovered."""
@@ -147,6 +134,8 @@ class Estimate:
         self.factor += RELAXED * min(0.0, 1.0 - self.factor)
         excess = self.constants[place] - self._profiled[place]
         self.constants[place] -= RELAXED * max(0.0, excess)
+        for window in self._windows[place].values():
+            window.forget(math.ceil(RELAXED * len(window)))
 
     def _move(self, place: int, p: float, by_ms: float) -> None:
         factor, constant = (FACTOR_SPREAD * p) ** 2, self._spread_of_constant[place] ** 2

@@ -1,12 +1,12 @@
 """Pick a path for a time budget, and follow the device as it slows down, pauses and recovers.
 
-The rule. :mod:`tipsc.runtime.estimate` tells for each path which share of its calls would keep the
-budget now. The most accurate path of those that keep it often enough runs. How often is enough is
-itself followed, so that over time a share AIM of the calls is in time (adaptive conformal
-inference, Gibbs and Candès, arXiv 2106.00170): a call that is late raises the bar by STEP AIM, one
-in time lowers it by STEP (1 - AIM). Where not even the best path keeps the budget that often, paths
-that keep it nearly as often as the best one are enough: calls that are late whatever runs are no
-reason for a worse answer.
+The rule. :mod:`tipsc.runtime.estimate` gives for each path the share of its calls that would keep
+the budget now. The most accurate path runs of those that keep it often enough: a share ENOUGH, or
+as often as the best path does, since calls that are late whatever runs are no reason for a worse
+answer. What the shares promise is checked by what comes: each call adds 1 - AIM to an
+allowance of late calls, each late one takes 1 from it. There is one for each path, and a path that
+overdrew its own rests; and one for all, and while that is overdrawn only paths run that keep the
+budget as often as the best one.
 
 A path that seems too slow only because all extra time was taken for a factor is tried now and then:
 if it would fit were the extra time the same for all paths, after TRY_AFTER calls, and after twice
@@ -30,14 +30,13 @@ from tipsc.errors import BudgetError, UsageError, near
 from tipsc.runtime.estimate import Estimate
 from tipsc.runtime.pick import PERCENTILES, check_budget, merit
 
-#: share of calls in time that is aimed at
-AIM = 0.99
-STEP = 0.05
-#: bounds of the bar
-LOWEST, HIGHEST = 0.9, 0.995
-#: how much less often than the best path is nearly as often: a share of how often that is late, too
-NEARLY, SURELY = 0.5, 0.005
-TRY_AFTER, TRY_AT_LAST = 50, 1600
+#: share of calls in time that is aimed at, and that a path is expected to keep
+AIM, ENOUGH = 0.985, 0.98
+#: late calls that may be owed, and saved up
+OWED, SAVED = -2.0, 3.0
+#: where even the best path keeps the budget less often than this, nothing fits
+HOPELESS = 0.45
+TRY_AFTER, TRY_AT_LAST = 100, 1600
 FALLBACKS = ("raise", "fastest")
 
 MOST_ACCURATE = "the most accurate path that fits"
@@ -126,7 +125,8 @@ class Governor:
         self._estimate = Estimate(known_paths, percentile)
         self._best_first = sorted(known_paths, key=merit, reverse=True)
         self._fastest = min(known_paths, key=lambda path: path.speed_key)
-        self._bar = AIM
+        self._allowance = 0.0
+        self._own_allowances = dict.fromkeys((path.id for path in known_paths), 0.0)
         self._ended: float | None = None
         self._wait, self._since = TRY_AFTER, 0
         self._tried: str | None = None
@@ -202,11 +202,13 @@ class Governor:
         known = estimate.shares_in_time(gap, budget_ms)
         shares = [known[path.id] for path in self._best_first]
         best = max(shares)
-        enough = min(self._bar, best - NEARLY * (1 - best) - SURELY)
-        place = next(i for i, share in enumerate(shares) if share >= enough)
+        enough = min(best, ENOUGH) if self._allowance >= 0 else best
+        fitting = [i for i, share in enumerate(shares) if share >= enough]
+        rested = (i for i in fitting if self._own_allowances[self._best_first[i].id] >= 0)
+        place = next(rested, fitting[0])
         path, reason = self._best_first[place], MOST_ACCURATE
         predicted = estimate.median_ms(path.id, gap)
-        if best < LOWEST / 2 and estimate.median_ms(self._fastest.id, gap) > budget_ms:
+        if best < HOPELESS and estimate.median_ms(self._fastest.id, gap) > budget_ms:
             path, reason = self._fastest, TOO_LATE
             predicted = estimate.median_ms(path.id, gap)
             if self._raises:
@@ -218,7 +220,7 @@ class Governor:
                     got=budget_ms,
                     fix='give more time, or Governor(..., fallback="fastest") to run late',
                 )
-        if place and self._since >= self._wait:
+        if place and self._since >= self._wait and self._allowance >= 1:
             better = self._best_first[place - 1]
             extra = predicted - path.latency.p50_ms  # type: ignore[union-attr]
             if better.latency.p50_ms + extra <= budget_ms:  # type: ignore[union-attr]
@@ -240,9 +242,14 @@ class Governor:
             # One call in time is tried again at once, until the estimate has followed.
             self._wait = min(TRY_AT_LAST, 2 * self._wait) if late else TRY_AFTER
             self._since = 0 if late else self._wait
-        if choice.path is not self._fastest or not late:
-            self._bar += STEP * (AIM if late else AIM - 1)
-            self._bar = min(max(self._bar, LOWEST), HIGHEST)
+        self._allowance = _bounded(self._allowance + 1 - AIM - late)
+        for path, own in self._own_allowances.items():
+            taken = late and path == choice.path.id
+            self._own_allowances[path] = _bounded(own + 1 - AIM - taken)
+
+
+def _bounded(allowance: float) -> float:
+    return min(max(allowance, OWED), SAVED)
 
 
 def _no_time(got: object) -> UsageError:

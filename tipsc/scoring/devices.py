@@ -9,14 +9,14 @@ from pathlib import Path as FilePath
 from tipsc.elastic import Supernet
 from tipsc.errors import DataError
 from tipsc.factors import Additive
-from tipsc.folding import check_space, cost_of_profile, predictor_of_profile
+from tipsc.pipeline.fold import check_space, cost_of_profile, predictor_of_profile
 from tipsc.profile import Profile, Shares
 
 MACS, MS = "MACs", "ms"
 
 
 @dataclass(frozen=True, eq=False)
-class Device:
+class ScoredDevice:
     """A name with a cost.
 
     Attributes:
@@ -36,7 +36,7 @@ def devices_of(
     files: Sequence[FilePath],
     *,
     macs: bool = False,
-) -> tuple[Device, ...]:
+) -> tuple[ScoredDevice, ...]:
     """The devices of these profiles; MACs beside them if asked for, or if there is no profile.
 
     Args:
@@ -51,14 +51,14 @@ def devices_of(
             "score compares one or two devices",
             got=f"{len(files)} profiles{' and MACs' if macs else ''}",
         )
-    found: list[Device] = []
+    found: list[ScoredDevice] = []
     profiles = [Profile.load(file) for file in files]
     for profile, file, name in zip(profiles, files, _names(profiles, files), strict=True):
         check_space(profile, supernet.space, where=str(file))
         cost = cost_of_profile(supernet, profile, totals=totals)
         errors = Shares.of(predictor_of_profile(profile, totals).leave_one_out)
         found.append(
-            Device(
+            ScoredDevice(
                 name,
                 cost,
                 MS,
@@ -69,7 +69,7 @@ def devices_of(
         )
     if macs or not found:
         measured = "counted, not measured" if found else "nothing was measured yet"
-        found.append(Device(MACS, totals["macs"], MACS, f"{measured}: a path costs its MACs"))
+        found.append(ScoredDevice(MACS, totals["macs"], MACS, f"{measured}: a path costs its MACs"))
     return tuple(found)
 
 

@@ -51,7 +51,7 @@ def score(
     """TAS, cost-folded TAS, option marginals and top paths of a supernet. Nothing is trained.
 
     Args:
-        costs: one or two devices: name to the cost of a path (:mod:`tipsc.folding`).
+        costs: one or two devices: name to the cost of a path (:mod:`tipsc.pipeline.fold`).
         macs: of a path, if they were traced already.
         utility: of a path, learned; top paths are ranked by it, else by TPS.
         eta: weight of a unit of utility in the chain.

@@ -8,7 +8,7 @@
 =====================  ==========================================================================
 """
 
-from tipsc.search.choose import Candidate, Selection, area, choose, dominates, pareto_front
+from tipsc.search.choose import Rated, Selection, area, choose, dominates, pareto_front
 from tipsc.search.halving import (
     Evaluate,
     Finalist,
@@ -22,7 +22,7 @@ from tipsc.search.limits import Limit, refusal, within
 from tipsc.search.surrogate import Surrogate
 
 __all__ = [
-    "Candidate",
+    "Rated",
     "Evaluate",
     "Finalist",
     "Found",

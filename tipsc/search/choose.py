@@ -21,7 +21,7 @@ HALVINGS = 12  # of the spread, before it is given up
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Rated:
     """A measured path: its accuracy on validation data, and its latency on the device."""
 
     path_id: str
@@ -48,9 +48,7 @@ class Selection:
     dominated: bool
 
 
-def choose(
-    candidates: Iterable[Candidate], k: int, *, spread: float = 0.0
-) -> tuple[Selection, ...]:
+def choose(candidates: Iterable[Rated], k: int, *, spread: float = 0.0) -> tuple[Selection, ...]:
     """Choose `k` paths, from fast to slow; all candidates if there are no more than `k`.
 
     The fastest and the most accurate candidate are always among them (for ``k = 1`` the most
@@ -85,16 +83,16 @@ def choose(
     )
 
 
-def pareto_front(candidates: Iterable[Candidate]) -> list[Candidate]:
+def pareto_front(candidates: Iterable[Rated]) -> list[Rated]:
     """From fast to slow, each more accurate than all before; of equal ones the first id."""
-    front: list[Candidate] = []
+    front: list[Rated] = []
     for candidate in sorted(candidates, key=lambda c: (c.latency_ms, -c.accuracy, c.path_id)):
         if not front or candidate.accuracy > front[-1].accuracy:
             front.append(candidate)
     return front
 
 
-def area(front: Sequence[Candidate], slowest_ms: float) -> float:
+def area(front: Sequence[Rated], slowest_ms: float) -> float:
     """Under the staircase of a front, from its first latency to `slowest_ms`, in natural log."""
     ends = [*(c.latency_ms for c in front[1:]), slowest_ms]
     return math.fsum(
@@ -102,7 +100,7 @@ def area(front: Sequence[Candidate], slowest_ms: float) -> float:
     )
 
 
-def _checked(candidates: Iterable[Candidate], k: int, spread: float) -> list[Candidate]:
+def _checked(candidates: Iterable[Rated], k: int, spread: float) -> list[Rated]:
     found = list(candidates)
     if not found:
         raise DataError("there are no paths to choose from", fix="profile some first")
@@ -123,7 +121,7 @@ def _checked(candidates: Iterable[Candidate], k: int, spread: float) -> list[Can
     return found
 
 
-def _spread_over(front: list[Candidate], k: int, spread: float) -> list[Candidate]:
+def _spread_over(front: list[Rated], k: int, spread: float) -> list[Rated]:
     """`k` of a longer front, at gaps as close to `spread` as it allows."""
     if k == 1:
         return [front[-1]]
@@ -133,7 +131,7 @@ def _spread_over(front: list[Candidate], k: int, spread: float) -> list[Candidat
     raise AssertionError("without a gap any k of a longer front fit")
 
 
-def _best_staircase(front: list[Candidate], k: int, gap: float) -> list[Candidate] | None:
+def _best_staircase(front: list[Rated], k: int, gap: float) -> list[Rated] | None:
     """The `k` >= 2 of a front, ends included, with the largest area; None if no `k` fit.
 
     best[j] is the largest area between the first path and path j, with path j chosen as the
@@ -164,18 +162,18 @@ def _best_staircase(front: list[Candidate], k: int, gap: float) -> list[Candidat
     return [front[i] for i in reversed(picked)]
 
 
-def _fill(candidates: list[Candidate], front: list[Candidate], n: int) -> list[Candidate]:
+def _fill(candidates: list[Rated], front: list[Rated], n: int) -> list[Rated]:
     """`n` candidates off the front: those that lose least against the front at their latency."""
     on_front = {c.path_id for c in front}
 
-    def loss(candidate: Candidate) -> tuple[float, float, str]:
+    def loss(candidate: Rated) -> tuple[float, float, str]:
         best = max(c.accuracy for c in front if c.latency_ms <= candidate.latency_ms)
         return best - candidate.accuracy, candidate.latency_ms, candidate.path_id
 
     return sorted((c for c in candidates if c.path_id not in on_front), key=loss)[:n]
 
 
-def dominates(one: Candidate, other: Candidate) -> bool:
+def dominates(one: Rated, other: Rated) -> bool:
     """Whether it is no slower and no less accurate, and better in one of both."""
     no_worse = one.latency_ms <= other.latency_ms and one.accuracy >= other.accuracy
     return no_worse and (one.latency_ms, one.accuracy) != (other.latency_ms, other.accuracy)

@@ -7,7 +7,7 @@ from tipsc.train.config import TrainConfig
 from tipsc.train.data import Augment, Batch, Batches, Data, Shuffled, Split
 from tipsc.train.evaluate import accuracy, evaluate
 from tipsc.train.history import History, StepRecord
-from tipsc.train.loop import Progress, train
+from tipsc.train.loop import TrainProgress, train
 from tipsc.train.phases import Phase
 from tipsc.train.samplers import SAMPLERS, Adaptive, Learning, adaptive, sampler
 from tipsc.train.scales import share_scales
@@ -26,7 +26,7 @@ __all__ = [
     "History",
     "Learning",
     "Phase",
-    "Progress",
+    "TrainProgress",
     "Shuffled",
     "Split",
     "StepRecord",

@@ -22,11 +22,11 @@ from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import Checkpoint
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Batch, Batches, Data, Shuffled, placed
-from tipsc.train.distributed import Group, group
+from tipsc.train.distributed import Processes, group
 from tipsc.train.history import History, StepRecord
 from tipsc.train.macs import mac_counter
 from tipsc.train.passes import Trial, train_paths
-from tipsc.train.phases import Plan
+from tipsc.train.phases import PhasePlan
 from tipsc.train.samplers import Adaptive
 from tipsc.train.scales import share_scales
 
@@ -35,7 +35,7 @@ _CALIBRATION_BATCH = 512
 _CALIBRATION_VALUES = 2**24  # of a batch: activations of large images take much memory
 
 
-class Progress(Protocol):
+class TrainProgress(Protocol):
     """Is told of each step that is done: loss, learning_rate and seconds_left."""
 
     def __call__(self, done: int, total: int, fields: Mapping[str, float]) -> None: ...
@@ -48,7 +48,7 @@ def train(
     sampler: Sampler | Adaptive | None = None,
     *,
     folder: FilePath,
-    progress: Progress | None = None,
+    progress: TrainProgress | None = None,
     original: nn.Module | None = None,
 ) -> History:
     """Trains the supernet's weights in place, and resumes from the folder's checkpoint.
@@ -106,7 +106,7 @@ class _Run:
         config: TrainConfig,
         sampler: Sampler | Adaptive | None,
         folder: FilePath,
-        ranks: Group,
+        ranks: Processes,
         data_identity: Mapping[str, str],
         original: nn.Module | None,
     ) -> None:
@@ -124,11 +124,11 @@ class _Run:
         self.epoch_steps = batches.steps_per_epoch
         self.total = config.epochs * self.epoch_steps
         recipes = config.recipes(self.total)
-        self.plan = Plan(recipes, supernet, config.seed, sampler, config.recipe.key)
+        self.plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
         self.macs = mac_counter(supernet)
         self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps
 
-    def to_end(self, progress: Progress | None) -> History:
+    def to_end(self, progress: TrainProgress | None) -> History:
         self._resume()
         began, first = time.monotonic(), len(self.history)
         saved = began
@@ -282,7 +282,7 @@ def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.opt
 
 
 def _batches(
-    supernet: Supernet, data: Data | Batches, config: TrainConfig, ranks: Group
+    supernet: Supernet, data: Data | Batches, config: TrainConfig, ranks: Processes
 ) -> Batches:
     if not isinstance(data, Data):
         return data

@@ -61,7 +61,7 @@ class Recipe:
         return always + [path for path in drawn if path not in always]
 
 
-class Plan:
+class PhasePlan:
     """The recipe of each step, and the samplers of the whole training.
 
     Every sampler sees the losses of every step, so that one which draws late has learned early.

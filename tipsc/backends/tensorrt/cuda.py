@@ -112,7 +112,7 @@ class Memory:
             self._pointer = _POINTER()
 
 
-class Stream:
+class CudaStream:
     """A queue of work; what is put into it runs one after the other."""
 
     def __init__(self, cuda: Cuda) -> None:
@@ -153,7 +153,7 @@ class Event:
         self._pointer = _POINTER()
         cuda.call("cudaEventCreate", ctypes.byref(self._pointer))
 
-    def record(self, stream: Stream) -> None:
+    def record(self, stream: CudaStream) -> None:
         self._cuda.call("cudaEventRecord", self._pointer, stream.handle)
 
     def milliseconds_since(self, earlier: Event) -> float:

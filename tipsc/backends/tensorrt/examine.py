@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from tipsc.backends.finishing import PathCheck
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.merge import merge_graphs
 from tipsc.backends.tensorrt.plans import PlanBuilder
@@ -25,26 +26,6 @@ from tipsc.errors import EngineDeviceError
 
 _TIMEOUT_S = 600.0
 _TAIL = 300  # characters of what a dead process said
-
-
-@dataclass(frozen=True)
-class PathCheck:
-    """How one path fared, or several as one.
-
-    Attributes:
-        path_id: of the engine; several ids joined by ``+`` are paths that one plan would serve.
-        module, version: of the TensorRT that judged it.
-        plan_bytes: of the plan that was built; 0 when there is none.
-        seconds: parsing and building.
-        problem: why there is none; it names all nodes that are not supported. Empty: accepted.
-    """
-
-    path_id: str
-    module: str
-    version: str
-    plan_bytes: int
-    seconds: float
-    problem: str = ""
 
 
 def check_engine(

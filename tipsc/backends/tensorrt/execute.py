@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends.tensorrt.api import Capabilities, probe
-from tipsc.backends.tensorrt.cuda import Cuda, Event, Memory, Stream
+from tipsc.backends.tensorrt.cuda import Cuda, CudaStream, Event, Memory
 from tipsc.engine.manifest import TensorSpec
-from tipsc.engine.plan import Plan, switches
+from tipsc.engine.plan import DevicePlan, switches
 from tipsc.errors import EngineDeviceError
 
 #: numpy's names of types to TensorRT's
@@ -83,7 +83,7 @@ class Shared:
         self.dtypes = {spec.name: np.dtype(spec.dtype) for spec in (*inputs, *outputs)}
         self.lock = threading.Lock()
         self.users = 0
-        self.stream = Stream(cuda)
+        self.stream = CudaStream(cuda)
         self.tensors = {spec.name: Memory(cuda, _bytes(spec)) for spec in (*inputs, *outputs)}
         self.activations = Memory(cuda, 0)
         self._flags: dict[bool, tuple[np.ndarray, Memory]] = {}
@@ -107,7 +107,7 @@ class Shared:
     def close(self) -> None:
         """Gives all back, also after a failure: then it is that which is to be told."""
         flags = (memory for _, memory in self._flags.values())
-        held: tuple[Memory | Stream, ...] = (
+        held: tuple[Memory | CudaStream, ...] = (
             self.activations,
             *self.tensors.values(),
             *flags,
@@ -181,7 +181,7 @@ class PlanExecutor:
 def make_executors(
     trt: Any,
     cuda: Cuda,
-    plans: Sequence[Plan],
+    plans: Sequence[DevicePlan],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     *,
@@ -257,7 +257,7 @@ def _take_types(trt: Any, plan: Any, shared: Shared, where: str) -> None:
             )
 
 
-def _load(runtime: Any, plan: Plan) -> Any:
+def _load(runtime: Any, plan: DevicePlan) -> Any:
     loaded = runtime.deserialize_cuda_engine(bytes(plan.content))
     if loaded is None:
         raise EngineDeviceError(

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from tipsc.backends.finishing import PathCheck, PlanTrial
 from tipsc.backends.tensorrt import api, cuda
-from tipsc.backends.tensorrt.examine import PathCheck, build_plan
+from tipsc.backends.tensorrt.examine import build_plan
 from tipsc.backends.tensorrt.execute import choose
 from tipsc.backends.tensorrt.plans import PlanBuilder
-from tipsc.backends.tensorrt.trial import Trial, try_shared
-from tipsc.engine import Plan, read_engine
+from tipsc.backends.tensorrt.trial import try_shared
+from tipsc.engine import DevicePlan, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.plan import plan_name
 from tipsc.errors import EngineDeviceError
@@ -69,7 +70,7 @@ def build_plans(
     ids = [path.id for path in engine.manifest.paths]
     groups = arguments["groups"]
     checks: list[PathCheck] = []
-    trials: list[Trial] = []
+    trials: list[PlanTrial] = []
 
     def step() -> None:
         progress((len(checks) + len(trials)) / (len(ids) + len(groups)), 0.0)
@@ -90,7 +91,7 @@ def build_plans(
             except Exception as error:  # whatever it is: the plans are there without it
                 sizes = [_plan_file(out, path).stat().st_size for path in paths]
                 problem = f"{type(error).__name__}: {error}"
-                trial = Trial(paths, False, 0, sum(sizes), problem=problem)
+                trial = PlanTrial(paths, False, 0, sum(sizes), problem=problem)
             for name in paths if trial.kept else (plan_name(paths),):
                 _plan_file(out, name).unlink(missing_ok=True)
             trials.append(trial)
@@ -114,7 +115,7 @@ def try_group(
     paths: tuple[str, ...],
     precision: str,
     timing_cache: bytes,
-) -> Trial:
+) -> PlanTrial:
     """Builds the plan that paths shall share, and writes it beside theirs if it is to be kept.
 
     Args:
@@ -126,20 +127,22 @@ def try_group(
     """
     device, trt, name = cuda.load(), api.load(), plan_name(paths)
     engine = read_engine(blobs["engine"])
-    alone = [Plan((path,), _plan_file(out, path).read_bytes()) for path in paths]
+    alone = [DevicePlan((path,), _plan_file(out, path).read_bytes()) for path in paths]
     builder = PlanBuilder(trt, engine.weights, precision=precision, timing_cache=timing_cache)
     check, content = build_plan(builder, name, blobs[name].read_bytes())
     if not content:
         stored = sum(len(plan.content) for plan in alone)
-        return Trial(paths, False, 0, stored, problem=check.problem)
+        return PlanTrial(paths, False, 0, stored, problem=check.problem)
     manifest = engine.manifest
-    trial = try_shared(trt, device, Plan(paths, content), alone, manifest.inputs, manifest.outputs)
+    trial = try_shared(
+        trt, device, DevicePlan(paths, content), alone, manifest.inputs, manifest.outputs
+    )
     if trial.kept:
         _plan_file(out, name).write_bytes(content)
     return trial
 
 
-def in_own_process(work: Callable[[], Trial]) -> Trial:
+def in_own_process(work: Callable[[], PlanTrial]) -> PlanTrial:
     """Does what may end its process, such as an import of `If` in a parser that has a fault.
 
     Raises:
@@ -200,7 +203,7 @@ def try_cuda(
     device = cuda.load()
     sent = np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8)
     got = np.zeros_like(sent)
-    stream, memory = cuda.Stream(device), cuda.Memory(device, sent.nbytes)
+    stream, memory = cuda.CudaStream(device), cuda.Memory(device, sent.nbytes)
     begin, end = cuda.Event(device), cuda.Event(device)
     begin.record(stream)
     stream.to_device(memory, sent)

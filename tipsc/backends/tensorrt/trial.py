@@ -6,18 +6,18 @@ it has alone, or all of them keep their own. Unverified on hardware.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from tipsc.backends.finishing import PlanTrial
 from tipsc.backends.tensorrt.cuda import Cuda
 from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
 from tipsc.engine.manifest import TensorSpec
-from tipsc.engine.plan import Plan
+from tipsc.engine.plan import DevicePlan
 from tipsc.errors import EngineDeviceError
 from tipsc.measure.disturbance import noise_of
 from tipsc.measure.loop import Batches, Settings, collect_times
@@ -29,36 +29,14 @@ _TOLERANCE = 0.05
 _SETTINGS = Settings(warm_up_ms=50.0, rounds=40, batch_ms=10.0, time_limit_s=60.0, cores=(), seed=0)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """How a shared plan compared with the plans of its paths.
-
-    Attributes:
-        paths: ids.
-        kept: it takes the place of theirs.
-        plan_bytes, alone_bytes: of it, and of theirs together.
-        slowdowns: by path id, of whole calls as an application makes them; empty if not timed.
-        problem: why it could not be tried; empty if it was.
-        noise: what makes the slowdowns doubtful; empty if nothing does.
-    """
-
-    paths: tuple[str, ...]
-    kept: bool
-    plan_bytes: int
-    alone_bytes: int
-    slowdowns: Mapping[str, float] = field(default_factory=dict)
-    problem: str = ""
-    noise: str = ""
-
-
 def try_shared(
     trt: Any,
     cuda: Cuda,
-    shared: Plan,
-    alone: Sequence[Plan],
+    shared: DevicePlan,
+    alone: Sequence[DevicePlan],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
-) -> Trial:
+) -> PlanTrial:
     """Compares the paths of a shared plan with those alone, and times both, which take turns.
 
     Args:
@@ -66,7 +44,7 @@ def try_shared(
     """
     sizes = len(shared.content), sum(len(plan.content) for plan in alone)
     if sizes[0] >= sizes[1]:
-        return Trial(shared.paths, False, *sizes)
+        return PlanTrial(shared.paths, False, *sizes)
     opened: list[PlanExecutor] = []
     try:
         generator = np.random.default_rng(0)
@@ -80,10 +58,10 @@ def try_shared(
             own, other = calls[f"{path} alone"](), calls[f"{path} shared"]()
             if not all(map(_alike, own, other)):
                 problem = f"{path} computes something else than in its own plan"
-                return Trial(shared.paths, False, *sizes, problem=problem)
+                return PlanTrial(shared.paths, False, *sizes, problem=problem)
         times = collect_times(calls, _SETTINGS)
     except EngineDeviceError as error:
-        return Trial(shared.paths, False, *sizes, problem=str(error))
+        return PlanTrial(shared.paths, False, *sizes, problem=str(error))
     finally:
         for executor in opened:
             executor.close()
@@ -92,7 +70,7 @@ def try_shared(
         path: _typical(batches[f"{path} shared"]) / _typical(batches[f"{path} alone"])
         for path in shared.paths
     }
-    return Trial(shared.paths, max(slowdowns.values()) <= LIMIT, *sizes, slowdowns, noise=noise)
+    return PlanTrial(shared.paths, max(slowdowns.values()) <= LIMIT, *sizes, slowdowns, noise=noise)
 
 
 def _alike(own: np.ndarray, other: np.ndarray) -> bool:

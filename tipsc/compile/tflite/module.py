@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from tipsc.lower.plan import Operation, with_values
+from tipsc.lower.plan import PlannedOperation, with_values
 
 #: functions that compute each element for itself
 _ELEMENTWISE = {
@@ -31,7 +31,7 @@ _ELEMENTWISE_MODULES = (
 )  # fmt: skip
 
 
-def folded_module(operations: Sequence[Operation], input_rank: int) -> fx.GraphModule:
+def folded_module(operations: Sequence[PlannedOperation], input_rank: int) -> fx.GraphModule:
     """A module in eval mode that computes `operations` on one input.
 
     Args:
@@ -70,7 +70,7 @@ def folded_module(operations: Sequence[Operation], input_rank: int) -> fx.GraphM
     return fx.GraphModule(root, graph, class_name="Path").eval()
 
 
-def digest_of(operations: Sequence[Operation]) -> str:
+def digest_of(operations: Sequence[PlannedOperation]) -> str:
     """SHA-256 over everything that a path computes."""
     digest = hashlib.sha256()
     for operation in operations:

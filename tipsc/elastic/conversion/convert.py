@@ -24,7 +24,7 @@ from tipsc.elastic.conversion.resolutions import find_resolutions
 from tipsc.elastic.conversion.unwrap import unwrapped
 from tipsc.elastic.cost import CostModel
 from tipsc.errors import ConversionError
-from tipsc.fingerprint import fingerprint
+from tipsc.fingerprint.values import fingerprint
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from tipsc.arguments import check_arguments
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConfigError, PathError, near
+from tipsc.strict.arguments import check_arguments
 
 __all__ = ["FAMILIES", "check_name", "family"]
 

@@ -12,17 +12,17 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from tipsc.arguments import check_arguments
 from tipsc.elastic.batch_norm import ElasticBatchNorm2d
 from tipsc.elastic.dims import Dim, largest
 from tipsc.elastic.layers import ElasticConv2d, ElasticDepthwiseConv2d
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConfigError
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.strict.arguments import check_arguments
 
 
 @dataclass(frozen=True)
-class Stage:
+class MobileStage:
     """Blocks that share a resolution.
 
     Args:
@@ -40,7 +40,7 @@ class Stage:
     stride: int = 1
 
 
-def stage_of(stage: Stage | Mapping[str, Any], place: int) -> Stage:
+def stage_of(stage: MobileStage | Mapping[str, Any], place: int) -> MobileStage:
     """A stage, checked.
 
     Args:
@@ -50,9 +50,9 @@ def stage_of(stage: Stage | Mapping[str, Any], place: int) -> Stage:
         ConfigError: a key is not known or missing, of another type or out of range.
     """
     where = f"model.arguments.stages.{place}"
-    settings = vars(stage) if isinstance(stage, Stage) else stage
-    check_arguments(Stage, settings, where)
-    made = Stage(**settings)
+    settings = vars(stage) if isinstance(stage, MobileStage) else stage
+    check_arguments(MobileStage, settings, where)
+    made = MobileStage(**settings)
     odd = all(kernel % 2 for kernel in made.kernels)
     if (
         min(made.channels, made.stride, *made.depths, *made.expansions, *made.kernels) < 1
@@ -99,7 +99,7 @@ class MobileNet(Supernet):
         classes: outputs.
         input_shape: (C, H, W).
         stem: channels of the first convolution.
-        stages: at least one; a mapping is taken for the arguments of a :class:`Stage`.
+        stages: at least one; a mapping is taken for the arguments of a :class:`MobileStage`.
         head: channels of the last convolution.
         stem_stride: of the first convolution.
         dropout: before the classifier.
@@ -111,7 +111,7 @@ class MobileNet(Supernet):
         classes: int,
         input_shape: tuple[int, int, int],
         stem: int,
-        stages: Sequence[Stage | Mapping[str, Any]],
+        stages: Sequence[MobileStage | Mapping[str, Any]],
         head: int,
         stem_stride: int = 2,
         dropout: float = 0.0,
@@ -200,9 +200,9 @@ def mobilenet_v2(
         input_shape: (C, H, W).
     """
     table = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
-    stages = [Stage(16, (1,), expansions=(1,))]
+    stages = [MobileStage(16, (1,), expansions=(1,))]
     stages += [
-        Stage(channels, tuple(range(1, blocks + 1)), stride=stride)
+        MobileStage(channels, tuple(range(1, blocks + 1)), stride=stride)
         for channels, blocks, stride in table
     ]
     return MobileNet(

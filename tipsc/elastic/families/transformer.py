@@ -25,7 +25,7 @@ FFN = (96, 192, 288)
 DEPTHS = (2, 4, 6)
 
 
-class Attention(nn.Module):
+class TransformerAttention(nn.Module):
     """Multi-head self-attention of which a path uses the first heads."""
 
     def __init__(self, width: int, heads: Choice, head_size: int) -> None:
@@ -54,7 +54,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: Choice, head_size: int, inner: Dim) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, head_size)
+        self.attention = TransformerAttention(width, heads, head_size)
         self.ffn_norm = nn.LayerNorm(width)
         self.widen = ElasticLinear(width, inner)
         self.narrow = ElasticLinear(inner, width)

@@ -10,10 +10,10 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 
-from tipsc.arguments import check_arguments
 from tipsc.dtmc.samplers import Sampler
 from tipsc.elastic import Supernet
 from tipsc.errors import ConfigError, near
+from tipsc.strict.arguments import check_arguments
 from tipsc.train.samplers.interface import Adaptive, Losses, Probe, adaptive
 from tipsc.train.samplers.learning import Learning
 

@@ -1,0 +1,243 @@
+"""A reader of engine files that is written from docs/engine-format.md alone: nothing of tipsc."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from format_graphs import Message, Refused, checked_graph, need
+
+FORMS = {
+    "onnx": [("manifest", "json"), ("weights", "raw"), ("graphs", "zlib")],
+    "tflite": [("manifest", "json"), ("model", "raw")],
+    "plans": [("manifest", "json"), ("weights", "raw"), ("graphs", "zlib"), ("plans", "raw")],
+}
+SIZES = {"float32": 4, "float16": 2, "float64": 8, "int8": 1, "uint8": 1, "int16": 2, "int32": 4,
+         "int64": 8, "bool": 1}  # fmt: skip
+MIB = 1 << 20
+REQUIRED = object()
+Check = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Read:
+    form: str
+    content_hash: str
+    manifest: dict[str, Any]
+    weights: bytes
+    graphs: dict[str, bytes]
+    plans: list[tuple[list[str], bytes]]
+
+    def graph(self, path: str) -> Message:
+        """The fields of the graph of a path."""
+        return checked_graph(self.graphs[path], self.manifest, len(self.weights))
+
+
+def read(data: bytes) -> Read:
+    need(data[:8] == b"TIPSCENG" and len(data) >= 48, "magic")
+    version, length = struct.unpack_from("<II", data, 8)
+    need(version == 1, "version")
+    need(length <= MIB, "header too long")
+    raw = data[48 : 48 + length]
+    need(len(raw) == length, "header cut short")
+    need(hashlib.sha256(raw).digest() == data[16:48], "hash of header")
+    header = HEADER(parse_json(raw))
+    form, at = "", 48 + length
+    for name, kinds in FORMS.items():
+        if [(s["name"], s["encoding"]) for s in header["sections"]] == kinds:
+            form = name
+    need(form != "", "no form")
+    bodies = {}
+    for section in header["sections"]:
+        start, end = section["offset"], section["offset"] + section["length"]
+        need(start == (at + 4095) // 4096 * 4096 and section["length"] >= 0, "out of place")
+        need(end <= len(data), "section cut short")
+        need(not any(data[at:start]), "zeros between sections")
+        bodies[section["name"]], at = data[start:end], end
+    need(at == len(data), "more behind the sections")
+    need(len(bodies["manifest"]) <= 4 * MIB, "manifest too long")
+    for section in header["sections"]:
+        digest = hashlib.sha256(bodies[section["name"]]).hexdigest()
+        need(digest == section["sha256"], f"hash of {section['name']}")
+    manifest = checked_manifest(parse_json(bodies["manifest"]))
+    ids = sorted(path["id"] for path in manifest["paths"])
+    graphs: dict[str, bytes] = {}
+    plans = []
+    if form == "tflite":
+        need(bodies["model"][4:8] == b"TFL3", "identifier of the .tflite")
+        need(not header["graphs"] and not header["plans"], "tables of another form")
+        need(not manifest["built"], "built")
+    else:
+        graphs = unpacked_graphs(bodies["graphs"], header["graphs"], len(bodies["weights"]))
+        need(sorted(graphs) == ids, "graphs of other paths")
+        section, at = bodies.get("plans", b""), 0
+        for plan in header["plans"]:
+            need(plan["length"] >= 0, "length of a plan")
+            plans.append((plan["paths"], section[at : at + plan["length"]]))
+            at += plan["length"]
+        need(at == len(section), "lengths of plans")
+        need(bool(plans) == (form == "plans"), "plans without a section, or one without plans")
+        need(all(paths for paths, _ in plans), "a plan of no path")
+        planned = sorted(path for paths, _ in plans for path in paths)
+        need(planned == (ids if manifest["built"] else []), "plans of other paths")
+    weights = bodies["model" if form == "tflite" else "weights"]
+    return Read(form, hashlib.sha256(raw).hexdigest(), manifest, weights, graphs, plans)
+
+
+def unpacked_graphs(section: bytes, table: list[dict[str, Any]], weights: int) -> dict[str, bytes]:
+    lengths = [entry["length"] for entry in table]
+    need(len({entry["path"] for entry in table}) == len(table), "a graph twice")
+    need(min(lengths, default=0) >= 0, "length of a graph")
+    need(sum(lengths) <= 128 * MIB, "graphs too long")
+    need(max(lengths, default=0) <= weights + MIB, "a graph too long")
+    need(len(section) <= sum(lengths) + MIB, "packed graphs too long")
+    stream = zlib.decompressobj()
+    try:
+        content = stream.decompress(section, sum(lengths) + 1)
+    except zlib.error as error:
+        raise Refused(f"zlib: {error}") from error
+    need(len(content) == sum(lengths) and stream.eof, "length of graphs")
+    need(not stream.unused_data, "more behind the stream")
+    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
+    return {
+        entry["path"]: content[end - entry["length"] : end]
+        for entry, end in zip(table, ends, strict=True)
+    }
+
+
+def parse_json(raw: bytes) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        need(len(dict(pairs)) == len(pairs), "a key is repeated")
+        return dict(pairs)
+
+    def integer(digits: str) -> int:
+        need(len(digits) <= 20, "digits")
+        return int(digits)
+
+    def constant(name: str) -> float:
+        raise Refused(f"{name} is no number")
+
+    try:
+        return json.loads(
+            raw.decode(), object_pairs_hook=unique, parse_int=integer, parse_constant=constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"no JSON: {error}") from error
+
+
+def text(value: Any) -> str:
+    need(type(value) is str, "a string")
+    need(not re.search("[\ud800-\udfff]", value), "half a character")
+    return str(value)
+
+
+def integer(value: Any) -> int:
+    need(type(value) is int, "an integer")
+    return int(value)
+
+
+def count(value: Any) -> int:
+    need(integer(value) >= 0, "an integer that is not negative")
+    return int(value)
+
+
+def number(value: Any) -> float:
+    need(type(value) in (int, float) and math.isfinite(value), "a number")
+    return float(value)
+
+
+def time(value: Any) -> float:
+    need(number(value) > 0, "a time above 0")
+    return float(value)
+
+
+def share(value: Any) -> float:
+    need(0 <= number(value) <= 1, "a number from 0 to 1")
+    return float(value)
+
+
+def or_null(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+def list_of(check: Check, least: int = 0) -> Check:
+    def checked(value: Any) -> list[Any]:
+        need(type(value) is list and len(value) >= least, "a list")
+        return [check(item) for item in value]
+
+    return checked
+
+
+def map_of(check: Check) -> Check:
+    def checked(value: Any) -> dict[str, Any]:
+        need(type(value) is dict, "an object")
+        return {key: check(item) for key, item in value.items()}
+
+    return checked
+
+
+def keys(**known: Check | tuple[Check, Any]) -> Check:
+    """An object of these keys: a check, or that and the default of a key that may be missing."""
+    rules = {name: rule if isinstance(rule, tuple) else (rule, REQUIRED)
+             for name, rule in known.items()}  # fmt: skip
+
+    def checked(value: Any) -> dict[str, Any]:
+        need(type(value) is dict and set(value) <= set(rules), "an object of known keys")
+        missing = [n for n, (_, default) in rules.items() if n not in value and default is REQUIRED]
+        need(not missing, f"{missing} missing")
+        return {name: check(value[name]) if name in value else default
+                for name, (check, default) in rules.items()}  # fmt: skip
+
+    return checked
+
+
+HEADER = keys(
+    sections=list_of(keys(name=text, encoding=text, offset=integer, length=integer, sha256=text)),
+    graphs=list_of(keys(path=text, length=integer)),
+    plans=(list_of(keys(paths=list_of(text), length=integer)), []),
+)
+TENSOR = keys(name=text, dtype=text, shape=list_of(integer))
+LATENCY = keys(p10_ms=time, p50_ms=time, p95_ms=time, pause_ms=(or_null(number), None))
+PATH = keys(
+    id=text, options=map_of(integer), accuracy=or_null(share), latency=or_null(LATENCY),
+    macs=count, parameters=count, shared_bytes=count, private_bytes=count,
+)  # fmt: skip
+CHOICE = keys(name=text, options=list_of(integer, 1), gate=or_null(text), gate_from=integer)
+MANIFEST = keys(
+    name=text, target=text, backend=text, inputs=list_of(TENSOR, 1), outputs=list_of(TENSOR, 1),
+    paths=list_of(PATH, 1), space=list_of(CHOICE), provenance=(map_of(text), {}),
+    recipe=(map_of(text), {}), built=(map_of(text), {}), metric=(text, "accuracy"),
+    noise=(text, ""),
+)  # fmt: skip
+
+
+def checked_manifest(value: Any) -> dict[str, Any]:
+    manifest: dict[str, Any] = MANIFEST(value)
+    tensors = manifest["inputs"] + manifest["outputs"]
+    for tensor in tensors:
+        need(tensor["name"] != "" and tensor["dtype"] in SIZES, "a tensor's name and dtype")
+        need(all(n >= 1 for n in tensor["shape"]), "a shape")
+    need(sum(math.prod(t["shape"]) * SIZES[t["dtype"]] for t in tensors) <= 1 << 30, "too large")
+    for part in ("inputs", "outputs"):
+        need(len({t["name"] for t in manifest[part]}) == len(manifest[part]), "a name twice")
+    ids = [path["id"] for path in manifest["paths"]]
+    need(len(set(ids)) == len(ids), "a path twice")
+    need(all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) for name in ids), "a path id")
+    last: dict[str, int] = {}
+    for choice in manifest["space"]:
+        name, options, gate = choice["name"], choice["options"], choice["gate"]
+        need(name not in last and bool(re.fullmatch("[^=,; \t\n]+", name)), "name of a choice")
+        need(sorted(set(options)) == options, "options that increase")
+        need(gate is None or (gate in last and choice["gate_from"] <= last[gate]), "a gate")
+        last[name] = options[-1]
+    manifest["paths"].sort(
+        key=lambda p: (p["latency"]["p50_ms"] if p["latency"] else math.inf, p["macs"], p["id"])
+    )
+    return manifest

@@ -1,0 +1,119 @@
+"""What paths learn: labels and the original's answers, in the share that the key says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tipsc.elastic import ConvertedSupernet, convert, family
+from tipsc.errors import ConfigError
+from tipsc.project.lessons import teacher_of
+from tipsc.project.loading import Model
+from tipsc.train import Data, Phase, Split, TrainConfig, Unlabelled
+from tipsc.train.passes import train_paths
+
+X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+
+
+def original() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+
+
+def moved() -> ConvertedSupernet:
+    """Of the original, with other weights: it would answer as the original does."""
+    supernet = convert(original(), X[:2])
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.mul_(0.9)
+    return supernet
+
+
+def gradient(
+    labels: torch.Tensor, teacher: nn.Module | None, **settings: Any
+) -> tuple[float, torch.Tensor]:
+    """The loss that the largest path is trained by, and what reaches the weights."""
+    supernet = moved()
+    settings = {"distill": False, "label_smoothing": 0.0, "original": teacher, **settings}
+    (loss,) = train_paths(supernet, X, labels, [supernet.space.largest], **settings)
+    grads = [p.grad.flatten() for p in supernet.parameters() if p.grad is not None]
+    return loss.trained, torch.cat(grads)
+
+
+LABELS = X[:, :4].argmax(1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_the_loss_is_the_mix_that_the_share_says(share: float, smoothing: float) -> None:
+    teacher = original()
+    answers = teacher(X).softmax(-1).detach()
+    supernet = moved()
+    outputs = supernet(X, supernet.space.largest).detach()
+    soft = F.cross_entropy(outputs, answers).item()
+    hard = F.cross_entropy(outputs, LABELS, label_smoothing=smoothing).item()
+    loss, _ = gradient(LABELS, teacher, teacher_share=share, label_smoothing=smoothing)
+    assert loss == pytest.approx(share * soft + (1 - share) * hard, rel=1e-5)  # float32
+
+
+def test_what_is_learned_reaches_the_weights_and_what_is_not_does_not() -> None:
+    teacher, others = original(), (LABELS + 1) % 4
+    mixed = [gradient(labels, teacher, teacher_share=0.5)[1] for labels in (LABELS, others)]
+    assert not torch.allclose(*mixed)
+    taught = [gradient(labels, teacher, teacher_share=1.0)[1] for labels in (LABELS, others)]
+    assert torch.equal(*taught)
+    alone, without = (gradient(LABELS, of, teacher_share=0.0)[1] for of in (teacher, None))
+    assert torch.equal(alone, without)
+
+
+def model_of(*, plain: bool = True, labelled: bool = True) -> Model:
+    split = Split(X, LABELS)
+    data = Data(split, split, split, tuple("abcd"))
+    if not plain:
+        return Model(family("temporal", classes=4, input_shape=(3, 16)), None, data)
+    teacher = original()
+    if not labelled:
+        data = Unlabelled(X, X, X).answered_by(teacher)
+    return Model(convert(teacher, X[:2]), teacher, data)
+
+
+def share_of(model: Model, **given: Any) -> float | None:
+    return teacher_of(TrainConfig(epochs=4, frozen_epochs=0, **given), set(given), model)
+
+
+def test_the_share_of_the_teacher() -> None:
+    default = TrainConfig(epochs=4).teacher_share
+    assert share_of(model_of()) == default
+    assert share_of(model_of(), teacher_share=0.2, label_smoothing=0.1) == 0.2
+    assert share_of(model_of(labelled=False)) == 1.0  # there is nothing else to learn
+    assert share_of(model_of(labelled=False), teacher_share=1.0) == 1.0
+    assert share_of(model_of(plain=False), distill=True, label_smoothing=0.1) is None
+
+
+PHASES = (Phase(share=1.0, distill=True),)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "says"),
+    [
+        ({"plain": False}, {"teacher_share": 0.5}, "teacher_share: there is no original"),
+        ({}, {"distill": True}, r"train\.distill: the original teaches all paths already"),
+        ({}, {"phases": PHASES}, r"train\.phases\.0\.distill: the original teaches"),
+        ({"labelled": False}, {"teacher_share": 0.5}, "without labels.*expected 1.*got 0.5"),
+        ({"labelled": False}, {"label_smoothing": 0.1}, "no effect where no labels are learned"),
+        (
+            {},
+            {"label_smoothing": 0.1, "teacher_share": 1.0},
+            "no effect.*lower train.teacher_share",
+        ),
+    ],
+)
+def test_a_key_without_effect_is_refused(
+    model: dict[str, bool], given: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        share_of(model_of(**model), **given)

@@ -1,0 +1,87 @@
+"""``tipsc build``: every stage that is still missing, in order, and a record of what it made.
+
+Each method does what is missing before it. The files beside this one are the stages.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tipsc.device.measuring import Device
+from tipsc.elastic import Supernet
+from tipsc.pipeline.check import check_step
+from tipsc.pipeline.choose import CHOOSE
+from tipsc.pipeline.context import Project, TargetProject
+from tipsc.pipeline.engine import built
+from tipsc.pipeline.original import Original, original_of
+from tipsc.pipeline.profile import profiled
+from tipsc.pipeline.record import BuildRecord, record_of
+from tipsc.pipeline.search import SEARCH
+from tipsc.pipeline.stages import StageDone, only_one_build
+from tipsc.pipeline.train import TRAIN, trained_supernet
+from tipsc.progress import Reporter
+
+
+class Training(Project):
+    """The stages that need no target."""
+
+    def original(self) -> Original | None:
+        """The score of the plain model that was converted; None without one, or without labels."""
+        return original_of(self)
+
+    def trained(self) -> StageDone:
+        """The stage with the supernet's weights."""
+        return self.done(TRAIN)
+
+    @property
+    def supernet(self) -> Supernet:
+        """The trained supernet."""
+        return trained_supernet(self)
+
+
+class Pipeline(TargetProject, Training):
+    """The stages of one configuration and target; see :class:`TargetProject` for the arguments."""
+
+    def profile(self) -> StageDone:
+        """The stage with the latency of paths: measured, predicted, or given."""
+        return profiled(self)
+
+    def check(self, count: int) -> StageDone:
+        """The stage that compares the profile with `count` random paths that it did not measure."""
+        return self.done(check_step(self, count))
+
+    def searched(self) -> StageDone:
+        """The stage with the candidates."""
+        return self.done(SEARCH)
+
+    def chosen(self) -> StageDone:
+        """The stage with the paths to ship."""
+        return self.done(CHOOSE)
+
+    def engine(self) -> StageDone:
+        """The stage with the engine."""
+        return built(self)
+
+    def run(self) -> BuildRecord:
+        """Everything."""
+        if not self.plan.unbuilt:  # a runtime that is not there: told before all
+            self.device.versions(self.target.backend)
+        with only_one_build(self.runs):
+            self.original()
+            self.engine()
+            return record_of(self)
+
+
+def build(
+    config_file: str | Path,
+    target: str = "host",
+    *,
+    reporter: Reporter | None = None,
+    output: Path | None = None,
+    device: Device | None = None,
+) -> BuildRecord:
+    """Trains, profiles, chooses, compiles and verifies; see :class:`Pipeline`.
+
+    :func:`tipsc.report.build.write_build` makes the page of what it returns.
+    """
+    return Pipeline(config_file, target, reporter=reporter, output=output, device=device).run()

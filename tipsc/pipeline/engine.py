@@ -1,0 +1,154 @@
+"""Stage ``engine``: the chosen paths, compiled into one file, verified and measured as it ships.
+
+Needs the paths that were chosen, and what they were chosen by. Nothing in the engine is estimated:
+its accuracies are those of the compiled paths on the test data, its latencies are of this file on
+the device. Where the device has to finish it (see :mod:`tipsc.pipeline.plan`), it has no latencies
+and a recipe; its paths are verified all the same, and tried as far as that goes here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tipsc.compile import Compiled, Job, compile_candidates
+from tipsc.device.measuring import ThisMachine
+from tipsc.elastic import Supernet
+from tipsc.engine import Manifest, read_engine
+from tipsc.engine.atomic import write_atomically
+from tipsc.lower import Difference
+from tipsc.pipeline.choose import CHOOSE
+from tipsc.pipeline.context import StageSpec, TargetProject, publish
+from tipsc.pipeline.limits import check_engine
+from tipsc.pipeline.manifest import make_manifest, with_accuracies, with_latencies
+from tipsc.pipeline.profile import measured_key, profiled
+from tipsc.pipeline.stages import StageDone
+from tipsc.pipeline.train import TRAIN, trained_supernet
+from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
+from tipsc.pipeline.verify import verify_engine
+from tipsc.progress import Progress
+from tipsc.project.target import essence_of
+from tipsc.search.candidates import Candidate, load_candidates
+
+FILE, VERIFIED = "engine.tipsc", "verified.json"
+_SAMPLES = 400  # of each path that the report draws
+
+
+def _inputs(project: TargetProject) -> dict[str, object]:
+    build = project.config.build
+    return {
+        "chosen": project.done(CHOOSE).key,
+        "profile": None if project.plan.by_macs else measured_key(project),
+        "name": project.config.name,
+        "target": essence_of(project.target),
+        "tolerance": build.tolerance,
+        "quantised_loss": build.quantised_loss,
+        "verify_examples": build.verify_examples,
+        "limits": build.limits.model_dump(),
+        "data": project.data.test.fingerprint,
+        "metric": project.data.metric,
+        **(tried_with(project.target) if project.plan.unbuilt else {}),
+    }
+
+
+def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
+    supernet, file = trained_supernet(project), folder / FILE
+    candidates = load_candidates(project.done(CHOOSE).folder, supernet.space)
+    compiled = compile_candidates(
+        Job(
+            target=project.target,
+            supernet=supernet,
+            candidates=candidates,
+            images=torch.cat(project.data.calibration(project.config.build.calibration_images)),
+            cache=project.compiled,
+            progress=progress,
+        )
+    )
+    manifest = make_manifest(
+        project.config.name, project.target, supernet, candidates, compiled, _provenance(project)
+    )
+    differences = _verify(project, file, manifest, compiled, supernet, candidates, progress)
+    right = {name: difference.accuracy for name, difference in differences.items()}
+    manifest = with_accuracies(manifest, right, project.data.metric)
+    record: dict[str, Any] = {"differences": {k: asdict(d) for k, d in differences.items()}}
+    if project.plan.unbuilt:
+        recipe = recipe_of(project.target, project.plan, compiled.remark)
+        compiled.write(file, replace(manifest, recipe=recipe))
+        try_paths(project.target, file, folder, progress)
+    else:
+        record["samples_ms"] = _measure(project, file, manifest, compiled, progress)
+    write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
+
+
+def _noise(folder: Path) -> str:
+    return read_engine(folder / FILE).manifest.noise
+
+
+ENGINE: StageSpec[TargetProject] = StageSpec("engine", _inputs, _make, noise=_noise)
+
+
+def built(project: TargetProject) -> StageDone:
+    """The stage with the engine, which then lies where people look for it."""
+    stage = project.done(ENGINE)
+    publish(stage.folder / FILE, project.output)
+    return stage
+
+
+def _provenance(project: TargetProject) -> dict[str, str]:
+    """The keys of what it was made from."""
+    return {
+        "trained": project.done(TRAIN).key,
+        **({} if project.plan.by_macs else {"profile": profiled(project).key}),
+        "chosen": project.done(CHOOSE).key,
+        "data": project.data.train.fingerprint[:16],
+    }
+
+
+def _verify(
+    project: TargetProject,
+    file: Path,
+    manifest: Manifest,
+    compiled: Compiled,
+    supernet: Supernet,
+    candidates: Sequence[Candidate],
+    progress: Progress,
+) -> Mapping[str, Difference]:
+    """Writes the engine as it can run now, and compares each path with torch."""
+    build, backend = project.config.build, project.plan.verifies_as
+    compiled.write(file, replace(manifest, backend=backend))
+    return verify_engine(
+        file,
+        project.target.model_copy(update={"backend": backend}),
+        supernet,
+        candidates,
+        project.data.test,
+        build.verify_examples,
+        build.tolerance,
+        progress,
+        build.quantised_loss,
+        device=ThisMachine() if project.plan.unbuilt else project.device,
+    )
+
+
+def _measure(
+    project: TargetProject, file: Path, manifest: Manifest, compiled: Compiled, progress: Progress
+) -> dict[str, Sequence[float]]:
+    """Writes the engine with the latencies of its paths; some of their times.
+
+    Raises:
+        BudgetError: it exceeds a limit.
+    """
+    target, seed, device = project.target, project.config.seed, project.device
+    example = project.data.validation.inputs[:1].numpy()
+    _, samples = device.measure(file, target, example, seed, progress, None)
+    measurement = samples.summarise()
+    pauses = device.pauses(file, target, example, seed)
+    compiled.write(file, with_latencies(manifest, measurement, pauses))
+    medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
+    check_engine(project.config.build.limits, file, medians, measurement.noise)
+    return {name: samples.milliseconds(name, _SAMPLES) for name in samples.batches}

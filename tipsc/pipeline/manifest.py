@@ -1,0 +1,99 @@
+"""What an engine says of itself: its paths, where it came from, and what was measured of it."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from tipsc import __version__
+from tipsc.compile import Compiled
+from tipsc.elastic import Supernet
+from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.errors import ProfileError
+from tipsc.profile import Measurement
+from tipsc.project.target import Target
+from tipsc.search.candidates import Candidate
+
+
+def make_manifest(
+    name: str,
+    target: Target,
+    supernet: Supernet,
+    candidates: Sequence[Candidate],
+    compiled: Compiled,
+    provenance: Mapping[str, str],
+) -> Manifest:
+    """The manifest of an engine with these paths, latencies not measured yet."""
+    entries = tuple(
+        PathEntry(
+            id=c.path.id,
+            options=dict(c.path.items),
+            accuracy=c.accuracy,
+            latency=None,
+            macs=c.macs,
+            parameters=c.parameters,
+            shared_bytes=compiled.sizes[c.path.id].shared,
+            private_bytes=compiled.sizes[c.path.id].private,
+        )
+        for c in candidates
+    )
+    versions = {
+        "tipsc": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    return Manifest(
+        name=name,
+        target=target.name,
+        backend=target.backend,
+        inputs=(TensorSpec("input", compiled.input_dtype, compiled.input_shape),),
+        outputs=(TensorSpec("output", "float32", compiled.output_shape),),
+        paths=entries,
+        space=list(supernet.space.to_json()),
+        provenance={**versions, **provenance},
+    )
+
+
+def with_accuracies(
+    manifest: Manifest, accuracies: Mapping[str, float], metric: str = "accuracy"
+) -> Manifest:
+    """The manifest with accuracies on the test set, by path id, and what they are."""
+    paths = tuple(replace(path, accuracy=accuracies[path.id]) for path in manifest.paths)
+    return replace(manifest, paths=paths, metric=metric)
+
+
+def with_latencies(
+    manifest: Manifest,
+    measurement: Measurement,
+    pauses: Mapping[str, Sequence[float]] | None = None,
+) -> Manifest:
+    """The manifest with what was measured on the device, and what makes it doubtful.
+
+    Args:
+        pauses: by path id, ms of calls after pauses; None: not measured.
+
+    Raises:
+        ProfileError: a time after a pause is no time.
+    """
+    found = {
+        name: Latency(
+            latency.p10_ms,
+            latency.p50_ms,
+            latency.p95_ms,
+            None if pauses is None else _median(name, pauses.get(name, ())) - latency.p50_ms,
+        )
+        for name, latency in measurement.latencies.items()
+    }
+    paths = tuple(replace(path, latency=found[path.id]) for path in manifest.paths)
+    return replace(manifest, paths=paths, noise=measurement.noise)
+
+
+def _median(path: str, times_ms: Sequence[float]) -> float:
+    if not times_ms or not all(math.isfinite(ms) and ms > 0 for ms in times_ms):
+        raise ProfileError("a call after a pause was not timed", where=path, got=list(times_ms)[:3])
+    return statistics.median(times_ms)

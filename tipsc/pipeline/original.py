@@ -1,0 +1,73 @@
+"""Stage ``original``: what the plain model scores that was converted.
+
+It is the figure that its paths are held against. Needs the model and the test data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import nn
+
+from tipsc.elastic.looking import at_rest
+from tipsc.engine.atomic import write_atomically
+from tipsc.fingerprint.installed import TRAINING, versions
+from tipsc.pipeline.context import Project, StageSpec
+from tipsc.progress import Progress
+from tipsc.train import Split, accuracy
+
+FILE = "original.json"
+
+
+@dataclass(frozen=True)
+class Original:
+    """The plain model as it came.
+
+    Attributes:
+        accuracy: on the test examples that the engine's paths are scored on, 0..1.
+        examples: how many these are.
+        parameters: of the model.
+    """
+
+    accuracy: float
+    examples: int
+    parameters: int
+
+
+def score_original(model: nn.Module, test: Split, limit: int) -> Original:
+    """Runs the model on the first `limit` examples, in torch."""
+    split = Split(test.inputs[:limit], test.targets[:limit])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    with at_rest(model):
+        return Original(accuracy(model, split), len(split), parameters)
+
+
+def _inputs(project: Project) -> dict[str, object]:
+    return {
+        "model": project.made_of,
+        "data": project.data.test.fingerprint,
+        "verify_examples": project.config.build.verify_examples,
+        "libraries": versions(TRAINING),
+    }
+
+
+def _make(project: Project, folder: Path, progress: Progress) -> None:
+    plain, limit = project.model.original, project.config.build.verify_examples
+    assert plain is not None
+    found = score_original(plain, project.data.test, limit)
+    write_atomically(folder / FILE, [json.dumps(asdict(found)).encode()])
+
+
+ORIGINAL: StageSpec[Project] = StageSpec("original", _inputs, _make)
+
+
+def original_of(project: Project) -> Original | None:
+    """What the original of a converted model scores on the examples that its paths run on.
+
+    None for a supernet, and without labels: the original agrees with itself.
+    """
+    if project.model.original is None or project.data.metric != "accuracy":
+        return None
+    return Original(**json.loads((project.done(ORIGINAL).folder / FILE).read_text()))

@@ -1,0 +1,127 @@
+"""What a build made, as a record: what its report is made from, without the pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tipsc.backends.finishing import PathCheck
+from tipsc.elastic import Supernet
+from tipsc.engine import Manifest, read_engine
+from tipsc.factors import Additive
+from tipsc.pipeline.choose import CHOOSE, load_selections
+from tipsc.pipeline.context import TargetProject
+from tipsc.pipeline.engine import FILE, VERIFIED, built
+from tipsc.pipeline.limits import SearchRecord
+from tipsc.pipeline.original import Original, original_of
+from tipsc.pipeline.profile import load_profile
+from tipsc.pipeline.search import SEARCH, load_records
+from tipsc.pipeline.stages import StageDone
+from tipsc.pipeline.train import TRAIN
+from tipsc.pipeline.unbuilt import by_paths, load_checks
+from tipsc.profile import Profile
+from tipsc.project.target import Target
+from tipsc.search import Selection
+from tipsc.search.candidates import Candidate, load_candidates
+from tipsc.train import History
+from tipsc.train.loop import HISTORY_FILE
+
+
+@dataclass(frozen=True)
+class MeasuredBuild:
+    """What was measured on the way.
+
+    Attributes:
+        profile: latencies of the measured paths, and how well others are predicted.
+        file: the profile, where people look for it.
+        records: of the search, by path id.
+        samples_ms: some times of each path of the engine.
+    """
+
+    profile: Profile
+    file: Path
+    records: Mapping[str, SearchRecord]
+    samples_ms: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """What a build made.
+
+    Attributes:
+        config_file: that it was built from.
+        target: that it was built for.
+        seed: of the configuration.
+        engine: the engine file.
+        manifest: what the engine says.
+        supernet: whose paths they are.
+        totals: of any path of it.
+        history: of the training.
+        original: the plain model's score; None without one.
+        candidates: that the search found.
+        chosen: those that ship, with a scale of their own where they need it.
+        selections: by path id, why each ships.
+        differences: by path id, the fields of :class:`tipsc.lower.Difference`.
+        measured: None for an engine that is left unbuilt.
+        checks: of an unbuilt engine, how each path was compiled without the device; empty where
+            nothing is installed that can.
+        groups: of paths as one plan, likewise.
+        remarks: what could not be told of a profile that was given, or makes it doubtful.
+        stages: in order, with their seconds.
+    """
+
+    config_file: Path
+    target: Target
+    seed: int
+    engine: Path
+    manifest: Manifest
+    supernet: Supernet
+    totals: Mapping[str, Additive]
+    history: History
+    original: Original | None
+    candidates: tuple[Candidate, ...]
+    chosen: tuple[Candidate, ...]
+    selections: Mapping[str, Selection]
+    differences: Mapping[str, Mapping[str, float]]
+    measured: MeasuredBuild | None
+    checks: tuple[PathCheck, ...]
+    groups: tuple[PathCheck, ...]
+    remarks: tuple[str, ...]
+    stages: tuple[StageDone, ...]
+
+
+def record_of(project: TargetProject) -> BuildRecord:
+    """The record of a project whose stages are done, or done now."""
+    engine, chosen, searched = built(project), project.done(CHOOSE), project.done(SEARCH)
+    space, verified = project.untrained.space, json.loads((engine.folder / VERIFIED).read_text())
+    measured = None
+    if not project.plan.unbuilt:
+        measured = MeasuredBuild(
+            load_profile(project),
+            project.published,
+            load_records(searched.folder),
+            verified["samples_ms"],
+        )
+    checks, groups = by_paths(load_checks(engine.folder) if project.plan.unbuilt else ())
+    return BuildRecord(
+        config_file=project.config_file,
+        target=project.target,
+        seed=project.config.seed,
+        engine=project.output,
+        manifest=read_engine(engine.folder / FILE).manifest,
+        supernet=project.untrained,
+        totals=project.totals,
+        history=History.read(project.done(TRAIN).folder / HISTORY_FILE),
+        original=original_of(project),
+        candidates=tuple(load_candidates(searched.folder, space)),
+        chosen=tuple(load_candidates(chosen.folder, space)),
+        selections=load_selections(chosen.folder),
+        differences=verified["differences"],
+        measured=measured,
+        checks=checks,
+        groups=groups,
+        remarks=project.plan.remarks,
+        stages=tuple(project.stages.done),
+    )

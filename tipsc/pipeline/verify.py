@@ -1,0 +1,81 @@
+"""Every path of an engine is compared with torch, where it will run or as near as that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+
+from tipsc.backends import check_caches
+from tipsc.device.measuring import Device, ThisMachine
+from tipsc.elastic import Supernet, extract
+from tipsc.engine import read_engine
+from tipsc.errors import VerificationError
+from tipsc.lower import MOST_LOST, Difference, check_distinct, run_both
+from tipsc.progress import Progress
+from tipsc.project.target import Target
+from tipsc.search.candidates import Candidate
+from tipsc.train import Split
+
+_CACHE_EXAMPLES = 16  # packed weights are right or wrong at once
+
+
+def verify_engine(
+    file: FilePath,
+    target: Target,
+    supernet: Supernet,
+    candidates: Sequence[Candidate],
+    split: Split,
+    limit: int,
+    tolerance: float,
+    progress: Progress,
+    quantised_loss: float = MOST_LOST,
+    device: Device | None = None,
+) -> dict[str, Difference]:
+    """Compares each path of an engine with the extracted torch subnetwork.
+
+    Args:
+        split: with known targets, so that the engine's accuracy is measured as well.
+        limit: how many examples of it to use.
+        tolerance: of a path in fp32.
+        quantised_loss: most accuracy that a path in int8 or fp16 may lose.
+        device: this machine if not given.
+
+    Raises:
+        VerificationError: one differs by more than `tolerance`, or loses too much accuracy, or
+            computes what another does, or something else with the backend's caches than without;
+            or the engine has other paths than the candidates.
+    """
+    ids = [candidate.path.id for candidate in candidates]
+    engine = read_engine(file)
+    unknown = {path.id for path in engine.manifest.paths} ^ set(ids)
+    if unknown:
+        raise VerificationError(
+            "the engine has other paths than were compiled",
+            where=file.name,
+            got=f"path {min(unknown)}, which is in one of both",
+            fix="do not ship this engine; build it again",
+        )
+    inputs, targets = split.inputs[:limit], split.targets[:limit]
+    total = len(candidates) * len(inputs)
+    found, outputs = {}, {}
+    device = ThisMachine() if device is None else device
+    with device.opened(file, target, ids, inputs.numpy()) as run:
+        for index, candidate in enumerate(candidates):
+            path_id, before = candidate.path.id, index * len(inputs)
+            where = f"path {path_id} of {file.name}"
+            outputs[path_id] = run_both(
+                lambda example, path=path_id: run(example, path),  # type: ignore[misc]
+                extract(supernet, candidate.path, candidate.statistics),
+                inputs,
+                lambda done, _, before=before: progress(before + done, total, "verifying"),  # type: ignore[misc]
+                where,
+            )
+            found[path_id] = outputs[path_id].difference(targets)
+            if target.precision == "fp32":
+                found[path_id].check(where, tolerance)
+            else:
+                found[path_id].check_rounded(where, quantised_loss)
+    if target.precision != "fp32":
+        check_distinct(outputs, file.name)
+    check_caches(engine, inputs[:_CACHE_EXAMPLES].numpy(), threads=target.threads)
+    return found

@@ -1,0 +1,1 @@
+"""What the user wrote: the configuration, the targets, and the code and data that it names."""

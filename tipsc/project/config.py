@@ -1,0 +1,275 @@
+"""tipsc.yaml: what to train, on what, and what to build from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import Field, PrivateAttr, create_model, model_validator
+
+from tipsc.elastic.families import check_name
+from tipsc.errors import BudgetError, ConfigError, DataError, UsageError
+from tipsc.strict.strict_yaml import Strict, read_strict
+from tipsc.train import Phase, TrainConfig
+from tipsc.train.samplers import check_options
+
+FILE_NAME = "tipsc.yaml"
+_SANDWICH = 2  # paths that its rule has at least
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        max_length=64,
+        description="letters, digits, - and _, no space; a letter or digit first",
+    ),
+]
+
+
+_HINTS = get_type_hints(TrainConfig)
+_TRAIN_FIELDS: Any = {
+    field.name: (
+        _HINTS[field.name],
+        Field(default_factory=field.default_factory)
+        if callable(field.default_factory)
+        else field.default,
+    )
+    for field in dataclasses.fields(TrainConfig)
+}
+_PHASE_HINTS = get_type_hints(Phase)
+_PHASE_FIELDS: Any = {
+    field.name: (
+        _PHASE_HINTS[field.name],
+        ... if field.default is dataclasses.MISSING else field.default,
+    )
+    for field in dataclasses.fields(Phase)
+}
+PhaseSection: Any = create_model("PhaseSection", __base__=Strict, **_PHASE_FIELDS)
+_TRAIN_FIELDS["phases"] = (tuple[PhaseSection, ...], ())
+# The settings of TrainConfig, read as strictly as everything else.
+TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)
+
+
+class ModelSource(Strict):
+    """Where a model comes from: a family of tipsc, or a callable of the user's.
+
+    Attributes:
+        family: a supernet of tipsc; either this or callable.
+        callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
+            a :class:`tipsc.elastic.Supernet`, or a plain, trained ``nn.Module``, which is converted
+            and teaches its paths.
+        arguments: keyword arguments of the family or the callable.
+    """
+
+    family: str | None = None
+    callable: str | None = None
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ModelSource:
+        if (self.family is None) == (self.callable is None):
+            raise ValueError("give either family or callable")
+        return self
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Pixels = Annotated[int, Field(gt=0)]
+Number = Annotated[int, Field(gt=0)]
+
+
+class Convert(Strict):
+    """How a plain model becomes elastic; see :func:`tipsc.elastic.convert`.
+
+    Attributes:
+        widths: of elastic channel groups, as shares of their full width; 1 is always among them.
+            Null for 0.25, 0.5, 0.75 and 1.
+        depth: whether residual branches may be skipped.
+        resolutions: of square images, in pixels a side, for a fully convolutional model; its own
+            is always among them. Null for its own alone.
+        exits: whether paths of a classifier can leave early: true for after every stage where that
+            is possible, how many, or the numbers of the stages.
+    """
+
+    widths: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] | None = None
+    depth: bool = True
+    resolutions: Annotated[tuple[Pixels, ...], Field(min_length=1, max_length=8)] | None = None
+    exits: bool | Number | Annotated[tuple[Number, ...], Field(min_length=1)] = False
+
+
+class DataSource(Strict):
+    """Where the data come from.
+
+    Attributes:
+        callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
+            a :class:`tipsc.train.Data`, or for a plain model a :class:`tipsc.train.Unlabelled`,
+            whose targets are the model's own answers.
+        arguments: keyword arguments.
+    """
+
+    callable: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class BuildLimits(Strict):
+    """What every path of the engine keeps; null for no limit.
+
+    Attributes:
+        latency_ms: p50 of a path on the device.
+        file_bytes: of the whole engine file. A path whose weights alone need more, in the target's
+            precision, is not looked at; the file is checked when it is written.
+        memory_bytes: of one path: its weights and all values that its steps write, in the target's
+            precision. That is more than a runtime needs that reuses buffers.
+        accuracy: the smallest that a path may have on validation data, as a share.
+    """
+
+    latency_ms: Positive | None = None
+    file_bytes: Positive | None = None
+    memory_bytes: Positive | None = None
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Build(Strict):
+    """What to build.
+
+    Attributes:
+        paths: how many paths the engine holds.
+        measured: how many paths are measured to predict the latency of all; all paths of a space
+            that has no more. Fewer if the target's ``measure.paths`` is lower.
+        evaluations: what the search may spend on accuracies, in evaluations of one path in full.
+        budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
+            over the logarithm of the device's range.
+        limits: what every path of the engine keeps.
+        calibration_images: training examples that each path's statistics come from.
+        verify_examples: how many test examples each compiled path runs, to be compared with torch
+            and to measure its accuracy.
+        tolerance: largest difference from torch, relative to the largest output.
+        own_scale_above: a path that loses more validation accuracy than this with the shared
+            batch-norm scale gets a scale, and thus weights, of its own; null for never.
+        quantised_loss: most accuracy that a path may lose in int8 or fp16, on the verified
+            examples; it takes the place of `tolerance` there.
+    """
+
+    paths: Annotated[int, Field(ge=1, le=256)] = 8
+    measured: Annotated[int, Field(ge=10, le=2000)] = 50
+    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 32
+    budgets_ms: Annotated[tuple[Positive, ...], Field(max_length=256)] = ()
+    limits: BuildLimits = BuildLimits()
+    calibration_images: Annotated[int, Field(ge=1)] = 2000
+    verify_examples: Annotated[int, Field(ge=1)] = 2000
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    own_scale_above: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
+    quantised_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _enough_evaluations(self) -> Build:
+        if self.evaluations < self.paths:
+            raise ValueError(
+                f"evaluations must be at least paths ({self.paths}), and is {self.evaluations}"
+            )
+        return self
+
+
+class Config(Strict):
+    """The whole of tipsc.yaml.
+
+    Attributes:
+        name: of the engine, whose file is ``<name>-<target>.tipsc``: letters, digits, ``-``, ``_``.
+        model: where the model comes from.
+        convert: how a plain model becomes elastic; null for the defaults.
+        data: where the data come from.
+        train: how the supernet is trained, or a converted model fine-tuned.
+        build: what is built.
+        seed: of initial weights, measuring and search; the training has its own, ``train.seed``.
+    """
+
+    name: Name
+    model: ModelSource
+    convert: Convert | None = None
+    data: DataSource
+    train: TrainSection = Field(default_factory=TrainSection)
+    build: Build = Build()
+    seed: Annotated[int, Field(ge=0)] = 0
+    _file: Path | None = PrivateAttr(None)
+
+    def at(self, key: str) -> str:
+        """The place of a key, for errors: with the file, if it was read from one."""
+        return key if self._file is None else f"{self._file}, key {key}"
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Errors that arise inside and name a key of the configuration name its file as well."""
+        try:
+            yield
+        except UsageError as error:
+            if _is_about_key(error):
+                error.where = self.at(str(error.where))
+                error.args = (str(error),)
+            raise
+
+    @property
+    def training(self) -> TrainConfig:
+        """How to train.
+
+        Raises:
+            ConfigError: a setting is out of its range.
+        """
+        settings = self.train.model_dump()
+        if "frozen_epochs" not in self.train.model_fields_set:
+            settings["frozen_epochs"] = min(settings["frozen_epochs"], self.train.epochs)
+        settings["phases"] = tuple(Phase(**phase) for phase in settings["phases"])
+        training = TrainConfig(**settings)
+        check_options(training.sampler, training.sampler_options)
+        for place, (_, recipe) in enumerate(training.recipes(1)):
+            section = f"train.phases.{place}" if training.phases else "train"
+            check_options(recipe.sampler, recipe.sampler_options, section)
+            if recipe.sampler == "sandwich" and recipe.paths_per_step < _SANDWICH:
+                raise ConfigError(
+                    "the sandwich rule trains the largest and the smallest path in each step",
+                    where=f"{section}.paths_per_step",
+                    expected=f"at least {_SANDWICH}",
+                    got=recipe.paths_per_step,
+                    fix="set paths_per_step: 4 and distill: true, as published",
+                )
+        return training
+
+
+def load_config(file_or_folder: str | Path) -> tuple[Config, Path]:
+    """Reads a configuration.
+
+    Args:
+        file_or_folder: the file, or a folder with a ``tipsc.yaml``.
+
+    Returns:
+        It, and the folder that its callables are relative to.
+
+    Raises:
+        ConfigError: names the file and the key.
+    """
+    file = Path(file_or_folder)
+    if file.is_dir():
+        file = file / FILE_NAME
+    hint = f"run `tipsc init {file.parent}` to write one, or name the file or folder that has one"
+    config = read_strict(file, Config, ConfigError, "configuration", hint)
+    config._file = file
+    with config.placing():  # ranges are checked now rather than after loading the data
+        config.training  # noqa: B018
+        if config.model.family is not None:
+            check_name(config.model.family)
+    return config, file.resolve().parent
+
+
+def _is_about_key(error: UsageError) -> bool:
+    """Whether the place of an error is a key of :class:`Config`.
+
+    A split of the data is called ``train`` as well, so data errors have to name more than a
+    section.
+    """
+    section, dot, _ = (error.where or "").partition(".")
+    return section in Config.model_fields and (
+        isinstance(error, ConfigError | BudgetError) or (isinstance(error, DataError) and dot != "")
+    )

@@ -1,0 +1,185 @@
+"""The report of a build, filled from its record."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path as FilePath
+from typing import Any
+
+from tipsc import __version__
+from tipsc.dtmc import supergraph, tas
+from tipsc.elastic import CostModel, Supernet
+from tipsc.engine import Manifest
+from tipsc.measure.disturbance import Disturbance, remark_of
+from tipsc.pipeline.record import BuildRecord, MeasuredBuild
+from tipsc.profile import Profile, System
+from tipsc.report import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime, write
+from tipsc.search import Rated, dominates
+from tipsc.train import History, StepRecord
+
+_SUBNETWORKS = 32  # that the scores are accumulated over
+
+
+def write_build(build: BuildRecord, file: FilePath | None = None) -> FilePath:
+    """Writes the HTML page of a build.
+
+    Args:
+        file: by default beside the engine.
+    """
+    file = file or build.engine.with_suffix(".html")
+    write(report_of(build), file)
+    return file
+
+
+def report_of(build: BuildRecord) -> BuildReport:
+    """What is on the page of a build whose engine was measured."""
+    measured = build.measured
+    assert measured is not None
+    profile = measured.profile
+    shipped = _shipped(build, measured)
+    commands = (f"tipsc build {build.config_file} --target {build.target.name}",)
+    return BuildReport(
+        title=build.manifest.name,
+        target=build.target.name,
+        backend=build.target.backend,
+        created_utc=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        machine=_machine(profile.system, profile),
+        noise_floor=profile.noise_floor.p95,
+        points=_points(build, measured, {path.id for path in shipped}),
+        shipped=shipped,
+        feature_maps=feature_maps_of(build.supernet, build.seed),
+        curves=_curves(build.history),
+        stages=tuple(StageTime(s.name, s.seconds, s.cached) for s in build.stages),
+        engine_file=build.engine.name,
+        engine_bytes=build.engine.stat().st_size,
+        weights_bytes=max(path.shared_bytes + path.private_bytes for path in shipped),
+        commands=commands,
+        protocol={
+            "rounds": str(profile.rounds),
+            "pinned to cores": ", ".join(map(str, profile.pinned_cores)) or "none",
+            "threads": str(profile.backend.threads),
+            "noise floor (median)": f"{profile.noise_floor.median:.1%}",
+            "drift while measuring": f"{profile.drift:+.1%}",
+            "other work while measuring": _others(profile.disturbance),
+        },
+        version=__version__,
+        metric=build.manifest.metric,
+        original=build.original,
+        noise=_noise(profile, build.manifest),
+    )
+
+
+def _noise(profile: Profile, manifest: Manifest) -> tuple[str, ...]:
+    """What makes the latencies of the paths, and of the profile that chose them, doubtful."""
+    chosen_by = f"of the profile that the paths were chosen by: {profile.noise}"
+    return (*filter(None, [manifest.noise]), *([chosen_by] if profile.noise else []))
+
+
+def _others(found: Disturbance) -> str:
+    """How much there was of it, and what was done about it."""
+    parts = [] if found.others is None else [f"{found.others:.0%} of the measured cores"]
+    return "; ".join(filter(None, [*parts, remark_of(found)])) or "none was seen"
+
+
+def _machine(system: System, profile: Profile) -> dict[str, str]:
+    facts: dict[str, Any] = {
+        "processor": system.cpu,
+        "system": system.system if hasattr(system, "system") else None,
+        "backend": f"{profile.backend.name} {profile.backend.version}",
+        "measured": profile.taken,
+    }
+    return {key: str(value) for key, value in facts.items() if value}
+
+
+def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tuple[Point, ...]:
+    """The candidates, with their accuracy, and what was measured beside them."""
+    space, totals = build.supernet.space, build.totals
+    accuracies = {c.path: c.accuracy for c in build.candidates}
+    known = {space.path(path.options): path.latency for path in measured.profile.paths}
+    points = []
+    for path in [*accuracies, *(path for path in known if path not in accuracies)]:
+        latency = known.get(path)
+        predicted = 0.0 if latency else measured.records[path.id].latency_ms
+        points.append(
+            Point(
+                id=path.id,
+                options=dict(path.items),
+                accuracy=accuracies.get(path),
+                p10_ms=latency.p10_ms if latency else predicted,
+                p50_ms=latency.p50_ms if latency else predicted,
+                p95_ms=latency.p95_ms if latency else predicted,
+                macs=round(totals["macs"].of(path)),
+                parameters=round(totals["parameters"].of(path)),
+                chosen=path.id in chosen,
+                measured=latency is not None,
+            )
+        )
+    return tuple(points)
+
+
+def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]:
+    chosen = {c.path.id: c for c in build.chosen}
+    figures = {  # those that are printed, on test data; the choice was made on validation data
+        path.id: Rated(path.id, path.accuracy or 0.0, path.latency.p50_ms)
+        for path in build.manifest.paths
+        if path.latency is not None
+    }
+    shipped = []
+    for path in build.manifest.paths:
+        difference = build.differences[path.id]
+        assert path.latency is not None
+        shipped.append(
+            Shipped(
+                id=path.id,
+                accuracy=path.accuracy,
+                p50_ms=path.latency.p50_ms,
+                p95_ms=path.latency.p95_ms,
+                parameters=path.parameters,
+                macs=path.macs,
+                shared_bytes=path.shared_bytes,
+                private_bytes=path.private_bytes,
+                samples_ms=tuple(measured.samples_ms[path.id]),
+                difference=difference["largest"],
+                agreement=difference["agreement"],
+                own_scale=chosen[path.id].statistics.owns_scale,
+                dominated=any(dominates(other, figures[path.id]) for other in figures.values()),
+                budget_ms=build.selections[path.id].budget_ms,
+            )
+        )
+    return tuple(shipped)
+
+
+def feature_maps_of(supernet: Supernet, seed: int) -> tuple[FeatureMap, ...]:
+    """TAS of each feature map, accumulated over the extremes and random paths."""
+    costs = CostModel(supernet)
+    generator = random.Random(seed)
+    space = supernet.space
+    paths = [space.largest, space.smallest]
+    paths += [space.sample_options(generator) for _ in range(_SUBNETWORKS - len(paths))]
+    union = supergraph([costs.trace(path).steps for path in paths])
+    scores, nodes = tas(union), union.graph.nodes
+    tails: dict[int, list[str]] = {}
+    for tail, head in zip(union.graph.tail.tolist(), union.graph.head.tolist(), strict=True):
+        tails.setdefault(head, []).append(nodes[tail])
+    return tuple(
+        FeatureMap(name, tuple(tails.get(index, ())), float(scores[index]))
+        for index, name in enumerate(nodes)
+    )
+
+
+def _curves(history: History) -> tuple[Curve, ...]:
+    kinds: dict[str, Callable[[StepRecord], float]] = {
+        "largest path": lambda record: record.largest,
+        "smallest path": lambda record: record.smallest,
+        "mean of the step": lambda record: record.loss,
+    }
+    curves = []
+    for name, value in kinds.items():
+        points = [(r.step, value(r)) for r in history if math.isfinite(value(r))]
+        if points:
+            steps, values = zip(*points, strict=True)
+            curves.append(Curve(name, steps, values))
+    return tuple(curves)
