@@ -196,7 +196,7 @@ def _pass_on(
 
 
 def _export(
-    operations: Sequence[Operation], ends: Sequence[str], example: Tensor
+    operations: Sequence[PlannedOperation], ends: Sequence[str], example: Tensor
 ) -> onnx.ModelProto:
     module = _Assembled(operations, ends).eval()
     try:
@@ -217,7 +217,7 @@ def _export(
     return onnx.shape_inference.infer_shapes(program.model_proto)
 
 
-def _refusal(operations: Sequence[Operation], error: BaseException) -> LoweringError:
+def _refusal(operations: Sequence[PlannedOperation], error: BaseException) -> LoweringError:
     """Which operations the exporter could not express; what it says itself is no help."""
     said, last = str(error), error
     while last.__cause__ is not None:
