@@ -46,7 +46,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from teacher import T95, data_of  # noqa: E402
 from teacher import original as trained_net  # noqa: E402
 
-from tipsc.elastic import Supernet, additive_totals, convert  # noqa: E402
+from tipsc.convert import convert  # noqa: E402
+from tipsc.elastic import Supernet, additive_totals  # noqa: E402
 from tipsc.factors import Additive  # noqa: E402
 from tipsc.paths import Path as Subnet  # noqa: E402
 from tipsc.train import Data, Split, TrainConfig, anchor, evaluate, train  # noqa: E402

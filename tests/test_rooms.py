@@ -25,10 +25,11 @@ ROOMS: Mapping[str, str] = {
     "strict": "",
     "fingerprint": "",
     "dtmc": "",
-    "elastic": "fingerprint strict",
+    "elastic": "strict",
+    "convert": "elastic fingerprint",
     "train": "dtmc elastic strict",
     # what the user wrote, and what was measured
-    "project": "backends elastic engine fingerprint strict train",
+    "project": "backends convert elastic engine fingerprint strict train",
     "profile": "elastic measure project",
     # which paths, and what an engine holds of them
     "search": "dtmc elastic engine profile train",
@@ -36,8 +37,8 @@ ROOMS: Mapping[str, str] = {
     "compile": "backends elastic engine lower measure project search",
     "device": "backends engine measure profile project runtime",
     # the order of it all, and what people see of it
-    "pipeline": "backends compile device dtmc elastic engine fingerprint lower measure profile "
-    "project runtime search train",
+    "pipeline": "backends compile convert device dtmc elastic engine fingerprint lower measure "
+    "profile project runtime search train",
     "scoring": "dtmc elastic pipeline profile",
     "report": "dtmc elastic engine measure pipeline profile scoring search train",
     "cli": "backends device elastic engine pipeline profile project report runtime scoring "

@@ -10,9 +10,9 @@ import torch
 from architectures.kinds import VECTOR, Between
 from torch import Tensor, nn
 
-from tipsc.elastic import convert
-from tipsc.elastic.conversion import program as recorded
-from tipsc.elastic.conversion.ops import OPS
+from tipsc.convert import convert
+from tipsc.convert import program as recorded
+from tipsc.convert.ops import OPS
 from tipsc.errors import ConversionError, LoweringError
 from tipsc.lower import lower
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from tipsc.elastic import convert, extract
-from tipsc.elastic.conversion.converted import ConvertedSupernet
-from tipsc.elastic.conversion.names import Names, cleaned
+from tipsc.convert import convert
+from tipsc.convert.converted import ConvertedSupernet
+from tipsc.convert.names import Names, cleaned
+from tipsc.elastic import extract
 from tipsc.paths import SearchSpace
 
 WORDS = (

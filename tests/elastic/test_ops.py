@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import tipsc.elastic.conversion as conversion
-from tipsc.elastic.conversion.ops import OPS, Role
+import tipsc.convert as conversion
+from tipsc.convert.ops import OPS, Role
 
 ROOM = Path(conversion.__file__).parent
 FILES = [file for file in sorted(ROOM.glob("*.py")) if file.name != "__init__.py"]

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from tipsc.backends import BACKENDS
+from tipsc.convert import ConvertedSupernet
 from tipsc.device.measuring import Device, ThisMachine
-from tipsc.elastic import ConvertedSupernet, Supernet, additive_totals
+from tipsc.elastic import Supernet, additive_totals
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import TargetError, near
 from tipsc.factors import Additive
