@@ -27,18 +27,19 @@ ROOMS: Mapping[str, str] = {
     "dtmc": "",
     "elastic": "strict",
     "convert": "elastic fingerprint",
-    "train": "dtmc elastic strict",
+    "tasks": "",
+    "train": "dtmc elastic strict tasks",
     # what the user wrote, and what was measured
     "project": "backends convert elastic engine fingerprint strict train",
     "profile": "elastic measure project",
     # which paths, and what an engine holds of them
     "search": "dtmc elastic engine profile train",
-    "lower": "elastic engine",
+    "lower": "elastic engine tasks",
     "compile": "backends elastic engine lower measure project search",
     "device": "backends engine measure profile project runtime",
     # the order of it all, and what people see of it
     "pipeline": "backends compile convert device dtmc elastic engine fingerprint lower measure "
-    "profile project runtime search train",
+    "profile project runtime search tasks train",
     "scoring": "dtmc elastic pipeline profile",
     "report": "dtmc elastic engine measure pipeline profile scoring search train",
     "cli": "backends device elastic engine pipeline profile project report runtime scoring "
@@ -47,7 +48,7 @@ ROOMS: Mapping[str, str] = {
 #: what is shared by all, from the lowest up
 SHARED = (
     "printable", "extras", "errors", "files", "system_errors", "progress", "paths", "factors",
-    "__init__", "__main__",
+    "quality",     "__init__", "__main__",
 )  # fmt: skip
 
 FILES = {
