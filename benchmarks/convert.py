@@ -41,7 +41,8 @@ from torch import Tensor, nn
 
 from architectures import ARCHITECTURES, make  # isort: skip
 from comparing import apart, executed_macs  # isort: skip
-from tipsc.elastic import CostModel, convert, extract
+from tipsc.convert import convert
+from tipsc.elastic import CostModel, extract
 from tipsc.engine.atomic import write_atomically
 
 SECONDS, TIMES_MODEL, SAME = 3.0, 3.0, 1e-5

@@ -6,7 +6,7 @@ biases of its own for each path. Every path is also exported alone, the usual wa
 process in interleaved rounds; memory in fresh processes. The net is not trained: weights have no
 influence on cost.
 
-With ``--converted`` the net is a plain module that ``tipsc.elastic.convert`` made elastic.
+With ``--converted`` the net is a plain module that ``tipsc.convert`` made elastic.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def converted() -> Supernet:
     import torch
     from mobilenet_v2 import MobileNetV2
 
-    from tipsc.elastic import convert
+    from tipsc.convert import convert
 
     return convert(MobileNetV2().eval(), torch.randn(2, 3, 224, 224))
 

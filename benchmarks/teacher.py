@@ -38,7 +38,8 @@ sys.path.insert(0, str(ROOT / "examples" / "fashion_mnist"))
 
 from data import load  # noqa: E402
 
-from tipsc.elastic import additive_totals, convert  # noqa: E402
+from tipsc.convert import convert  # noqa: E402
+from tipsc.elastic import additive_totals  # noqa: E402
 from tipsc.search.candidates import draw_spread  # noqa: E402
 from tipsc.tasks import Classification  # noqa: E402
 from tipsc.train import Data, Split, TrainConfig, Unlabelled, anchor, evaluate, train  # noqa: E402

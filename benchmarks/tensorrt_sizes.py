@@ -20,7 +20,8 @@ from real_size import ViTSmall, resnet50
 
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.merge import depth_groups
-from tipsc.elastic import Supernet, convert
+from tipsc.convert import convert
+from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, PathEntry, TensorSpec, write_engine
 from tipsc.engine.plan import plan_name
 from tipsc.lower import lower

@@ -25,11 +25,12 @@ ROOMS: Mapping[str, str] = {
     "strict": "",
     "fingerprint": "",
     "dtmc": "",
-    "elastic": "fingerprint strict",
+    "elastic": "strict",
+    "convert": "elastic fingerprint",
     "tasks": "",
     "train": "dtmc elastic strict tasks",
     # what the user wrote, and what was measured
-    "project": "backends elastic engine fingerprint strict train",
+    "project": "backends convert elastic engine fingerprint strict train",
     "profile": "elastic measure project",
     # which paths, and what an engine holds of them
     "search": "dtmc elastic engine profile train",
@@ -37,8 +38,8 @@ ROOMS: Mapping[str, str] = {
     "compile": "backends elastic engine lower measure project search",
     "device": "backends engine measure profile project runtime",
     # the order of it all, and what people see of it
-    "pipeline": "backends compile device dtmc elastic engine fingerprint lower measure profile "
-    "project runtime search tasks train",
+    "pipeline": "backends compile convert device dtmc elastic engine fingerprint lower measure "
+    "profile project runtime search tasks train",
     "scoring": "dtmc elastic pipeline profile",
     "report": "dtmc elastic engine measure pipeline profile scoring search train",
     "cli": "backends device elastic engine pipeline profile project report runtime scoring "
@@ -156,3 +157,9 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Their folders are no packages: pytest refuses two files of one name."""
+    names = [file.name for file in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

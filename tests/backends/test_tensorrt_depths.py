@@ -26,7 +26,8 @@ from tipsc.backends.tensorrt import api, job, trial
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.merge import depth_groups, merge_graphs
 from tipsc.backends.tensorrt.plans import PlanBuilder, Unsupported, UnsupportedGraph
-from tipsc.elastic import Supernet, convert
+from tipsc.convert import convert
+from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, PathEntry, TensorSpec, write_engine
 from tipsc.engine.plan import plan_name, switches
 from tipsc.errors import EngineDeviceError

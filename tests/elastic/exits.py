@@ -9,7 +9,7 @@ import torch
 from architectures import convolutional as conv
 from torch import Tensor, nn
 
-from tipsc.elastic import ConvertedSupernet
+from tipsc.convert import ConvertedSupernet
 from tipsc.paths import Path
 
 TOLERANCE = 1e-5  # relative to the output's scale: float32 sums in another order

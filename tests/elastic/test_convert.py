@@ -12,7 +12,8 @@ from architectures import sequential as seq
 from comparing import apart, executed_macs, exported, masked
 from torch import nn
 
-from tipsc.elastic import CostModel, additive_totals, convert, extract
+from tipsc.convert import convert
+from tipsc.elastic import CostModel, additive_totals, extract
 from tipsc.errors import ConversionError
 
 PATHS = 12

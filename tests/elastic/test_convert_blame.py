@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tipsc.elastic.conversion.check import check_same
+from tipsc.convert.check import check_same
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice, SearchSpace

@@ -13,7 +13,8 @@ from architectures import unusual
 from comparing import apart, executed_macs, exported, masked
 from torch import nn
 
-from tipsc.elastic import CostModel, convert, extract
+from tipsc.convert import convert
+from tipsc.elastic import CostModel, extract
 from tipsc.errors import ConversionError
 
 TOLERANCE = 1e-5  # relative to the output's scale: float32 sums in another order

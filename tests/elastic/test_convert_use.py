@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from tipsc.elastic import ConvertedSupernet, convert, extract
+from tipsc.convert import ConvertedSupernet, convert
+from tipsc.elastic import extract
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,9 @@ from exits import IMAGE, TOLERANCE, made, resnet, some_paths, stages_of
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tipsc.convert import ConvertedSupernet, convert
 from tipsc.dtmc import FoldedChain, supergraph
-from tipsc.elastic import (
-    ConvertedSupernet,
-    CostModel,
-    additive_totals,
-    convert,
-    extract,
-    trace,
-)
+from tipsc.elastic import CostModel, additive_totals, extract, trace
 from tipsc.lower import LOCATION, lower
 from tipsc.train.samplers import adaptive, sampler
 

@@ -12,7 +12,8 @@ from comparing import apart
 from exits import IMAGE, TOLERANCE, made, resnet, some_paths
 from torch import Tensor, nn
 
-from tipsc.elastic import convert, extract
+from tipsc.convert import convert
+from tipsc.elastic import extract
 from tipsc.errors import ConversionError
 
 

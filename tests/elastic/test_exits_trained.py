@@ -9,7 +9,8 @@ from architectures import convolutional as conv
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from tipsc.elastic import convert, extract, fit_exits
+from tipsc.convert import convert, fit_exits
+from tipsc.elastic import extract
 from tipsc.paths import Path
 from tipsc.tasks import Classification
 from tipsc.train import Data, Split, TrainConfig, calibrate, train

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tipsc.elastic import ConvertedSupernet, convert, norms, taylor
+from tipsc.convert import ConvertedSupernet, convert, norms, taylor
 
 Digits = tuple[Tensor, Tensor]
 SHARE = 0.5

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tipsc.elastic import Supernet, convert, fit_exits
-from tipsc.elastic.conversion import taylor
+from tipsc.convert import convert, fit_exits, taylor
+from tipsc.elastic import Supernet
 from tipsc.elastic.looking import looking, trying
 from tipsc.elastic.trace import trace
 from tipsc.lower import lower

@@ -10,7 +10,8 @@ import torch
 from comparing import apart, exported
 from torch import Tensor, nn
 
-from tipsc.elastic import convert, extract
+from tipsc.convert import convert
+from tipsc.elastic import extract
 
 TOLERANCE = 1e-5
 SIDE = 4

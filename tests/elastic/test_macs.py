@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from tipsc.elastic import CostModel, convert
-from tipsc.elastic.conversion.capture import capture
-from tipsc.elastic.conversion.flow import Flow
+from tipsc.convert import convert
+from tipsc.convert.capture import capture
+from tipsc.convert.flow import Flow
+from tipsc.elastic import CostModel
 
 NETS = {
     "transposed": (

@@ -13,8 +13,9 @@ from comparing import apart, executed_macs, exported, masked
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tipsc.elastic import ConvertedSupernet, CostModel, convert, extract
-from tipsc.elastic.conversion import axes as ax
+from tipsc.convert import ConvertedSupernet, convert
+from tipsc.convert import axes as ax
+from tipsc.elastic import CostModel, extract
 
 TOLERANCE = 1e-5  # relative to the output's scale: float32 sums in another order
 PATHS = 20

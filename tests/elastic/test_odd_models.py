@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from tipsc.elastic import CostModel, convert, extract
+from tipsc.convert import convert
+from tipsc.elastic import CostModel, extract
 from tipsc.errors import ConversionError
 from tipsc.lower import LOCATION, lower
 

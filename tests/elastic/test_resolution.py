@@ -14,7 +14,8 @@ from comparing import exported
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tipsc.elastic import ConvertedSupernet, CostModel, additive_totals, convert, extract
+from tipsc.convert import ConvertedSupernet, convert
+from tipsc.elastic import CostModel, additive_totals, extract
 from tipsc.errors import ConversionError
 from tipsc.paths import Path
 

@@ -226,6 +226,33 @@ def test_a_manifest_that_says_otherwise(
         check_tflite(memoryview(sound), other, "model")
 
 
+def int8() -> bytes:
+    return (fuzz_tflite.FILES / "images-int8.tflite").read_bytes()
+
+
+def scaled(place: int, scale: float) -> Change:
+    """The output of the last operator of its kind gets another scale."""
+
+    def change(model: Any) -> None:
+        for operator in graph(model).operators[::-1]:
+            code = model.operatorCodes[operator.opcodeIndex]
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == place:
+                tensor(model, operator.outputs[0]).quantization.scale = [scale]
+                return
+        raise LookupError(place)
+
+    return change
+
+
+@pytest.mark.parametrize("scale", [1e38, 1e-9, 1e5])
+def test_scales_that_end_the_process_are_refused(scale: float) -> None:
+    change = scaled(schema.BuiltinOperator.ADD, scale)
+    with pytest.raises(EngineDamagedError, match="scales beyond those of numbers"):
+        check_tflite(
+            memoryview(changed(int8(), change)), fuzz_tflite.manifest_of(int8()), "hostile"
+        )
+
+
 def test_few_bytes_cannot_stand_for_much_work() -> None:
     """Vectors that overlap: a file of some kilobytes with millions of entries."""
     model = schema.ModelT(version=3, buffers=[schema.BufferT() for _ in range(200)])

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tipsc.elastic import ElasticLinear, Supernet, convert
+from tipsc.convert import convert
+from tipsc.elastic import ElasticLinear, Supernet
 from tipsc.errors import LoweringError
 from tipsc.lower import LOCATION, lower
 from tipsc.paths import Choice, Path, SearchSpace

@@ -15,7 +15,8 @@ from torch import nn
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.compile import Job, compile_candidates
-from tipsc.elastic import ConvertedSupernet, CostModel, convert
+from tipsc.convert import ConvertedSupernet, convert
+from tipsc.elastic import CostModel
 from tipsc.engine.external import external_data
 from tipsc.engine.format import WEIGHTS_LOCATION
 from tipsc.errors import LoweringError, TargetError

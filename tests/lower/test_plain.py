@@ -24,7 +24,7 @@ from architectures import ARCHITECTURES, make
 
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.plans import PlanBuilder
-from tipsc.elastic import convert
+from tipsc.convert import convert
 from tipsc.engine.external import external_data
 from tipsc.errors import LoweringError
 from tipsc.lower import Lowered, lower

@@ -21,8 +21,8 @@ from torch import nn
 from tipsc.backends import finisher
 from tipsc.backends.tensorrt import api
 from tipsc.compile import Job, compile_candidates
-from tipsc.elastic import CostModel, convert
-from tipsc.elastic.conversion import check
+from tipsc.convert import check, convert
+from tipsc.elastic import CostModel
 from tipsc.engine import read_engine, write_engine
 from tipsc.errors import BudgetError, ConversionError, VerificationError
 from tipsc.lower import Lowered

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from tipsc.compile import Job, compile_candidates
-from tipsc.elastic import ConvertedSupernet, convert
+from tipsc.convert import ConvertedSupernet, convert
 from tipsc.engine import EngineFile
 from tipsc.errors import VerificationError
 from tipsc.lower import Difference, Lowered, run_both

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from tipsc.elastic.conversion.convert import WIDTHS
+from tipsc.convert.convert import WIDTHS
 from tipsc.project.config import Config
 from tipsc.project.keys import MARK, SECTIONS, KeySection, keys_of, tables, written
 from tipsc.project.target import Target

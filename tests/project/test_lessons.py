@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tipsc.elastic import ConvertedSupernet, convert, family
+from tipsc.convert import ConvertedSupernet, convert
+from tipsc.elastic import family
 from tipsc.errors import ConfigError
 from tipsc.project.lessons import teacher_of
 from tipsc.project.loading import Model

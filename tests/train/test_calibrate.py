@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tipsc.elastic import Supernet, convert, extract, freeze_scales
+from tipsc.convert import convert
+from tipsc.elastic import Supernet, extract, freeze_scales
 from tipsc.errors import DataError
 from tipsc.train import calibrate, share_scales
 from tipsc.train.calibrate import Moments

@@ -9,10 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 import torch
 
+from tipsc.errors import UsageError
 from tipsc.train import History
 from tipsc.train.checkpoint import FILE
+from tipsc.train.distributed import group, started
 from tipsc.train.loop import HISTORY_FILE
 
 SCRIPT = Path(__file__).parent / "digits.py"
@@ -70,3 +73,15 @@ def test_gradients_that_a_rank_lacks_count_as_zero(tmp_path: Path) -> None:
     expected = [5.0, [[1.5, 1.5], [1.5, 1.5]], [2.0, 2.0, 2.0], None]
     for rank in range(2):
         assert (tmp_path / f"{rank}.txt").read_text() == repr(expected)
+
+
+@pytest.mark.parametrize("wrong", ["two", "-1", "", "1.5"])
+def test_a_number_of_processes_that_is_none(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", wrong)
+    with (
+        pytest.raises(UsageError, match="environment variable WORLD_SIZE"),
+        group(torch.device("cpu")),
+    ):
+        pass
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert started("WORLD_SIZE", 1) == 3

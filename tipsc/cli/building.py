@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,19 +18,6 @@ from tipsc.train.distributed import Processes
 
 Work = Callable[[Path], None]
 _CPU = torch.device("cpu")
-
-
-def rank_of_process() -> int:
-    """The number that torchrun gave this process; 0 without it."""
-    text = os.environ.get("RANK", "0")
-    if not (text.isascii() and text.isdigit()):
-        raise UsageError(
-            "this is no number of a process",
-            where="environment variable RANK",
-            got=text,
-            fix="unset it, or start the training by torchrun",
-        )
-    return int(text)
 
 
 class SharedStages(Stages):

@@ -19,16 +19,16 @@ def command(output: Output, config: Path) -> None:
     """
     import torch
 
-    from tipsc.cli.building import SharedStages, rank_of_process, stage_document
+    from tipsc.cli.building import SharedStages, stage_document
     from tipsc.pipeline.build import Training
     from tipsc.pipeline.stages import only_one_build
     from tipsc.pipeline.train import WEIGHTS
     from tipsc.report.format import duration, significant
     from tipsc.train import History
-    from tipsc.train.distributed import group
+    from tipsc.train.distributed import group, started
     from tipsc.train.loop import HISTORY_FILE
 
-    first = rank_of_process() == 0
+    first = started("RANK", 0) == 0
     if not first:
         output = Output(quiet=True)
     with output.reporter() as reporter, group(torch.device("cpu")) as processes:

@@ -1,4 +1,4 @@
-"""Making a model elastic: layers, families, and a path as a plain module."""
+"""What is elastic: layers, families of supernets, and a path as a plain module."""
 
 from tipsc.elastic.batch_norm import (
     Correction,
@@ -11,15 +11,6 @@ from tipsc.elastic.batch_norm import (
     freeze_scales,
     has_batch_norm,
     is_anchored,
-)
-from tipsc.elastic.conversion import (
-    ConvertedSupernet,
-    Importance,
-    Report,
-    convert,
-    fit_exits,
-    norms,
-    taylor,
 )
 from tipsc.elastic.cost import Cost, CostModel, StepCost
 from tipsc.elastic.dims import Dim, Units
@@ -40,7 +31,6 @@ from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
 
 __all__ = [
-    "ConvertedSupernet",
     "Correction",
     "Cost",
     "CostModel",
@@ -56,8 +46,6 @@ __all__ = [
     "ElasticLayerNorm",
     "ElasticLinear",
     "FAMILIES",
-    "Importance",
-    "Report",
     "Statistics",
     "TracedStep",
     "StepCost",
@@ -69,16 +57,12 @@ __all__ = [
     "additive_parts",
     "additive_totals",
     "anchor_norm",
-    "convert",
     "corrections",
     "extract",
     "family",
-    "fit_exits",
     "freeze_scales",
     "has_batch_norm",
     "is_anchored",
-    "norms",
     "skeleton",
-    "taylor",
     "trace",
 ]

@@ -23,7 +23,7 @@ from tipsc.elastic.dims import group
 from tipsc.elastic.layers import ElasticLayer, ElasticLayerNorm
 from tipsc.elastic.looking import at_rest
 from tipsc.elastic.supernet import Supernet
-from tipsc.errors import LoweringError
+from tipsc.errors import LoweringError, first_line
 from tipsc.paths import Path
 
 INPUT = "input"
@@ -168,7 +168,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         raise
     except Exception as error:
         raise LoweringError(
-            f"the forward pass cannot be traced: {error}",
+            f"the forward pass cannot be traced: {first_line(error)}",
             where=f"{type(supernet).__name__}, path {path.id}",
             fix="let control flow depend on the path only, not on the values of tensors",
         ) from error

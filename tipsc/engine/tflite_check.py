@@ -30,6 +30,10 @@ _MOST_AXES = 6
 #: activations that operators have fused: none, and three kinds of ReLU
 _FUSED = range(4)
 _PADDINGS = range(2)
+#: of quantized tensors that are computed: the least scale, and how far those of an operator differ
+_LEAST_SCALE, _FARTHEST = 2.0**-20, 2.0**14
+#: operators that take no quantized tensors
+_OF_NUMBERS = frozenset(("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"))
 #: operators that find what their options say in their tensors as well
 _WITHOUT_OPTIONS = ("RESHAPE", "CAST")
 
@@ -98,7 +102,8 @@ def _tensor(row: Row, contents: Sequence[memoryview | None], where: str) -> Tens
         _check_order(row["sparsity"], shape, where)
         if content is None or dtype != "float32":
             _refuse("a sparse tensor that is no constant of float32", where)
-    return Tensor(shape, dtype, content, row["sparsity"] is not None)
+    scales = row["quantization"]["scale"] if row["quantization"] else ()
+    return Tensor(shape, dtype, content, row["sparsity"] is not None, scales)
 
 
 def _check_quantization(row: Row, shape: Sequence[int], dtype: str, where: str) -> None:
@@ -156,6 +161,7 @@ def _check_graph(graph: Row, tensors: Sequence[Tensor], kinds: Sequence[Kind], w
             if index in known:
                 _refuse("writes a tensor that is known already", place, None, index)
             known.add(index)
+        _check_scales(kind, inputs, [tensors[index] for index in row["outputs"]], place)
     for index in graph["outputs"]:
         if at(index, where).content is not None or index not in known:
             _refuse("an output that nothing writes", where, None, index)
@@ -174,6 +180,8 @@ def _expected(
     options = options or {}
     if options.get("fused_activation_function", 0) not in _FUSED:
         _refuse("not an activation", where, None, options["fused_activation_function"])
+    if kind.name == "SOFTMAX" and options.get("beta") != 1:
+        _refuse("not a softmax of engines", where, "beta 1", options.get("beta"))
     if options.get("padding", 0) not in _PADDINGS:
         _refuse("not a padding", where, None, options["padding"])
     sparse = any(tensor is not None and tensor.sparse for tensor in inputs)
@@ -183,6 +191,21 @@ def _expected(
         return expected(kind.rule, Operation(inputs, len(row["outputs"]), options))
     except Unfit as error:
         _refuse(f"does not fit what it is given: {error}", where)
+
+
+def _check_scales(
+    kind: Kind, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], where: str
+) -> None:
+    """What is computed of integers: LiteRT ends the process where scales are too far apart."""
+    computed = [t for t in (*inputs, *outputs) if t is not None and t.content is None]
+    scales = [scale for tensor in computed for scale in tensor.scales]
+    if not scales:
+        return
+    if kind.name in _OF_NUMBERS:
+        _refuse("compares what is quantized", where)
+    low, high = min(scales), max(scales)
+    if not _LEAST_SCALE <= low <= high <= 1 / _LEAST_SCALE or high > _FARTHEST * low:
+        _refuse("scales beyond those of numbers, or too far apart", where, None, [low, high])
 
 
 def _needs_options(kind: Kind) -> bool:

@@ -37,12 +37,14 @@ class Tensor:
         dtype: numpy's name.
         content: of a constant; None for what is computed.
         sparse: its axes are stored in another order.
+        scales: of a quantized one.
     """
 
     shape: Shape
     dtype: str
     content: memoryview | None
     sparse: bool
+    scales: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:

@@ -11,6 +11,6 @@ of a key is silently computed from something else. The rules:
   imports: comments and layout do not count, everything else does.
 - What a package brings counts by name and version of the package.
 - A model counts by the operations that its forward pass consists of where it can be traced (see
-  :meth:`tipsc.elastic.conversion.capture.Program.operations`), else by its class and attributes;
+  :meth:`tipsc.convert.capture.Program.operations`), else by its class and attributes;
   and by all its tensors, those that are in no state dict among them.
 """

@@ -57,6 +57,13 @@ class PlannedOperation:
     item: int | None = None
 
     @property
+    def name(self) -> str:
+        """Of the function that it is, or of the class of its module."""
+        return (
+            self.module.name if isinstance(self.module, _Function) else type(self.module).__name__
+        )
+
+    @property
     def is_reshape(self) -> bool:
         """Whether it only gives its input another shape."""
         return isinstance(self.module, _Function) and self.module.is_reshape
@@ -67,7 +74,7 @@ def with_values(operation: PlannedOperation) -> nn.Module:
     module = copy.deepcopy(operation.module)
     for key, weight in operation.weights.items():
         owner, _, name = key.rpartition(".")
-        value = torch.from_numpy(np.ascontiguousarray(weight.value))
+        value = torch.from_numpy(np.asarray(weight.value, order="C"))
         holder = module.get_submodule(owner)
         if name in holder._parameters:
             holder._parameters[name] = nn.Parameter(value.float(), requires_grad=False)
@@ -150,11 +157,11 @@ class Planner:
         """Of a layer that no norm is folded into."""
         own = _own(name, statistics)
         weights = {}
-        for key, value in (*module.named_parameters(), *module.named_buffers()):
+        for key, _ in (*module.named_parameters(), *module.named_buffers()):
             full_name = f"{name}.{key}"
             if key in own:
                 weights[key] = whole(full_name, own[key])
-            elif value.dim():
+            elif key != "num_batches_tracked":
                 cut = self._cut(name, key, path)
                 weights[key] = Weight(full_name, self._stored(full_name), cut)
         return weights
@@ -277,6 +284,7 @@ class _Function(nn.Module):
         self._named = fx.node.map_arg(node.kwargs, bind)
         self._target: str | Callable[..., Any] = node.target
         self._is_method = node.op == "call_method"
+        self.name = str(getattr(node.target, "__name__", node.target)).partition(".")[0]
         self.is_reshape = node.target in (torch.reshape, "reshape", "view", "flatten", "unflatten")
 
     def forward(self, *tensors: Any) -> Any:

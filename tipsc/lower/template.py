@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from tipsc.errors import LoweringError
+from tipsc.errors import LoweringError, first_line
 from tipsc.lower.constants import evaluated
 from tipsc.lower.plan import PlannedOperation, with_values
 
 OPSET = 20
 SIZES = "sizes"  # of the parts of a split; surgery fills them in
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -97,7 +99,7 @@ def export_templates(
     order = dict.fromkeys(operation.label for plan in plans for operation in plan)
     operations = [by_label[label] for label in order]
     ends = [plan[-1].label for plan in plans]
-    model = _export(_Assembled(operations, ends).eval(), example, len(ends))
+    model = _export(operations, ends, example)
     graph = model.graph
     groups: dict[int, list[NodeProto]] = {index: [] for index in range(len(operations))}
     constants = {}
@@ -193,7 +195,10 @@ def _pass_on(
     return values[operation.inputs[0]]
 
 
-def _export(module: nn.Module, example: Tensor, outputs: int) -> onnx.ModelProto:
+def _export(
+    operations: Sequence[PlannedOperation], ends: Sequence[str], example: Tensor
+) -> onnx.ModelProto:
+    module = _Assembled(operations, ends).eval()
     try:
         with _silence(), torch.no_grad():
             program = torch.onnx.export(
@@ -204,15 +209,34 @@ def _export(module: nn.Module, example: Tensor, outputs: int) -> onnx.ModelProto
                 opset_version=OPSET,
                 verbose=False,
                 input_names=["input"],
-                output_names=[f"output{number}" for number in range(outputs)],
+                output_names=[f"output{number}" for number in range(len(ends))],
             )
     except Exception as error:
-        raise LoweringError(
-            f"torch.onnx cannot export the largest path: {str(error).strip().splitlines()[0]}",
-            fix="replace the layer that it names, or file the model as an issue",
-        ) from error
+        raise _refusal(operations, error) from error
     assert program is not None
     return onnx.shape_inference.infer_shapes(program.model_proto)
+
+
+def _refusal(operations: Sequence[PlannedOperation], error: BaseException) -> LoweringError:
+    """Which operations the exporter could not express; what it says itself is no help."""
+    said, last = str(error), error
+    while last.__cause__ is not None:
+        last = last.__cause__
+        said += f" {last}"
+    unknown = re.search(r"No ONNX function found for <OpOverload\(op='\w+\.(\w+)'", said)
+    if unknown is None:
+        return LoweringError(
+            "the graph of the largest path cannot be exported to ONNX",
+            got=f"{type(last).__name__}: {_COLOURS.sub('', first_line(last))}",
+            fix="report this model",
+        )
+    name = unknown[1]
+    alike = [o.label.removesuffix(f".{o.name}") for o in operations if o.name.endswith(name)]
+    return LoweringError(
+        f"ONNX has no operation for {name}, nor torch a way to write it with others",
+        where=f"operation {', '.join(alike[:3])}" if alike else "the largest path",
+        fix="write it with other operations",
+    )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from tipsc.elastic import ConvertedSupernet, Supernet, fit_exits
+from tipsc.convert import ConvertedSupernet, fit_exits
+from tipsc.elastic import Supernet
 from tipsc.fingerprint.installed import TRAINING, TRAINS, code_of, versions
 from tipsc.fingerprint.values import fingerprint
 from tipsc.pipeline.context import Project, StageSpec

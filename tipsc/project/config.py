@@ -80,7 +80,7 @@ Number = Annotated[int, Field(gt=0)]
 
 
 class Convert(Strict):
-    """How a plain model becomes elastic; see :func:`tipsc.elastic.convert`.
+    """How a plain model becomes elastic; see :func:`tipsc.convert.convert`.
 
     Attributes:
         widths: of elastic channel groups, as shares of their full width; 1 is always among them.

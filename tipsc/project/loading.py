@@ -153,7 +153,7 @@ def _load(config: Config, folder: Path) -> Data | Unlabelled:
 
 
 def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
-    from tipsc.elastic import convert
+    from tipsc.convert import convert
 
     inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
     _check_runs(original, inputs[:1])

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from tipsc.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -73,12 +75,29 @@ class Processes:
                 dist.broadcast(tensor, 0)
 
 
+def started(name: str, alone: int) -> int:
+    """A number that torchrun gives its processes in their environment, or `alone` without it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    text = os.environ.get(name, str(alone))
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            "this is no number that torchrun gives",
+            where=f"environment variable {name}",
+            got=text,
+            fix="unset it, or start the training by torchrun",
+        )
+    return int(text)
+
+
 @contextmanager
 def group(device: torch.device) -> Iterator[Processes]:
     """The group that torchrun started, or the caller, or else this process alone."""
     if dist.is_available() and dist.is_initialized():
         yield Processes(dist.get_rank(), dist.get_world_size())
-    elif int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    elif started("WORLD_SIZE", 1) > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         try:
             yield Processes(dist.get_rank(), dist.get_world_size())

@@ -1,0 +1,200 @@
+"""A plain torch module becomes a supernet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from tipsc.convert import axes as ax
+from tipsc.convert.analysis import Analysis, analyse
+from tipsc.convert.assemble import assemble
+from tipsc.convert.blame import said_of
+from tipsc.convert.blocks import find_stages, residual_additions
+from tipsc.convert.capture import capture
+from tipsc.convert.check import check_paths, check_resolutions, check_same
+from tipsc.convert.choices import Plan, fix_residuals, make_plan
+from tipsc.convert.converted import ConvertedSupernet
+from tipsc.convert.exits import Exits, check_wanted, depths, divided, find_exits
+from tipsc.convert.importance import Importance, norms, permuted
+from tipsc.convert.report import ExitRow, Kept, Report, Row
+from tipsc.convert.resolutions import find_resolutions
+from tipsc.convert.unwrap import unwrapped
+from tipsc.elastic.cost import CostModel
+from tipsc.errors import ConversionError
+from tipsc.fingerprint.values import fingerprint
+
+WIDTHS = (0.25, 0.5, 0.75, 1.0)
+
+
+def convert(
+    model: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    *,
+    widths: Sequence[float] = WIDTHS,
+    depth: bool = True,
+    resolutions: Sequence[int] | None = None,
+    exits: bool | int | Sequence[int] = False,
+    importance: Importance = norms,
+) -> ConvertedSupernet:
+    """Finds what can be elastic in a model and makes it so; its weights are kept.
+
+    The largest path computes what the model computes in eval mode, to within the rounding of
+    float32; this is checked here, and so is that some paths equal their extraction. (That a path is
+    the model without the units that it leaves out is what the tests hold, for each architecture.)
+    The model itself is not changed; the supernet has copies of its weights, and is in eval mode.
+
+    Args:
+        model: with float32 weights; one input, one output, any batch size.
+        example_inputs: one batch (N, ...), float32 or int64.
+        widths: shares of channels or heads that options keep, rounded to whole heads and groups
+            and, in wider layers, to multiples of 4 or 8 channels.
+        depth: whether residual branches can be left out.
+        resolutions: of the input, in pixels a side, for a fully convolutional model of square
+            images; the example's own is always among them. The engine's input keeps that size:
+            a path resizes its input itself, see :class:`tipsc.elastic.resolution.ElasticResize`.
+        exits: whether paths of a classifier can leave after a stage, through a small head that is
+            new and has to be trained, see :func:`fit_exits`: True for all stages where that is
+            possible, or how many (spread over the MACs), or the numbers of stages, from 1 on. The
+            report says where it is not possible, and why.
+        importance: what keeps units longest: :func:`norms` (no data) or ``taylor(batches, loss)``.
+
+    Raises:
+        ConversionError: the model cannot be traced, or nothing of it can be elastic, or what came
+            out is not the same model.
+    """
+    with said_of(type(model).__name__):
+        return _converted(
+            unwrapped(model), _single(example_inputs), widths, depth, resolutions, exits, importance
+        )
+
+
+def _converted(
+    model: nn.Module,
+    example: Tensor,
+    widths: Sequence[float],
+    depth: bool,
+    resolutions: Sequence[int] | None,
+    exits: bool | int | Sequence[int],
+    importance: Importance,
+) -> ConvertedSupernet:
+    begin = time.perf_counter()
+    shares = sorted({float(width) for width in widths} | {1.0})
+    if not 0 < shares[0] <= shares[-1] <= 1:
+        raise ConversionError(
+            "widths must be shares of the whole", got=list(widths), expected="(0, 1]"
+        )
+    check_wanted(exits)
+    program = capture(model, example)
+    made_of = fingerprint((list(program.operations()), program.values))
+    additions = residual_additions(program)
+    analysis = analyse(program)
+    fix_residuals(analysis, list(additions))
+    stages = find_stages(program, additions)
+    found = Exits()
+    if exits is not False:
+        stages = divided(stages)
+        found = find_exits(program, analysis, stages, exits)
+    plan = make_plan(program, analysis, depths(stages, found) if depth else [], shares, found)
+    if resolutions is not None:
+        plan = plan.at_resolutions(find_resolutions(model, program, example, resolutions))
+    if not plan.space.choices:
+        raise ConversionError(
+            "nothing in this model can be elastic",
+            where=type(model).__name__,
+            got="; ".join(f"{k.reason}: {k.layers[0]}" for k in _kept(program, analysis, plan)[:4]),
+            fix="a path leaves out channels between two layers, or residual blocks: have some",
+        )
+    supernet = assemble(
+        program, analysis, plan, permuted(program, analysis, plan, importance(model)), example
+    ).eval()
+    supernet.made_of = made_of
+    difference = check_same(model, supernet, example)
+    if plan.resolutions is not None:
+        check_resolutions(model, supernet, example, plan.resolutions.choice)
+    costs = CostModel(supernet)
+    check_paths(supernet, costs, example)
+    ends = [costs.of(path) for path in (plan.space.largest, plan.space.smallest)]
+    supernet.report = Report(
+        type(model).__name__,
+        _rows(plan),
+        _kept(program, analysis, plan),
+        (*program.notes, *dict.fromkeys(analysis.notes)),
+        _exit_rows(plan.exits),
+        plan.space.size,
+        (ends[0].macs, ends[0].parameters),
+        (ends[1].macs, ends[1].parameters),
+        difference,
+        time.perf_counter() - begin,
+    )
+    return supernet
+
+
+def _single(example_inputs: Any) -> Tensor:
+    if isinstance(example_inputs, tuple | list) and len(example_inputs) == 1:
+        return example_inputs[0]
+    if isinstance(example_inputs, tuple | list):
+        raise ConversionError(
+            "only models with one tensor as input are supported",
+            where="example_inputs",
+            expected="one tensor",
+            got=f"{len(example_inputs)}",
+            fix="wrap the model so that its other inputs are fixed or taken from that tensor",
+        )
+    return example_inputs
+
+
+def _rows(plan: Plan) -> tuple[Row, ...]:
+    rows = []
+    for choice in plan.space.choices:
+        members = [e for e in plan.elastic if e.counts.choice.name == choice.name]
+        if members:
+            names = tuple(dict.fromkeys(name for e in members for name in e.layers))
+            rows.append(
+                Row(
+                    choice.name,
+                    choice.name.rpartition(".")[2].rstrip("23456789"),
+                    choice.options,
+                    names,
+                )
+            )
+            continue
+        if choice == plan.exits.choice:
+            names = (*(f"after {e.stage}" for e in plan.exits.found), "the model's own head")
+            rows.append(Row(choice.name, "exit", choice.options, names))
+            continue
+        if plan.resolutions is not None and choice == plan.resolutions.choice:
+            rows.append(Row(choice.name, "resolution", choice.options, ("the input",)))
+            continue
+        stage = next(stage for stage, depth in plan.stages if depth.name == choice.name)
+        rows.append(Row(choice.name, "depth", choice.options, (f"{len(stage.blocks)} block(s)",)))
+    return tuple(rows)
+
+
+def _exit_rows(exits: Exits) -> tuple[ExitRow, ...]:
+    """What became of each stage's end, in order."""
+    rows = [ExitRow(number, stage, None, reason) for number, stage, reason in exits.refused]
+    for leave in exits.found:
+        head = "a copy of the model's head"
+        if leave.pooling is not None:
+            places = {None: "mean over places, ", 0: "first place, ", -1: "last place, "}
+            head = places[leave.pooling.taken] if leave.pooling.places else ""
+            head += "new linear layer"
+        rows.append(ExitRow(leave.number, leave.stage, head, None))
+    return tuple(sorted(rows, key=lambda row: row.number))
+
+
+def _kept(program: Any, analysis: Analysis, plan: Plan) -> tuple[Kept, ...]:
+    """The output channels of layers that stay, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for node, name in program.tensors.items():
+        if len(node.meta["val"].shape) < 2:
+            continue
+        groups = [g.root for term in ax.settled(analysis.axes[node][0]) for g in term]
+        if any(g.fixed is None for g in groups):
+            continue
+        for reason in dict.fromkeys(g.fixed for g in groups if g.fixed):
+            reasons.setdefault(reason, []).append(name)
+    return tuple(Kept(reason, tuple(names)) for reason, names in reasons.items())

@@ -1,0 +1,49 @@
+"""What each ATen operation is, one record each: the one place that knows them by name.
+
+A new operation is an entry in the file of its kind, and a case in
+``tests/elastic/architectures/kinds.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import fx
+
+from tipsc.convert.ops.elementwise import ELEMENT, ELEMENTWISE
+from tipsc.convert.ops.layers import LAYERS
+from tipsc.convert.ops.made import MADE
+from tipsc.convert.ops.norms import NORMS
+from tipsc.convert.ops.parts import PARTS
+from tipsc.convert.ops.pooling import POOLING
+from tipsc.convert.ops.products import PRODUCTS
+from tipsc.convert.ops.record import NotUnderstood, Op, Role
+from tipsc.convert.ops.reductions import REDUCTIONS
+from tipsc.convert.ops.shapes import SHAPES
+from tipsc.convert.program import name_of
+
+__all__ = ["OPS", "NotUnderstood", "Op", "Role", "op_of"]
+
+OPS: Mapping[str, Op] = {
+    **LAYERS,
+    **NORMS,
+    **POOLING,
+    **SHAPES,
+    **PARTS,
+    **PRODUCTS,
+    **REDUCTIONS,
+    **ELEMENTWISE,
+    **MADE,
+}
+"""By the operator's name, without its overload."""
+
+_UNKNOWN = Op()
+
+
+def op_of(node: fx.Node) -> Op:
+    """The record of an operation; one that says nothing, if it has none."""
+    found = OPS.get(name_of(node))
+    if found is not None:
+        return found
+    return ELEMENT if torch.Tag.pointwise in getattr(node.target, "tags", ()) else _UNKNOWN
