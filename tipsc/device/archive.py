@@ -15,6 +15,7 @@ PARTS = (
     "files.py",
     "paths.py",
     "printable.py",
+    "quality.py",
     "system_errors.py",
     "measure",
     "engine",
