@@ -109,7 +109,7 @@ def candidates_of(supernet: Supernet, count: int) -> list[Candidate]:
     for path in paths:
         cost = costs.of(path)
         found = calibrate(supernet, path, images)
-        candidates.append(Candidate(path, 0.0, cost.macs, cost.parameters, found))
+        candidates.append(Candidate(path, None, cost.macs, cost.parameters, found))
         say(f"calibrated {len(candidates)} of {count} paths")
     return candidates
 
@@ -245,7 +245,7 @@ def call_overhead(folder: Path) -> list[Figure]:
     supernet = family("temporal", classes=2, input_shape=(1, 8), channels=(4,), depths=(1, 2))
     path = supernet.space.smallest
     lowered = lower(supernet.eval(), [path])
-    candidates = [Candidate(path, 0.0, 0, 0, Statistics(path.id))]
+    candidates = [Candidate(path, None, 0, 0, Statistics(path.id))]
     manifest = make_manifest("tiny", load_target("host"), supernet, candidates, lowered, {})
     lowered.write(folder / "tiny.tipsc", manifest)
     x = np.zeros((1, 1, 8), np.float32)

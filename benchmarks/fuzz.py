@@ -6,7 +6,8 @@ Each execution takes a sound input, changes something in it (hashes are made rig
 what lies behind them is reached), and does all that is done with such an input. It may end well or
 in a TipscError. A signal, ten seconds without an end, more memory than its bound, or any other
 exception is a failure, printed with the command that shows it again. The executions are divided
-among the kinds as SHARES says; those of the tests have other seeds.
+among the kinds as SHARES says; those of the tests have other seeds. What the file has is not done
+again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import platform
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,35 +29,46 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import fuzz_runner
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tipsc.engine.atomic import write_atomically
+
 #: of the executions; those of a .tflite are many, since a library reads it that is not ours
 SHARES = {"tflite": 0.8, "engine": 0.05, "agent": 0.05, "client": 0.1}
 #: executions of one process: what a library does not give back must not pile up
 PER_PROCESS = 10_000
+Row = dict[str, Any]
 
 
-def run(kind: str, first: int, executions: int, progress: Progress) -> dict[str, Any]:
-    task = progress.add_task(kind, total=executions)
-    began = time.perf_counter()
-    total = fuzz_runner.Outcome(kind, 0, Counter(), (), 0, 0.0)
-    while total.executions < executions and len(total.failures) < fuzz_runner.ENOUGH:
-        done = total.executions
-        seeds = range(first + done, first + min(done + PER_PROCESS, executions))
-        total += fuzz_runner.fuzz(
-            kind, seeds, lambda more, done=done: progress.update(task, completed=done + more)
+def run(kind: str, row: Row, executions: int, progress: Progress) -> Iterator[Row]:
+    """What is known after each process, the executions of `row` among it."""
+    task = progress.add_task(kind, total=executions, completed=row["executions"])
+    while row["executions"] < executions and len(row["failures"]) < fuzz_runner.ENOUGH:
+        done, began = row["executions"], time.perf_counter()
+        first = row["first_seed"] + done
+        outcome = fuzz_runner.fuzz(
+            kind,
+            range(first, first + min(PER_PROCESS, executions - done)),
+            lambda more, done=done: progress.update(task, completed=done + more),
         )
-        progress.update(task, completed=total.executions)
-    seconds = time.perf_counter() - began
-    for failure in total.failures:
-        progress.console.print(str(failure), markup=False)
+        for failure in outcome.failures:
+            progress.console.print(str(failure), markup=False)
+        row = {
+            "executions": done + outcome.executions,
+            "first_seed": row["first_seed"],
+            "ends": dict((Counter(row["ends"]) + outcome.ends).most_common()),
+            "failures": [*row["failures"], *map(str, outcome.failures)],
+            "memory_mib": max(row["memory_mib"], outcome.memory_bytes >> 20),
+            "longest_s": round(max(row["longest_s"], outcome.longest_s), 3),
+            "seconds": round(row["seconds"] + time.perf_counter() - began, 1),
+        }
+        progress.update(task, completed=row["executions"])
+        yield row
+
+
+def nothing(first: int) -> Row:
     return {
-        "executions": total.executions,
-        "first_seed": first,
-        "ends": dict(total.ends.most_common()),
-        "failures": [str(failure) for failure in total.failures],
-        "memory_mib": total.memory_bytes >> 20,
-        "longest_s": round(total.longest_s, 3),
-        "ms_per_execution": round(seconds / max(total.executions, 1) * 1e3, 3),
-    }
+        "executions": 0, "first_seed": first, "ends": {}, "failures": [], "memory_mib": 0,
+        "longest_s": 0.0, "seconds": 0.0,
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -71,22 +84,24 @@ def main() -> None:
         TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    found = {}
+    file = arguments.json
+    document = json.loads(file.read_text()) if file and file.exists() else {"kinds": {}}
+    python = platform.python_version()
+    document["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {python}"
+    found = document["kinds"]
     with Progress(*columns) as progress:
         for kind in kinds:
             share = round(arguments.executions * SHARES[kind] / whole)
-            found[kind] = run(kind, arguments.first, share, progress)
+            for row in run(kind, found.get(kind) or nothing(arguments.first), share, progress):
+                found[kind] = row
+                if file:
+                    write_atomically(file, [json.dumps(document, indent=1).encode() + b"\n"])
     for kind, row in found.items():
         print(
             f"{kind:<8}{row['executions']:>9} executions, {len(row['failures'])} failures, "
             f"{row['memory_mib']} MiB, longest {row['longest_s']} s, "
-            f"{row['ms_per_execution']} ms each: {row['ends']}"
+            f"{row['seconds'] / row['executions'] * 1e3:.2f} ms each: {row['ends']}"
         )
-    if arguments.json:
-        machine = (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        arguments.json.write_text(json.dumps({"machine": machine, "kinds": found}, indent=1) + "\n")
     if any(row["failures"] for row in found.values()):
         sys.exit(1)
 

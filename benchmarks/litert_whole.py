@@ -52,7 +52,7 @@ def measure(config_file: Path) -> dict[str, object]:
         Job(
             target=load_target("mobile-cpu"),
             supernet=supernet,
-            candidates=[Candidate(path, 0.0, 0, 0, statistics)],
+            candidates=[Candidate(path, None, 0, 0, statistics)],
             images=model.data.train.inputs[:1],
             cache=None,
             progress=lambda done, total, note="": None,

@@ -45,7 +45,7 @@ from tipsc.project.loading import load_data, make_supernet
 from tipsc.project.target import load_target
 from tipsc.search import Rung, Surrogate, rungs, search, spaced_budgets
 from tipsc.search.candidates import draw_spread
-from tipsc.train import Data, Split, accuracy, calibrate, train
+from tipsc.train import Data, Split, calibrate, quality_of, train
 from tipsc.train.samplers import Learning, adaptive, sampler
 from tipsc.train.utility import Utility
 
@@ -90,7 +90,9 @@ class Evaluator:
         if key not in self.known:
             batches = self.data.calibration(rung.calibration)
             statistics = calibrate(self.supernet, path, batches)
-            self.known[key] = accuracy(extract(self.supernet, path, statistics), split)
+            self.known[key] = quality_of(
+                extract(self.supernet, path, statistics), split, self.data.task
+            ).value
             if len(self.known) % 20 == 0:
                 self.save()
                 say(f"{len(self.known)} evaluations")

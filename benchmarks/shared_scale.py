@@ -82,7 +82,7 @@ def judged(
         row = {}
         for name, own in (("own", True), ("shared", False)):
             found = evaluate(supernet, [path], data, split="test", own_scale=own, images=images)
-            row[name] = 100 * found[path.id]
+            row[name] = 100 * found[path.id].value
         rows[path.id] = row
         write_atomically(file, [json.dumps(rows).encode()])
     return rows

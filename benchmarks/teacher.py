@@ -41,6 +41,7 @@ from data import load  # noqa: E402
 from tipsc.convert import convert  # noqa: E402
 from tipsc.elastic import additive_totals  # noqa: E402
 from tipsc.search.candidates import draw_spread  # noqa: E402
+from tipsc.tasks import Classification  # noqa: E402
 from tipsc.train import Data, Split, TrainConfig, Unlabelled, anchor, evaluate, train  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "teacher.json"
@@ -77,7 +78,9 @@ def data_of(study: str) -> Data:
         images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1
         labels = torch.tensor(digits.target)
         ends = ((0, 1000), (1000, 1300), (1300, 1797))
-        return Data(*(Split(images[a:b], labels[a:b]) for a, b in ends), tuple("0123456789"))
+        return Data(
+            *(Split(images[a:b], labels[a:b]) for a, b in ends), Classification(tuple("0123456789"))
+        )
     full = load()
 
     def smaller(split: Split) -> Split:  # 14x14 pixels: a quarter of the time
@@ -93,7 +96,7 @@ def fine_tuned_on(data: Data, study: str, seed: int) -> Data:
         return replace(data, train=Split(data.train.inputs[few], data.train.targets[few]))
     if study == "clothes-noisy":
         wrong = torch.rand(len(data.train), generator=chance) < 0.2
-        others = torch.randint(0, len(data.classes), (len(data.train),), generator=chance)
+        others = torch.randint(0, len(data.task.classes), (len(data.train),), generator=chance)
         return replace(
             data, train=Split(data.train.inputs, torch.where(wrong, others, data.train.targets))
         )
@@ -102,7 +105,7 @@ def fine_tuned_on(data: Data, study: str, seed: int) -> Data:
 
 def original(data: Data, seed: int, epochs: int) -> nn.Module:
     torch.manual_seed(seed)
-    model = net(len(data.classes)).train()
+    model = net(len(data.task.classes)).train()
     optimizer = torch.optim.AdamW(model.parameters(), 0.005, weight_decay=0.05)
     steps = epochs * (len(data.train) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.005, total_steps=steps)
@@ -137,7 +140,7 @@ def one(study: str, seed: int) -> dict[str, list[float]]:
         macs = additive_totals(supernet)["macs"]
         paths = sorted(draw_spread(supernet.space, macs, 4, random.Random(0)), key=macs.of)
         accuracies = evaluate(supernet, paths, taught, split="test")
-        found[f"{share:g}"] = [accuracies[path.id] for path in paths]
+        found[f"{share:g}"] = [accuracies[path.id].value for path in paths]
     return found
 
 

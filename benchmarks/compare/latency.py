@@ -35,7 +35,7 @@ def _measure(study: Study) -> dict[str, object]:
     for path in candidates(study):
         cost = costs.of(path)
         statistics = calibrate(supernet, path, batches)
-        found.append(Candidate(path, 0.0, cost.macs, cost.parameters, statistics))
+        found.append(Candidate(path, None, cost.macs, cost.parameters, statistics))
     target = load_target("host")
     lowered = lower(supernet, [c.path for c in found], {c.path.id: c.statistics for c in found})
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ from compare.price import Prices
 from compare.studies import Study, candidates, first
 from tipsc.elastic import Supernet, extract
 from tipsc.paths import Path
-from tipsc.train import Data, Shuffled, TrainConfig, accuracy, train
+from tipsc.train import Data, Shuffled, TrainConfig, quality_of, train
 from tipsc.train.calibrate import measure
 from tipsc.train.data import Batch
 from tipsc.train.phases import PhasePlan
@@ -126,7 +126,7 @@ def run(
     batches = Endless(Shuffled(data.train, study.batch_size, seed, data.augment), steps)
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
-        history = train(supernet, batches, config, meter, folder=FilePath(folder))
+        history = train(supernet, batches, config, meter, folder=FilePath(folder), task=data.task)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     validation, test = assess(study, supernet, data, latency)
     return {
@@ -163,8 +163,8 @@ def assess(
     for path in sorted(candidates(study), key=lambda path: latency[path.id]):
         module = extract(supernet, path)
         measure(supernet, module, path, batches, own_scale=True)
-        validation[path.id] = round(accuracy(module, held), 5)
+        validation[path.id] = round(quality_of(module, held, data.task).value, 5)
         if validation[path.id] > best:
             best = validation[path.id]
-            test[path.id] = round(accuracy(module, shown), 5)
+            test[path.id] = round(quality_of(module, shown, data.task).value, 5)
     return validation, test

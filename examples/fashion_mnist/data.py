@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +35,7 @@ def load(*, full: bool = False, validation: int = 2000) -> Data:
         train=split(train[0][kept], train[1][kept]),
         validation=split(train[0][held], train[1][held]),
         test=split(*test),
-        classes=CLASSES,
+        task=Classification(CLASSES),
         augment=flip,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tipsc.errors import MissingExtraError
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 WINDOW, STEP = 128, 32  # samples: 2.6 s, and a new window every 0.6 s
@@ -40,7 +41,7 @@ def load() -> Data:
         train=split(train),
         validation=split(windows(watch, subjects, set(VALIDATION))),
         test=split(windows(watch, subjects, set(TEST))),
-        classes=tuple(watch["y_labels"]),
+        task=Classification(tuple(watch["y_labels"])),
     )
 
 

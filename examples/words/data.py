@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from tipsc.errors import DataError
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 FOLDER = Path("/usr/share/dict")
@@ -44,7 +45,7 @@ def load() -> Data:
         train=Split(x[:a], y[:a]),
         validation=Split(x[a:b], y[a:b]),
         test=Split(x[b:], y[b:]),
-        classes=FILES,
+        task=Classification(FILES),
     )
 
 

@@ -37,11 +37,13 @@ def load():
 """,
     "data.py": """
 import torch
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 def load():
     x = torch.randn(300, 8, generator=torch.Generator().manual_seed(1))
     y = x[:, :4].argmax(1)
-    return Data(*(Split(x[i:i+100], y[i:i+100]) for i in (0, 100, 200)), tuple("abcd"))
+    splits = (Split(x[i:i+100], y[i:i+100]) for i in (0, 100, 200))
+    return Data(*splits, Classification(tuple("abcd")))
 """,
     "slow.yaml": """
 name: slow

@@ -72,6 +72,7 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tipsc.engine import Latency
     from tipsc.pipeline.manifest import make_manifest
     from tipsc.project.target import load_target
+    from tipsc.quality import Quality
     from tipsc.search.candidates import Candidate
     from tipsc.train import calibrate
 
@@ -82,7 +83,8 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, path in enumerate(list(supernet.space.enumerate())[:4]):
         cost = costs.of(path)
         statistics = calibrate(supernet, path, [images])
-        candidates.append(Candidate(path, 0.5 + place / 10, cost.macs, cost.parameters, statistics))
+        quality = Quality("accuracy", 0.5 + place / 10, "share")
+        candidates.append(Candidate(path, quality, cost.macs, cost.parameters, statistics))
     job = Job(
         target=load_target("host"),
         supernet=supernet,
@@ -132,6 +134,7 @@ DATA = '''
 import torch
 from sklearn.datasets import load_digits
 
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 
@@ -146,6 +149,6 @@ def load(channels_last=False):
         Split(images[:1200], labels[:1200]),
         Split(images[1200:1500], labels[1200:1500]),
         Split(images[1500:], labels[1500:]),
-        tuple("0123456789"),
+        Classification(tuple("0123456789")),
     )
 '''

@@ -11,6 +11,8 @@ import torch
 from conftest import write_project
 
 from tipsc.project import callables as user_code
+from tipsc.quality import Quality
+from tipsc.tasks import Classification
 from tipsc.train import Data
 
 MODEL = '''
@@ -163,10 +165,14 @@ def test_doubtful_figures_are_told_before_the_training() -> None:
     def split(count: int) -> Split:
         return Split(torch.zeros(count, 1), torch.arange(count) % 4)
 
-    data = Data(split(400), split(400), split(400), tuple("abcd"))
-    assert doubts(data, None) == doubts(data, Original(0.8, 400, 1)) == []
-    (untrained,) = doubts(data, Original(0.27, 400, 1))
+    data = Data(split(400), split(400), split(400), Classification(tuple("abcd")))
+    assert (
+        doubts(data, None)
+        == doubts(data, Original(Quality("accuracy", 0.8, "share"), 400, 1))
+        == []
+    )
+    (untrained,) = doubts(data, Original(Quality("accuracy", 0.27, "share"), 400, 1))
     assert "27.0%" in untrained and "trained weights are loaded" in untrained
-    small = Data(split(400), split(20), split(400), tuple("abcd"))
+    small = Data(split(400), split(20), split(400), Classification(tuple("abcd")))
     (few,) = doubts(small, None)
-    assert "20 validation examples, of which one is 5.0 points" in few
+    assert "20 validation examples, of which one is 5.0 % of the accuracy" in few

@@ -28,6 +28,7 @@ from tipsc.errors import LoweringError
 from tipsc.paths import Choice, SearchSpace
 from tipsc.pipeline.verify import verify_engine
 from tipsc.runtime import Engine
+from tipsc.tasks import Classification
 from tipsc.train import Split
 
 
@@ -70,7 +71,8 @@ def test_verification_runs_every_path_with_and_without_caches(images_case: Case)
     inputs = inputs_of(images_case.supernet, 20)
     split = Split(inputs, torch.zeros(20, dtype=torch.int64))
     found = verify_engine(
-        images_case.engine, target(), images_case.supernet, images_case.candidates, split, 20,
+        images_case.engine, target(), images_case.supernet, images_case.candidates, split,
+        Classification(), 20,
         1e-4, silent,
     )  # fmt: skip
     assert {c.path.id for c in images_case.candidates} == set(found)
@@ -83,7 +85,16 @@ def test_verification_knows_a_path_in_int8_from_the_others(
     split = Split(inputs_of(images_case.supernet, 64), torch.zeros(64, dtype=torch.int64))
     case, into = images_case, target("int8")
     found = verify_engine(
-        int8_engine, into, case.supernet, case.candidates, split, 64, 1e-4, silent, 0.2
+        int8_engine,
+        into,
+        case.supernet,
+        case.candidates,
+        split,
+        Classification(),
+        64,
+        1e-4,
+        silent,
+        0.2,
     )
     # An untrained net's paths lie close together, and yet each is nearest to its own.
     assert all(0.01 < difference.typical < 0.2 for difference in found.values())

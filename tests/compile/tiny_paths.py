@@ -63,7 +63,7 @@ def candidates_of(supernet: Supernet, paths: Sequence[Path]) -> list[Candidate]:
     return [
         Candidate(
             path,
-            0.5,
+            None,
             costs.of(path).macs,
             costs.of(path).parameters,
             calibrate(supernet, path, [images]),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tipsc.convert import convert, fit_exits
 from tipsc.elastic import extract
 from tipsc.paths import Path
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split, TrainConfig, calibrate, train
 
 
@@ -34,7 +35,7 @@ def digits() -> Data:
     images = torch.tensor(found.images, dtype=torch.float32).unsqueeze(1) / 8 - 1
     labels = torch.tensor(found.target, dtype=torch.int64)
     parts = (slice(0, 1200), slice(1200, 1500), slice(1500, None))
-    return Data(*(Split(images[p], labels[p]) for p in parts), tuple("0123456789"))
+    return Data(*(Split(images[p], labels[p]) for p in parts), Classification(tuple("0123456789")))
 
 
 def test_heads_are_fitted_in_closed_form_and_learn_in_the_loop(tmp_path: FilePath) -> None:

@@ -18,6 +18,7 @@ from tipsc.elastic.trace import trace
 from tipsc.lower import lower
 from tipsc.pipeline.original import score_original
 from tipsc.project.config import load_config
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split, TrainConfig, Unlabelled, calibrate, train
 from tipsc.train.passes import Trial
 
@@ -61,7 +62,7 @@ IMAGES = torch.randn(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 def _data() -> Data:
     split = Split(IMAGES, torch.arange(40) % 4)
-    return Data(split, split, split, tuple("abcd"))
+    return Data(split, split, split, Classification(tuple("abcd")))
 
 
 def state(net: nn.Module) -> tuple[Any, ...]:
@@ -110,7 +111,9 @@ ELASTIC: dict[str, Callable[[Supernet], object]] = {
         {net.space.smallest.id: calibrate(net, net.space.smallest, [IMAGES])},
     ),
     "calibrate": lambda net: calibrate(net, net.space.smallest, [IMAGES]),
-    "trial": lambda net: Trial(net, IMAGES, _data().train.targets)(net.space.smallest),
+    "trial": lambda net: Trial(net, IMAGES, _data().train.targets, Classification())(
+        net.space.smallest
+    ),
 }
 
 
@@ -141,7 +144,7 @@ def test_fitting_exits_leaves_the_modes() -> None:
 
 def test_a_trial_is_the_same_twice_and_uses_the_batch_s_statistics() -> None:
     net = convert(made(), IMAGES).train()
-    trial = Trial(net, IMAGES, _data().train.targets)
+    trial = Trial(net, IMAGES, _data().train.targets, Classification())
     first = trial(net.space.largest)
     assert first == trial(net.space.largest)
     rested = copy.deepcopy(net).eval()
@@ -154,7 +157,7 @@ def test_a_trial_is_the_same_twice_and_uses_the_batch_s_statistics() -> None:
 def test_the_shape_check_before_training_moves_no_statistics(tmp_path: Any) -> None:
     net = convert(made(), IMAGES).train()
     before = copy.deepcopy(dict(net.named_buffers()))
-    wrong = Data(*[_data().train] * 3, tuple("abcde"))
+    wrong = Data(*[_data().train] * 3, Classification(tuple("abcde")))
     with pytest.raises(Exception, match="another number of outputs"):
         train(net, wrong, TrainConfig(epochs=1, frozen_epochs=0), folder=tmp_path)
     assert all(torch.equal(value, before[name]) for name, value in net.named_buffers())

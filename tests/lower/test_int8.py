@@ -93,7 +93,13 @@ def short(full: Lowered, images: torch.Tensor) -> Lowered:
 def write(file: Path, supernet: ConvertedSupernet, paths: list[NetPath], lowered: Lowered) -> Path:
     costs = CostModel(supernet)
     candidates = [
-        Candidate(p, 0.0, costs.of(p).macs, 0, calibrate(supernet, p, [torch.zeros(2, *IMAGE)]))
+        Candidate(
+            p,
+            None,
+            costs.of(p).macs,
+            0,
+            calibrate(supernet, p, [torch.zeros(2, *IMAGE)]),
+        )
         for p in paths
     ]
     manifest = make_manifest("net", load_target("host"), supernet, candidates, lowered, {})
@@ -231,7 +237,15 @@ def test_it_is_compiled_for_tensorrt_only(
 ) -> None:
     target = load_target("jetson-int8").model_copy(update={"backend": backend})
     assert target.precision == "int8"
-    candidates = [Candidate(paths[0], 0.0, 0, 0, calibrate(supernet, paths[0], [images]))]
+    candidates = [
+        Candidate(
+            paths[0],
+            None,
+            0,
+            0,
+            calibrate(supernet, paths[0], [images]),
+        )
+    ]
     job = Job(target, supernet, candidates, images, None, lambda done, total, note="": None)
     if backend == "tensorrt":
         compiled = compile_candidates(job)

@@ -27,6 +27,7 @@ from tipsc.lower import LOCATION, Lowered, compare, lower
 from tipsc.lower.plan import Planner
 from tipsc.lower.surgery import _check_weights_read
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.tasks import Classification
 
 STAGES = (
     {"channels": 8, "depths": (1, 2)},
@@ -92,7 +93,10 @@ def largest_difference(
     run = session(lowered, path.id, tmp)
     inputs, targets = inputs_for(supernet, 4), torch.zeros(4, dtype=torch.int64)
     module = extract(supernet, path, statistics)
-    return compare(lambda x: run.run(None, {"input": x})[0], module, inputs, targets).largest
+    found = compare(
+        lambda x: run.run(None, {"input": x})[0], module, inputs, targets, Classification()
+    )
+    return found.largest
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -286,6 +290,12 @@ def test_nothing_to_lower_is_an_error() -> None:
 
 def test_a_wrong_output_is_seen() -> None:
     module = nn.Linear(3, 2)
-    wrong = compare(lambda x: np.full((1, 2), np.nan), module, torch.randn(2, 3), torch.zeros(2))
+    wrong = compare(
+        lambda x: np.full((1, 2), np.nan),
+        module,
+        torch.randn(2, 3),
+        torch.zeros(2),
+        Classification(),
+    )
     with pytest.raises(Exception, match="something else than torch"):
         wrong.check("path 1")

@@ -30,6 +30,7 @@ from tipsc.pipeline import choose, engine, finish
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.limits import SearchRecord
 from tipsc.project.target import load_target
+from tipsc.quality import Quality
 from tipsc.runtime import Engine
 from tipsc.search.candidates import load_candidates
 
@@ -63,6 +64,7 @@ def load():
 """,
     "data.py": """
 import torch
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 
@@ -70,7 +72,8 @@ def load():
     generator = torch.Generator().manual_seed(1)
     y = torch.arange(900) % 4
     x = 0.3 * torch.randn(900, 1, 8, generator=generator) + y[:, None, None] / 2 - 0.75
-    return Data(*(Split(x[i:i + 300], y[i:i + 300]) for i in (0, 300, 600)), tuple("abcd"))
+    splits = (Split(x[i:i + 300], y[i:i + 300]) for i in (0, 300, 600))
+    return Data(*splits, Classification(tuple("abcd")))
 """,
     "half.yaml": """
 name: half
@@ -223,13 +226,15 @@ def test_a_path_has_a_scale_of_its_own_where_it_loses_too_much_without(
 ) -> None:
     pipeline = Pipeline(configure(project, own_scale_above=above), "host")
     space = pipeline.untrained.space
-    found = [replace(c, accuracy=given) for c in load_candidates(pipeline.searched().folder, space)]
+    quality = Quality("accuracy", given, "share")
+    loaded = load_candidates(pipeline.searched().folder, space)
+    found = [replace(c, quality=quality) for c in loaded]
     monkeypatch.setattr(choose, "load_candidates", lambda *_: found)
     chosen = load_candidates(pipeline.chosen().folder, space)
     assert len(chosen) == 2
     for candidate in chosen:
         assert bool(candidate.statistics.variance) is own
-        assert (candidate.accuracy != given) is own
+        assert (candidate.quality != quality) is own
 
 
 def test_two_paths_within_the_noise_are_not_both_chosen(

@@ -33,11 +33,13 @@ def load():
 """,
     "tiny_data.py": """
 import torch
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 def load():
     x = torch.randn(900, 8, generator=torch.Generator().manual_seed(1))
     y = x[:, :4].argmax(1)
-    return Data(*(Split(x[i:i+300], y[i:i+300]) for i in (0, 300, 600)), tuple("abcd"))
+    splits = (Split(x[i:i+300], y[i:i+300]) for i in (0, 300, 600))
+    return Data(*splits, Classification(tuple("abcd")))
 """,
 }
 

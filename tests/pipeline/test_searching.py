@@ -19,6 +19,7 @@ from tipsc.project.config import Build, BuildLimits
 from tipsc.project.target import load_target
 from tipsc.search.candidates import draw_spread
 from tipsc.search.limits import within
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 
@@ -39,7 +40,7 @@ def supernet() -> Supernet:
 def data() -> Data:
     images, labels = torch.randn(240, 1, 8, 8), torch.arange(240) % 4
     parts = [Split(images[i : i + 80], labels[i : i + 80]) for i in (0, 80, 160)]
-    return Data(*parts, classes=tuple("abcd"))
+    return Data(*parts, task=Classification(tuple("abcd")))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_candidates_are_evaluated_in_full_and_have_a_latency(
     assert [c.path.id for c in candidates] == [r.id for r in records]
     measured = {path.id: path.latency.p50_ms for path in profile.paths}
     for candidate, record in zip(candidates, records, strict=True):
-        assert candidate.statistics.mean and 0 <= candidate.accuracy <= 1
+        assert candidate.statistics.mean and 0 <= candidate.quality.value <= 1
         assert record.measured == (record.id in measured)
         assert record.latency_ms == measured.get(record.id, record.latency_ms) > 0
     again, _ = found(supernet, data, profile)

@@ -56,6 +56,7 @@ import torch
 """
 DATA = """
 import torch
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 import helpers
@@ -76,7 +77,7 @@ def augmentation(strength, start=0.0):
 
 
 def load(strength=0.5):
-    return Data(split(1), split(2), split(3), tuple("abcd"), augmentation(strength))
+    return Data(split(1), split(2), split(3), Classification(tuple("abcd")), augmentation(strength))
 """
 LATE = "def late(x):\n    return x\n"
 YAML = """
@@ -196,7 +197,9 @@ class KeysAlone(Stages):
         folder.mkdir(parents=True, exist_ok=True)
         for file in (profile.FILE, engine.FILE, check.FILE):
             (folder / file).write_text("")
-        (folder / "original.json").write_text('{"accuracy": 1, "examples": 1, "parameters": 1}')
+        (folder / "original.json").write_text(
+            '{"quality": {"name": "accuracy", "value": 1}, "examples": 1, "parameters": 1}'
+        )
         return StageDone(name, key, folder, 0.0, cached=False)
 
 

@@ -25,6 +25,7 @@ from tipsc.pipeline.manifest import make_manifest
 from tipsc.pipeline.verify import verify_engine
 from tipsc.project.target import Target, load_target
 from tipsc.search.candidates import Candidate
+from tipsc.tasks import Classification
 from tipsc.train import Split, calibrate
 
 PRECISIONS = {"fp32": "host", "fp16": "jetson-fp16", "int8": "jetson-int8"}
@@ -68,6 +69,7 @@ class Net:
             self.supernet,
             self.candidates[:verified],
             self.test,
+            Classification(),
             EXAMPLES,
             1e-4,
             silent,
@@ -112,7 +114,7 @@ def net() -> Net:
     space = supernet.space
     middle = space.path({c.name: c.options[-2] for c in space.choices})
     candidates = [
-        Candidate(path, 0.0, 0, 0, calibrate(supernet, path, [images[:512]]))
+        Candidate(path, None, 0, 0, calibrate(supernet, path, [images[:512]]))
         for path in (space.largest, middle, space.smallest)
     ]
     compiled = {}
@@ -203,7 +205,7 @@ def ids(net: Net) -> list[str]:
 def test_the_right_engine_passes(net: Net, precision: str, tmp_path: Path) -> None:
     found = net.verify(tmp_path, net.compiled[precision], precision)
     assert list(found) == ids(net)
-    assert all(d.inputs == EXAMPLES and d.accuracy > 0.3 for d in found.values())
+    assert all(d.inputs == EXAMPLES and d.quality.value > 0.3 for d in found.values())
     if precision != "fp32":
         assert all(d.largest > 1e-4 for d in found.values())  # else it would not be rounded
 

@@ -21,11 +21,12 @@ build: {paths: 2, evaluations: 4}
 """
 DATA = """
 import torch
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split
 
 def load(size=8, dtype=torch.float32):
     split = Split(torch.zeros(size, 1, 16).to(dtype), torch.arange(size) % 2)
-    return Data(split, split, split, ("no", "yes"))
+    return Data(split, split, split, Classification(("no", "yes")))
 
 def nothing():
     return None
@@ -48,7 +49,7 @@ def test_a_good_file_is_read_from_file_or_folder(tmp_path: Path) -> None:
     assert load_config(tmp_path) == (config, folder)
     assert config.training.epochs == 2
     assert make_supernet(config, folder).space.size > 1
-    assert load_data(config, folder).classes == ("no", "yes")
+    assert load_data(config, folder).task.classes == ("no", "yes")
 
 
 def test_a_sandwich_of_one_path_is_refused(tmp_path: Path) -> None:
@@ -284,7 +285,7 @@ def test_a_missing_file_leads_to_init(tmp_path: Path) -> None:
 def test_an_error_in_the_users_file_has_its_line(tmp_path: Path) -> None:
     data = DATA.replace("torch.zeros(size, 1, 16)", "torch.full((size, 1, 16), float('nan'))")
     config, folder = load_config(write(tmp_path, data=data))
-    with pytest.raises(DataError, match=r"data\.py, line 6 \(example 0\): 8 of 8 .* NaN"):
+    with pytest.raises(DataError, match=r"data\.py, line 7 \(example 0\): 8 of 8 .* NaN"):
         load_data(config, folder)
     config, folder = load_config(write(tmp_path, data="def load(:\n    pass\n"))
     with pytest.raises(ConfigError, match=r"data\.callable \(.*data\.py, line 1\): .*SyntaxError"):

@@ -14,6 +14,7 @@ from tipsc.elastic import family
 from tipsc.errors import ConfigError
 from tipsc.project.lessons import teacher_of
 from tipsc.project.loading import Model
+from tipsc.tasks import Classification
 from tipsc.train import Data, Phase, Split, TrainConfig, Unlabelled
 from tipsc.train.passes import train_paths
 
@@ -40,7 +41,9 @@ def gradient(
     """The loss that the largest path is trained by, and what reaches the weights."""
     supernet = moved()
     settings = {"distill": False, "label_smoothing": 0.0, "original": teacher, **settings}
-    (loss,) = train_paths(supernet, X, labels, [supernet.space.largest], **settings)
+    (loss,) = train_paths(
+        supernet, X, labels, [supernet.space.largest], Classification(), **settings
+    )
     grads = [p.grad.flatten() for p in supernet.parameters() if p.grad is not None]
     return loss.trained, torch.cat(grads)
 
@@ -73,7 +76,7 @@ def test_what_is_learned_reaches_the_weights_and_what_is_not_does_not() -> None:
 
 def model_of(*, plain: bool = True, labelled: bool = True) -> Model:
     split = Split(X, LABELS)
-    data = Data(split, split, split, tuple("abcd"))
+    data = Data(split, split, split, Classification(tuple("abcd")))
     if not plain:
         return Model(family("temporal", classes=4, input_shape=(3, 16)), None, data)
     teacher = original()

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from tipsc.elastic import Supernet, family
+from tipsc.tasks import Classification
 from tipsc.train import Data, Split, TrainConfig, train
 
 ARGUMENTS = {
@@ -43,7 +44,11 @@ def load() -> Data:
     images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 8 - 1
     labels = torch.tensor(digits.target, dtype=torch.int64)
     parts = (slice(0, 1200), slice(1200, 1500), slice(1500, None))
-    return Data(*(Split(images[p], labels[p]) for p in parts), tuple("0123456789"), add_noise)
+    return Data(
+        *(Split(images[p], labels[p]) for p in parts),
+        Classification(tuple("0123456789")),
+        add_noise,
+    )
 
 
 def make() -> Supernet:

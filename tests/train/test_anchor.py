@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tipsc.elastic import Supernet, extract, freeze_scales
 from tipsc.errors import DataError, TrainingError
-from tipsc.train import accuracy, anchor, calibrate, train
+from tipsc.train import anchor, calibrate, quality_of, train
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,15 @@ def right(supernet: Supernet, batches: list[Tensor]) -> float:
     """Of the largest path, calibrated."""
     path = supernet.space.largest
     statistics = calibrate(supernet, path, batches, own_scale=True)
-    return accuracy(extract(supernet, path, statistics), load().test)
+    return quality_of(extract(supernet, path, statistics), load().test, load().task).value
 
 
 def test_odd_calibration_data_ruin_a_trained_model_unless_it_is_anchored(
     trained: dict[str, Tensor],
 ) -> None:
     supernet, batches = model(trained), [ones()]
-    before = accuracy(extract(supernet, supernet.space.largest), load().test)
+    module = extract(supernet, supernet.space.largest)
+    before = quality_of(module, load().test, load().task).value
     assert before > 0.8
     assert right(supernet, batches) < before - 0.1
     anchor(supernet, batches)

@@ -94,7 +94,7 @@ def test_threads_and_checkpoint_times_may_change(folder: Path) -> None:
 def other_data() -> Data:
     data = load()
     changed = Split(data.train.inputs + 1, data.train.targets)
-    return Data(changed, data.validation, data.test, data.classes)
+    return Data(changed, data.validation, data.test, data.task)
 
 
 def other_widths() -> Supernet:

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from tipsc.errors import DataError
+from tipsc.tasks import Classification
 from tipsc.train import Data, Shuffled, Split
 
 X, Y = torch.randn(10, 2, 3), torch.arange(10) % 4
-NAMES = ("a", "b", "c", "d")
+TASK = Classification(("a", "b", "c", "d"))
 
 
 def with_nan() -> torch.Tensor:
@@ -23,12 +24,10 @@ def with_nan() -> torch.Tensor:
     [
         (X[0, 0], Y[:3], r"expected \(N, \*shape\)"),
         (X[:0], Y[:0], "at least one example"),
-        (X, Y[:9], r"got int64 of shape \(9,\)"),
-        (X, Y.float(), "got float32 of shape"),
+        (X, Y[:9], r"not equally many.*got \(9,\)"),
         (X.double(), Y, r"got float64\); convert them"),
         (X.byte(), Y, r"got uint8\); convert them"),
         (with_nan(), Y, "example 6: 1 of 10 examples hold NaN"),
-        (X, Y - 1, "example 0: a target is negative"),
     ],
 )
 def test_bad_splits_are_refused(inputs: torch.Tensor, targets: torch.Tensor, message: str) -> None:
@@ -36,16 +35,32 @@ def test_bad_splits_are_refused(inputs: torch.Tensor, targets: torch.Tensor, mes
         Split(inputs, targets)
 
 
-def test_a_target_without_class_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (Y, r"test, example 3: .*expected less than 3.*got 3"),
+        (Y - 1, "test, example 0: a target is negative"),
+        (Y.float(), r"test: .*expected int64 of shape \(10,\).*got float32"),
+        (Y[:, None], r"test: .*got int64 of shape \(10, 1\)"),
+    ],
+)
+def test_targets_that_the_task_cannot_judge_are_refused(
+    targets: torch.Tensor, message: str
+) -> None:
     good = Split(X[:3], Y[:3])
-    with pytest.raises(DataError, match=r"test, example 3: .*expected less than 3.*got 3"):
-        Data(good, good, Split(X, Y), NAMES[:3])
+    with pytest.raises(DataError, match=message):
+        Data(good, good, Split(X, targets), Classification(("a", "b", "c")))
+
+
+def test_data_without_a_task_are_refused() -> None:
+    with pytest.raises(DataError, match=r"no task.*Classification.*got tuple"):
+        Data(*[Split(X, Y)] * 3, task=("a", "b", "c", "d"))  # type: ignore[arg-type]
 
 
 def test_splits_of_different_shapes_are_refused() -> None:
     good = Split(X, Y)
     with pytest.raises(DataError, match=r"validation: .*got \(2, 2\)"):
-        Data(good, Split(X[..., :2], Y), good, NAMES)
+        Data(good, Split(X[..., :2], Y), good, TASK)
 
 
 def test_ranks_share_an_epoch_without_overlap() -> None:
@@ -83,7 +98,7 @@ def test_too_few_examples_for_a_step_are_refused() -> None:
 
 def test_calibration_takes_a_fixed_mixture_of_the_classes() -> None:
     by_class = Split(torch.arange(100.0).reshape(-1, 1), torch.arange(100) // 25)
-    data = Data(by_class, by_class, by_class, NAMES)
+    data = Data(by_class, by_class, by_class, TASK)
     taken = torch.cat(data.calibration(40, 16)).flatten()
     assert [len(part) for part in data.calibration(40, 16)] == [16, 16, 8]
     assert len(set(taken.tolist())) == 40

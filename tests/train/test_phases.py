@@ -15,6 +15,7 @@ from torch.nn import functional
 from tipsc.elastic import CostModel, Supernet
 from tipsc.errors import ConfigError, TrainingError
 from tipsc.paths import Path
+from tipsc.tasks import Classification
 from tipsc.train import (
     SAMPLERS,
     History,
@@ -157,7 +158,7 @@ def test_a_trial_drops_nothing_out_and_leaves_no_gradient() -> None:
 
     supernet = make().train()
     inputs, targets = load().train.inputs[:64], load().train.targets[:64]
-    trial = Trial(supernet, inputs, targets)
+    trial = Trial(supernet, inputs, targets, Classification())
     first, second = trial(supernet.space.largest), trial(supernet.space.largest)
     assert first == second
     assert supernet.dropout.training

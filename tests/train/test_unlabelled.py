@@ -12,6 +12,7 @@ from torch import nn
 
 from tipsc.elastic import extract
 from tipsc.errors import DataError
+from tipsc.tasks import Classification
 from tipsc.train import Data, Unlabelled, calibrate, evaluate, train
 
 
@@ -32,8 +33,8 @@ def without_labels(data: Data) -> Unlabelled:
 def test_the_original_answers(original: nn.Module) -> None:
     data = without_labels(load()).answered_by(original.train())
     assert original.training  # it is left as it was
-    assert data.metric == "agreement"
-    assert data.classes == tuple("0123456789")
+    assert data.task.measure == "agreement"
+    assert data.task == Classification(tuple("0123456789"), labelled=False)
     with torch.inference_mode():
         expected = original.eval()(data.test.inputs).argmax(-1)
     assert torch.equal(data.test.targets, expected)
@@ -52,7 +53,9 @@ def test_paths_learn_the_original_and_not_the_targets(original: nn.Module, tmp_p
     train(supernet, misled, settings, folder=tmp_path, original=original)
     paths = [supernet.space.smallest, supernet.space.largest]
     found = evaluate(supernet, paths, data, split="test")
-    assert min(found.values()) > 0.4  # the targets, which are noise, would teach 0.1
+    assert (
+        min(quality.value for quality in found.values()) > 0.4
+    )  # the targets, which are noise, would teach 0.1
     assert all(torch.equal(value, weights[n]) for n, value in original.state_dict().items())
 
 
@@ -87,6 +90,6 @@ class Broken(nn.Module):
 def test_what_cannot_answer_is_refused(
     module: nn.Module, classes: tuple[str, ...], message: str
 ) -> None:
-    data = dataclasses.replace(without_labels(load()), classes=classes)
+    data = dataclasses.replace(without_labels(load()), task=Classification(classes))
     with pytest.raises(DataError, match=message):
         data.answered_by(module)

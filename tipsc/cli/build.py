@@ -156,7 +156,7 @@ def _original(found: Original | None) -> dict[str, float] | None:
     if found is None:
         return None
     return {
-        "accuracy": found.accuracy,
+        "accuracy": found.quality.value,
         "parameters": found.parameters,
         "examples": found.examples,
     }

@@ -48,6 +48,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
             pipeline.supernet,
             candidates,
             pipeline.data.test,
+            pipeline.data.task,
             build.verify_examples,
             build.tolerance,
             reporter.begin("verifying"),
@@ -66,13 +67,13 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
                     "id": name,
                     "difference": d.largest,
                     "agreement": d.agreement,
-                    **scores(pipeline.data.metric, d.accuracy),
+                    **scores(pipeline.data.task.measure, d.quality.value),
                     "lost": d.lost,
                 }
                 for name, d in differences.items()
             ],
         },
-        _table(differences, pipeline.data.metric),
+        _table(differences, pipeline.data.task.measure),
         *wrapped([_summary(pipeline, len(differences), examples)]),
     )
 
@@ -138,7 +139,7 @@ def _table(differences: Mapping[str, Difference], metric: str) -> Table:
             name,
             tiny(difference.largest),
             percent(difference.agreement),
-            percent(difference.accuracy),
+            percent(difference.quality.value),
             f"{100 * difference.lost:+.2f}",
         )
     return table

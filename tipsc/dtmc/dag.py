@@ -63,7 +63,7 @@ class Dag:
             )
         wrong = (self.tail < 0) | (self.tail >= self.head) | (self.head >= self.nodes)
         if wrong.any():
-            edge = int(np.argmax(wrong))
+            edge = int(np.flatnonzero(wrong)[0])
             raise DataError(
                 f"edge {edge} does not lead forward",
                 expected=f"0 <= tail < head < {self.nodes}",
@@ -73,7 +73,7 @@ class Dag:
         dead = np.bincount(self.tail, minlength=self.nodes)[:-1] == 0
         if dead.any():
             raise DataError(
-                f"no edge leaves node {int(np.argmax(dead))}",
+                f"no edge leaves node {int(np.flatnonzero(dead)[0])}",
                 expected="every node but the last leads to the output",
                 fix="remove dead ends",
             )

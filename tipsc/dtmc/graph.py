@@ -89,7 +89,7 @@ class FeatureGraph:
         if edges and (self.tail.min() < 0 or self.head.max() >= count):
             raise DataError("an edge ends outside the graph", expected=f"0 <= node < {count}")
         if np.any(self.tail >= self.head):
-            wrong = int(np.argmax(self.tail >= self.head))
+            wrong = int(np.flatnonzero(self.tail >= self.head)[0])
             raise DataError(
                 f"operation {self.operations[wrong]!r} does not lead forward",
                 fix="list the feature maps in topological order",

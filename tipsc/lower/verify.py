@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.errors import VerificationError
+from tipsc.tasks import Quality, Task
 
 _BATCH = 128  # larger ones leave the cache
 TOLERANCE = 1e-4
 """Largest difference allowed, relative to the largest output: float32 sums in another order."""
 MOST_LOST = 0.01
-"""Most accuracy that a path in int8 or fp16 may lose, 0..1."""
+"""Most quality that a path in int8 or fp16 may lose, in its unit."""
 MOST_OFF = 0.5
 """Largest typical difference of a path in int8 or fp16. Rounding stays far below it; half of an
-output, or twice an output, is above, and would pass by accuracy alone."""
+output, or twice an output, is above, and would pass by quality alone."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,16 @@ class Difference:
     Attributes:
         largest: largest absolute difference divided by the largest absolute output of torch.
         typical: root of the mean square of the differences, divided by that of torch's outputs.
-        agreement: share of inputs with the same highest output.
-        accuracy: share of inputs on which the compiled path names the right class.
-        lost: accuracy of torch minus that of the compiled path, on the same inputs.
+        agreement: share of inputs on which both say the same, as the task has it.
+        quality: of the compiled path.
+        lost: by how much torch's quality is better, on the same inputs.
         inputs: how many were compared.
     """
 
     largest: float
     typical: float
     agreement: float
-    accuracy: float
+    quality: Quality
     lost: float
     inputs: int
 
@@ -57,7 +58,7 @@ class Difference:
         """For a path in int8 or fp16, whose outputs are further from torch's than float32 rounds.
 
         Raises:
-            VerificationError: it loses more accuracy than `most_lost`, or its outputs are not
+            VerificationError: it loses more quality than `most_lost`, or its outputs are not
                 torch's but for rounding.
         """
         if not self.typical <= MOST_OFF:
@@ -70,7 +71,7 @@ class Difference:
             )
         if not self.lost <= most_lost:
             raise VerificationError(
-                "the quantised path loses too much accuracy",
+                f"the quantised path loses too much {self.quality.name}",
                 where=where,
                 expected=f"at most {most_lost:.2%} less than torch",
                 got=f"{self.lost:.2%} over {self.inputs} inputs",
@@ -80,21 +81,22 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """Of torch and of the compiled path, (N, classes) each, on the same inputs."""
+    """Of torch and of the compiled path, (N, ...) each, on the same inputs."""
 
     expected: np.ndarray
     got: np.ndarray
 
-    def difference(self, targets: Tensor) -> Difference:
-        """How they differ; targets (N,) are class numbers."""
-        expected, guesses = self.expected, self.got.argmax(-1)
-        right = (guesses == targets.numpy()).mean()
+    def difference(self, targets: Tensor, task: Task) -> Difference:
+        """How they differ; targets (N, ...) are those of the task."""
+        expected = self.expected
+        torchs, compiled = torch.from_numpy(expected), torch.from_numpy(self.got)
+        quality = _quality(task, compiled, targets)
         return Difference(
             largest=float(np.abs(expected - self.got).max() / max(np.abs(expected).max(), 1e-12)),
             typical=_rms(expected - self.got) / max(_rms(expected), 1e-12),
-            agreement=float((expected.argmax(-1) == guesses).mean()),
-            accuracy=float(right),
-            lost=float((expected.argmax(-1) == targets.numpy()).mean() - right),
+            agreement=task.agree(compiled, torchs),
+            quality=quality,
+            lost=_quality(task, torchs, targets).above(quality),
             inputs=len(expected),
         )
 
@@ -109,7 +111,7 @@ def run_both(
     """Runs both on the same inputs: torch in batches, the compiled path one by one.
 
     Args:
-        run: the compiled path, for a batch of one; gives (1, classes).
+        run: the compiled path, for a batch of one; gives (1, ...).
         module: the extracted subnetwork in eval mode.
         inputs: (N, *shape), at least one.
         progress: called with (done, all) now and then.
@@ -123,7 +125,7 @@ def run_both(
     got = np.empty_like(expected)
     for index, example in enumerate(inputs.split(1)):
         output = run(example.numpy())
-        if output.shape != expected[:1].shape:  # NumPy would spread one value over all classes
+        if output.shape != expected[:1].shape:  # NumPy would spread one value over all outputs
             raise VerificationError(
                 "the compiled path gives outputs of another shape than torch",
                 where=where,
@@ -138,16 +140,20 @@ def run_both(
 
 
 def compare(
-    run: Callable[[np.ndarray], np.ndarray], module: nn.Module, inputs: Tensor, targets: Tensor
+    run: Callable[[np.ndarray], np.ndarray],
+    module: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    task: Task,
 ) -> Difference:
     """Runs both (see :func:`run_both`), and says how their outputs differ."""
-    return run_both(run, module, inputs).difference(targets)
+    return run_both(run, module, inputs).difference(targets, task)
 
 
 def check_distinct(paths: Mapping[str, Outputs], file: str) -> None:
     """That no compiled path is much nearer to another path than to its own.
 
-    For int8 and fp16: two paths that changed places may both be as accurate as was expected.
+    For int8 and fp16: two paths that changed places may both be as good as was expected.
     Twice as near, since the outputs of like paths may lie closer together than rounding moves them.
 
     Args:
@@ -166,6 +172,12 @@ def check_distinct(paths: Mapping[str, Outputs], file: str) -> None:
                 got=f"outputs of path {nearest}",
                 fix="do not ship this engine; report the model",
             )
+
+
+def _quality(task: Task, outputs: Tensor, targets: Tensor) -> Quality:
+    tally = task.score()
+    tally.add(outputs, targets)
+    return tally.quality
 
 
 def _rms(values: np.ndarray) -> float:

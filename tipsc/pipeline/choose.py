@@ -18,7 +18,7 @@ from tipsc.pipeline.search import SEARCH, load_records
 from tipsc.pipeline.train import trained_supernet
 from tipsc.progress import Progress
 from tipsc.search.candidates import Candidate, load_candidates, save_candidates
-from tipsc.train import accuracy, calibrate
+from tipsc.train import calibrate, quality_of
 
 FILE = "chosen.json"
 
@@ -51,12 +51,12 @@ CHOOSE: StageSpec[TargetProject] = StageSpec("choose", _inputs, _make)
 
 
 def select(project: TargetProject, found: list[Candidate]) -> tuple[search.Selection, ...]:
-    """Which of the candidates ship, by accuracy and latency, or where there is none, MACs."""
+    """Which of the candidates ship, by quality and latency, or where there is none, MACs."""
     count = project.config.build.paths
     if project.plan.by_macs:
         # Millions of MACs stand where milliseconds would: only their order and ratios count.
         return search.choose(
-            [search.Rated(c.path.id, c.accuracy, c.macs / 1e6) for c in found], count
+            [search.Rated(c.path.id, c.judged.merit, c.macs / 1e6) for c in found], count
         )
     records = load_records(project.done(SEARCH).folder)
     return search.choose(
@@ -73,10 +73,11 @@ def with_best_scale(project: TargetProject, supernet: Supernet, candidate: Candi
         return candidate
     batches = project.data.calibration(project.config.build.calibration_images)
     own = calibrate(supernet, candidate.path, batches, own_scale=True)
-    right = accuracy(extract(supernet, candidate.path, own), project.data.validation)
-    if right - candidate.accuracy <= limit:
+    module = extract(supernet, candidate.path, own)
+    quality = quality_of(module, project.data.validation, project.data.task)
+    if quality.above(candidate.judged) <= limit:
         return candidate
-    return replace(candidate, statistics=own, accuracy=right)
+    return replace(candidate, statistics=own, quality=quality)
 
 
 def load_selections(folder: Path) -> dict[str, search.Selection]:

@@ -77,22 +77,22 @@ class Project:
         self.stages = Stages(self.runs)
         self._done: dict[str, StageDone] = {}
 
-    def done(self: _P, step: StageSpec[_P]) -> StageDone:
+    def done(self: _P, spec: StageSpec[_P]) -> StageDone:
         """The stage, once in the life of this object; now, unless its files are there."""
-        if step.name not in self._done:
-            inputs = step.inputs(self)
-            progress = self.reporter.begin(step.name)
+        if spec.name not in self._done:
+            inputs = spec.inputs(self)
+            progress = self.reporter.begin(spec.name)
             with self.config.placing():
                 stage = self.stages.run(
-                    step.name,
+                    spec.name,
                     inputs,
-                    lambda folder: step.make(self, folder, progress),
-                    resumable=step.resumable,
-                    good=lambda folder: step.noise is None or self.may_stay(step.noise(folder)),
+                    lambda folder: spec.make(self, folder, progress),
+                    resumable=spec.resumable,
+                    good=lambda folder: spec.noise is None or self.may_stay(spec.noise(folder)),
                 )
-            self.reporter.end(step.name, stage.seconds, cached=stage.cached)
-            self._done[step.name] = stage
-        return self._done[step.name]
+            self.reporter.end(spec.name, stage.seconds, cached=stage.cached)
+            self._done[spec.name] = stage
+        return self._done[spec.name]
 
     def may_stay(self, noise: str) -> bool:
         """Whether what was measured with this noise is good enough."""

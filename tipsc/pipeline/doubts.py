@@ -5,8 +5,8 @@ from __future__ import annotations
 from tipsc.pipeline.original import Original
 from tipsc.train import Data
 
-FEW = 100  # examples: below, one of them is more than a point of accuracy
-CHANCE = 1.5  # times the accuracy of always naming the commonest class
+FEW = 100  # examples: below, one of them is more than a hundredth of the quality
+CHANCE = 1.5  # times the quality of what is said without looking
 
 
 def doubts(data: Data, original: Original | None) -> list[str]:
@@ -16,23 +16,19 @@ def doubts(data: Data, original: Original | None) -> list[str]:
         original: the plain model's score, if there is one.
     """
     found = []
-    for name, use in (("validation", "paths are chosen"), ("test", "accuracies are reported")):
+    for name, use in (("validation", "paths are chosen"), ("test", "results are reported")):
         count = len(getattr(data, name))
         if count < FEW:
             found.append(
-                f"{use} by {count} {name} examples, of which one is {100 / count:.1f} points of "
-                "accuracy: give more"
+                f"{use} by {count} {name} examples, of which one is {100 / count:.1f} % of the "
+                f"{data.task.measure}: give more"
             )
-    if original is not None and original.accuracy < CHANCE * _commonest(data):
+    chance = data.task.chance(data.test.targets)
+    margin = (CHANCE - 1) * abs(chance.value)
+    if original is not None and original.quality.above(chance) < margin:
         found.append(
-            f"the original is right on {original.accuracy:.1%} of the test examples, little more "
-            "than chance: see that its trained weights are loaded, and that labels and inputs are "
+            f"the original's {original.quality} on the test examples is little better than "
+            "chance: see that its trained weights are loaded, and that labels and inputs are "
             "those that it was trained with"
         )
     return found
-
-
-def _commonest(data: Data) -> float:
-    """Accuracy of always naming the class that the test examples have most often."""
-    targets = data.test.targets
-    return float(targets.bincount().max()) / len(targets)

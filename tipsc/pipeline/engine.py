@@ -51,7 +51,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "verify_examples": build.verify_examples,
         "limits": build.limits.model_dump(),
         "data": project.data.test.fingerprint,
-        "metric": project.data.metric,
+        "task": [project.data.task.name, project.data.task.measure],
         **(tried_with(project.target) if project.plan.unbuilt else {}),
     }
 
@@ -73,8 +73,8 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         project.config.name, project.target, supernet, candidates, compiled, _provenance(project)
     )
     differences = _verify(project, file, manifest, compiled, supernet, candidates, progress)
-    right = {name: difference.accuracy for name, difference in differences.items()}
-    manifest = with_accuracies(manifest, right, project.data.metric)
+    right = {name: difference.quality.value for name, difference in differences.items()}
+    manifest = with_accuracies(manifest, right, project.data.task.measure)
     record: dict[str, Any] = {"differences": {k: asdict(d) for k, d in differences.items()}}
     if project.plan.unbuilt:
         recipe = recipe_of(project.target, project.plan, compiled.remark)
@@ -127,6 +127,7 @@ def _verify(
         supernet,
         candidates,
         project.data.test,
+        project.data.task,
         build.verify_examples,
         build.tolerance,
         progress,

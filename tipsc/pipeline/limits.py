@@ -132,15 +132,15 @@ def within_limits(
     """The pairs that keep what only an evaluation, or a measurement, can tell."""
     required, slowest = limits.accuracy or 0.0, limits.latency_ms or math.inf
     pairs = list(zip(candidates, records, strict=True))
-    kept = [(c, r) for c, r in pairs if c.accuracy >= required and r.latency_ms <= slowest]
+    kept = [(c, r) for c, r in pairs if c.judged.value >= required and r.latency_ms <= slowest]
     if not kept:
         candidate, record = max(
-            pairs, key=lambda pair: (pair[1].latency_ms <= slowest, pair[0].accuracy)
+            pairs, key=lambda pair: (pair[1].latency_ms <= slowest, pair[0].judged.merit)
         )
         raise refusal(
             {"latency_ms": f"latency_ms at most {slowest:,.6g}"} if limits.latency_ms else {},
             candidate.path,
             {"latency_ms": record.latency_ms},
-            (required, candidate.accuracy) if limits.accuracy else None,
+            (required, candidate.judged.value) if limits.accuracy else None,
         )
     return [c for c, _ in kept], [r for _, r in kept]

@@ -33,7 +33,7 @@ def make_manifest(
         PathEntry(
             id=c.path.id,
             options=dict(c.path.items),
-            accuracy=c.accuracy,
+            accuracy=None if c.quality is None else c.quality.value,
             latency=None,
             macs=c.macs,
             parameters=c.parameters,

@@ -16,7 +16,8 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.fingerprint.installed import TRAINING, versions
 from tipsc.pipeline.context import Project, StageSpec
 from tipsc.progress import Progress
-from tipsc.train import Split, accuracy
+from tipsc.tasks import Quality, Task
+from tipsc.train import Split, quality_of
 
 FILE = "original.json"
 
@@ -26,28 +27,29 @@ class Original:
     """The plain model as it came.
 
     Attributes:
-        accuracy: on the test examples that the engine's paths are scored on, 0..1.
+        quality: on the test examples that the engine's paths are scored on.
         examples: how many these are.
         parameters: of the model.
     """
 
-    accuracy: float
+    quality: Quality
     examples: int
     parameters: int
 
 
-def score_original(model: nn.Module, test: Split, limit: int) -> Original:
+def score_original(model: nn.Module, test: Split, task: Task, limit: int) -> Original:
     """Runs the model on the first `limit` examples, in torch."""
     split = Split(test.inputs[:limit], test.targets[:limit])
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with at_rest(model):
-        return Original(accuracy(model, split), len(split), parameters)
+        return Original(quality_of(model, split, task), len(split), parameters)
 
 
 def _inputs(project: Project) -> dict[str, object]:
     return {
         "model": project.made_of,
         "data": project.data.test.fingerprint,
+        "task": project.data.task.name,
         "verify_examples": project.config.build.verify_examples,
         "libraries": versions(TRAINING),
     }
@@ -56,7 +58,7 @@ def _inputs(project: Project) -> dict[str, object]:
 def _make(project: Project, folder: Path, progress: Progress) -> None:
     plain, limit = project.model.original, project.config.build.verify_examples
     assert plain is not None
-    found = score_original(plain, project.data.test, limit)
+    found = score_original(plain, project.data.test, project.data.task, limit)
     write_atomically(folder / FILE, [json.dumps(asdict(found)).encode()])
 
 
@@ -68,6 +70,7 @@ def original_of(project: Project) -> Original | None:
 
     None for a supernet, and without labels: the original agrees with itself.
     """
-    if project.model.original is None or project.data.metric != "accuracy":
+    if project.model.original is None or not project.data.task.labelled:
         return None
-    return Original(**json.loads((project.done(ORIGINAL).folder / FILE).read_text()))
+    found = json.loads((project.done(ORIGINAL).folder / FILE).read_text())
+    return Original(Quality(**found.pop("quality")), **found)

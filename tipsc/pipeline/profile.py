@@ -100,7 +100,7 @@ class Bench:
     def engine(self, file: FilePath, paths: Sequence[Path], progress: Progress) -> FilePath:
         """Writes an engine with these paths, to measure them in it."""
         candidates = [
-            Candidate(path, 0.0, 0, 0, calibrate(self.supernet, path, [self.images]))
+            Candidate(path, None, 0, 0, calibrate(self.supernet, path, [self.images]))
             for path in paths
         ]
         compiled = compile_candidates(

@@ -77,7 +77,7 @@ def search_paths(
             supernet, paths, data, rung.calibration, progress, validation_images=rung.validation
         )
         found.update({candidate.path: candidate for candidate in assessed})
-        return [candidate.accuracy for candidate in assessed]
+        return [candidate.judged.merit for candidate in assessed]
 
     result = search(
         cost,
@@ -144,6 +144,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
     build = project.config.build
     shared: dict[str, object] = {
         "data": project.data.validation.fingerprint,
+        "task": [project.data.task.name, project.data.task.measure],
         "paths": build.paths,
         "evaluations": build.evaluations,
         "calibration_images": build.calibration_images,

@@ -26,6 +26,7 @@ def _inputs(project: Project) -> dict[str, object]:
         "model": project.made_of,
         "space": project.untrained.space.to_json(),
         "data": project.data.train.fingerprint,
+        "task": project.data.task.name,
         "augment": fingerprint(project.data.augment),
         "train": project.training.essence(),
         "original": project.model.original is not None,

@@ -14,6 +14,7 @@ from tipsc.lower import MOST_LOST, Difference, check_distinct, run_both
 from tipsc.progress import Progress
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate
+from tipsc.tasks import Task
 from tipsc.train import Split
 
 _CACHE_EXAMPLES = 16  # packed weights are right or wrong at once
@@ -25,6 +26,7 @@ def verify_engine(
     supernet: Supernet,
     candidates: Sequence[Candidate],
     split: Split,
+    task: Task,
     limit: int,
     tolerance: float,
     progress: Progress,
@@ -34,14 +36,15 @@ def verify_engine(
     """Compares each path of an engine with the extracted torch subnetwork.
 
     Args:
-        split: with known targets, so that the engine's accuracy is measured as well.
+        split: with known targets, so that the engine's quality is measured as well.
+        task: of the data.
         limit: how many examples of it to use.
         tolerance: of a path in fp32.
-        quantised_loss: most accuracy that a path in int8 or fp16 may lose.
+        quantised_loss: most quality that a path in int8 or fp16 may lose.
         device: this machine if not given.
 
     Raises:
-        VerificationError: one differs by more than `tolerance`, or loses too much accuracy, or
+        VerificationError: one differs by more than `tolerance`, or loses too much quality, or
             computes what another does, or something else with the backend's caches than without;
             or the engine has other paths than the candidates.
     """
@@ -70,7 +73,7 @@ def verify_engine(
                 lambda done, _, before=before: progress(before + done, total, "verifying"),  # type: ignore[misc]
                 where,
             )
-            found[path_id] = outputs[path_id].difference(targets)
+            found[path_id] = outputs[path_id].difference(targets, task)
             if target.precision == "fp32":
                 found[path_id].check(where, tolerance)
             else:

@@ -80,7 +80,7 @@ def load_data(config: Config, folder: Path) -> Data:
 
 
 def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
-    """Refuses data that the supernet does not take, or whose classes it does not tell apart.
+    """Refuses data that the supernet does not take, or whose task its outputs do not fit.
 
     Raises:
         DataError: what was expected and found, and what to correct where.
@@ -96,21 +96,11 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
             got=f"{got}, {_name(dtype)}",
             fix=hint or f"correct the data or {_fix(config, 'input_shape', 'what it takes')}",
         )
-    outputs = _outputs(supernet)
-    if outputs != len(data.classes):
-        raise DataError(
-            "the model has another number of outputs than the data have classes",
-            where=config.at("data.callable"),
-            expected=f"{len(data.classes)} outputs, as the data have classes",
-            got=f"{outputs} outputs",
-            fix=f"correct the data's classes or {_fix(config, 'classes', 'the last layer')}",
-        )
-
-
-def _outputs(supernet: Supernet) -> int:
     with looking(supernet):
-        shape = supernet(supernet.example(), supernet.space.smallest).shape
-    return int(shape[-1])
+        outputs = supernet(supernet.example(), supernet.space.smallest)
+    data.task.check_outputs(
+        outputs, config.at("data.callable"), _fix(config, data.task.sized_by, "the last layer")
+    )
 
 
 def _fix(config: Config, argument: str, otherwise: str) -> str:

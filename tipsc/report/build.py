@@ -97,7 +97,7 @@ def _machine(system: System, profile: Profile) -> dict[str, str]:
 def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tuple[Point, ...]:
     """The candidates, with their accuracy, and what was measured beside them."""
     space, totals = build.supernet.space, build.totals
-    accuracies = {c.path: c.accuracy for c in build.candidates}
+    accuracies = {c.path: c.judged.value for c in build.candidates}
     known = {space.path(path.options): path.latency for path in measured.profile.paths}
     points = []
     for path in [*accuracies, *(path for path in known if path not in accuracies)]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tipsc.quality import Quality
+
 
 @dataclass(frozen=True)
 class Point:
@@ -73,7 +75,7 @@ class PlainModel(Protocol):
     """The plain model that was converted; see :class:`tipsc.pipeline.original.PlainModel`."""
 
     @property
-    def accuracy(self) -> float: ...
+    def quality(self) -> Quality: ...
     @property
     def examples(self) -> int: ...
     @property

@@ -47,7 +47,7 @@ def _accuracy(report: BuildReport) -> Html:
     name = f"Test {metric_of(report.metric).name}"
     note = "lowest and highest of the shipped paths"
     if report.original is not None:
-        note += f"; the original has {percent(report.original.accuracy)} %"
+        note += f"; the original has {percent(report.original.quality.value)} %"
     return tile(name, _range(low, high), "%", note)
 
 

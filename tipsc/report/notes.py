@@ -48,13 +48,13 @@ def against_original(original: PlainModel, accuracies: Mapping[str, float | None
     """
     known = {name: value for name, value in accuracies.items() if is_number(value)}
     said = (
-        f"original: {percent(original.accuracy)} % right on the same {original.examples} test "
+        f"original: {percent(original.quality.value)} % right on the same {original.examples} test "
         "examples"
     )
     if not known:
         return said
     best = max(known, key=lambda name: known[name])
-    points = 100 * (original.accuracy - known[best])
+    points = 100 * (original.quality.value - known[best])
     return (
         f"{said}; the most accurate path, {best}, {'loses' if points >= 0 else 'gains'} "
         f"{abs(points):.2f} points"

@@ -60,7 +60,7 @@ def _original(model: PlainModel, budgets: bool) -> Html:
         "tr",
         tag("td", "original", class_="left"),
         tag("td", "") if budgets else None,
-        tag("td", percent(model.accuracy)),
+        tag("td", percent(model.quality.value)),
         tag("td", ""),
         tag("td", ""),
         tag("td", count(model.parameters)),

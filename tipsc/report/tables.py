@@ -56,7 +56,7 @@ def shipped_table(paths: BuildReport | Iterable[Shipped], metric: str = "accurac
     if isinstance(paths, BuildReport) and paths.original is not None:
         table.add_section()
         model = paths.original
-        table.add_row("original", percent(model.accuracy), "", "", count(model.parameters))
+        table.add_row("original", percent(model.quality.value), "", "", count(model.parameters))
     return table
 
 

@@ -1,11 +1,11 @@
-"""Candidate paths: which to look at, and how right each is after calibration."""
+"""Candidate paths: which to look at, and how good each is after calibration."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -17,7 +17,8 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.factors import Additive
 from tipsc.paths import Path, SearchSpace
 from tipsc.progress import Progress
-from tipsc.train import Data, Split, accuracy, calibrate
+from tipsc.quality import Quality
+from tipsc.train import Data, Split, calibrate, quality_of
 
 _DRAWS_PER_PATH = 8
 _RECORDS, _STATISTICS = "candidates.json", "statistics.pt"
@@ -29,16 +30,22 @@ class Candidate:
 
     Attributes:
         path: of the space.
-        accuracy: on validation data after calibration, 0..1.
+        quality: on validation data after calibration; None where nobody asked for it.
         macs, parameters: of the path.
         statistics: its calibration.
     """
 
     path: Path
-    accuracy: float
+    quality: Quality | None
     macs: int
     parameters: int
     statistics: Statistics
+
+    @property
+    def judged(self) -> Quality:
+        """The quality of a candidate that was evaluated."""
+        assert self.quality is not None, self.path.id
+        return self.quality
 
 
 def draw_spread(
@@ -86,10 +93,10 @@ def assess(
     candidates = []
     for done, path in enumerate(paths, 1):
         statistics = calibrate(supernet, path, batches)
-        right = accuracy(extract(supernet, path, statistics), split)
+        quality = quality_of(extract(supernet, path, statistics), split, data.task)
         cost = costs.of(path)
-        candidates.append(Candidate(path, right, cost.macs, cost.parameters, statistics))
-        progress(done, len(paths), f"path {path.id}: {right:.1%}")
+        candidates.append(Candidate(path, quality, cost.macs, cost.parameters, statistics))
+        progress(done, len(paths), f"path {path.id}: {quality.amount}")
     return candidates
 
 
@@ -99,7 +106,7 @@ def save_candidates(folder: FilePath, candidates: Sequence[Candidate]) -> None:
         {
             "id": c.path.id,
             "options": dict(c.path.items),
-            "accuracy": c.accuracy,
+            "quality": asdict(c.judged),
             "macs": c.macs,
             "parameters": c.parameters,
         }
@@ -125,7 +132,7 @@ def load_candidates(folder: FilePath, space: SearchSpace) -> list[Candidate]:
         candidates.append(
             Candidate(
                 path,
-                float(record["accuracy"]),
+                Quality(**record["quality"]),
                 int(record["macs"]),
                 int(record["parameters"]),
                 statistics,

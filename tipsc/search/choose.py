@@ -150,7 +150,7 @@ def _best_staircase(front: list[Rated], k: int, gap: float) -> list[Rated] | Non
         for j in range(1, len(front)):
             step = log_ms[j] - log_ms[:j]
             areas = np.where(step >= smallest_step, best[:j] + gain[:j] * step, -np.inf)
-            origin[j] = int(areas.argmax())
+            origin[j] = int(np.flatnonzero(areas == areas.max())[0])
             following[j] = areas[origin[j]]
         best = following
         came_from.append(origin)

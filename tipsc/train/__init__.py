@@ -1,11 +1,11 @@
-"""Training a supernet: the loop, calibration of batch norm, checkpoints, accuracy of paths."""
+"""Training a supernet: the loop, calibration of batch norm, checkpoints, quality of paths."""
 
 from tipsc.train.anchor import anchor
 from tipsc.train.calibrate import calibrate
 from tipsc.train.checkpoint import Checkpoint, restore
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Augment, Batch, Batches, Data, Shuffled, Split
-from tipsc.train.evaluate import accuracy, evaluate
+from tipsc.train.evaluate import evaluate, quality_of
 from tipsc.train.history import History, StepRecord
 from tipsc.train.loop import TrainProgress, train
 from tipsc.train.phases import Phase
@@ -33,11 +33,11 @@ __all__ = [
     "TrainConfig",
     "Unlabelled",
     "Utility",
-    "accuracy",
     "adaptive",
     "anchor",
     "calibrate",
     "evaluate",
+    "quality_of",
     "restore",
     "sampler",
     "share_scales",

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from tipsc.errors import DataError
+from tipsc.tasks import Task
 from tipsc.train.chance import torch_generator
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
-Metric: TypeAlias = Literal["accuracy", "agreement"]
 Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 """From a batch of inputs to a changed batch of the same shape; all chance from the generator."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs (N, *shape) and targets (N,) int64, class numbers from 0."""
+    """Inputs (N, *shape) and targets (N, ...), as the task of the data has them."""
 
     inputs: Tensor
     targets: Tensor
@@ -31,12 +31,12 @@ class Split:
         for name in ("inputs", "targets"):
             check_tensor(getattr(self, name), name)
         check_examples(self.inputs)
-        if self.targets.dtype != torch.int64 or self.targets.shape != self.inputs.shape[:1]:
+        if self.targets.shape[:1] != self.inputs.shape[:1]:
             raise DataError(
-                "targets do not fit the inputs",
-                expected=f"int64 of shape ({len(self.inputs)},)",
-                got=f"{_name(self.targets.dtype)} of shape {tuple(self.targets.shape)}",
-                fix="give one class number for each example, as targets.long()",
+                "inputs and targets are not equally many",
+                expected=f"targets of shape ({len(self.inputs)}, ...)",
+                got=tuple(self.targets.shape),
+                fix="give a target for each example",
             )
         if self.inputs.dtype not in (torch.float32, torch.int64):
             raise DataError(
@@ -53,13 +53,6 @@ class Split:
                     where=f"example {int(bad[0])}",
                     fix="drop or repair them",
                 )
-        if int(self.targets.min()) < 0:
-            raise DataError(
-                "a target is negative",
-                where=f"example {int(self.targets.argmin())}",
-                expected="class numbers from 0",
-                got=int(self.targets.min()),
-            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -85,18 +78,15 @@ class Data:
         train: for the weights and for calibration.
         validation: for choosing paths.
         test: for the figures that are reported; nothing is chosen by it.
-        classes: their names, in the order of the targets.
+        task: what the targets mean, and what is good; see :mod:`tipsc.tasks`.
         augment: changes the inputs of each training batch, or None.
-        metric: what the share of right answers is called: "accuracy" against labels, "agreement"
-            against the answers of the original model (see :class:`Unlabelled`).
     """
 
     train: Split
     validation: Split
     test: Split
-    classes: tuple[str, ...]
+    task: Task
     augment: Augment | None = None
-    metric: Metric = "accuracy"
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
@@ -108,13 +98,12 @@ class Data:
                     got=type(getattr(self, name)).__name__,
                     fix="train, validation and test are all needed: hold some examples back",
                 )
-        if isinstance(self.classes, str) or not isinstance(self.classes, Sequence):
+        if not callable(getattr(self.task, "loss", None)):
             raise DataError(
-                "classes are the names of the classes, in the order of their numbers",
-                where="classes",
-                expected="a tuple of text, as ('cat', 'dog')",
-                got=type(self.classes).__name__,
-                fix="if they have no names: tuple(map(str, range(10)))",
+                "the data have no task",
+                where="task",
+                expected="a task of tipsc.tasks, as Classification(('cat', 'dog'))",
+                got=type(self.task).__name__,
             )
         shape, dtype = self.train.inputs.shape[1:], self.train.inputs.dtype
         for name in ("train", "validation", "test"):
@@ -126,14 +115,7 @@ class Data:
                     expected=f"{tuple(shape)} {_name(dtype)}, as in train",
                     got=f"{tuple(split.inputs.shape[1:])} {_name(split.inputs.dtype)}",
                 )
-            if int(split.targets.max()) >= len(self.classes):
-                raise DataError(
-                    "a target has no class",
-                    where=f"{name}, example {int(split.targets.argmax())}",
-                    expected=f"less than {len(self.classes)}, the number of classes",
-                    got=int(split.targets.max()),
-                    fix="name all classes; their numbers begin with 0",
-                )
+            self.task.check(split.targets, len(split), name)
 
     def calibration(self, images: int = 1024, batch_size: int = 128) -> list[Tensor]:
         """Inputs for batch-norm calibration: a fixed random part of train, not augmented."""

@@ -1,4 +1,4 @@
-"""How often a path is right."""
+"""How good a path is, as its task judges it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import nn
 
 from tipsc.elastic import Supernet, extract
 from tipsc.paths import Path
+from tipsc.tasks import Quality, Task
 from tipsc.train.calibrate import measure
 from tipsc.train.data import Data, Split, placed
 
 
-def accuracy(module: nn.Module, split: Split, batch_size: int = 100) -> float:
-    """Share of examples whose largest logit is the target's, from 0 to 1."""
-    right = 0
+def quality_of(module: nn.Module, split: Split, task: Task, batch_size: int = 100) -> Quality:
+    """Of the module's outputs, over all examples."""
+    tally = task.score()
     device = next((p.device for p in module.parameters()), split.inputs.device)
     with torch.inference_mode():
         for inputs, targets in split.batches(batch_size):
-            guesses = module(placed(inputs, device)).argmax(-1)
-            right += int((guesses == targets.to(device)).sum())
-    return right / len(split)
+            tally.add(module(placed(inputs, device)), targets.to(device))
+    return tally.quality
 
 
 def evaluate(
@@ -33,8 +33,8 @@ def evaluate(
     own_scale: bool = False,
     images: int = 1024,
     batch_size: int = 128,
-) -> dict[str, float]:
-    """Accuracy of each path after calibration, by path id.
+) -> dict[str, Quality]:
+    """Quality of each path after calibration, by path id.
 
     Args:
         split: "train", "validation" or "test".
@@ -47,5 +47,5 @@ def evaluate(
     for path in paths:
         module = extract(supernet, path)
         measure(supernet, module, path, batches, own_scale=own_scale)
-        found[path.id] = accuracy(module, chosen, batch_size)
+        found[path.id] = quality_of(module, chosen, data.task, batch_size)
     return found

@@ -17,6 +17,7 @@ from tipsc.dtmc.samplers import Sampler
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import at_rest, looking
 from tipsc.errors import DataError, TrainingError
+from tipsc.tasks import Task
 from tipsc.train import checkpoint as checkpoints
 from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import Checkpoint
@@ -50,6 +51,7 @@ def train(
     folder: FilePath,
     progress: TrainProgress | None = None,
     original: nn.Module | None = None,
+    task: Task | None = None,
 ) -> History:
     """Trains the supernet's weights in place, and resumes from the folder's checkpoint.
 
@@ -67,13 +69,14 @@ def train(
         original: a model that is trained already, on the same device, and that all paths learn
             from beside the labels (``config.teacher_share``); it stays as it is. None: they learn
             the labels.
+        task: what the targets of batches mean that are no :class:`Data`, which have a task.
 
     Returns:
         The whole history, steps from before a resumption included.
 
     Raises:
         TrainingError: the loss is not finite, or the checkpoint is of another training.
-        DataError: the data does not fit the supernet.
+        DataError: the data does not fit the supernet, or has no task.
     """
     device = next(supernet.parameters()).device
     mode = supernet.training
@@ -88,6 +91,7 @@ def train(
             ranks,
             {"train": data.train.fingerprint} if isinstance(data, Data) else {},
             original,
+            _task(data, task),
         )
         try:
             with at_rest(*filter(None, [original])):
@@ -109,9 +113,10 @@ class _Run:
         ranks: Processes,
         data_identity: Mapping[str, str],
         original: nn.Module | None,
+        task: Task,
     ) -> None:
         self.supernet, self.batches, self.config = supernet, batches, config
-        self.original = original
+        self.original, self.task = original, task
         self.folder, self.ranks = folder, ranks
         self.device = next(supernet.parameters()).device
         self.parameters = [p for p in supernet.parameters() if p.requires_grad]
@@ -171,7 +176,7 @@ class _Run:
         drawing = time.perf_counter()
         rank, seed = self.ranks.rank, self.config.seed
         self._seed_dropout(seed_of("torch", seed, step, rank))
-        trial = Trial(self.supernet, inputs, targets)
+        trial = Trial(self.supernet, inputs, targets, self.task)
         generator = random.Random(seed_of("paths", seed, step, rank))
         paths = self.plan.draw(step, generator, trial)
         rate = self.config.rate(step, self.total)
@@ -184,6 +189,7 @@ class _Run:
             inputs,
             targets,
             paths,
+            self.task,
             distill=self.plan.recipe(step).distill,
             label_smoothing=self.config.label_smoothing,
             original=self.original,
@@ -281,6 +287,18 @@ def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.opt
     return torch.optim.AdamW([g for g in groups if g["params"]], config.learning_rate, fused=True)
 
 
+def _task(data: Data | Batches, given: Task | None) -> Task:
+    found = data.task if isinstance(data, Data) else given
+    if found is None:
+        raise DataError(
+            "nothing says what the targets of these batches mean",
+            where="task",
+            expected="a task of tipsc.tasks",
+            fix="give one to train(), as task=Classification(('cat', 'dog'))",
+        )
+    return found
+
+
 def _batches(
     supernet: Supernet, data: Data | Batches, config: TrainConfig, ranks: Processes
 ) -> Batches:
@@ -295,13 +313,8 @@ def _batches(
             got=f"{tuple(inputs.shape[1:])} {inputs.dtype}",
         )
     with looking(supernet):
-        outputs = supernet(supernet.example(1, inputs.device), supernet.space.largest).shape[-1]
-    if outputs != len(data.classes):
-        raise DataError(
-            "the supernet has another number of outputs than the data has classes",
-            expected=len(data.classes),
-            got=outputs,
-        )
+        outputs = supernet(supernet.example(1, inputs.device), supernet.space.largest)
+    data.task.check_outputs(outputs)
     return Shuffled(
         data.train, config.batch_size, config.seed, data.augment, ranks.rank, ranks.ranks
     )

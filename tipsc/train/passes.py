@@ -9,17 +9,17 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import trying
 from tipsc.paths import Path
+from tipsc.tasks import Task
 
 #: of the loss against the original's answers, the rest against the labels; docs/learning.md
 TEACHER_SHARE = 0.25
 
 Teacher: TypeAlias = Callable[[Tensor], Tensor]
-"""A model that is trained already: logits (N, classes) of a batch of inputs."""
+"""A model that is trained already: outputs (N, ...) of a batch of inputs."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def train_paths(
     inputs: Tensor,
     targets: Tensor,
     paths: list[Path],
+    task: Task,
     *,
     distill: bool,
     label_smoothing: float,
@@ -50,6 +51,7 @@ def train_paths(
     """Runs each path forward and backward; the gradients are those of the mean loss.
 
     Args:
+        task: what the targets mean.
         distill: the first path learns the labels and the others its output.
         original: all paths learn its output and the labels.
         teacher_share: of the loss that is against the original's output; the rest is against the
@@ -60,22 +62,22 @@ def train_paths(
     if original is not None:
         share = teacher_share
         with torch.no_grad():
-            teacher = original(inputs).softmax(-1)
+            teacher = original(inputs)
     losses = []
     for path in paths:
         output = supernet(inputs, path)
         loss = output.new_zeros(())
         if teacher is not None:
-            loss = share * F.cross_entropy(output, teacher)
+            loss = share * task.imitate(output, teacher)
         if teacher is None or share < 1:
-            hard = F.cross_entropy(output, targets, label_smoothing=label_smoothing)
+            hard = task.loss(output, targets, smoothing=label_smoothing)
             loss = loss + (1 - share if teacher is not None else 1.0) * hard
         (loss / len(paths)).backward()
         trained, labels = loss.item(), loss.item()
         if teacher is not None or label_smoothing:
-            labels = F.cross_entropy(output.detach(), targets).item()
+            labels = task.loss(output.detach(), targets).item()
         if distill and teacher is None:
-            teacher = output.detach().softmax(-1)
+            teacher = output.detach()
         losses.append(Loss(path, trained, labels))
     return losses
 
@@ -95,6 +97,7 @@ class Trial:
     supernet: Supernet
     inputs: Tensor
     targets: Tensor
+    task: Task
     ran: list[Path] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -102,7 +105,7 @@ class Trial:
         """The loss of `path` against the labels."""
         began = time.perf_counter()
         with trying(self.supernet):
-            loss = F.cross_entropy(self.supernet(self.inputs, path), self.targets).item()
+            loss = self.task.loss(self.supernet(self.inputs, path), self.targets).item()
         self.ran.append(path)
         self.seconds += time.perf_counter() - began
         return loss
