@@ -53,7 +53,7 @@ class OldRule:
     def choose(self, budget_ms: float) -> PathEntry:
         paths = [p for p in self.engine.paths if p.latency.p95_ms * self.slowdown <= budget_ms]
         fastest = min(self.engine.paths, key=lambda p: p.latency.p50_ms)
-        return max(paths, key=lambda p: p.accuracy) if paths else fastest
+        return max(paths, key=lambda p: p.quality.value) if paths else fastest
 
     def learn(self, path: PathEntry, elapsed_ms: float) -> None:
         self.ratios.append(elapsed_ms / path.latency.p50_ms)
@@ -158,7 +158,7 @@ def measure(
         name: {
             who: {
                 "in_time": statistics.mean(ms <= limits[name] for ms, _ in done[WARM:]),
-                "accuracy": statistics.mean(path.accuracy for _, path in done[WARM:]),
+                "accuracy": statistics.mean(path.quality.value for _, path in done[WARM:]),
             }
             for (who, of), done in seen.items()
             if of in ("", name)

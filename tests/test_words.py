@@ -15,6 +15,7 @@ ROOT = Path(tipsc.__file__).parent
 #: a pattern, and the places under tipsc/ where it may stand
 WORDS: Mapping[str, tuple[str, ...]] = {
     r"cross_entropy|argmax|softmax\(-1\)": ("tasks/",),
+    r"[Aa]ccurac": ("tasks/", "report/metric.py"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from tipsc.errors import DataError
 
@@ -19,13 +19,14 @@ class Quality:
     """One value of a measure.
 
     Attributes:
-        name: of the measure, as "accuracy".
+        name: of the measure.
         value: finite.
         unit: of the value; :data:`SHARE`, or "" for a number without one.
         better: whether a higher value is better, or a lower one.
 
     Raises:
-        DataError: the value is no number, or a share that is not between 0 and 1.
+        DataError: the value is no number, or a share that is not between 0 and 1; or neither way
+            is better.
     """
 
     name: str
@@ -34,14 +35,26 @@ class Quality:
     better: Better = "higher"
 
     def __post_init__(self) -> None:
+        if self.better not in get_args(Better):
+            raise DataError(
+                f"nothing says which way the {self.name} is better",
+                where="better",
+                expected=" or ".join(get_args(Better)),
+                got=repr(self.better),
+            )
         possible = 0.0 <= self.value <= 1.0 if self.unit == SHARE else math.isfinite(self.value)
         if not possible:
             raise DataError(
                 f"the {self.name} has an impossible value",
-                where=self.name,
+                where="value",
                 expected="a share from 0 to 1" if self.unit == SHARE else "a finite number",
                 got=self.value,
             )
+
+    @property
+    def measure(self) -> tuple[str, str, str]:
+        """What the value is of: name, unit, and which way is better."""
+        return self.name, self.unit, self.better
 
     @property
     def merit(self) -> float:

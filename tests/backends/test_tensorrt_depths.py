@@ -86,7 +86,7 @@ def lowered(supernet: Supernet) -> Lowered:
 @pytest.fixture(scope="module")
 def engine_file(lowered: Lowered, tmp_path_factory: pytest.TempPathFactory) -> Path:
     entries = tuple(
-        PathEntry(name, {"path": place}, 0.5, None, place, place, 0, 0)
+        PathEntry(name, {"path": place}, None, None, place, place, 0, 0)
         for place, name in enumerate(lowered.graphs)
     )
     manifest = Manifest(

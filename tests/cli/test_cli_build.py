@@ -74,7 +74,7 @@ def test_the_engine_has_the_paths_that_were_promised(resumed):
     assert len(resumed["paths"]) == 4
     assert all(path["latency"]["p50_ms"] > 0 for path in resumed["paths"])
     # Ten classes: a net that learnt nothing is right in a tenth.
-    assert max(path["accuracy"] for path in resumed["paths"]) > 0.3
+    assert max(path["quality"]["value"] for path in resumed["paths"]) > 0.3
 
 
 def test_report_and_profile_are_where_the_build_says(resumed):
@@ -220,8 +220,8 @@ def test_init_plain_gives_a_project_that_builds_as_it_stands(call, tmp_path):
     done = call("build", folder, "--format", "json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["original"]["accuracy"] > 0.5 and len(found["paths"]) == 2
-    assert max(path["accuracy"] for path in found["paths"]) > 0.5
+    assert found["original"]["quality"]["value"] > 0.5 and len(found["paths"]) == 2
+    assert max(path["quality"]["value"] for path in found["paths"]) > 0.5
     assert (folder / "my_model-host.tipsc").is_file()
     both = call("init", tmp_path / "b", "--plain", "--family", "temporal")
     assert both.returncode == 2 and "leave one of both out" in both.stderr

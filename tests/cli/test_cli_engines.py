@@ -24,7 +24,7 @@ def test_inspect_has_the_stable_fields(tipsc, built_engine):
     assert len(found["paths"]) == 4
     for path in found["paths"]:
         assert path["latency"]["p50_ms"] <= path["latency"]["p95_ms"]
-        assert 0 <= path["accuracy"] <= 1
+        assert 0 <= path["quality"]["value"] <= 1
         assert path["bytes"]["shared"] + path["bytes"]["private"] > 0
         assert set(path) >= {"id", "options", "macs", "parameters"}
     assert found["target"] == "host"
@@ -77,7 +77,7 @@ def test_run_obeys_the_budget(tipsc, built_engine):
 def test_run_without_a_wish_takes_the_most_accurate_path(tipsc, built_engine):
     found = document(tipsc("run", built_engine, "--random", 0, "--format", "json"))
     with Engine.open(built_engine) as engine:
-        assert found["path"] == max(engine.paths, key=lambda path: path.accuracy).id
+        assert found["path"] == max(engine.paths, key=lambda path: path.quality.value).id
 
 
 def test_bench_measures_the_paths_asked_for(tipsc, built_engine):

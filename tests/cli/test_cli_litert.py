@@ -19,6 +19,7 @@ from plain_tflite import engine_of, two_widths
 
 from tipsc.compile.tflite.merge import merge
 from tipsc.engine import Manifest, read_engine, write_tflite_engine
+from tipsc.quality import Quality
 
 Tipsc = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -45,7 +46,9 @@ def test_of_two_paths_that_are_as_accurate_the_faster_runs(
     tipsc: Tipsc, engine: Path, tmp_path: Path
 ) -> None:
     read = read_engine(engine)
-    paths = tuple(replace(path, accuracy=0.9) for path in read.manifest.paths)
+    paths = tuple(
+        replace(path, quality=Quality("accuracy", 0.9, "share")) for path in read.manifest.paths
+    )
     manifest: Manifest = replace(read.manifest, paths=paths)
     write_tflite_engine(tmp_path / "even.tipsc", manifest, read.weights)
     done = tipsc("run", tmp_path / "even.tipsc", "--random", "1", "--format", "json")

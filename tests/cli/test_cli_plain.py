@@ -107,9 +107,9 @@ def test_a_plain_module_becomes_an_engine_that_claims_no_accuracy(
     paths = json.loads(tipsc("inspect", engine, "--format", "json").stdout)["paths"]
     assert len(paths) >= 2
     assert {path["options"]["exit"] for path in paths} == {1, 2}
-    assert all(path["accuracy"] is None for path in paths)
+    assert {path["quality"]["name"] for path in paths} == {"agreement"}
     # The best path holds most of what the original knows; chance is 0.1.
-    assert max(path["agreement_with_original"] for path in paths) > 0.6
+    assert max(path["quality"]["value"] for path in paths) > 0.6
     weights = next(plain_project.glob("runs/*/train-*/*.pt"))
     state = torch.load(weights, weights_only=True)
     anchored = [bool(value) for name, value in state.items() if name.endswith(".anchored")]
@@ -143,13 +143,18 @@ def test_with_labels_the_original_is_scored_once_on_the_same_examples(
     done = call("build", folder)
     assert done.returncode == 0, done.stderr
     assert "original: done" in done.stderr and "note: " not in done.stderr
-    assert "right on the same 16 test examples" in done.stdout
+    assert "% on the same 16 test examples" in done.stdout
     again = json.loads(call("build", folder, "--format", "json").stdout)
     assert all(stage["cached"] for stage in again["stages"]), again["stages"]
     test = user_code.call("data.py:load", {}, folder, "data", (Data,)).test
     right = net(test.inputs[:16]).argmax(-1) == test.targets[:16]
     assert again["original"] == {
-        "accuracy": pytest.approx(float(right.double().mean())),
+        "quality": {
+            "name": "accuracy",
+            "value": pytest.approx(float(right.double().mean())),
+            "unit": "share",
+            "better": "higher",
+        },
         "examples": 16,
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
     }

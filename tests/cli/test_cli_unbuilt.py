@@ -25,7 +25,7 @@ def test_a_jetson_engine_is_left_unbuilt_and_claims_no_latency(
     assert manifest.unbuilt
     assert manifest.backend == "tensorrt"
     assert all(path.latency is None for path in manifest.paths)
-    assert all(path.accuracy is not None for path in manifest.paths)
+    assert all(path.quality is not None for path in manifest.paths)
     checks = document["nvidia_check"]
     expected = {path.id for path in manifest.paths} if api.installed() else set()
     assert {check["path_id"] for check in checks if check["plan_bytes"] > 0} == expected

@@ -98,7 +98,7 @@ def test_a_build_on_it_equals_a_local_one(arm64: str, root: Path, tmp_path: Path
     locally = json.loads((here.engine().folder / VERIFIED).read_bytes())["differences"]
     assert verified  # by what was computed there; which paths are shipped, its times decide
     for path in verified.keys() & locally.keys():
-        assert verified[path]["accuracy"] == locally[path]["accuracy"]
+        assert verified[path]["quality"] == locally[path]["quality"]
     entries = {path.id: path for path in read_engine(tmp_path / "there.tipsc").manifest.paths}
     assert all(entry.latency is not None for entry in entries.values())
 

@@ -101,6 +101,9 @@ def refer(key: str, value: str) -> Callable[[onnx.ModelProto], object]:
     return edit
 
 
+SHARE = {"name": "accuracy", "value": 0.5, "unit": "share", "better": "higher"}
+
+
 def path(**values: object) -> Callable[[Any], object]:
     return lambda manifest: manifest["paths"][0].update(values)
 
@@ -199,7 +202,7 @@ def infinite(manifest: Any) -> bytes:
 #: the fault, and a word of the reader's own reason
 FAULTS: dict[str, tuple[Fault, str]] = {
     "magic": (in_bytes(0, b"X"), "magic"),
-    "version": (in_bytes(8, struct.pack("<I", 2)), "version"),
+    "version": (in_bytes(8, struct.pack("<I", 1)), "version"),
     "header too long": (in_bytes(12, struct.pack("<I", 1 << 21)), "too long"),
     "byte of the header": (in_bytes(60, b"\0"), "hash of header"),
     "cut short": (lambda data: data[:-1], "cut short"),
@@ -243,7 +246,9 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "float for an integer": (in_manifest(path(macs=1.0)), "an integer"),
     "true for an integer": (in_manifest(path(macs=True)), "an integer"),
     "not finite": (in_manifest(infinite), "a number"),
-    "accuracy": (in_manifest(path(accuracy=1.5)), "from 0 to 1"),
+    "share": (in_manifest(path(quality=SHARE | {"value": 1.5})), "a share from 0 to 1"),
+    "which way": (in_manifest(path(quality=SHARE | {"better": "up"})), "higher or lower"),
+    "measures": (in_manifest(path(quality=SHARE | {"name": "error"})), "one measure"),
     "id": (in_manifest(path(id="../x")), "path id"),
     "a path twice": (in_manifest(lambda m: m["paths"].append(m["paths"][0])), "a path twice"),
     "no name": (in_manifest(lambda m: m["inputs"][0].update(name="")), "name and dtype"),

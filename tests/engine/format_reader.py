@@ -43,7 +43,7 @@ class Read:
 def read(data: bytes) -> Read:
     need(data[:8] == b"TIPSCENG" and len(data) >= 48, "magic")
     version, length = struct.unpack_from("<II", data, 8)
-    need(version == 1, "version")
+    need(version == 2, "version")
     need(length <= MIB, "header too long")
     raw = data[48 : 48 + length]
     need(len(raw) == length, "header cut short")
@@ -158,11 +158,6 @@ def time(value: Any) -> float:
     return float(value)
 
 
-def share(value: Any) -> float:
-    need(0 <= number(value) <= 1, "a number from 0 to 1")
-    return float(value)
-
-
 def or_null(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
@@ -205,16 +200,25 @@ HEADER = keys(
 )
 TENSOR = keys(name=text, dtype=text, shape=list_of(integer))
 LATENCY = keys(p10_ms=time, p50_ms=time, p95_ms=time, pause_ms=(or_null(number), None))
+QUALITY = keys(name=text, value=number, unit=(text, ""), better=(text, "higher"))
+
+
+def quality(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = QUALITY(value)
+    need(found["better"] in ("higher", "lower"), "higher or lower")
+    need(found["unit"] != "share" or 0 <= found["value"] <= 1, "a share from 0 to 1")
+    return found
+
+
 PATH = keys(
-    id=text, options=map_of(integer), accuracy=or_null(share), latency=or_null(LATENCY),
+    id=text, options=map_of(integer), quality=or_null(quality), latency=or_null(LATENCY),
     macs=count, parameters=count, shared_bytes=count, private_bytes=count,
 )  # fmt: skip
 CHOICE = keys(name=text, options=list_of(integer, 1), gate=or_null(text), gate_from=integer)
 MANIFEST = keys(
     name=text, target=text, backend=text, inputs=list_of(TENSOR, 1), outputs=list_of(TENSOR, 1),
     paths=list_of(PATH, 1), space=list_of(CHOICE), provenance=(map_of(text), {}),
-    recipe=(map_of(text), {}), built=(map_of(text), {}), metric=(text, "accuracy"),
-    noise=(text, ""),
+    recipe=(map_of(text), {}), built=(map_of(text), {}), noise=(text, ""),
 )  # fmt: skip
 
 
@@ -230,6 +234,9 @@ def checked_manifest(value: Any) -> dict[str, Any]:
     ids = [path["id"] for path in manifest["paths"]]
     need(len(set(ids)) == len(ids), "a path twice")
     need(all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) for name in ids), "a path id")
+    measures = [(q["name"], q["unit"], q["better"])
+                for path in manifest["paths"] if (q := path["quality"])]  # fmt: skip
+    need(len(set(measures)) < 2, "qualities of one measure")
     last: dict[str, int] = {}
     for choice in manifest["space"]:
         name, options, gate = choice["name"], choice["options"], choice["gate"]

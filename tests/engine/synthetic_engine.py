@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.quality import Quality
 
 ALIGNMENT = 64
 #: expansion, channels, blocks, stride of each stage of MobileNetV2
@@ -190,7 +191,7 @@ class Net:
                 PathEntry(
                     id=name,
                     options={"width": i},
-                    accuracy=0.5 + i / 100,
+                    quality=Quality("accuracy", 0.5 + i / 100, "share"),
                     latency=Latency(i + 0.9, i + 1.0, i + 1.2),
                     macs=1000 * (i + 1),
                     parameters=100 * (i + 1),

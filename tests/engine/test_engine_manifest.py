@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
 from tipsc.engine.strict import dumps, loads
 from tipsc.errors import EngineDamagedError
+from tipsc.quality import Quality
 
 times = st.floats(1e-6, 1e6)
 counts = st.integers(0, 2**53)
@@ -26,7 +27,7 @@ entries = st.builds(
     PathEntry,
     id=st.from_regex(r"[a-f0-9]{8}", fullmatch=True),
     options=st.dictionaries(names, st.integers(-(2**31), 2**31), max_size=3),
-    accuracy=st.none() | st.floats(0, 1),
+    quality=st.none() | st.builds(Quality, st.just("accuracy"), st.floats(0, 1), st.just("share")),
     latency=st.none() | st.builds(Latency, p10_ms=times, p50_ms=times, p95_ms=times),
     macs=counts,
     parameters=counts,
@@ -69,8 +70,13 @@ def leaves(value, route=()):
             yield (*route, key)
 
 
+OTHER = {"name": "error", "value": 3, "unit": "mm", "better": "lower"}
+
+
 def plain() -> dict:
-    entry = PathEntry("ab", {"w": 1}, 0.5, Latency(1, 2, 3), 1, 1, 1, 1)
+    entry = PathEntry(
+        "ab", {"w": 1}, Quality("accuracy", 0.5, "share"), Latency(1, 2, 3), 1, 1, 1, 1
+    )
     spec = TensorSpec("x", "float32", (1, 2))
     space = [{"name": "w", "options": [1, 2], "gate": None, "gate_from": 0}]
     return Manifest("n", "t", "b", (spec,), (spec,), (entry,), space, {"k": "v"}).to_json()
@@ -97,7 +103,13 @@ def test_an_unusable_value_anywhere_is_refused(route):
         (lambda m: m["paths"].append(m["paths"][0]), "manifest.paths"),
         (lambda m: m["paths"][0].update(macs=True), "manifest.paths[0].macs"),
         (lambda m: m["paths"][0].update(macs=-1), "manifest.paths[0].macs"),
-        (lambda m: m["paths"][0].update(accuracy=1.5), "manifest.paths[0].accuracy"),
+        (lambda m: m["paths"][0].update(quality=0.5), "manifest.paths[0].quality"),
+        (lambda m: m["paths"][0]["quality"].update(value=1.5), "manifest.paths[0].quality.value"),
+        (lambda m: m["paths"][0]["quality"].update(better="up"), "manifest.paths[0].quality"),
+        (
+            lambda m: m["paths"].append(m["paths"][0] | {"id": "b", "quality": OTHER}),
+            "manifest.paths",
+        ),
         (lambda m: m["paths"][0].update(id="../../etc/passwd"), "manifest.paths[0].id"),
         (lambda m: m["paths"][0].update(id=""), "manifest.paths[0].id"),
         (lambda m: m["paths"][0]["latency"].update(p95_ms=0), "manifest.paths[0].latency.p95_ms"),

@@ -70,7 +70,7 @@ def test_an_engine_of_graphs_is_read_as_tipsc_reads_it(data: bytes) -> None:
 def test_an_engine_without_latencies_and_with_a_silent_graph(net: Net, tmp_path: Path) -> None:
     graphs = net.paths(3)
     manifest = net.manifest(list(graphs))
-    paths = tuple(replace(p, latency=None, accuracy=None) for p in reversed(manifest.paths))
+    paths = tuple(replace(p, latency=None, quality=None) for p in reversed(manifest.paths))
     first = next(iter(graphs))
     silent = onnx.load_from_string(graphs[first])
     silent.graph.output[0].type.tensor_type.ClearField("shape")

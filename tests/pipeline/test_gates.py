@@ -243,7 +243,7 @@ def test_two_paths_within_the_noise_are_not_both_chosen(
     pipeline = Pipeline(configure(project, paths=3), "host")
     pipeline.searched()
     times = {"a": (0.5, 10.0), "b": (0.69, 10.1), "c": (0.7, 15.0), "d": (0.8, 20.0)}
-    records = {k: SearchRecord(k, accuracy, ms, True) for k, (accuracy, ms) in times.items()}
+    records = {k: SearchRecord(k, merit, ms, True) for k, (merit, ms) in times.items()}
     monkeypatch.setattr(choose, "load_records", lambda folder: records)
     for noise, expected in ((0.0, ["a", "b", "d"]), (0.05, ["a", "c", "d"])):
         profile = SimpleNamespace(noise_floor=SimpleNamespace(p95=noise))

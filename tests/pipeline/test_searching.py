@@ -133,7 +133,7 @@ def test_limits_of_bytes_count_the_target_s_precision(
     [
         ({"memory_bytes": 100.0}, "memory_bytes at most 100.*comes nearest.*memory_bytes"),
         ({"latency_ms": 1e-6}, "latency_ms at most .*comes nearest.*latency_ms"),
-        ({"accuracy": 1.0}, r"accuracy at least 100\.00%.*comes nearest.*accuracy"),
+        ({"quality": 1.0}, r"accuracy at least 100\.0%.*comes nearest.*accuracy"),
     ],
 )
 def test_what_no_path_keeps_is_refused_with_the_nearest_miss(

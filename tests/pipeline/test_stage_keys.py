@@ -144,7 +144,7 @@ LIMITS: Mapping[str, tuple[Any, set[str]]] = {
     "latency_ms": (5.0, CHOSEN),
     "file_bytes": (1e6, CHOSEN),
     "memory_bytes": (1e6, CHOSEN),
-    "accuracy": (0.01, CHOSEN),
+    "quality": (0.01, CHOSEN),
 }
 TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "epochs": (3, TRAINED),

@@ -42,7 +42,7 @@ def test_every_timed_call_follows_a_pause(every: float, extra: float) -> None:
 
 
 def measured() -> tuple[Manifest, Measurement]:
-    entries = tuple(PathEntry(i, {"w": o}, 0.5, None, 1, 1, 0, 0) for i, o in (("a", 1), ("b", 2)))
+    entries = tuple(PathEntry(i, {"w": o}, None, None, 1, 1, 0, 0) for i, o in (("a", 1), ("b", 2)))
     tensors = (TensorSpec("x", "float32", (1, 2)),)
     space = SearchSpace((Choice("w", (1, 2)),))
     manifest = Manifest("m", "host", "onnxruntime", tensors, tensors, entries, space.to_json())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
+from tipsc.quality import Quality
 from tipsc.report import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime
 
 
@@ -94,7 +96,7 @@ def _point(rng: random.Random) -> Point:
     return Point(
         id=f"{rng.getrandbits(32):08x}",
         options=options,
-        accuracy=accuracy,
+        quality=Quality("accuracy", accuracy, "share"),
         p10_ms=p50 * 0.985,
         p50_ms=p50,
         p95_ms=p50 * rng.uniform(1.03, 1.12),
@@ -110,7 +112,10 @@ def _front(points: list[Point], count: int) -> set[str]:
     ordered = sorted(measured, key=lambda p: p.p50_ms)
     limits = [ordered[(k + 1) * len(ordered) // count - 1].p50_ms for k in range(count)]
     return {
-        max((p for p in ordered if p.p50_ms <= limit), key=lambda p: p.accuracy or 0.0).id
+        max(
+            (p for p in ordered if p.p50_ms <= limit),
+            key=lambda p: p.quality.value if p.quality else 0.0,
+        ).id
         for limit in limits
     }
 
@@ -122,7 +127,7 @@ def _shipped(rng: random.Random, point: Point) -> Shipped:
     )
     return Shipped(
         id=point.id,
-        accuracy=(point.accuracy or 0.0) - 0.004,
+        quality=point.quality and replace(point.quality, value=point.quality.value - 0.004),
         p50_ms=point.p50_ms,
         p95_ms=point.p95_ms,
         parameters=point.parameters,

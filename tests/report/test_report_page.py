@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from made_up_reports import mobilenet, report, with_width_groups
 
+from tipsc.quality import Quality
 from tipsc.report import BuildReport, Curve, FeatureMap, legend, render, write
 
 VOID = {"meta", "link", "br"}
@@ -94,10 +95,10 @@ CASES = {
     "40 candidates": lambda: report(candidates=40),
     "200 candidates, 32 paths": lambda: report(candidates=200, shipped=32),
     "equal latencies": lambda: with_points(report(), p10_ms=1.0, p50_ms=1.0, p95_ms=1.0),
-    "equal accuracies": lambda: with_points(report(), accuracy=0.5),
-    "accuracy 0": lambda: with_points(report(), accuracy=0.0),
-    "no accuracy": lambda: with_points(report(), accuracy=None),
-    "accuracy not a number": lambda: with_points(report(), accuracy=math.nan),
+    "equal accuracies": lambda: with_points(report(), quality=Quality("accuracy", 0.5, "share")),
+    "accuracy 0": lambda: with_points(report(), quality=Quality("accuracy", 0.0, "share")),
+    "no accuracy": lambda: with_points(report(), quality=None),
+    "lower is better": lambda: with_points(report(), quality=Quality("error", 3.0, "mm", "lower")),
     "latency 0": lambda: with_points(report(), p50_ms=0.0),
     "latency not finite": lambda: with_points(report(), p95_ms=math.inf),
     "no samples": lambda: without_samples(report()),
@@ -179,7 +180,7 @@ def test_every_candidate_shipped_path_and_feature_map_is_on_the_page() -> None:
 
 
 def test_candidates_without_accuracy_are_counted_and_ticked() -> None:
-    page = render(with_points(report(candidates=12), accuracy=None))
+    page = render(with_points(report(candidates=12), quality=None))
     assert "Not evaluated: 12," in page
     assert page.count('class="rug"') + page.count('class="rug chosen-rug"') == 2 * 12
 

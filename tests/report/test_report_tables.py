@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from made_up_reports import report
 from rich.console import Console
 
+from tipsc.quality import Quality
 from tipsc.report import format as fmt
 from tipsc.report import legend, render, shipped_table, stages_table
 
@@ -57,24 +58,24 @@ def test_a_report_and_its_rows_give_the_same_table() -> None:
 
 @dataclass(frozen=True)
 class Plain:
-    accuracy: float
+    quality: Quality
     examples: int = 200
     parameters: int = 5450
 
 
 def test_the_original_stands_below_its_paths_and_what_is_lost_is_said() -> None:
     built = report()
-    best = max(built.shipped, key=lambda path: path.accuracy or 0.0)
-    assert best.accuracy is not None
+    best = max(built.shipped, key=lambda path: path.quality.value if path.quality else 0.0)
+    assert best.quality is not None
     for points, word in ((0.5, "loses 0.50 points"), (-0.25, "gains 0.25 points")):
-        original = Plain(best.accuracy + points / 100)
+        original = Plain(replace(best.quality, value=best.quality.value + points / 100))
         told = replace(built, original=original)
         (row,) = [line for line in printed(shipped_table(told)) if "original" in line]
-        assert fmt.percent(original.accuracy) in row and "5.45 k" in row
+        assert fmt.percent(original.quality.value) in row and "5.45 k" in row
         said = legend(told)[-1]
         assert best.id in said and word in said and "same 200 test examples" in said
         page = render(told)
-        assert word in page and f"the original has {fmt.percent(original.accuracy)} %" in page
+        assert word in page and f"the original has {fmt.percent(original.quality.value)} %" in page
 
 
 def test_each_note_in_the_table_is_explained_and_no_other() -> None:
@@ -91,7 +92,7 @@ def test_names_are_not_read_as_markup() -> None:
 
 
 def test_missing_accuracy_is_a_dash() -> None:
-    rows = [replace(report().shipped[0], accuracy=None)]
+    rows = [replace(report().shipped[0], quality=None)]
     assert any("–" in line for line in printed(shipped_table(rows)))
 
 

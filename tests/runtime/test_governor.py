@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tipsc.errors import BudgetError, DataError, UsageError
+from tipsc.quality import Quality
 from tipsc.runtime import Engine, Governor, Latency, PathEntry, estimate
 from tipsc.runtime import governor as rule
 from tipsc.runtime.estimate import MAX_FACTOR, MIN_FACTOR, Estimate
@@ -16,7 +17,16 @@ from tipsc.runtime.governor import TOO_LATE, TRIED, _Choice
 
 #: p50 of 1, 2, 4, 8, 16 ms; p95 is 10 % above it
 PATHS = tuple(
-    PathEntry(f"p{i}", {}, 0.5 + i / 10, Latency(0.95 * 2**i, 2.0**i, 1.1 * 2**i), 0, 0, 0, 0)
+    PathEntry(
+        f"p{i}",
+        {},
+        Quality("accuracy", 0.5 + i / 10),
+        Latency(0.95 * 2**i, 2.0**i, 1.1 * 2**i),
+        0,
+        0,
+        0,
+        0,
+    )
     for i in range(5)
 )
 
@@ -256,7 +266,7 @@ def test_options_that_do_not_exist_and_engines_without_latencies_are_refused():
         Governor(Device(), percentile="p96")
 
     class Unmeasured(Device):
-        paths = (PathEntry("a", {}, 0.5, None, 0, 0, 0, 0),)
+        paths = (PathEntry("a", {}, None, None, 0, 0, 0, 0),)
 
     with pytest.raises(BudgetError, match="no path of this engine has a measured latency"):
         Governor(Unmeasured())

@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tipsc.errors import BudgetError, UsageError
+from tipsc.quality import Quality
 from tipsc.runtime import Latency, PathEntry, pick
 
 
 def entry(name: str, ms: float | None, accuracy: float | None = None, macs: int = 0) -> PathEntry:
     latency = None if ms is None else Latency(ms * 0.9, ms, ms * 1.5)
-    return PathEntry(name, {}, accuracy, latency, macs, 0, 0, 0)
+    quality = None if accuracy is None else Quality("accuracy", accuracy, "share")
+    return PathEntry(name, {}, quality, latency, macs, 0, 0, 0)
 
 
 entries = st.lists(
@@ -29,7 +31,7 @@ def test_the_most_accurate_that_fits_or_an_error(paths, budget, percentile, slow
     if fitting:
         picked = pick(paths, budget, percentile=percentile, slowdown=slowdown)
         assert picked in fitting
-        assert picked.accuracy == max(p.accuracy for p in fitting)
+        assert picked.quality.value == max(p.quality.value for p in fitting)
     else:
         with pytest.raises(BudgetError):
             pick(paths, budget, percentile=percentile, slowdown=slowdown)
@@ -41,7 +43,7 @@ def test_more_time_never_gives_less_accuracy(paths, one, other):
         less = pick(paths, min(one, other))
     except BudgetError:
         return
-    assert pick(paths, max(one, other)).accuracy >= less.accuracy
+    assert pick(paths, max(one, other)).quality.value >= less.quality.value
 
 
 def test_of_equally_accurate_paths_the_fastest():

@@ -11,8 +11,8 @@ from tipsc.search import Rated, Selection, area, choose, dominates, pareto_front
 
 
 def made(*points: tuple[float, float]) -> list[Rated]:
-    """Candidates from (latency, accuracy)."""
-    return [Rated(f"p{i}", accuracy, latency) for i, (latency, accuracy) in enumerate(points)]
+    """Candidates from (latency, merit)."""
+    return [Rated(f"p{i}", merit, latency) for i, (latency, merit) in enumerate(points)]
 
 
 # Coarse grids, so that equal latencies and equal accuracies are common.
@@ -21,7 +21,7 @@ SETS = st.lists(POINTS, min_size=1, max_size=9).map(lambda points: made(*points)
 
 
 def staircase(chosen: list[Rated] | tuple[Selection, ...], slowest_ms: float) -> float:
-    return area([Rated(c.path_id, c.accuracy, c.latency_ms) for c in chosen], slowest_ms)
+    return area([Rated(c.path_id, c.merit, c.latency_ms) for c in chosen], slowest_ms)
 
 
 def wide_enough(chosen: tuple[Rated, ...], spread: float) -> bool:
@@ -37,7 +37,7 @@ def test_as_many_distinct_paths_as_there_can_be_fast_to_slow(
     assert [c.latency_ms for c in chosen] == sorted(c.latency_ms for c in chosen)
     by_id = {c.path_id: c for c in candidates}
     assert all(
-        (by_id[c.path_id].accuracy, by_id[c.path_id].latency_ms) == (c.accuracy, c.latency_ms)
+        (by_id[c.path_id].merit, by_id[c.path_id].latency_ms) == (c.merit, c.latency_ms)
         for c in chosen
     )
 
@@ -47,7 +47,7 @@ def test_the_most_accurate_and_from_two_on_the_fastest_are_chosen(
     candidates: list[Rated], k: int
 ) -> None:
     chosen = choose(candidates, k)
-    assert max(c.accuracy for c in chosen) == max(c.accuracy for c in candidates)
+    assert max(c.merit for c in chosen) == max(c.merit for c in candidates)
     if k > 1:
         assert chosen[0].latency_ms == min(c.latency_ms for c in candidates)
 
@@ -59,8 +59,8 @@ def test_a_slower_path_is_more_accurate_unless_it_is_called_dominated(
     chosen = choose(candidates, k)
     kept = [c for c in chosen if not c.dominated]
     for faster, slower in pairwise(kept):
-        same = (faster.latency_ms, faster.accuracy) == (slower.latency_ms, slower.accuracy)
-        assert same or (faster.accuracy < slower.accuracy)
+        same = (faster.latency_ms, faster.merit) == (slower.latency_ms, slower.merit)
+        assert same or (faster.merit < slower.merit)
     if len(pareto_front(candidates)) >= k:
         assert len(kept) == len(chosen)
 
@@ -85,16 +85,16 @@ def test_the_area_is_the_largest_that_brute_force_finds(
 
 @given(SETS)
 def test_the_front_holds_exactly_what_nothing_dominates(candidates: list[Rated]) -> None:
-    points = {(c.latency_ms, c.accuracy) for c in candidates}
+    points = {(c.latency_ms, c.merit) for c in candidates}
     undominated = {
-        (latency, accuracy)
-        for latency, accuracy in points
+        (latency, merit)
+        for latency, merit in points
         if not any(
-            other != (latency, accuracy) and other[0] <= latency and other[1] >= accuracy
+            other != (latency, merit) and other[0] <= latency and other[1] >= merit
             for other in points
         )
     }
-    assert {(c.latency_ms, c.accuracy) for c in pareto_front(candidates)} == undominated
+    assert {(c.latency_ms, c.merit) for c in pareto_front(candidates)} == undominated
 
 
 def test_paths_within_the_spread_are_not_both_chosen() -> None:

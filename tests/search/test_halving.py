@@ -34,7 +34,7 @@ SMALL, LARGE = stages(3), stages(6)
 
 
 class Device:
-    """Made-up truth of a space: a cost, and an accuracy that is seen through noise."""
+    """Made-up truth of a space: a cost, and a merit that is seen through noise."""
 
     def __init__(self, space: SearchSpace, seed: int, noise: float = 0.0, pairs: float = 0.0):
         generator = np.random.default_rng(seed)
@@ -49,11 +49,11 @@ class Device:
         self.space, self.noise, self.seed = space, noise, seed
         self.cost, self.memory = rising(1.0) + 0.5, rising(1.0) + 0.5
         names = [c.name for c in space.choices]
-        self.accuracy = rising(0.01) + 0.5
+        self.merit = rising(0.01) + 0.5
         for one, other in zip(names, names[3:], strict=False):
             shape = tuple(len(space[n].options) for n in (one, other))
             table = pairs * generator.normal(0, 1, shape)
-            self.accuracy = self.accuracy + Additive(space, 0.0, (Factor((one, other), table),))
+            self.merit = self.merit + Additive(space, 0.0, (Factor((one, other), table),))
         self.calls: list[tuple[list[Path], Rung]] = []
 
     @property
@@ -68,7 +68,7 @@ class Device:
     def _seen(self, path: Path, rung: Rung) -> float:
         chance = np.random.default_rng([self.seed, int(path.id, 16), rung.validation])
         sd = self.noise / math.sqrt(rung.validation)
-        return self.accuracy.of(path) + float(chance.normal(0, sd))
+        return self.merit.of(path) + float(chance.normal(0, sd))
 
     def search(self, evaluations: float = 60, seed: int = 0, **options: object) -> Found:
         return search(
@@ -82,20 +82,20 @@ class Device:
         )
 
     def regret(self, found: Found) -> float:
-        """Mean accuracy lost against the best path of each budget, which brute force knows."""
+        """Mean merit lost against the best path of each budget, which brute force knows."""
         lost = []
         for budget in self.budgets:
             limit = Limit("cost", self.cost, budget)
-            best = Listed(self.space).best(self.accuracy, (limit,), 1)[0]
+            best = Listed(self.space).best(self.merit, (limit,), 1)[0]
             fitting = [f for f in found.finalists if f.cost <= budget * (1 + 1e-9)]
             chosen = max(fitting, key=lambda f: f.expected)
-            lost.append(self.accuracy.of(best) - self.accuracy.of(chosen.path))
+            lost.append(self.merit.of(best) - self.merit.of(chosen.path))
         return float(np.mean(lost))
 
 
 @settings(deadline=None, max_examples=5)
 @given(st.integers(0, 1000))
-def test_without_noise_it_finds_the_optimum_of_an_additive_accuracy(seed: int) -> None:
+def test_without_noise_it_finds_the_optimum_of_an_additive_merit(seed: int) -> None:
     device = Device(SMALL, seed)
     assert device.regret(device.search()) <= 1e-4
 
@@ -112,9 +112,9 @@ def test_with_noise_it_loses_less_than_random_search_with_four_times_the_evaluat
         fitting = [p for p in paths if 0.8 * budget <= device.cost.of(p) <= budget]
         drawn = [fitting[i] for i in generator.permutation(len(fitting))[:48]]
         seen = dict(zip(drawn, device.evaluate(drawn, RUNGS[1]), strict=True))
-        best = Listed(SMALL).best(device.accuracy, (Limit("cost", device.cost, budget),), 1)[0]
+        best = Listed(SMALL).best(device.merit, (Limit("cost", device.cost, budget),), 1)[0]
         taken = max(drawn, key=lambda path: seen[path])
-        random_lost.append(device.accuracy.of(best) - device.accuracy.of(taken))
+        random_lost.append(device.merit.of(best) - device.merit.of(taken))
     assert lost < np.mean(random_lost)
 
 
@@ -171,7 +171,7 @@ def test_a_prior_that_knows_the_truth_helps_where_little_is_evaluated() -> None:
     for seed in range(3):
         for informed in lost:
             device = Device(SMALL, seed, noise=0.6)
-            prior = device.accuracy * -40.0 + 3.0 if informed else None  # any unit, any sign
+            prior = device.merit * -40.0 + 3.0 if informed else None  # any unit, any sign
             lost[informed] += device.regret(device.search(evaluations=12, seed=seed, prior=prior))
     assert lost[True] < 0.7 * lost[False]
 

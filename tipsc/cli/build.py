@@ -128,7 +128,7 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
             "original": _original(build.original),
             "remarks": remarks,
             "noise": list(report.noise),
-            "paths": [path_document(path, build.manifest) for path in build.manifest.paths],
+            "paths": [path_document(path) for path in build.manifest.paths],
         },
         shipped_table(report),
         *wrapped(legend(report)),
@@ -151,12 +151,14 @@ def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
     return found
 
 
-def _original(found: Original | None) -> dict[str, float] | None:
+def _original(found: Original | None) -> dict[str, object] | None:
     """The plain model that was converted, as ``--format json`` gives it."""
+    from tipsc.cli.engines import quality_document
+
     if found is None:
         return None
     return {
-        "accuracy": found.quality.value,
+        "quality": quality_document(found.quality),
         "parameters": found.parameters,
         "examples": found.examples,
     }
@@ -206,11 +208,11 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
             "stages": [stage_document(stage) for stage in build.stages],
             "original": _original(original),
             "remarks": remarks,
-            "paths": [path_document(path, manifest) for path in manifest.paths],
+            "paths": [path_document(path) for path in manifest.paths],
         },
         paths_table(manifest),
         *wrapped(
-            [against_original(original, {path.id: path.accuracy for path in manifest.paths})]
+            [against_original(original, {path.id: path.quality for path in manifest.paths})]
             if original
             else []
         ),

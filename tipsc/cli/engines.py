@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tipsc.engine import Latency, Manifest, PathEntry
 from tipsc.errors import TargetError
-from tipsc.report.metric import scores
+from tipsc.quality import Quality
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def path_document(path: PathEntry, manifest: Manifest) -> dict[str, Any]:
+def path_document(path: PathEntry) -> dict[str, Any]:
     """A path as ``--format json`` gives it, everywhere; these fields are stable."""
     return {
         "id": path.id,
         "options": dict(path.options),
-        **scores(manifest.metric, path.accuracy),
+        "quality": quality_document(path.quality),
         "latency": latency_document(path.latency),
         "macs": path.macs,
         "parameters": path.parameters,
         "bytes": {"shared": path.shared_bytes, "private": path.private_bytes},
     }
+
+
+def quality_document(quality: Quality | None) -> dict[str, object] | None:
+    """A quality as ``--format json`` gives it, everywhere."""
+    return None if quality is None else asdict(quality)
 
 
 def latency_document(latency: Latency | None) -> dict[str, float | None] | None:
@@ -46,7 +52,7 @@ def paths_table(manifest: Manifest) -> Table:
     rows = (
         Shipped(
             id=path.id,
-            accuracy=path.accuracy,
+            quality=path.quality,
             p50_ms=path.latency.p50_ms if path.latency else math.nan,
             p95_ms=path.latency.p95_ms if path.latency else math.nan,
             parameters=path.parameters,
@@ -59,7 +65,7 @@ def paths_table(manifest: Manifest) -> Table:
         )
         for path in manifest.paths
     )
-    return shipped_table(rows, manifest.metric)
+    return shipped_table(rows)
 
 
 def threads_of(manifest: Manifest, asked: int | None) -> int:

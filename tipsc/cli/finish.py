@@ -77,7 +77,7 @@ def finish_document(done: Finished) -> dict[str, object]:
         "differences": dict(done.differences),
         "noise": done.manifest.noise,
         "remarks": list(done.remarks),
-        "paths": [path_document(path, done.manifest) for path in done.manifest.paths],
+        "paths": [path_document(path) for path in done.manifest.paths],
     }
 
 

@@ -31,7 +31,7 @@ def command(output: Output, engine: Path) -> None:
         "backend": manifest.backend,
         "inputs": encode(manifest.inputs),
         "outputs": encode(manifest.outputs),
-        "paths": [path_document(path, manifest) for path in manifest.paths],
+        "paths": [path_document(path) for path in manifest.paths],
         "space": manifest.space,
         "provenance": dict(manifest.provenance),
         "unbuilt": manifest.unbuilt,

@@ -28,6 +28,7 @@ from tipsc.errors import PathError, UsageError, near
 from tipsc.report.format import significant
 from tipsc.report.metric import metric_of
 from tipsc.runtime import Engine
+from tipsc.runtime.pick import merit
 
 TIMED_CALLS = 20
 
@@ -74,7 +75,7 @@ def command(
 ) -> None:
     """Run ENGINE on one input, on a path or within a time budget.
 
-    With neither --path nor --budget-ms the most accurate path runs. The batch axis of the input
+    With neither --path nor --budget-ms the best path runs. The batch axis of the input
     may be left out.
     """
     if (input_file is None) == (seed is None):
@@ -111,12 +112,16 @@ def command(
     if budget_ms is not None and manifest.noise:
         for line in wrapped([f"warning of the recorded latencies: {manifest.noise}"]):
             output.note(line)
-    metric = metric_of(manifest.metric).name
-    accuracy = f", {metric} {path.accuracy:.2%}" if path.accuracy is not None else ""
+    metric = metric_of(path.quality)
+    quality = (
+        f", {metric.name} {metric.figure(path.quality)} {metric.sign}".rstrip()
+        if path.quality is not None
+        else ""
+    )
     recorded = f" (recorded: {significant(path.latency.p50_ms)} ms)" if path.latency else ""
     output.result(
         document,
-        f"path     {path.id}{accuracy}",
+        f"path     {path.id}{quality}",
         f"latency  {significant(p50_ms)} ms, median of {TIMED_CALLS} calls{recorded}",
         *(
             f"{'output' if place == 0 else '':8} [{index}] {value:.5g}"
@@ -127,11 +132,11 @@ def command(
 
 
 def _path(engine: Engine, path_id: str | None, budget_ms: float | None) -> PathEntry:
-    """The path that was asked for, by id or budget; else the most accurate, the faster of two."""
+    """The path that was asked for, by id or budget; else the best, the faster of two."""
     if budget_ms is not None:
         return engine.pick(budget_ms=budget_ms)
     if path_id is None:
-        return max(engine.paths, key=lambda path: path.accuracy or 0.0)  # the fastest come first
+        return max(engine.paths, key=merit)
     by_id = {path.id: path for path in engine.paths}
     if path_id not in by_id:
         raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, by_id))

@@ -32,9 +32,9 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
     manifest = read_engine(engine).manifest  # before torch is imported
 
     from tipsc.cli.building import FinishedStages
+    from tipsc.cli.engines import quality_document
     from tipsc.pipeline.build import Pipeline
     from tipsc.pipeline.verify import verify_engine
-    from tipsc.report.metric import scores
 
     pipeline = Pipeline(config, manifest.target)
     stages = FinishedStages(pipeline.runs)
@@ -67,13 +67,13 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
                     "id": name,
                     "difference": d.largest,
                     "agreement": d.agreement,
-                    **scores(pipeline.data.task.measure, d.quality.value),
+                    "quality": quality_document(d.quality),
                     "lost": d.lost,
                 }
                 for name, d in differences.items()
             ],
         },
-        _table(differences, pipeline.data.task.measure),
+        _table(differences),
         *wrapped([_summary(pipeline, len(differences), examples)]),
     )
 
@@ -86,8 +86,8 @@ def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
             f"{build.tolerance:g} of the largest output)"
         )
     return (
-        f"no path of {paths} loses more than {build.quantised_loss:.1%} of accuracy against torch "
-        f"on {examples} examples"
+        f"no path of {paths} loses more than {build.quantised_loss:g} of the "
+        f"{pipeline.data.task.measure} against torch on {examples} examples"
     )
 
 
@@ -123,23 +123,24 @@ def _candidates(pipeline: Pipeline, stages: FinishedStages, manifest: Manifest) 
     return [candidates[path.id] for path in manifest.paths]
 
 
-def _table(differences: Mapping[str, Difference], metric: str) -> Table:
+def _table(differences: Mapping[str, Difference]) -> Table:
     from rich import box
     from rich.table import Table
 
     from tipsc.report.format import percent, tiny
     from tipsc.report.metric import metric_of
 
+    metric = metric_of(next(iter(differences.values())).quality)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("path", no_wrap=True)
-    for heading in ("difference", "same class %", metric_of(metric).heading, "lost"):
+    for heading in ("difference", "same answer %", metric.heading, "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, difference in differences.items():
         table.add_row(
             name,
             tiny(difference.largest),
             percent(difference.agreement),
-            percent(difference.quality.value),
-            f"{100 * difference.lost:+.2f}",
+            metric.figure(difference.quality),
+            f"{difference.lost * (100 if metric.share else 1):+.2f}",
         )
     return table

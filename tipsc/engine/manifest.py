@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tipsc.engine.strict import decode, encode
 from tipsc.errors import EngineDamagedError, PathError
 from tipsc.paths import SearchSpace
+from tipsc.quality import Quality
 
 DTYPES = (
     "float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool",
@@ -73,7 +74,7 @@ class PathEntry:
     Args:
         id: short stable id, unique in the engine.
         options: choice name to option.
-        accuracy: 0..1 on test data, or None when it was not measured; by :attr:`Manifest.metric`.
+        quality: on test data, or None when it was not measured.
         latency: on the target, or None when it was not measured.
         macs: multiply-accumulates of one call.
         parameters: weights and biases that the path uses.
@@ -83,7 +84,7 @@ class PathEntry:
 
     id: str
     options: Mapping[str, int]
-    accuracy: float | None
+    quality: Quality | None
     latency: Latency | None
     macs: int
     parameters: int
@@ -92,8 +93,6 @@ class PathEntry:
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id) is not None, "not a path id", "id", repr(self.id))
-        if self.accuracy is not None:
-            _require(0.0 <= self.accuracy <= 1.0, "not in 0..1", "accuracy", self.accuracy)
         for name in ("macs", "parameters", "shared_bytes", "private_bytes"):
             _require(getattr(self, name) >= 0, "is negative", name, getattr(self, name))
 
@@ -113,14 +112,12 @@ class Manifest:
         backend: a name in :data:`tipsc.backends.BACKENDS`.
         inputs: at least one.
         outputs: at least one.
-        paths: at least one.
+        paths: at least one; their qualities are values of one measure.
         space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
         recipe: how a device finishes an engine that only it can build: precision, plans, ... .
             Empty for an engine that needs no such thing.
         built: by what it was finished: module, version, device, power mode, ... . Its plans run
             there only. Empty for an engine that is unbuilt, or needs no finishing.
-        metric: what the paths' ``accuracy`` is: "accuracy" against labels, or "agreement" with
-            the answers of the original model.
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
         noise: what makes the paths' latencies doubtful, in a sentence: what else the device did
             while they were measured. Empty if nothing does.
@@ -135,7 +132,6 @@ class Manifest:
     space: list[object]
     provenance: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, str] = field(default_factory=dict)
-    metric: str = "accuracy"
     built: Mapping[str, str] = field(default_factory=dict)
     noise: str = ""
 
@@ -148,6 +144,8 @@ class Manifest:
             _require(len(set(names)) == len(names), "a name is repeated", part, names)
         ids = [path.id for path in self.paths]
         _require(len(set(ids)) == len(ids), "a path id is repeated", "paths", ids)
+        measures = {path.quality.measure for path in self.paths if path.quality is not None}
+        _require(len(measures) < 2, "qualities of several measures", "paths", sorted(measures))
         try:
             SearchSpace.from_json(self.space)
         except (PathError, AttributeError) as error:

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tipsc.errors import EngineDamagedError, near
+from tipsc.errors import DataError, EngineDamagedError, near
 from tipsc.printable import cut
 
 T = TypeVar("T")
@@ -92,7 +92,10 @@ def decode(cls: type[T], value: object, where: str) -> T:
             raise EngineDamagedError(f"key {name!r} is missing", where=where)
     try:
         return cls(**arguments)
-    except EngineDamagedError as error:  # a check of the dataclass itself: say where it stood
+    except (
+        EngineDamagedError,
+        DataError,
+    ) as error:  # a check of the dataclass itself: say where it stood
         inner = f"{where}.{error.where}" if error.where else where
         raise EngineDamagedError(
             error.what, where=inner, expected=error.expected, got=error.got, fix=error.fix
@@ -120,6 +123,10 @@ def _decode(hint: Any, value: object, where: str) -> Any:
         return types.MappingProxyType(
             {key: _decode(arguments[1], v, f"{where}.{key}") for key, v in value.items()}
         )
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise _mismatch(" or ".join(arguments), value, where)
+        return value
     if hint is object:
         return value
     if hint is float and type(value) in (int, float) and math.isfinite(typing.cast(float, value)):

@@ -1,7 +1,7 @@
 """Stage ``engine``: the chosen paths, compiled into one file, verified and measured as it ships.
 
 Needs the paths that were chosen, and what they were chosen by. Nothing in the engine is estimated:
-its accuracies are those of the compiled paths on the test data, its latencies are of this file on
+its qualities are those of the compiled paths on the test data, its latencies are of this file on
 the device. Where the device has to finish it (see :mod:`tipsc.pipeline.plan`), it has no latencies
 and a recipe; its paths are verified all the same, and tried as far as that goes here.
 """
@@ -25,7 +25,7 @@ from tipsc.lower import Difference
 from tipsc.pipeline.choose import CHOOSE
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.limits import check_engine
-from tipsc.pipeline.manifest import make_manifest, with_accuracies, with_latencies
+from tipsc.pipeline.manifest import make_manifest, with_latencies, with_qualities
 from tipsc.pipeline.profile import measured_key, profiled
 from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN, trained_supernet
@@ -73,8 +73,8 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         project.config.name, project.target, supernet, candidates, compiled, _provenance(project)
     )
     differences = _verify(project, file, manifest, compiled, supernet, candidates, progress)
-    right = {name: difference.quality.value for name, difference in differences.items()}
-    manifest = with_accuracies(manifest, right, project.data.task.measure)
+    qualities = {name: difference.quality for name, difference in differences.items()}
+    manifest = with_qualities(manifest, qualities)
     record: dict[str, Any] = {"differences": {k: asdict(d) for k, d in differences.items()}}
     if project.plan.unbuilt:
         recipe = recipe_of(project.target, project.plan, compiled.remark)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 from tipsc.errors import BudgetError
 from tipsc.factors import Additive
 from tipsc.project.config import BuildLimits
+from tipsc.quality import Quality
 from tipsc.search import Limit, refusal
 from tipsc.search.candidates import Candidate
 
@@ -20,11 +21,11 @@ BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """What a search says of a candidate, beside its accuracy.
+    """What a search says of a candidate, beside its quality.
 
     Attributes:
         id: of the path.
-        expected: accuracy to choose by; see :class:`tipsc.search.Finalist`.
+        expected: merit to choose by; see :class:`tipsc.search.Finalist`.
         latency_ms: p50, measured for the profile or predicted from it.
         measured: which of the two.
     """
@@ -126,13 +127,29 @@ def check_budgets(budgets: Sequence[float], fastest: float) -> None:
         )
 
 
+def required_by(limits: BuildLimits, measure: Quality) -> Quality | None:
+    """The worst quality that a path may have; None without such a limit.
+
+    Args:
+        measure: any value of the quality that paths are judged by.
+
+    Raises:
+        DataError: the limit is no value of it.
+    """
+    return None if limits.quality is None else replace(measure, value=limits.quality)
+
+
 def within_limits(
     candidates: list[Candidate], records: list[SearchRecord], limits: BuildLimits
 ) -> tuple[list[Candidate], list[SearchRecord]]:
     """The pairs that keep what only an evaluation, or a measurement, can tell."""
-    required, slowest = limits.accuracy or 0.0, limits.latency_ms or math.inf
+    required, slowest = required_by(limits, candidates[0].judged), limits.latency_ms or math.inf
     pairs = list(zip(candidates, records, strict=True))
-    kept = [(c, r) for c, r in pairs if c.judged.value >= required and r.latency_ms <= slowest]
+    kept = [
+        (c, r)
+        for c, r in pairs
+        if (required is None or c.judged.above(required) >= 0) and r.latency_ms <= slowest
+    ]
     if not kept:
         candidate, record = max(
             pairs, key=lambda pair: (pair[1].latency_ms <= slowest, pair[0].judged.merit)
@@ -141,6 +158,6 @@ def within_limits(
             {"latency_ms": f"latency_ms at most {slowest:,.6g}"} if limits.latency_ms else {},
             candidate.path,
             {"latency_ms": record.latency_ms},
-            (required, candidate.judged.value) if limits.accuracy else None,
+            (required, candidate.judged) if required is not None else None,
         )
     return [c for c, _ in kept], [r for _, r in kept]

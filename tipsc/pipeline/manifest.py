@@ -17,6 +17,7 @@ from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
 from tipsc.errors import ProfileError
 from tipsc.profile import Measurement
 from tipsc.project.target import Target
+from tipsc.quality import Quality
 from tipsc.search.candidates import Candidate
 
 
@@ -33,7 +34,7 @@ def make_manifest(
         PathEntry(
             id=c.path.id,
             options=dict(c.path.items),
-            accuracy=None if c.quality is None else c.quality.value,
+            quality=c.quality,
             latency=None,
             macs=c.macs,
             parameters=c.parameters,
@@ -59,12 +60,10 @@ def make_manifest(
     )
 
 
-def with_accuracies(
-    manifest: Manifest, accuracies: Mapping[str, float], metric: str = "accuracy"
-) -> Manifest:
-    """The manifest with accuracies on the test set, by path id, and what they are."""
-    paths = tuple(replace(path, accuracy=accuracies[path.id]) for path in manifest.paths)
-    return replace(manifest, paths=paths, metric=metric)
+def with_qualities(manifest: Manifest, qualities: Mapping[str, Quality]) -> Manifest:
+    """The manifest with qualities on the test set, by path id."""
+    paths = tuple(replace(path, quality=qualities[path.id]) for path in manifest.paths)
+    return replace(manifest, paths=paths)
 
 
 def with_latencies(

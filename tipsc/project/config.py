@@ -124,13 +124,14 @@ class BuildLimits(Strict):
             precision, is not looked at; the file is checked when it is written.
         memory_bytes: of one path: its weights and all values that its steps write, in the target's
             precision. That is more than a runtime needs that reuses buffers.
-        accuracy: the smallest that a path may have on validation data, as a share.
+        quality: the worst that a path may have on validation data, in the unit of the task; a
+            share, 0 to 1, of a classifier.
     """
 
     latency_ms: Positive | None = None
     file_bytes: Positive | None = None
     memory_bytes: Positive | None = None
-    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    quality: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class Build(Strict):
@@ -140,17 +141,17 @@ class Build(Strict):
         paths: how many paths the engine holds.
         measured: how many paths are measured to predict the latency of all; all paths of a space
             that has no more. Fewer if the target's ``measure.paths`` is lower.
-        evaluations: what the search may spend on accuracies, in evaluations of one path in full.
+        evaluations: what the search may spend on qualities, in evaluations of one path in full.
         budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
             over the logarithm of the device's range.
         limits: what every path of the engine keeps.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
-            and to measure its accuracy.
+            and to measure its quality.
         tolerance: largest difference from torch, relative to the largest output.
-        own_scale_above: a path that loses more validation accuracy than this with the shared
+        own_scale_above: a path that loses more validation quality than this with the shared
             batch-norm scale gets a scale, and thus weights, of its own; null for never.
-        quantised_loss: most accuracy that a path may lose in int8 or fp16, on the verified
+        quantised_loss: most quality that a path may lose in int8 or fp16, on the verified
             examples; it takes the place of `tolerance` there.
     """
 

@@ -84,6 +84,7 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
 
     Raises:
         DataError: what was expected and found, and what to correct where.
+        ConfigError: a limit is no quality of the task.
     """
     expected, got = supernet.input_shape, tuple(data.train.inputs.shape[1:])
     dtype = data.train.inputs.dtype
@@ -96,6 +97,16 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
             got=f"{got}, {_name(dtype)}",
             fix=hint or f"correct the data or {_fix(config, 'input_shape', 'what it takes')}",
         )
+    if config.build.limits.quality is not None:
+        try:
+            data.task.quality(config.build.limits.quality)
+        except DataError as error:
+            raise ConfigError(
+                error.what,
+                where=config.at("build.limits.quality"),
+                expected=error.expected,
+                got=error.got,
+            ) from error
     with looking(supernet):
         outputs = supernet(supernet.example(), supernet.space.smallest)
     data.task.check_outputs(

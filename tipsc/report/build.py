@@ -66,7 +66,6 @@ def report_of(build: BuildRecord) -> BuildReport:
             "other work while measuring": _others(profile.disturbance),
         },
         version=__version__,
-        metric=build.manifest.metric,
         original=build.original,
         noise=_noise(profile, build.manifest),
     )
@@ -95,19 +94,19 @@ def _machine(system: System, profile: Profile) -> dict[str, str]:
 
 
 def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tuple[Point, ...]:
-    """The candidates, with their accuracy, and what was measured beside them."""
+    """The candidates, with their quality, and what was measured beside them."""
     space, totals = build.supernet.space, build.totals
-    accuracies = {c.path: c.judged.value for c in build.candidates}
+    qualities = {c.path: c.judged for c in build.candidates}
     known = {space.path(path.options): path.latency for path in measured.profile.paths}
     points = []
-    for path in [*accuracies, *(path for path in known if path not in accuracies)]:
+    for path in [*qualities, *(path for path in known if path not in qualities)]:
         latency = known.get(path)
         predicted = 0.0 if latency else measured.records[path.id].latency_ms
         points.append(
             Point(
                 id=path.id,
                 options=dict(path.items),
-                accuracy=accuracies.get(path),
+                quality=qualities.get(path),
                 p10_ms=latency.p10_ms if latency else predicted,
                 p50_ms=latency.p50_ms if latency else predicted,
                 p95_ms=latency.p95_ms if latency else predicted,
@@ -123,7 +122,9 @@ def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tu
 def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]:
     chosen = {c.path.id: c for c in build.chosen}
     figures = {  # those that are printed, on test data; the choice was made on validation data
-        path.id: Rated(path.id, path.accuracy or 0.0, path.latency.p50_ms)
+        path.id: Rated(
+            path.id, path.quality.merit if path.quality is not None else 0.0, path.latency.p50_ms
+        )
         for path in build.manifest.paths
         if path.latency is not None
     }
@@ -134,7 +135,7 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
         shipped.append(
             Shipped(
                 id=path.id,
-                accuracy=path.accuracy,
+                quality=path.quality,
                 p50_ms=path.latency.p50_ms,
                 p95_ms=path.latency.p95_ms,
                 parameters=path.parameters,

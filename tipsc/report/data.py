@@ -1,6 +1,6 @@
 """What a build report shows. The build fills these from its stages; nothing here is computed.
 
-Accuracies are fractions (0.87), or None where none was measured. Latencies are milliseconds,
+A quality is None where none was measured. Latencies are milliseconds,
 sizes are bytes, parameters and MACs are counts for one example.
 """
 
@@ -20,7 +20,7 @@ class Point:
     Args:
         id: of the path.
         options: name of a choice to the option that the path takes.
-        accuracy: on the validation set.
+        quality: on the validation set.
         p10_ms: latency that a tenth of the calls stayed under; p50_ms and p95_ms likewise.
         chosen: whether the path is in the engine.
         measured: False where the latency is the predictor's.
@@ -28,7 +28,7 @@ class Point:
 
     id: str
     options: Mapping[str, int]
-    accuracy: float | None
+    quality: Quality | None
     p10_ms: float
     p50_ms: float
     p95_ms: float
@@ -44,19 +44,19 @@ class Shipped:
 
     Args:
         id: of the path.
-        accuracy: on the test set, computed by the engine.
+        quality: on the test set, computed by the engine.
         shared_bytes: weights of this path that other paths use as well.
         private_bytes: weights that only this path uses.
         samples_ms: latencies of single calls.
         difference: largest difference from the torch subnetwork, relative to the largest output.
-        agreement: share of examples on which engine and torch name the same class.
+        agreement: share of examples on which engine and torch say the same.
         own_scale: the path carries batch norm scales of its own.
-        dominated: another path of the engine is faster and at least as accurate.
+        dominated: another path of the engine is faster and at least as good.
         budget_ms: the time budget that it was chosen for.
     """
 
     id: str
-    accuracy: float | None
+    quality: Quality | None
     p50_ms: float
     p95_ms: float
     parameters: int
@@ -139,7 +139,6 @@ class BuildReport:
         commands: that made this build, one a line.
         protocol: how the latencies were measured, in the order shown.
         version: of tipsc.
-        metric: what every ``accuracy`` is; see :mod:`tipsc.report.metric`.
         original: the plain model that was converted, on the same test examples; None if there is
             none.
         noise: sentences on what makes latencies doubtful; none if nothing does.
@@ -162,9 +161,14 @@ class BuildReport:
     commands: tuple[str, ...]
     protocol: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
-    metric: str = "accuracy"
     original: PlainModel | None = None
     noise: tuple[str, ...] = ()
+
+    @property
+    def measure(self) -> Quality | None:
+        """A value of the quality that its paths have; None if none was measured."""
+        known = [*(p.quality for p in self.shipped), *(p.quality for p in self.points)]
+        return next(filter(None, known), None)
 
     @property
     def separate_bytes(self) -> int:

@@ -1,11 +1,11 @@
-"""Accuracy against latency: every candidate, and the front that the engine ships."""
+"""Quality against latency: every candidate, and the front that the engine ships."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from tipsc.report.data import BuildReport, Point
-from tipsc.report.format import count, is_number, milliseconds, percent, shortened
+from tipsc.report.format import count, is_number, milliseconds, shortened
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.svg import (
@@ -41,21 +41,21 @@ def plottable(report: BuildReport) -> list[Point]:
 
 
 def front(report: BuildReport, width: int) -> Html:
-    """The chart. Candidates without an accuracy are ticks on the latency axis."""
+    """The chart. Candidates that nobody evaluated are ticks on the latency axis."""
     points = plottable(report)
     compact = width <= NARROW
-    scored = [point for point in points if is_number(point.accuracy)]
+    scored = [point for point in points if point.quality is not None]
     height = (330.0 if compact else 440.0) if scored else 150.0
     left, right, top, bottom = 40.0, width - 6.0, 44.0, height - 44.0
     budgets = [b for p in report.shipped if is_number(b := p.budget_ms) and b > 0]
     x = logarithmic([p.p50_ms for p in points] + budgets, left, right)
-    y = linear([100 * (p.accuracy or 0.0) for p in scored], bottom, top)
+    y = linear([_value(p) for p in scored], bottom, top)
 
     parts = x_axis(x, top, bottom, "latency p50, ms (log)", 5 if compact else 9)
+    metric = metric_of(report.measure)
     if scored:
-        parts += y_axis(
-            y, left, right, f"validation {metric_of(report.metric).name}, %", 5 if compact else 7
-        )
+        title = ", ".join(filter(None, [f"validation {metric.name}", metric.sign]))
+        parts += y_axis(y, left, right, title, 5 if compact else 7)
     parts += _budgets(x, budgets, top, bottom)
     chosen = sorted((p for p in scored if p.chosen), key=lambda p: p.p50_ms)
     parts += _staircase(x, y, chosen, right)
@@ -65,7 +65,9 @@ def front(report: BuildReport, width: int) -> Html:
     parts += [_whisker(x, y, point) for point in chosen]
     parts += [_chosen(x, y, point) for point in chosen]
     parts += _labels(x, y, scored, Box(left, top - 8, right, bottom), compact)
-    return drawing(width, height, "Accuracy against latency of the candidate paths", parts)
+    return drawing(
+        width, height, f"{metric.name.capitalize()} against latency of the candidate paths", parts
+    )
 
 
 def _candidate(x: Scale, y: Scale, point: Point) -> Html:
@@ -73,7 +75,7 @@ def _candidate(x: Scale, y: Scale, point: Point) -> Html:
         "circle",
         _about(point),
         cx=x(point.p50_ms),
-        cy=y(100 * (point.accuracy or 0.0)),
+        cy=y(_value(point)),
         r=4,
         class_="candidate" if point.measured else "candidate predicted",
     )
@@ -84,7 +86,7 @@ def _chosen(x: Scale, y: Scale, point: Point) -> Html:
         "circle",
         _about(point),
         cx=x(point.p50_ms),
-        cy=y(100 * (point.accuracy or 0.0)),
+        cy=y(_value(point)),
         r=6,
         class_="chosen",
     )
@@ -100,29 +102,29 @@ def _rug(x: Scale, point: Point, bottom: float) -> Html:
 def _noise(x: Scale, y: Scale, point: Point, floor: float) -> Html:
     low = max(x(point.p50_ms * max(1 - floor, 0.01)), x.start)
     high = min(x(point.p50_ms * (1 + floor)), x.end)
-    top = y(100 * (point.accuracy or 0.0)) - 12
+    top = y(_value(point)) - 12
     return shape("rect", x=low, y=top, width=max(high - low, 0.5), height=24, class_="noise")
 
 
 def _whisker(x: Scale, y: Scale, point: Point) -> Html:
     if not (0 < point.p10_ms <= point.p95_ms < float("inf")):
         return Html()
-    at = y(100 * (point.accuracy or 0.0))
+    at = y(_value(point))
     # A long tail ends at the frame; its length is in the tooltip.
     return line(max(x(point.p10_ms), x.start), at, min(x(point.p95_ms), x.end), at, "whisker")
 
 
 def _staircase(x: Scale, y: Scale, chosen: Sequence[Point], right: float) -> list[Html]:
-    """The best accuracy that the engine has for each budget."""
+    """The best quality that the engine has for each budget."""
     corners: list[tuple[float, float]] = []
     best = float("-inf")
     for point in chosen:
-        accuracy = 100 * (point.accuracy or 0.0)
-        if accuracy > best:
+        merit = point.quality.merit if point.quality is not None else best
+        if merit > best:
             if corners:
                 corners.append((x(point.p50_ms), corners[-1][1]))
-            corners.append((x(point.p50_ms), y(accuracy)))
-            best = accuracy
+            corners.append((x(point.p50_ms), y(_value(point))))
+            best = merit
     return [polyline([*corners, (right, corners[-1][1])], "front")] if corners else []
 
 
@@ -149,7 +151,7 @@ def _labels(x: Scale, y: Scale, scored: Sequence[Point], frame: Box, compact: bo
     parts = []
     for point in [*chosen[:1], *chosen[:0:-1]]:
         name = shortened(point.id, 9 if compact else 14)
-        cx, cy = x(point.p50_ms), y(100 * (point.accuracy or 0.0))
+        cx, cy = x(point.p50_ms), y(_value(point))
         places = [(cx + dx, cy + dy, anchor) for dx, dy, anchor in _PLACES]
         # Best where no candidate is covered; a covered candidate is better than no name.
         for obstacles in (taken + others,) if crowded else (taken + others, taken):
@@ -163,7 +165,7 @@ def _labels(x: Scale, y: Scale, scored: Sequence[Point], frame: Box, compact: bo
 
 
 def _mark(x: Scale, y: Scale, point: Point) -> Box:
-    cx, cy, r = x(point.p50_ms), y(100 * (point.accuracy or 0.0)), 7 if point.chosen else 4
+    cx, cy, r = x(point.p50_ms), y(_value(point)), 7 if point.chosen else 4
     return Box(cx - r, cy - r, cx + r, cy + r)
 
 
@@ -174,12 +176,18 @@ def _is_free(
     return frame.holds(box) and not any(box.meets(other) for other in obstacles)
 
 
+def _value(point: Point) -> float:
+    """Of an evaluated candidate, as the axis has it."""
+    return 0.0 if point.quality is None else metric_of(point.quality).number(point.quality)
+
+
 def _about(point: Point) -> str:
+    metric = metric_of(point.quality)
     p10, p50, p95 = milliseconds([point.p10_ms, point.p50_ms, point.p95_ms])
     how = "" if point.measured else " (predicted)"
     lines = [
         point.id + (", in the engine" if point.chosen else ""),
-        f"validation {percent(point.accuracy)} %",
+        f"validation {metric.figure(point.quality)} {metric.sign}".rstrip(),
         f"p50 {p50} ms{how}, p10 {p10}, p95 {p95}",
         f"{count(point.parameters)} parameters, {count(point.macs)} MACs",
     ]

@@ -36,19 +36,21 @@ def header(report: BuildReport) -> Html:
 
 def _tiles(report: BuildReport) -> Html:
     return tag(
-        "div", _accuracy(report), _latency(report), _size(report), _difference(report),
+        "div", _quality(report), _latency(report), _size(report), _difference(report),
         class_="tiles",
     )  # fmt: skip
 
 
-def _accuracy(report: BuildReport) -> Html:
-    values = [path.accuracy for path in report.shipped if is_number(path.accuracy)]
-    low, high = percent(min(values, default=None)), percent(max(values, default=None))
-    name = f"Test {metric_of(report.metric).name}"
+def _quality(report: BuildReport) -> Html:
+    metric = metric_of(report.measure)
+    values = [path.quality for path in report.shipped if path.quality is not None]
+    ordered = sorted(values, key=lambda quality: quality.value)
+    low, high = (metric.figure(ordered[end] if ordered else None) for end in (0, -1))
+    name = f"Test {metric.name}"
     note = "lowest and highest of the shipped paths"
     if report.original is not None:
-        note += f"; the original has {percent(report.original.quality.value)} %"
-    return tile(name, _range(low, high), "%", note)
+        note += f"; the original has {metric.figure(report.original.quality)} {metric.sign}"
+    return tile(name, _range(low, high), metric.sign, note)
 
 
 def _latency(report: BuildReport) -> Html:

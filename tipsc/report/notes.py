@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tipsc.measure.disturbance import Disturbance, remark_of
+from tipsc.quality import Quality
 from tipsc.report.data import PlainModel, Shipped
-from tipsc.report.format import is_number, percent
+from tipsc.report.format import significant
+from tipsc.report.metric import metric_of
 
 OWN_SCALE, DOMINATED = "own scale", "dominated"
 MEANING = {
     OWN_SCALE: "has batch-norm scales of its own, and with them weights, as sharing them cost "
-    "accuracy (build.own_scale_above); such paths that begin alike share these weights with each "
+    "quality (build.own_scale_above); such paths that begin alike share these weights with each "
     "other, so that private may be 0 B",
-    DOMINATED: "another path of the engine is faster and at least as accurate",
+    DOMINATED: "another path of the engine is faster and at least as good",
 }
 
 
@@ -40,22 +42,23 @@ def noise_lines(noise: str, disturbance: Disturbance, of: str = "") -> list[str]
     return [*warning, *([f"measuring{whose}: {remark}"] if remark else [])]
 
 
-def against_original(original: PlainModel, accuracies: Mapping[str, float | None]) -> str:
-    """What the most accurate path loses to the original.
+def against_original(original: PlainModel, qualities: Mapping[str, Quality | None]) -> str:
+    """What the best path loses to the original.
 
     Args:
-        accuracies: of the paths, by their ids.
+        qualities: of the paths, by their ids.
     """
-    known = {name: value for name, value in accuracies.items() if is_number(value)}
+    known = {name: quality for name, quality in qualities.items() if quality is not None}
+    metric = metric_of(original.quality)
     said = (
-        f"original: {percent(original.quality.value)} % right on the same {original.examples} test "
-        "examples"
+        f"original: {metric.name} {metric.figure(original.quality)} {metric.sign} on the same "
+        f"{original.examples} test examples"
     )
     if not known:
         return said
-    best = max(known, key=lambda name: known[name])
-    points = 100 * (original.quality.value - known[best])
+    best = max(known, key=lambda name: known[name].merit)
+    lost = original.quality.above(known[best])
+    amount = f"{100 * abs(lost):.2f}" if metric.share else significant(abs(lost))
     return (
-        f"{said}; the most accurate path, {best}, {'loses' if points >= 0 else 'gains'} "
-        f"{abs(points):.2f} points"
+        f"{said}; the best path, {best}, {'loses' if lost >= 0 else 'gains'} {amount} {metric.lost}"
     )

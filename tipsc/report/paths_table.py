@@ -14,11 +14,12 @@ _CELLS = 6000
 
 def shipped_rows(report: BuildReport) -> Html:
     """One row a path, in the order in which the engine lists them."""
+    metric = metric_of(report.measure)
     budgets = any(path.budget_ms for path in report.shipped)
     headings = [
         tag("th", "path", class_="left"),
         tag("th", "budget", tag("small", "ms")) if budgets else None,
-        tag("th", metric_of(report.metric).name, tag("small", "%")),
+        tag("th", metric.name, tag("small", metric.sign)),
         tag("th", "p50", tag("small", "ms")),
         tag("th", "p95", tag("small", "ms")),
         tag("th", "parameters"),
@@ -36,7 +37,7 @@ def shipped_rows(report: BuildReport) -> Html:
             "tr",
             tag("td", tag("span", path.id, class_="id"), *_flags(path), class_="left"),
             tag("td", limit) if budgets else None,
-            tag("td", percent(path.accuracy)),
+            tag("td", metric.figure(path.quality)),
             tag("td", middle),
             tag("td", tail),
             tag("td", count(path.parameters)),
@@ -60,7 +61,7 @@ def _original(model: PlainModel, budgets: bool) -> Html:
         "tr",
         tag("td", "original", class_="left"),
         tag("td", "") if budgets else None,
-        tag("td", percent(model.quality.value)),
+        tag("td", metric_of(model.quality).figure(model.quality)),
         tag("td", ""),
         tag("td", ""),
         tag("td", count(model.parameters)),

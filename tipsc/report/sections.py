@@ -9,6 +9,7 @@ from tipsc.report.data import BuildReport, Curve
 from tipsc.report.format import duration, is_number, percent, plural
 from tipsc.report.front import front, plottable
 from tipsc.report.html import Html, shape, tag
+from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
 from tipsc.report.notes import against_original, notes_of
 from tipsc.report.paths_table import options_table, shipped_rows
@@ -34,7 +35,7 @@ def _front(report: BuildReport) -> Html | None:
             f"noise floor, ±{percent(report.noise_floor, 1)} %",
         ),
     ]  # fmt: skip
-    missing = sum(not is_number(p.accuracy) for p in points)
+    missing = sum(p.quality is None for p in points)
     chosen = sum(point.chosen for point in points)
     note = (
         f"{plural(len(points), 'candidate path')}, {chosen} of them in the engine. "
@@ -44,7 +45,7 @@ def _front(report: BuildReport) -> Html | None:
         note += f" Not evaluated: {missing}, shown as ticks on the latency axis."
     return tag(
         "section",
-        tag("h2", "Accuracy against latency"),
+        tag("h2", f"{metric_of(report.measure).name.capitalize()} against latency"),
         tag("p", note, class_="note"),
         both(lambda width: front(report, width)),
         tag("div", *keys, class_="key"),
@@ -60,14 +61,15 @@ def _paths(report: BuildReport) -> Html | None:
         return None
     notes = [f"“{name}”: {meaning}." for name, meaning in notes_of(report.shipped)]
     if report.original is not None:
-        accuracies = {path.id: path.accuracy for path in report.shipped}
-        notes.append(f"The {against_original(report.original, accuracies)}.")
+        qualities = {path.id: path.quality for path in report.shipped}
+        notes.append(f"The {against_original(report.original, qualities)}.")
     return tag(
         "section",
         tag("h2", "Paths in the engine"),
         tag(
             "p",
-            "Accuracy is that of the engine itself on the test set. Difference and agreement "
+            f"The {metric_of(report.measure).name} is that of the engine itself on the test set. "
+            "Difference and agreement "
             "compare it with the torch subnetwork. " + " ".join(notes),
             class_="note",
         ),

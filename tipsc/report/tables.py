@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tipsc.report.data import BuildReport, Shipped, StageTime
-from tipsc.report.format import byte_size, count, duration, milliseconds, percent
+from tipsc.report.format import byte_size, count, duration, milliseconds
 from tipsc.report.metric import metric_of
 from tipsc.report.notes import against_original, flags_of, notes_of
 
@@ -14,21 +14,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def shipped_table(paths: BuildReport | Iterable[Shipped], metric: str = "accuracy") -> Table:
-    """One row a path: accuracy, latency, size, and what is particular about it.
-
-    Args:
-        metric: what the accuracies of bare rows are; a report says so itself.
-    """
+def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
+    """One row a path: quality, latency, size, and what is particular about it."""
     from rich.text import Text
 
-    metric = paths.metric if isinstance(paths, BuildReport) else metric
     rows = list(paths.shipped if isinstance(paths, BuildReport) else paths)
+    metric = metric_of(next((row.quality for row in rows if row.quality is not None), None))
     table = _table()
     # Ids are data: as Text they are not read as rich's markup.
     table.add_column("path", no_wrap=True, overflow="fold")
     for heading in (
-        metric_of(metric).heading,
+        metric.heading,
         "p50 ms",
         "p95 ms",
         "params",
@@ -44,7 +40,7 @@ def shipped_table(paths: BuildReport | Iterable[Shipped], metric: str = "accurac
     p95 = milliseconds(path.p95_ms for path in rows)
     for path, middle, tail in zip(rows, p50, p95, strict=True):
         cells = [
-            percent(path.accuracy),
+            metric.figure(path.quality),
             middle,
             tail,
             count(path.parameters),
@@ -56,7 +52,7 @@ def shipped_table(paths: BuildReport | Iterable[Shipped], metric: str = "accurac
     if isinstance(paths, BuildReport) and paths.original is not None:
         table.add_section()
         model = paths.original
-        table.add_row("original", percent(model.quality.value), "", "", count(model.parameters))
+        table.add_row("original", metric.figure(model.quality), "", "", count(model.parameters))
     return table
 
 
@@ -65,8 +61,8 @@ def legend(report: BuildReport) -> list[str]:
     lines = [f"warning: {noise}" for noise in report.noise]
     lines += [f"{name}: {meaning}" for name, meaning in notes_of(report.shipped)]
     if report.original is not None:
-        accuracies = {path.id: path.accuracy for path in report.shipped}
-        lines.append(against_original(report.original, accuracies))
+        qualities = {path.id: path.quality for path in report.shipped}
+        lines.append(against_original(report.original, qualities))
     return lines
 
 

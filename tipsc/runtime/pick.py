@@ -39,13 +39,13 @@ def check_budget(budget_ms: object) -> float:
 
 
 def merit(path: PathEntry) -> tuple[bool, float, float]:
-    """Sorts the most accurate last, of equally accurate ones the fastest.
+    """Sorts the best last, of equally good ones the fastest.
 
-    Where accuracies were not measured, the path with the most MACs stands for the most accurate.
+    Where qualities were not measured, the path with the most MACs stands for the best.
     """
-    measured = path.accuracy is not None
+    measured = path.quality is not None
     speed = -path.latency.p50_ms if path.latency else -math.inf
-    return measured, path.accuracy if path.accuracy is not None else path.macs, speed
+    return measured, path.quality.merit if path.quality is not None else path.macs, speed
 
 
 def pick(
@@ -55,10 +55,10 @@ def pick(
     percentile: str = "p95",
     slowdown: float = 1.0,
 ) -> PathEntry:
-    """The most accurate path whose latency times `slowdown` is within the budget.
+    """The best path whose latency times `slowdown` is within the budget.
 
-    Of equally accurate paths the fastest; where accuracies were not measured, the path with the
-    most MACs stands for the most accurate. Paths without a latency are never picked.
+    Of equally good paths the fastest; where qualities were not measured, the path with the most
+    MACs stands for the best. Paths without a latency are never picked.
 
     Args:
         paths: entries of a manifest.

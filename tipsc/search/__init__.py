@@ -2,9 +2,9 @@
 
 =====================  ==========================================================================
 :func:`search`         proposes candidates from the cost-folded chain, evaluates few of them in full
-:func:`choose`         the K of them whose staircase of accuracy over latency has the largest area
+:func:`choose`         the K of them whose staircase of quality over latency has the largest area
 :class:`Limit`         what a path may cost at most: latency, bytes, memory, energy
-:class:`Surrogate`     accuracy of every path, estimated from those that were evaluated
+:class:`Surrogate`     merit of every path, estimated from those that were evaluated
 =====================  ==========================================================================
 """
 

@@ -81,7 +81,7 @@ def assess(
     progress: Progress,
     validation_images: int | None = None,
 ) -> list[Candidate]:
-    """Calibrates each path and measures its accuracy on validation data.
+    """Calibrates each path and measures its quality on validation data.
 
     Args:
         validation_images: how many; the same ones for all paths. All if not given.

@@ -2,7 +2,7 @@
 
 An application asks for "the best within this budget", for budgets anywhere between the fastest
 path and the slowest. Budgets spread evenly over the logarithm, K paths give on average the
-accuracy that is the area under their staircase of accuracy against log latency. The paths chosen
+quality that is the area under their staircase of quality against log latency. The paths chosen
 here maximise that area, exactly, by dynamic programming over the Pareto front.
 """
 
@@ -22,10 +22,13 @@ HALVINGS = 12  # of the spread, before it is given up
 
 @dataclass(frozen=True)
 class Rated:
-    """A measured path: its accuracy on validation data, and its latency on the device."""
+    """A measured path: its merit on validation data, and its latency on the device.
+
+    The merit is the value of a quality, turned so that higher is better.
+    """
 
     path_id: str
-    accuracy: float
+    merit: float
     latency_ms: float
 
 
@@ -34,15 +37,15 @@ class Selection:
     """A path to ship.
 
     Attributes:
-        path_id, accuracy, latency_ms: of its candidate.
+        path_id, merit, latency_ms: of its candidate.
         budget_ms: the smallest time budget for which it is the answer; without a margin that is
             its own latency. For a dominated path it never is.
-        dominated: another chosen path is no slower and no less accurate, and better in one of
+        dominated: another chosen path is no slower and no worse, and better in one of
             both. It fills up the number asked for, where the front is too short.
     """
 
     path_id: str
-    accuracy: float
+    merit: float
     latency_ms: float
     budget_ms: float
     dominated: bool
@@ -51,9 +54,9 @@ class Selection:
 def choose(candidates: Iterable[Rated], k: int, *, spread: float = 0.0) -> tuple[Selection, ...]:
     """Choose `k` paths, from fast to slow; all candidates if there are no more than `k`.
 
-    The fastest and the most accurate candidate are always among them (for ``k = 1`` the most
-    accurate alone). Every chosen path is slower only to be more accurate, unless the Pareto front
-    has fewer than `k` paths: then those follow that lose least accuracy against the front.
+    The fastest and the best candidate are always among them (for ``k = 1`` the best alone). Every
+    chosen path is slower only to be better, unless the Pareto front
+    has fewer than `k` paths: then those follow that lose least against the front.
 
     Args:
         candidates: with distinct path ids; latencies positive.
@@ -70,11 +73,11 @@ def choose(candidates: Iterable[Rated], k: int, *, spread: float = 0.0) -> tuple
         chosen = _spread_over(front, k, spread)
     else:
         chosen = [*front, *_fill(found, front, k - len(front))]
-    chosen.sort(key=lambda c: (c.latency_ms, -c.accuracy, c.path_id))
+    chosen.sort(key=lambda c: (c.latency_ms, -c.merit, c.path_id))
     return tuple(
         Selection(
             path_id=c.path_id,
-            accuracy=c.accuracy,
+            merit=c.merit,
             latency_ms=c.latency_ms,
             budget_ms=c.latency_ms,
             dominated=any(dominates(other, c) for other in chosen),
@@ -84,10 +87,10 @@ def choose(candidates: Iterable[Rated], k: int, *, spread: float = 0.0) -> tuple
 
 
 def pareto_front(candidates: Iterable[Rated]) -> list[Rated]:
-    """From fast to slow, each more accurate than all before; of equal ones the first id."""
+    """From fast to slow, each better than all before; of equal ones the first id."""
     front: list[Rated] = []
-    for candidate in sorted(candidates, key=lambda c: (c.latency_ms, -c.accuracy, c.path_id)):
-        if not front or candidate.accuracy > front[-1].accuracy:
+    for candidate in sorted(candidates, key=lambda c: (c.latency_ms, -c.merit, c.path_id)):
+        if not front or candidate.merit > front[-1].merit:
             front.append(candidate)
     return front
 
@@ -96,7 +99,7 @@ def area(front: Sequence[Rated], slowest_ms: float) -> float:
     """Under the staircase of a front, from its first latency to `slowest_ms`, in natural log."""
     ends = [*(c.latency_ms for c in front[1:]), slowest_ms]
     return math.fsum(
-        c.accuracy * math.log(end / c.latency_ms) for c, end in zip(front, ends, strict=True)
+        c.merit * math.log(end / c.latency_ms) for c, end in zip(front, ends, strict=True)
     )
 
 
@@ -111,12 +114,12 @@ def _checked(candidates: Iterable[Rated], k: int, spread: float) -> list[Rated]:
     if len({c.path_id for c in found}) < len(found):
         raise DataError("a path stands twice among the candidates", fix="give each once")
     for c in found:
-        if not (math.isfinite(c.latency_ms) and c.latency_ms > 0 and math.isfinite(c.accuracy)):
+        if not (math.isfinite(c.latency_ms) and c.latency_ms > 0 and math.isfinite(c.merit)):
             raise DataError(
                 "a candidate is not usable",
                 where=f"path {c.path_id}",
-                expected="a positive latency and a finite accuracy",
-                got=f"{c.latency_ms} ms and {c.accuracy}",
+                expected="a positive latency and a finite merit",
+                got=f"{c.latency_ms} ms and {c.merit}",
             )
     return found
 
@@ -135,11 +138,11 @@ def _best_staircase(front: list[Rated], k: int, gap: float) -> list[Rated] | Non
     """The `k` >= 2 of a front, ends included, with the largest area; None if no `k` fit.
 
     best[j] is the largest area between the first path and path j, with path j chosen as the
-    m-th. The step to j from i adds accuracy(i) * log(latency(j) / latency(i)). O(k n^2).
+    m-th. The step to j from i adds merit(i) * log(latency(j) / latency(i)). O(k n^2).
     """
     log_ms = np.log([c.latency_ms for c in front])
-    # Accuracies relative to the first: the area differs by a constant, and rounding is smaller.
-    gain = np.array([c.accuracy - front[0].accuracy for c in front])
+    # Merits relative to the first: the area differs by a constant, and rounding is smaller.
+    gain = np.array([c.merit - front[0].merit for c in front])
     smallest_step = math.log1p(gap) - 1e-12
     best: NDArray[np.float64] = np.full(len(front), -np.inf)
     best[0] = 0.0
@@ -167,13 +170,13 @@ def _fill(candidates: list[Rated], front: list[Rated], n: int) -> list[Rated]:
     on_front = {c.path_id for c in front}
 
     def loss(candidate: Rated) -> tuple[float, float, str]:
-        best = max(c.accuracy for c in front if c.latency_ms <= candidate.latency_ms)
-        return best - candidate.accuracy, candidate.latency_ms, candidate.path_id
+        best = max(c.merit for c in front if c.latency_ms <= candidate.latency_ms)
+        return best - candidate.merit, candidate.latency_ms, candidate.path_id
 
     return sorted((c for c in candidates if c.path_id not in on_front), key=loss)[:n]
 
 
 def dominates(one: Rated, other: Rated) -> bool:
-    """Whether it is no slower and no less accurate, and better in one of both."""
-    no_worse = one.latency_ms <= other.latency_ms and one.accuracy >= other.accuracy
-    return no_worse and (one.latency_ms, one.accuracy) != (other.latency_ms, other.accuracy)
+    """Whether it is no slower and no worse, and better in one of both."""
+    no_worse = one.latency_ms <= other.latency_ms and one.merit >= other.merit
+    return no_worse and (one.latency_ms, one.merit) != (other.latency_ms, other.merit)

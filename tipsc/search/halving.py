@@ -1,13 +1,13 @@
 """Candidate paths from the chain, looked at briefly, and the promising ones in full.
 
 1. Paths near each budget are drawn from the cost-folded chain and evaluated on few images.
-2. A surrogate of accuracy is fitted to them (:mod:`tipsc.search.surrogate`). It proposes the paths
+2. A surrogate of merit is fitted to them (:mod:`tipsc.search.surrogate`). It proposes the paths
    that it holds for the best under each budget, and paths that would be under draws of its
    posterior (Thompson, 1933), in two rounds.
 3. For each budget the best of all these are evaluated in full: successive halving (Jamieson and
    Talwalkar, 2016) with two rungs.
 
-What a path is worth in the end is the mean of its own accuracy and the surrogate's: the first is
+What a path is worth in the end is the mean of its own merit and the surrogate's: the first is
 lucky where it is the largest of many, the second is blind to what only this path has.
 """
 
@@ -32,7 +32,7 @@ FULL_SHARE = 0.4
 
 _SPREAD_SHARE = 0.5  # of the first looks: what is drawn before there is a surrogate
 _PROPOSAL_ROUNDS = 2
-_OWN = 0.5  # weight of a path's own accuracy beside the surrogate's
+_OWN = 0.5  # weight of a path's own merit beside the surrogate's
 _DRAWS = 4  # from the chain, for each path that is wanted, before other ways are tried
 _CLOSE = 0.2  # a path that is cheaper than the budget by more than this is no path near it
 
@@ -43,7 +43,7 @@ class Rung:
 
     Args:
         calibration: training images that its statistics come from.
-        validation: images that its accuracy is measured on.
+        validation: images that its quality is measured on.
     """
 
     calibration: int
@@ -68,7 +68,7 @@ def rungs(calibration: int, validation: int) -> tuple[Rung, Rung]:
 
 
 Evaluate = Callable[[Sequence[Path], Rung], Sequence[float]]
-"""Accuracy of each path, 0..1. On a rung all paths see the same images."""
+"""Merit of each path; higher is better. On a rung all paths see the same images."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ class Finalist:
 
     Attributes:
         cost: of the path, as the chain has it.
-        accuracy: on all validation images.
+        merit: on all validation images.
         expected: mean of that and of the surrogate: what to choose by.
     """
 
     path: Path
     cost: float
-    accuracy: float
+    merit: float
     expected: float
 
 
@@ -126,7 +126,7 @@ def search(
     Args:
         cost: of a path.
         budgets: in its unit; those above the dearest path mean that one.
-        evaluate: measures accuracies; it is called for many paths at a time, and the time of the
+        evaluate: measures merits; it is called for many paths at a time, and the time of the
             search is nearly all spent there.
         rungs: a first look and a full evaluation.
         evaluations: what may be spent, in full evaluations; one path at least for each budget is
@@ -199,9 +199,9 @@ class _Search:
 
     def _evaluate(self, paths: Sequence[Path], rung: Rung) -> None:
         if paths:
-            accuracies = self.evaluate(paths, rung)
+            merits = self.evaluate(paths, rung)
             self.images += rung.images * len(paths)
-            self.known.update({p: (a, rung) for p, a in zip(paths, accuracies, strict=True)})
+            self.known.update({p: (a, rung) for p, a in zip(paths, merits, strict=True)})
 
     def _under(self, budget: float) -> tuple[Limit, ...]:
         return (*self.limits, Limit("budget", self.cost, budget))
@@ -292,11 +292,9 @@ class _Search:
     def _surrogate(self) -> Surrogate | None:
         if len(self.known) < 3:
             return None
-        accuracies, used = zip(*self.known.values(), strict=True)
+        merits, used = zip(*self.known.values(), strict=True)
         images = [rung.validation for rung in used]
-        return Surrogate.fit(
-            self.cost.space, list(self.known), accuracies, images, prior=self.prior
-        )
+        return Surrogate.fit(self.cost.space, list(self.known), merits, images, prior=self.prior)
 
     def _found(self, paths: Sequence[Path]) -> Found:
         surrogate = self._surrogate()

@@ -11,6 +11,7 @@ import numpy as np
 from tipsc.errors import BudgetError, DataError
 from tipsc.factors import Additive, Floats, Integers, option_numbers
 from tipsc.paths import Path
+from tipsc.quality import Quality
 
 ROUNDING = 1e-9
 """Relative: a cost that is above its limit by less than this is a sum in another order."""
@@ -84,7 +85,7 @@ def refusal(
     limits: Mapping[str, str],
     nearest: Path,
     costs: Mapping[str, float],
-    accuracy: tuple[float, float] | None = None,
+    quality: tuple[Quality, Quality] | None = None,
 ) -> BudgetError:
     """What is raised when no path keeps all limits.
 
@@ -92,13 +93,15 @@ def refusal(
         limits: name to the limit in words.
         nearest: the path that misses them by least.
         costs: what it costs, by the same names.
-        accuracy: what is required, and what that path has.
+        quality: what is required, and what that path has.
     """
     wanted = list(limits.values())
     got = [f"{name} {costs[name]:,.6g}" for name in limits]
-    if accuracy is not None:
-        wanted.append(f"accuracy at least {accuracy[0]:.2%}")
-        got.append(f"accuracy {accuracy[1]:.2%}")
+    if quality is not None:
+        required, found = quality
+        most = "at least" if required.better == "higher" else "at most"
+        wanted.append(f"{required.name} {most} {required.amount}")
+        got.append(str(found))
     return BudgetError(
         "no path keeps all limits",
         where="build.limits",

@@ -1,6 +1,6 @@
-"""Accuracy of every path, estimated from those that were evaluated.
+"""Merit of every path, estimated from those that were evaluated.
 
-Bayesian linear regression of accuracy on the active options, with prior variances from the
+Bayesian linear regression of merit on the active options, with prior variances from the
 marginal likelihood (:mod:`tipsc.profile.evidence`). It is additive, so that the best path by it can
 be found among any number of paths. An effect speaks for all paths that have the option: that takes
 out much of the luck of one path on a few hundred images.
@@ -19,7 +19,7 @@ from tipsc.paths import Path, SearchSpace
 from tipsc.profile.evidence import Posterior, fit_posterior
 
 _LEVELS = 2  # columns: all paths, and those that were evaluated on fewer images
-_LEVEL_VARIANCE = 1.0  # accuracies lie between 0 and 1
+_LEVEL_VARIANCE = 1.0  # as for shares, which lie between 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Surrogate:
         cls,
         space: SearchSpace,
         paths: Sequence[Path],
-        accuracies: Sequence[float],
+        merits: Sequence[float],
         images: Sequence[int],
         *,
         prior: Additive | None = None,
@@ -43,7 +43,7 @@ class Surrogate:
         """Fit to evaluated paths, at least three.
 
         Args:
-            accuracies: of each path, 0..1.
+            merits: of each path; higher is better.
             images: that each was evaluated on, some paths on fewer than others. The variance of
                 the noise falls with them, and fewer images may be easier or harder as a whole:
                 the model speaks of the most.
@@ -64,16 +64,16 @@ class Surrogate:
             (columns.shape[1], None),
         )
         level = np.sqrt(known.max() / known)
-        target = np.asarray(accuracies, dtype=np.float64)
+        target = np.asarray(merits, dtype=np.float64)
         return cls(space, fit_posterior(design, target, level, groups), prior)
 
     @cached_property
     def mean(self) -> Additive:
-        """The expected accuracy of a path."""
+        """The expected merit of a path."""
         return self._additive(self._posterior.mean)
 
     def draw(self, generator: np.random.Generator) -> Additive:
-        """An accuracy that the evaluations allow as well: a draw of the posterior."""
+        """A merit that the evaluations allow as well: a draw of the posterior."""
         noise = generator.standard_normal(len(self._posterior.mean))
         return self._additive(self._posterior.mean + self._spread @ noise)
 

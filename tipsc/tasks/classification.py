@@ -56,14 +56,17 @@ class Classification:
         return F.cross_entropy(student, teacher.detach().softmax(-1))
 
     def score(self) -> RightAnswers:
-        return RightAnswers(self.measure)
+        return RightAnswers(self)
 
     def agree(self, outputs: Tensor, original: Tensor) -> float:
         return float((outputs.argmax(-1) == original.argmax(-1)).double().mean())
 
+    def quality(self, value: float) -> Quality:
+        return Quality(self.measure, value, SHARE)
+
     def chance(self, targets: Tensor) -> Quality:
         commonest = float(targets.bincount().max()) / len(targets)
-        return Quality(self.measure, commonest, SHARE)
+        return self.quality(commonest)
 
     def check(self, targets: Tensor, examples: int, where: str) -> None:
         if targets.dtype != torch.int64 or targets.shape != (examples,):
@@ -122,7 +125,7 @@ class Classification:
 class RightAnswers:
     """Counts the examples whose largest output is the target's."""
 
-    measure: str
+    task: Classification
     right: int = 0
     seen: int = 0
 
@@ -132,7 +135,7 @@ class RightAnswers:
 
     @property
     def quality(self) -> Quality:
-        return Quality(self.measure, self.right / self.seen, SHARE)
+        return self.task.quality(self.right / self.seen)
 
 
 def _answers(batches: Sequence[object], where: str) -> Tensor:

@@ -56,6 +56,13 @@ class Task(Protocol):
     def agree(self, outputs: Tensor, original: Tensor) -> float:
         """The share, 0..1, of examples on which both say the same."""
 
+    def quality(self, value: float) -> Quality:
+        """A value of its measure.
+
+        Raises:
+            DataError: it cannot be one.
+        """
+
     def chance(self, targets: Tensor) -> Quality:
         """Of the best that can be said without looking at an example."""
 
