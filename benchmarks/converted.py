@@ -90,7 +90,7 @@ def choose(supernet: Supernet, data: Data, macs: Additive, seed: int) -> list[Su
     for share in BUDGETS:
         tried = near(supernet, macs, share, random.Random(seed))
         scores = evaluate(supernet, tried, data)
-        chosen.append(max(tried, key=lambda path: (scores[path.id], path.id)))
+        chosen.append(max(tried, key=lambda path: (scores[path.id].merit, path.id)))
     return chosen
 
 
@@ -143,11 +143,14 @@ def one(seed: int, passes: float) -> dict[str, dict[str, list[float]]]:
     even = Fixed(chosen, [1 / cost for cost in costs])
     of_even = len(costs) / sum(1 / cost for cost in costs)
     untrained = evaluate(start, chosen, data, split="test")
-    found = {"untrained": {"0": [untrained[path.id] for path in chosen]}, "costs": {"0": costs}}
+    found = {
+        "untrained": {"0": [untrained[path.id].value for path in chosen]},
+        "costs": {"0": costs},
+    }
 
     def judged(nets: Callable[[Subnet], Supernet], split: str, own: bool = False) -> list[float]:
         return [
-            evaluate(nets(path), [path], data, split=split, own_scale=own)[path.id]
+            evaluate(nets(path), [path], data, split=split, own_scale=own)[path.id].value
             for path in chosen
         ]
 
@@ -173,9 +176,8 @@ def one(seed: int, passes: float) -> dict[str, dict[str, list[float]]]:
                 found.setdefault(key, {})[f"{rate:g}"] = judged(
                     lambda path, nets=nets: nets[path.id], split, own=arm == "alone"
                 )
-    found["original"] = {
-        "0": [evaluate(start, [start.space.largest], data, split="test")[start.space.largest.id]]
-    }
+    largest = start.space.largest
+    found["original"] = {"0": [evaluate(start, [largest], data, split="test")[largest.id].value]}
     return found
 
 
