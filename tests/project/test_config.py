@@ -8,7 +8,7 @@ import pytest
 
 from tipsc.errors import ConfigError, DataError
 from tipsc.project.config import load_config
-from tipsc.project.loading import load_data, load_model, make_supernet
+from tipsc.project.loading import check_fit, load_data, load_model, make_supernet
 
 GOOD = """
 name: toy
@@ -50,6 +50,20 @@ def test_a_good_file_is_read_from_file_or_folder(tmp_path: Path) -> None:
     assert config.training.epochs == 2
     assert make_supernet(config, folder).space.size > 1
     assert load_data(config, folder).task.classes == ("no", "yes")
+
+
+def test_a_limit_that_is_no_quality_of_the_task_is_refused_before_anything_is_done(
+    tmp_path: Path,
+) -> None:
+    for limit, possible in ((0.8, True), (80, False)):
+        text = GOOD.replace("build: {", f"build: {{limits: {{quality: {limit}}}, ")
+        config, folder = load_config(write(tmp_path, text))
+        model = load_model(config, folder)
+        if possible:
+            check_fit(config, model.supernet, model.data)
+        else:
+            with pytest.raises(ConfigError, match=r"limits\.quality: .*share from 0 to 1.*got 80"):
+                check_fit(config, model.supernet, model.data)
 
 
 def test_a_sandwich_of_one_path_is_refused(tmp_path: Path) -> None:

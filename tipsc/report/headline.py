@@ -77,7 +77,7 @@ def _size(report: BuildReport) -> Html:
 def _difference(report: BuildReport) -> Html:
     differences = [path.difference for path in report.shipped if is_number(path.difference)]
     agreements = [path.agreement for path in report.shipped if is_number(path.agreement)]
-    note = f"at least {percent(min(agreements, default=None))} % of examples get the same class"
+    note = f"at least {percent(min(agreements, default=None))} % of examples get the same answer"
     return tile("Difference from torch", tiny(max(differences, default=None)), "", note)
 
 
