@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from typing import Any, cast
 
@@ -56,8 +57,10 @@ def compute_weights(program: Program) -> None:
     """A layer's weight that is computed of parameters alone becomes a parameter.
 
     So for weight norm, spectral norm, pruning, standardised weights. What is trained afterwards is
-    that weight, not what it was made of.
+    that weight, not what it was made of. A layer that is called twice has it once.
     """
+    written = _Expressions(program)
+    alike: dict[str, list[tuple[fx.Node, str, fx.Node]]] = {}
     for layer in program.nodes():
         if op_of(layer).role not in _WITH_WEIGHTS:
             continue
@@ -65,42 +68,61 @@ def compute_weights(program: Program) -> None:
         for key in ("weight", "bias"):
             made = args.get(key)
             if isinstance(made, fx.Node) and made not in program.tensors:
-                _compute(program, layer, key, made)
+                alike.setdefault(written.of(made), []).append((layer, key, made))
+    for uses in alike.values():
+        layer, key, _ = uses[0]
+        _compute(program, layer, key, [made for _, _, made in uses])
 
 
-def _compute(program: Program, layer: fx.Node, key: str, made: fx.Node) -> None:
+def _compute(program: Program, layer: fx.Node, key: str, made: list[fx.Node]) -> None:
+    """Puts one parameter in the place of these operations, which compute the same."""
     nodes, tensors = _made_of(program, made)
     if program.input in tensors or not tensors <= set(program.tensors):
         return
-    if any(u not in nodes for n in {*nodes, *tensors} - {made} for u in n.users):
+    if any(u not in nodes for n in {*nodes, *tensors} - {*made} for u in n.users):
         return  # also read as it is, such as the table that embeds and decodes
     known: dict[fx.Node, Any] = {n: program.values[program.tensors[n]].detach() for n in tensors}
     for node in program.nodes():
         if node in nodes:
             known[node] = _computed(node, known)
-    value = known[made].clone()
-    learned = [n for n in tensors if isinstance(program.values[program.tensors[n]], nn.Parameter)]
+    value = known[made[0]].clone()
+    parts = {name: program.values[name] for n, name in program.tensors.items() if n in tensors}
+    learned = {name: part for name, part in parts.items() if isinstance(part, nn.Parameter)}
     if learned:
-        trained = any(program.values[program.tensors[n]].requires_grad for n in learned)
+        trained = any(part.requires_grad for part in learned.values())
         value = nn.Parameter(value, trained)
-    alike = [program.tensors[n] for n in learned if n.meta["val"].shape == value.shape]
+    source = next((name for name, part in learned.items() if part.shape == value.shape), None)
     scope = scope_of(layer)
+    if source is not None:
+        scope = source.partition(".parametrizations.")[0].rpartition(".")[0]
     wanted = f"{scope}.{key}" if scope else key
-    for tensor in alike[:1]:
-        owner = tensor.partition(".parametrizations.")[0].rpartition(".")[0]
-        wanted = f"{owner}.{key}" if owner else key
-        if tensor == wanted:  # it makes room
-            (old,) = (n for n in learned if program.tensors[n] == tensor)
-            del program.values[program.tensors.pop(old)]
+    if wanted in parts:  # it makes room
+        (old,) = (n for n, name in program.tensors.items() if name == wanted)
+        del program.values[program.tensors.pop(old)]
     node = program.add_tensor(wanted, value, layer)
-    if alike:
-        program.sources[program.tensors[node]] = alike[0]
-    made.replace_all_uses_with(node)
+    if source is not None:
+        program.sources[program.tensors[node]] = source
+    for other in made:
+        other.replace_all_uses_with(node)
 
 
-def _made_of(program: Program, node: fx.Node) -> tuple[set[fx.Node], set[fx.Node]]:
-    """The operations behind a node, itself too, and the placeholders that they read."""
-    nodes, placeholders, stack = set[fx.Node](), set[fx.Node](), [node]
+class _Expressions:
+    """What nodes compute, as text that is equal if they compute the same of the same tensors."""
+
+    def __init__(self, program: Program) -> None:
+        self._written: dict[fx.Node, str] = dict(program.tensors)
+        for node in program.nodes():
+            read = fx.node.map_arg((node.args, node.kwargs), self.of)
+            text = f"{node.target}{read}"
+            self._written[node] = hashlib.sha256(text.encode()).hexdigest()
+
+    def of(self, node: fx.Node) -> str:
+        return self._written.get(node, node.name)
+
+
+def _made_of(program: Program, ends: list[fx.Node]) -> tuple[set[fx.Node], set[fx.Node]]:
+    """The operations behind some, they too, and the placeholders that they read."""
+    nodes, placeholders, stack = set[fx.Node](), set[fx.Node](), list(ends)
     while stack:
         found = stack.pop()
         if found.op == "placeholder":

@@ -52,6 +52,30 @@ def pruned() -> nn.Module:
     return net
 
 
+class Repeated(nn.Module):
+    """A layer with a norm of its weights, called twice: it has one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.c = nn.Linear(12, 32), nn.Linear(32, 5)
+        self.b = nn.utils.parametrizations.weight_norm(nn.Linear(32, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(torch.relu(self.b(torch.relu(self.b(torch.relu(self.a(x)))))))
+
+
+class Tied(nn.Module):
+    """A decoder that reads the table of the encoder, scaled: they stay one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.a, self.b = nn.Embedding(17, 16), nn.Linear(16, 32), nn.Linear(32, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.b(torch.relu(self.a(self.table(x))))
+        return F.linear(y.mean(1), self.table.weight * 0.5)
+
+
 class Standardised(nn.Conv2d):
     """NFNet's and BiT's convolution: filters of mean 0 and variance 1, with a learned gain."""
 
@@ -200,6 +224,8 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "RReLU": (lambda: seen(nn.RReLU()), IMAGE, 2),
     "old weight norm": (lambda: old(nn.utils.weight_norm), SERIES, 2),
     "old spectral norm": (lambda: old(nn.utils.spectral_norm), SERIES, 2),
+    "weight norm, called twice": (Repeated, VECTOR, 1),
+    "tied with a computed table": (Tied, TOKENS, 1),
     "pruned": (pruned, VECTOR, 1),
     "standardised filters": (lambda: seen(Standardised(16, 16, 3)), IMAGE, 3),
     "bag of words, mean": (lambda: Bag("mean"), TOKENS, 1),
