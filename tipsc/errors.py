@@ -97,7 +97,7 @@ def _rebuild(cls: type[TipscError], what: str, state: dict[str, object]) -> Tips
 
 
 class MissingExtraError(TipscError):
-    """A package that belongs to an optional extra is not installed."""
+    """A package that belongs to an optional extra is not installed, or cannot be loaded."""
 
     @classmethod
     def of(cls, package: str, extra: str | None, purpose: str) -> MissingExtraError:

@@ -24,9 +24,9 @@ except TipscError as error:
     [
         (
             "raise ImportError('libgomp.so.1: cannot open shared object file')",
-            "EngineDeviceError the package onnxruntime cannot be loaded: libgomp.so.1",
+            "MissingExtraError the package onnxruntime cannot be loaded: libgomp.so.1",
         ),
-        ("import no_such_part", "EngineDeviceError the package onnxruntime cannot be loaded"),
+        ("import no_such_part", "MissingExtraError the package onnxruntime cannot be loaded"),
         (
             "raise ModuleNotFoundError('none', name='onnxruntime')",
             "MissingExtraError the backend onnxruntime needs the package onnxruntime, which is not",

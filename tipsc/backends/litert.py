@@ -204,7 +204,7 @@ class _Named:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ImportError):
-            raise EngineDeviceError(
+            raise MissingExtraError(
                 f"the package of LiteRT cannot be loaded: {error}",
                 fix="install it again, or what it names",
             ) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tipsc.errors import EngineDeviceError, MissingExtraError
+from tipsc.errors import MissingExtraError
 
 try:
     import onnxruntime as ort
 except ImportError as error:
     if error.name != "onnxruntime":  # it is there, and something that it needs is not
-        raise EngineDeviceError(
+        raise MissingExtraError(
             f"the package onnxruntime cannot be loaded: {error}",
             fix="install it again, or what it names",
         ) from error
