@@ -140,6 +140,15 @@ def test_the_fastest_runs_when_slowing_leaves_none():
     assert result.in_time
 
 
+def test_where_no_path_is_sure_to_fit_the_likeliest_runs():
+    device = Device()
+    governor = governed(device)
+    for _ in range(5):  # between the fastest path's p50 and its p95
+        result = governor.run(0, budget_ms=1.05)
+        assert result.path == PATHS[0]
+        assert result.in_time
+
+
 @pytest.mark.parametrize("factor", [1.0, 5.0])
 def test_nothing_fits_is_one_rule_for_small_budgets_and_slow_devices(factor):
     device = Device(factor)

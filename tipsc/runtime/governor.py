@@ -208,9 +208,12 @@ class Governor:
         place = next(rested, fitting[0])
         path, reason = self._best_first[place], MOST_ACCURATE
         predicted = estimate.median_ms(path.id, gap)
-        if best < HOPELESS and estimate.median_ms(self._fastest.id, gap) > budget_ms:
-            path, reason = self._fastest, TOO_LATE
+        if best < HOPELESS:  # all are late more often than not: no share tells them apart
+            path = self._fastest
+            place = self._best_first.index(path)
             predicted = estimate.median_ms(path.id, gap)
+        if best < HOPELESS and predicted > budget_ms:
+            reason = TOO_LATE
             if self._raises:
                 estimate.relax(gap)
                 raise BudgetError(
