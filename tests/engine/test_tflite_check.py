@@ -121,6 +121,14 @@ def another_number(model: Any) -> None:
     first(model).inputs = list(first(model).inputs) * 2
 
 
+def no_bias(model: Any) -> None:
+    first(model).inputs = list(first(model).inputs)[:2]
+
+
+def left_out_bias(model: Any) -> None:
+    first(model).inputs = [*list(first(model).inputs)[:2], -1]
+
+
 def no_options(model: Any) -> None:
     first(model).builtinOptionsType, first(model).builtinOptions = 0, None
 
@@ -174,6 +182,8 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "input that nothing wrote": (later_input, "reads a tensor that nothing wrote"),
     "written twice": (twice, "known already"),
     "number of inputs": (another_number, "another number of inputs"),
+    "no bias": (no_bias, "another number of inputs"),
+    "bias left out": (left_out_bias, "input 2 is missing"),
     "no options": (no_options, "options of another operator"),
     "options of another": (other_options, "options of another operator"),
     "stride": (assign(lambda m: first(m).builtinOptions, strideW=0), "stride_w is 0"),

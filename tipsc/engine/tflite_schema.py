@@ -146,7 +146,7 @@ class Kind:
 _OPERATORS = """
 0 ADD AddOptions broadcast 2            1 AVERAGE_POOL_2D Pool2DOptions pool 1
 2 CONCATENATION ConcatenationOptions concatenation 1-999
-3 CONV_2D Conv2DOptions conv_2d 2-3     4 DEPTHWISE_CONV_2D DepthwiseConv2DOptions depthwise 2-3
+3 CONV_2D Conv2DOptions conv_2d 3     4 DEPTHWISE_CONV_2D DepthwiseConv2DOptions depthwise 3
 5 DEPTH_TO_SPACE DepthToSpaceOptions depth_to_space 1
 6 DEQUANTIZE DequantizeOptions same 1   7 EMBEDDING_LOOKUP - embedding_lookup 2
 8 FLOOR - same 1                        9 FULLY_CONNECTED FullyConnectedOptions fully_connected 2-3

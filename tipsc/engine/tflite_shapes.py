@@ -385,6 +385,7 @@ def _conv_2d(op: Operation) -> list[Shape]:
     batch, height, width, channels = _ranked(op.given(0), 4)
     outputs, *windows, depth = _ranked(op.given(1), 4)
     _need(channels % depth == 0 and outputs % (channels // depth) == 0, "weights that do not fit")
+    op.given(2)  # LiteRT reads it, there or not
     _bias(op, 2, outputs)
     return [(batch, *_moved(op, (height, width), tuple(windows)), outputs)]
 
@@ -400,6 +401,7 @@ def _depthwise(op: Operation) -> list[Shape]:
     one, *windows, outputs = _ranked(op.given(1), 4)
     (multiplier,) = op.positive("depth_multiplier")
     _need(one == 1 and outputs == channels * multiplier, "weights that do not fit")
+    op.given(2)  # LiteRT reads it, there or not
     _bias(op, 2, outputs)
     return [(batch, *_moved(op, (height, width), tuple(windows)), outputs)]
 
