@@ -32,7 +32,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tipsc.engine.atomic import write_atomically
 
 #: of the executions; those of a .tflite are many, since a library reads it that is not ours
-SHARES = {"tflite": 0.8, "engine": 0.05, "agent": 0.05, "client": 0.1}
+SHARES = {"tflite": 0.65, "engine": 0.05, "agent": 0.05, "client": 0.25}
 #: executions of one process: what a library does not give back must not pile up
 PER_PROCESS = 10_000
 Row = dict[str, Any]

@@ -54,7 +54,12 @@ def test_targets_that_the_task_cannot_judge_are_refused(
 
 def test_data_without_a_task_are_refused() -> None:
     with pytest.raises(DataError, match=r"no task.*Classification.*got tuple"):
-        Data(*[Split(X, Y)] * 3, task=("a", "b", "c", "d"))  # type: ignore[arg-type]
+        Data(*[Split(X, Y)] * 3, task=(1, 2))  # type: ignore[arg-type]
+
+
+def test_names_of_classes_stand_for_a_classification() -> None:
+    data = Data(*[Split(X, Y)] * 3, task=("a", "b", "c", "d"))  # type: ignore[arg-type]
+    assert data.task == Classification(("a", "b", "c", "d"))
 
 
 def test_splits_of_different_shapes_are_refused() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tipsc.errors import DataError
-from tipsc.tasks import Task
+from tipsc.tasks import Classification, Task
 from tipsc.train.chance import torch_generator
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
@@ -78,7 +78,8 @@ class Data:
         train: for the weights and for calibration.
         validation: for choosing paths.
         test: for the figures that are reported; nothing is chosen by it.
-        task: what the targets mean, and what is good; see :mod:`tipsc.tasks`.
+        task: what the targets mean, and what is good; see :mod:`tipsc.tasks`. The names of classes
+            stand for a classification into them.
         augment: changes the inputs of each training batch, or None.
     """
 
@@ -98,6 +99,8 @@ class Data:
                     got=type(getattr(self, name)).__name__,
                     fix="train, validation and test are all needed: hold some examples back",
                 )
+        if _are_names(self.task):  # of classes: what most models are for needs no more words
+            object.__setattr__(self, "task", Classification(tuple(self.task)))  # type: ignore[arg-type]
         if not callable(getattr(self.task, "loss", None)):
             raise DataError(
                 "the data have no task",
@@ -217,3 +220,7 @@ def placed(inputs: Tensor, device: torch.device) -> Tensor:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(name, str) for name in value)
