@@ -13,10 +13,13 @@ from torch import Tensor
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import trying
 from tipsc.paths import Path
-from tipsc.tasks import Task
+from tipsc.tasks import Classification, Task
 
 #: of the loss against the original's answers, the rest against the labels; docs/learning.md
 TEACHER_SHARE = 0.25
+
+#: what targets mean where nobody says it
+LABELS = Classification()
 
 Teacher: TypeAlias = Callable[[Tensor], Tensor]
 """A model that is trained already: outputs (N, ...) of a batch of inputs."""
@@ -41,7 +44,7 @@ def train_paths(
     inputs: Tensor,
     targets: Tensor,
     paths: list[Path],
-    task: Task,
+    task: Task = LABELS,
     *,
     distill: bool,
     label_smoothing: float,
