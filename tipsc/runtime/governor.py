@@ -34,13 +34,14 @@ from tipsc.runtime.pick import PERCENTILES, check_budget, merit
 AIM, ENOUGH = 0.985, 0.98
 #: late calls that may be owed, and saved up
 OWED, SAVED = -2.0, 3.0
-#: where even the best path keeps the budget less often than this, nothing fits
+#: where even the best path keeps the budget less often than this, the fastest runs
 HOPELESS = 0.45
 TRY_AFTER, TRY_AT_LAST = 100, 1600
 FALLBACKS = ("raise", "fastest")
 
 MOST_ACCURATE = "the most accurate path that fits"
 TRIED = "tried, since it may fit by now"
+LIKELIEST = "no path is sure to fit: the fastest"
 TOO_LATE = "nothing fits: the fastest path"
 
 
@@ -202,17 +203,16 @@ class Governor:
         known = estimate.shares_in_time(gap, budget_ms)
         shares = [known[path.id] for path in self._best_first]
         best = max(shares)
-        enough = min(best, ENOUGH) if self._allowance >= 0 else best
-        fitting = [i for i, share in enumerate(shares) if share >= enough]
-        rested = (i for i in fitting if self._own_allowances[self._best_first[i].id] >= 0)
-        place = next(rested, fitting[0])
-        path, reason = self._best_first[place], MOST_ACCURATE
-        predicted = estimate.median_ms(path.id, gap)
         if best < HOPELESS:  # all are late more often than not: no share tells them apart
-            path = self._fastest
-            place = self._best_first.index(path)
-            predicted = estimate.median_ms(path.id, gap)
-        if best < HOPELESS and predicted > budget_ms:
+            place, reason = self._best_first.index(self._fastest), LIKELIEST
+        else:
+            enough = min(best, ENOUGH) if self._allowance >= 0 else best
+            fitting = [i for i, share in enumerate(shares) if share >= enough]
+            rested = (i for i in fitting if self._own_allowances[self._best_first[i].id] >= 0)
+            place, reason = next(rested, fitting[0]), MOST_ACCURATE
+        path = self._best_first[place]
+        predicted = estimate.median_ms(path.id, gap)
+        if reason == LIKELIEST and predicted > budget_ms:
             reason = TOO_LATE
             if self._raises:
                 estimate.relax(gap)
