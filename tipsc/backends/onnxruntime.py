@@ -25,7 +25,7 @@ from tipsc.backends.isa import instruction_set
 from tipsc.backends.ort import ort
 from tipsc.backends.shared_weights import SharedWeights
 from tipsc.engine.read import EngineFile
-from tipsc.errors import EngineDamagedError, EngineDeviceError
+from tipsc.errors import EngineDeviceError
 
 
 class SessionExecutor:
@@ -89,14 +89,9 @@ def open(
             the user's cache, in a folder for this engine, version and instruction set.
 
     Raises:
-        EngineDamagedError: the engine holds no graphs of ONNX.
         EngineDeviceError: ONNX Runtime refuses a path, or `cache_dir` is for another device.
         UsageError: `cache_dir` is not usable.
     """
-    if engine.form != "onnx":
-        raise EngineDamagedError(
-            "this engine holds no graphs of ONNX", where=str(engine.file), got=f"form {engine.form}"
-        )
     key = {
         "engine": engine.content_hash,
         "onnxruntime": ort.__version__,
