@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from teacher import T95, data_of  # noqa: E402
+from teacher import data_of, interval  # noqa: E402
 from teacher import original as trained_net  # noqa: E402
 
 from tipsc.convert import convert  # noqa: E402
@@ -221,10 +221,7 @@ def gap(values: list[list[float]], others: list[list[float]]) -> str:
     gaps = [statistics.mean(a) - statistics.mean(b) for a, b in zip(values, others, strict=True)]
     if not any(gaps):
         return f"{'':>18}"
-    spread = math.nan
-    if len(gaps) > 1:
-        spread = T95[len(gaps) - 1] * statistics.stdev(gaps) / math.sqrt(len(gaps))
-    return f"{f'{statistics.mean(gaps):+.2f} ± {spread:.2f}':>18}"
+    return f"{interval(gaps):>18}"
 
 
 if __name__ == "__main__":

@@ -162,6 +162,14 @@ def run(file: Path, seeds: range) -> None:
             )
 
 
+def interval(gaps: list[float]) -> str:
+    """The mean of differences paired by seed, and its 95 % interval; nan for one seed."""
+    spread = math.nan
+    if len(gaps) > 1:
+        spread = T95[len(gaps) - 1] * statistics.stdev(gaps) / math.sqrt(len(gaps))
+    return f"{statistics.mean(gaps):+.2f} ± {spread:.2f}"
+
+
 def show(file: Path) -> None:
     runs = json.loads(file.read_text())["runs"]
     print(
@@ -175,10 +183,7 @@ def show(file: Path) -> None:
         cells = ""
         for share in SHARES[:-1]:
             gaps = [a - b for a, b in zip(mean[f"{share:g}"], mean["1"], strict=True)]
-            spread = math.nan
-            if len(gaps) > 1:
-                spread = T95[len(gaps) - 1] * statistics.stdev(gaps) / math.sqrt(len(gaps))
-            cells += f"{f'{statistics.mean(gaps):+.2f} ± {spread:.2f}':>16}"
+            cells += f"{interval(gaps):>16}"
         print(
             f"{study:<15}{len(seeds):>6}{statistics.mean(mean['original']):>10.2f}"
             f"{statistics.mean(mean['1']):>9.2f}{cells}"

@@ -123,15 +123,11 @@ def open(
             file, or else in the user's cache.
 
     Raises:
-        EngineDamagedError: the engine holds no .tflite, or one that tipsc cannot have written or
-            that is not the manifest's.
+        EngineDamagedError: its .tflite is none that tipsc can have written, or is not the
+            manifest's.
         EngineDeviceError: LiteRT refuses the model, or `cache_dir` is for another device.
         UsageError: `cache_dir` is not usable.
     """
-    if engine.form != "tflite":
-        raise EngineDamagedError(
-            "this engine holds no .tflite", where=str(engine.file), got=f"form {engine.form}"
-        )
     key = {
         "engine": engine.content_hash,
         "litert": f"{_PACKAGES[str(_INSTALLED)]} {_VERSION}",
