@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,7 @@ from tipsc.backends.litert_dense import densified
 from tipsc.compile.tflite.merge import merge
 from tipsc.engine import Manifest
 from tipsc.engine.blob import ALIGNMENT
-from tipsc.engine.flatbuffer import parse
+from tipsc.engine.flatbuffer import Schema, parse, table
 from tipsc.engine.tflite import flatbuffer
 from tipsc.engine.tflite_check import check_tflite
 from tipsc.engine.tflite_schema import OPERATORS, SCHEMA
@@ -263,21 +264,33 @@ def test_scales_that_end_the_process_are_refused(scale: float) -> None:
         )
 
 
+def rows(count: int, length: int, apart: int) -> bytes:
+    """A flatbuffer of `count` tables, each with a vector of `length` numbers, `apart` words apart.
+
+    All words of the vectors are `length`, so that one may begin anywhere in another.
+    """
+    vtables = struct.pack("<8H", 6, 8, 4, 0, 6, 8, 4, 0)  # of the root and of the rows, padded
+    root = 8 + len(vtables)
+    vector = root + 8
+    first = vector + 4 + 4 * count
+    numbers = first + 8 * count
+    data = bytearray(struct.pack("<I4s", root, b"TEST") + vtables)
+    data += struct.pack("<iI", root - 8, 4)  # the root, and where its vector is from there
+    data += struct.pack("<I", count)
+    data += b"".join(struct.pack("<I", first + 8 * i - (vector + 4 + 4 * i)) for i in range(count))
+    for i in range(count):
+        row = first + 8 * i
+        data += struct.pack("<iI", row - 16, numbers + 4 * apart * i - (row + 4))
+    return bytes(data + struct.pack("<I", length) * (apart * (count - 1) + length + 1))
+
+
 def test_few_bytes_cannot_stand_for_much_work() -> None:
-    """Vectors that overlap: a file of some kilobytes with millions of entries."""
-    model = schema.ModelT(version=3, buffers=[schema.BufferT() for _ in range(200)])
-    data = bytearray(flatbuffer(model))
-    walk = fuzz_tflite.Walk(bytes(data))
-    lengths = [
-        at for at, code in walk.places
-        if code == "I" and int.from_bytes(data[at : at + 4], "little") == 200
-    ]  # fmt: skip
-    (length,) = set(lengths)
-    for entry in range(200):  # each of the buffers' vector is the vector itself, one table further
-        place = length + 4 + 4 * entry
-        data[place : place + 4] = (4).to_bytes(4, "little")
-    with pytest.raises(EngineDamagedError):
-        parse(memoryview(bytes(data)), SCHEMA, "Model", b"TFL3", "bomb")
+    """Vectors that begin within others: a file of some kilobytes with millions of numbers."""
+    small = Schema({"Root": table("rows:[Row]"), "Row": table("numbers:[i32]")}, {})
+    side_by_side = parse(memoryview(rows(50, 20, 21)), small, "Root", b"TEST", "sound")
+    assert [len(row["numbers"]) for row in side_by_side["rows"]] == [20] * 50
+    with pytest.raises(EngineDamagedError, match="parts that overlap"):
+        parse(memoryview(rows(2000, 2000, 1)), small, "Root", b"TEST", "bomb")
 
 
 def test_an_engine_is_checked_before_the_library_sees_it(sound: bytes, tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def _value_of(node: memoryview, where: str) -> tuple[tuple[int, ...], tuple[int,
             if inner == 5 and payload is not None:
                 _, shape, content = _constant(payload, where)
             elif inner == 3:
-                content = (signed(number_at(attribute, start, end, where)),)
+                content = (_signed(number_at(attribute, start, end, where)),)
             elif inner == 7:
                 listed += 1 if payload is None else len(payload) // 4
             elif inner == 8:
@@ -292,11 +292,11 @@ def _value_of(node: memoryview, where: str) -> tuple[tuple[int, ...], tuple[int,
                 listed += 1
         if listed or integers:
             shape = (listed + len(numbers),)
-            content = tuple(map(signed, numbers)) if integers and len(numbers) <= 64 else None
+            content = tuple(map(_signed, numbers)) if integers and len(numbers) <= 64 else None
     return shape, content
 
 
-def signed(number: int) -> int:
+def _signed(number: int) -> int:
     """What a varint of 64 bits stands for."""
     return number - (1 << 64) if number >> 63 else number
 
@@ -334,5 +334,5 @@ def _constant(
         parts = (raw[i : i + 8] for i in range(0, len(raw), 8))
         numbers = [int.from_bytes(part, "little", signed=True) for part in parts]
     else:
-        numbers = [signed(number) for number in numbers]
+        numbers = [_signed(number) for number in numbers]
     return name, tuple(dims), tuple(numbers) if len(numbers) == count else None

@@ -155,7 +155,9 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
         _check_graphs(header, packed.length, weights.length, limits, where)
         graphs = _graphs(content("graphs"), header, where)
         if set(graphs) != ids:
-            raise EngineDamagedError("manifest and graphs name different paths", where=where)
+            raise EngineDamagedError(
+                "manifest and graphs name different paths", where=where, fix=_REBUILD
+            )
         of_plans = sections.get("plans")
         mapped = source.view(of_plans.offset, of_plans.length) if of_plans else memoryview(b"")
         plans = _plans(mapped, header, where)
@@ -165,7 +167,9 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
             )
         planned = [path for plan in plans for path in plan.paths]
         if sorted(planned) != (sorted(ids) if manifest.built else []):
-            raise EngineDamagedError("manifest and plans name different paths", where=where)
+            raise EngineDamagedError(
+                "manifest and plans name different paths", where=where, fix=_REBUILD
+            )
     elif manifest.built:
         raise EngineDamagedError("no device finishes a .tflite", where=where, fix=_REBUILD)
     elif source.read(weights.offset + 4, 4) != TFLITE_IDENTIFIER or header.graphs or header.plans:
