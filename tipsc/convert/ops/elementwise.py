@@ -10,6 +10,7 @@ from torch import fx, nn
 from tipsc.convert import axes as ax
 from tipsc.convert.ops.record import Arguments, Axes, NotUnderstood, Op, Role, always
 from tipsc.convert.program import hint, name_of, scope_of
+from tipsc.elastic.operations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from tipsc.convert.analysis import Analysis
@@ -87,9 +88,8 @@ _ADDITION = Op(elementwise, Role.ADDITION, follows=always)
 ELEMENTWISE = {
     **dict.fromkeys(
         (
-            *("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu"),
-            *("tanh", "elu", "leaky_relu", "mish", "softplus", "clamp", "mul", "div", "neg", "abs"),
-            *("exp", "sqrt", "rsqrt", "pow"),
+            *ACTIVATIONS,
+            *("mul", "div", "neg", "abs", "exp", "sqrt", "rsqrt", "pow"),
         ),
         _AT_ANY_RESOLUTION,
     ),

@@ -23,13 +23,12 @@ from tipsc.convert.ops.record import (
     nest,
     never,
     only_first_is_read,
-    shape_of,
     spatial_axes,
 )
 from tipsc.convert.program import bound, hint, name_of
 from tipsc.elastic import fitted
 from tipsc.elastic.dims import Dim, largest
-from tipsc.elastic.macs import layer_macs
+from tipsc.elastic.operations import LAYERS as TORCH_LAYERS
 
 if TYPE_CHECKING:
     from tipsc.convert.analysis import Analysis
@@ -39,10 +38,7 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 
-_CONV = {
-    **{f"conv{r}d": getattr(nn, f"Conv{r}d") for r in (1, 2, 3)},
-    **{f"conv_transpose{r}d": getattr(nn, f"ConvTranspose{r}d") for r in (1, 2, 3)},
-}
+_CONV = {name: layer for layer, name in TORCH_LAYERS.items() if name.startswith("conv")}
 
 
 # ---- axes
@@ -241,19 +237,12 @@ def _linear_fits(a: Assembly, args: Arguments) -> bool:
     return fits_weights(a, args) and len(a.analysis.axes[args["input"]]) >= 2
 
 
-def _layer_macs(node: fx.Node) -> int:
-    args = bound(node)
-    given, weight = shape_of(args["input"]), shape_of(args["weight"])
-    return layer_macs(given, shape_of(node), weight, transposed="transpose" in name_of(node))
-
-
 def _convolution_op(rank: int, *, transposed: bool) -> Op:
     return Op(
         _convolution(rank, transposed=transposed),
         Role.LAYER,
         build=_build_convolution,
         is_layer=_convolution_fits,
-        macs=_layer_macs,
         follows=always if (rank, transposed) == (2, False) else never,
     )
 
@@ -267,7 +256,6 @@ LAYERS = {
         build=_build_linear,
         is_layer=_linear_fits,
         rewrite=computed_linear,
-        macs=_layer_macs,
         follows=always,
     ),
     "embedding": Op(_embedding, Role.LOOKUP, build=_build_embedding, is_layer=fits_weights),

@@ -11,9 +11,8 @@ from torch import fx
 from tipsc.convert import axes as ax
 from tipsc.convert.axes import Axis
 from tipsc.convert.functions import Attention
-from tipsc.convert.ops.record import Arguments, Axes, NotUnderstood, Op, shape_of
-from tipsc.convert.program import bound, hint
-from tipsc.elastic.macs import attention_macs, product_macs
+from tipsc.convert.ops.record import Arguments, Axes, NotUnderstood, Op
+from tipsc.convert.program import hint
 
 if TYPE_CHECKING:
     from tipsc.convert.analysis import Analysis
@@ -120,18 +119,9 @@ def _build_attention(a: Assembly, node: fx.Node, args: Arguments) -> None:
     a.module(node, "attention", Attention(scale, kind, causal), inputs)
 
 
-def _product_macs(node: fx.Node) -> int:
-    return product_macs(shape_of(node.all_input_nodes[0]), shape_of(node))
-
-
-def _attention_macs(node: fx.Node) -> int:
-    query, key = (shape_of(bound(node)[part]) for part in ("query", "key"))
-    return attention_macs(query, key[-2], shape_of(node)[-1])
-
-
 PRODUCTS = {
-    **dict.fromkeys(("matmul", "bmm", "mm"), Op(_matmul, macs=_product_macs)),
+    **dict.fromkeys(("matmul", "bmm", "mm"), Op(_matmul)),
     **dict.fromkeys(("addmm", "baddbmm"), Op(rewrite=_add_product)),
-    "scaled_dot_product_attention": Op(_attention, build=_build_attention, macs=_attention_macs),
+    "scaled_dot_product_attention": Op(_attention, build=_build_attention),
     "einsum": Op(_einsum),
 }

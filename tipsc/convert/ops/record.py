@@ -62,13 +62,11 @@ def always(node: fx.Node) -> bool:
     return True
 
 
-def no_macs(node: fx.Node) -> int:
-    return 0
-
-
 @dataclass(frozen=True)
 class Op:
     """What is known of one ATen operation. All that is not said is safe: it stays as it is.
+
+    Its multiply-accumulates are counted in :mod:`tipsc.elastic.operations`, as those of a path are.
 
     Attributes:
         axes: what it does to the axes of its tensors; None: it is not understood.
@@ -76,7 +74,6 @@ class Op:
         build: how it is built again; None: as the same function, of the path's sizes.
         is_layer: whether it is built as a layer with weights of its own, which has their name.
         rewrite: how it is written with other operations.
-        macs: multiply-accumulates, for the exported batch.
         follows: whether it is right at any resolution, as it is lowered.
         may_view: whether its output may share memory with its input, though its schema is silent.
     """
@@ -86,7 +83,6 @@ class Op:
     build: Build | None = None
     is_layer: Callable[[Assembly, Arguments], bool] | None = None
     rewrite: Rewrite | None = None
-    macs: Callable[[fx.Node], int] = no_macs
     follows: Callable[[fx.Node], bool] = never
     may_view: bool = False
 
