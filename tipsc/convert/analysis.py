@@ -2,12 +2,14 @@
 
 A rule takes the axes of an operation's inputs, unifies what is paired, and gives the axes of its
 output. An operator without a rule fixes everything that it touches.
+
+Only here do groups change: what :func:`analyse` gives is finished before anyone decides on choices.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -15,13 +17,14 @@ from torch import Tensor, fx
 
 from tipsc.convert import axes as ax
 from tipsc.convert.blame import blamed_on
-from tipsc.convert.ops import NotUnderstood, op_of
+from tipsc.convert.ops import NotUnderstood, Role, op_of
 from tipsc.convert.ops.record import Axes
 from tipsc.convert.program import Program, bound, hint, is_tensors, name_of, scope_of
+from tipsc.convert.units import Axis, Structure, UnitSet, free
 
 
 class Analysis:
-    """The axes of all values of a program.
+    """The axes of all values of a program, as far as the rules have come.
 
     Attributes:
         axes: of each node that gives a tensor, one :data:`Axis` for each of its axes; for a node
@@ -81,17 +84,19 @@ class Analysis:
     def _fix_inputs(self, node: fx.Node, reason: str) -> bool:
         touched = False
         for source in node.all_input_nodes:
-            if source not in self.axes:
-                continue
-            axes = self.axes[source]
-            for axis in (
-                axes if isinstance(source.meta["val"], Tensor) else [x for i in axes for x in i]
-            ):
+            for axis in self.all_axes(source):
                 for term in ax.settled(axis):
                     for group in term:
                         touched = touched or group.fixed is None
                         group.fix(reason)
         return touched
+
+    def all_axes(self, node: fx.Node) -> Axes:
+        """Of what a node gives, be it one tensor or several; none if it gives no tensor."""
+        found = self.axes.get(node, [])
+        if isinstance(node.meta.get("val"), Tensor):
+            return list(found)
+        return [axis for axes in found for axis in axes]
 
     def opaque(self, node: fx.Node, reason: str) -> Any:
         """Axes of which nothing is known but their sizes."""
@@ -126,6 +131,69 @@ class Analysis:
         return list(self.axes[node])
 
 
-def analyse(program: Program) -> Analysis:
-    """The axes of all values of a program, and what was not understood of it."""
-    return Analysis(program)
+def analyse(program: Program, streams: Iterable[fx.Node]) -> Structure:
+    """Which units of a program belong together and which must stay.
+
+    Args:
+        streams: the additions that close skips; the streams that they add to keep their width.
+    """
+    analysis = Analysis(program)
+    for node in streams:
+        ax.fix_all(analysis.axes[node], "the residual stream")
+    _keep_whole(analysis)
+    structure = _finished(analysis)
+    return structure.fixing(_unread(program, structure), "not read")
+
+
+def _keep_whole(analysis: Analysis) -> None:
+    """Heads are cut whole: in a nest only the outermost group that can be elastic is.
+
+    Until nothing changes: a closed sum opens when all around it is fixed.
+    """
+    axes = [axis for node in analysis.axes for axis in analysis.all_axes(node)]
+    made_whole = 1
+    while made_whole:
+        made_whole = sum(_is_made_whole(term) for axis in axes for term in ax.settled(axis))
+
+
+def _is_made_whole(term: ax.Term) -> bool:
+    """Fixes the units inside free ones; whether there were any."""
+    free = [group for group in term if group.root.fixed is None]
+    for group in free[1:]:
+        group.fix("counted in whole heads or groups")
+    return len(free) > 1
+
+
+def _finished(analysis: Analysis) -> Structure:
+    """What the groups have become, which nothing changes any more."""
+    known: dict[ax.Group, UnitSet] = {}
+
+    def units(group: ax.Group) -> UnitSet:
+        return known.setdefault(group.root, UnitSet(group.root.size, group.root.fixed))
+
+    def finished(axes: Iterable[ax.Axis]) -> tuple[Axis, ...]:
+        return tuple(tuple(tuple(map(units, term)) for term in ax.settled(axis)) for axis in axes)
+
+    several = {node for node in analysis.axes if not isinstance(node.meta["val"], Tensor)}
+    return Structure(
+        {node: finished(axes) for node, axes in analysis.axes.items() if node not in several},
+        {node: tuple(map(finished, analysis.axes[node])) for node in several},
+        tuple(dict.fromkeys(analysis.notes)),
+    )
+
+
+def _unread(program: Program, structure: Structure) -> set[UnitSet]:
+    """What is cut off a table of weights and never used: a choice of it would change nothing.
+
+    A unit is used where it meets what depends on the input, or is summed over.
+    """
+    seen = {n: {u for a in structure.all_axes(n) for u in free(a)} for n in structure.nodes()}
+    computed, used = {program.input}, set[UnitSet]()
+    for node in program.nodes():
+        sources = [n for n in node.all_input_nodes if n in seen]
+        if node in seen and not computed.isdisjoint(sources):
+            computed.add(node)
+            used |= seen[node]
+        if op_of(node).role not in (Role.CUT, Role.SPLIT):
+            used |= {u for n in sources for u in seen[n]} - seen.get(node, set())
+    return {units for node in program.tensors for units in seen[node]} - used

@@ -11,8 +11,6 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor, fx, nn
 
-from tipsc.convert.analysis import Analysis
-from tipsc.convert.axes import Axis
 from tipsc.convert.blame import blamed_on
 from tipsc.convert.choices import Plan
 from tipsc.convert.converted import Bypass, Call, ConvertedSupernet, Leave
@@ -21,6 +19,7 @@ from tipsc.convert.heads import add_head, leaves_of
 from tipsc.convert.names import Names
 from tipsc.convert.ops import op_of
 from tipsc.convert.program import Program, bound, is_tensors, name_of, place_of, scope_of
+from tipsc.convert.units import Axis, Structure
 from tipsc.elastic import fitted
 from tipsc.elastic.dims import Dim
 from tipsc.elastic.layers import (
@@ -35,14 +34,14 @@ Gates: TypeAlias = tuple[tuple[str, int], ...]
 
 def assemble(
     program: Program,
-    analysis: Analysis,
+    structure: Structure,
     plan: Plan,
     values: Mapping[str, Tensor],
     example: Tensor,
 ) -> ConvertedSupernet:
     """The supernet with these weights (permuted copies of the program's tensors)."""
     net = ConvertedSupernet(plan.space, tuple(example.shape[1:]), example.dtype)
-    Assembly(program, analysis, plan, values, net).run()
+    Assembly(program, structure, plan, values, net).run()
     return net
 
 
@@ -50,13 +49,13 @@ class Assembly:
     def __init__(
         self,
         program: Program,
-        analysis: Analysis,
+        structure: Structure,
         plan: Plan,
         values: Mapping[str, Tensor],
         net: ConvertedSupernet,
     ) -> None:
         self.program = program
-        self.analysis = analysis
+        self.structure = structure
         self.plan = plan
         self.values = values
         self.net = net
@@ -124,7 +123,7 @@ class Assembly:
     # ---- pieces -------------------------------------------------------------------------------
 
     def dims(self, node: fx.Node) -> tuple[Dim, ...]:
-        return tuple(self.plan.dim(axis) for axis in self.analysis.axes[node])
+        return tuple(self.plan.dim(axis) for axis in self.structure.axes[node])
 
     def tensor(self, node: fx.Node | None) -> Tensor | None:
         return None if node is None else self.values[self.program.tensors[node]]
@@ -242,7 +241,7 @@ class Assembly:
 
     def shape(self, node: fx.Node) -> list[int | Size]:
         """Of an operation's output on a path, -1 for the batch, as an argument of a function."""
-        dims = self.plan.shape(node, self.analysis.axes[node])
+        dims = self.plan.shape(node, self.structure.axes[node])
         if dims is None:
             raise ConversionError(
                 "an axis holds channels and places, so that its size follows width and resolution",

@@ -26,6 +26,7 @@ from tipsc.convert.ops.record import (
     spatial_axes,
 )
 from tipsc.convert.program import bound, hint, name_of
+from tipsc.convert.units import Axis, axis_size
 from tipsc.elastic import fitted
 from tipsc.elastic.dims import Dim, largest
 from tipsc.elastic.operations import LAYERS as TORCH_LAYERS
@@ -154,9 +155,9 @@ def _build_convolution(a: Assembly, node: fx.Node, args: Arguments) -> None:
 
 def groups_of(a: Assembly, x: fx.Node, groups: int) -> Dim:
     """How many groups a path has: the channels without what is inside a group."""
-    axis = ax.settled(a.analysis.axes[x][1])
-    each = ax.axis_size(axis) // groups
-    outer: ax.Axis = ()
+    axis = a.structure.axes[x][1]
+    each = axis_size(axis) // groups
+    outer: Axis = ()
     for term in axis:
         inner, kept = 1, list(term)
         while kept and inner < each:
@@ -229,12 +230,12 @@ def _embedding_bag(w: Writer) -> fx.Node | None:
 
 
 def _convolution_fits(a: Assembly, args: Arguments) -> bool:
-    axes = a.analysis.axes
+    axes = a.structure.axes
     return fits_weights(a, args) and len(axes[args["input"]]) == len(axes[args["weight"]])
 
 
 def _linear_fits(a: Assembly, args: Arguments) -> bool:
-    return fits_weights(a, args) and len(a.analysis.axes[args["input"]]) >= 2
+    return fits_weights(a, args) and len(a.structure.axes[args["input"]]) >= 2
 
 
 def _convolution_op(rank: int, *, transposed: bool) -> Op:

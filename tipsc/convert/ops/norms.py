@@ -64,8 +64,6 @@ def _layer_norm(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
         if args.get(key) is not None:
             for axis, own in zip(x[-count:], a.of(args[key]), strict=True):
                 ax.unify(axis, own)
-    for axis in x[-count:]:
-        ax.mix(axis)
     return x
 
 
@@ -90,7 +88,7 @@ def _build_batch_norm(a: Assembly, node: fx.Node, args: Arguments) -> None:
     channels = a.dims(x)[1]
 
     def make() -> tuple[nn.Module, nn.Module | None]:
-        kind = _NORMS[len(a.analysis.axes[x])]
+        kind = _NORMS[len(a.structure.axes[x])]
         norm = kind(channels, eps=args["eps"], momentum=args["momentum"])
         for name in ("weight", "bias"):
             value = a.tensor(args[name])
@@ -102,7 +100,7 @@ def _build_batch_norm(a: Assembly, node: fx.Node, args: Arguments) -> None:
         norm.running_var = cast(Tensor, a.tensor(args["running_var"]))
         return norm, None
 
-    key = ("batch_norm", args["weight"], args["running_mean"], len(a.analysis.axes[x]))
+    key = ("batch_norm", args["weight"], args["running_mean"], len(a.structure.axes[x]))
     if key not in a.known:
         norm, _ = make()
         a.known[key] = a.place_layer(node, norm)
@@ -204,7 +202,7 @@ def _rewrite_native_batch_norm(w: Writer) -> fx.Node | None:
 
 
 def _fits(a: Assembly, args: Arguments) -> bool:
-    return fits_weights(a, args) and len(a.analysis.axes[args["input"]]) >= 2
+    return fits_weights(a, args) and len(a.structure.axes[args["input"]]) >= 2
 
 
 def _group_norm_fits(a: Assembly, args: Arguments) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from tipsc.convert import axes as ax
-from tipsc.convert.axes import Axis, fix_all
+from tipsc.convert.axes import fix_all
 from tipsc.convert.functions import Function, LookUp, Slot
 from tipsc.convert.ops.record import (
     Arguments,
@@ -21,6 +21,7 @@ from tipsc.convert.ops.record import (
     never,
 )
 from tipsc.convert.program import hint
+from tipsc.convert.units import axis_size, pieces
 
 if TYPE_CHECKING:
     from tipsc.convert.analysis import Analysis
@@ -101,17 +102,16 @@ def _slice(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
         ax.fix(x[axis], "every n-th is taken")
         x[axis] = ax.new_axis(kept, "every n-th is taken")
         return x
-    x[axis] = around_slice(x[axis], args["start"] or 0, kept)[1]
+    pieces = [ax.new_axis(s) if s else () for s in _around(size, args["start"] or 0, kept)]
+    ax.unify(x[axis], tuple(term for piece in pieces for term in piece))
+    x[axis] = pieces[1]
     return x
 
 
-def around_slice(axis: Axis, start: int, kept: int) -> list[Axis]:
-    """What lies before a slice of an axis, in it and after it."""
-    size = ax.axis_size(axis)
+def _around(size: int, start: int, kept: int) -> tuple[int, int, int]:
+    """How many places lie before a slice of an axis, in it and after it."""
     start = max(0, min(size, start + size if start < 0 else start))
-    pieces = [ax.new_axis(s) if s else () for s in (start, kept, size - start - kept)]
-    ax.unify(axis, tuple(term for piece in pieces for term in piece))
-    return pieces
+    return start, kept, size - start - kept
 
 
 def _select(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
@@ -177,28 +177,28 @@ def _index_put(w: Writer) -> fx.Node | None:
 
 
 def _build_split(a: Assembly, node: fx.Node, args: Arguments) -> None:
-    axis = args["dim"] % len(a.analysis.axes[args["self"]])
+    axis = args["dim"] % args["self"].meta["val"].dim()
     if isinstance(args["self"].meta["val"].shape[axis], torch.SymInt):
         a.same(node)
         return
-    sizes = [a.size(axes[axis]) for axes in a.analysis.axes[node]]
+    sizes = [a.size(axes[axis]) for axes in a.structure.several[node]]
     a.function(node, torch.split, (args["self"], sizes, axis))
 
 
 def _build_slice(a: Assembly, node: fx.Node, args: Arguments) -> None:
     """Of an axis that depends on the path: a split, of which one piece is taken."""
     source = args["self"]
-    axis = args["dim"] % len(a.analysis.axes[source])
-    whole, size = a.analysis.axes[source][axis], hint(node.meta["val"].shape[axis])
+    axis = args["dim"] % len(a.structure.axes[source])
+    whole, size = a.structure.axes[source][axis], hint(node.meta["val"].shape[axis])
     if isinstance(a.plan.dim(whole), int):
         a.same(node)
         return
-    pieces = around_slice(whole, args["start"] or 0, size)
-    kept = [i for i, piece in enumerate(pieces) if piece]
+    parts = pieces(whole, _around(axis_size(whole), args["start"] or 0, size))
+    kept = [i for i, part in enumerate(parts) if part]
     if len(kept) == 1:
         a.numbers[node] = a.value(source)
         return
-    split = Function(torch.split, (Slot(0), [a.size(pieces[i]) for i in kept], axis), {})
+    split = Function(torch.split, (Slot(0), [a.size(parts[i]) for i in kept], axis), {})
     number = a.step(node, "slice", split, (a.value(source),))
     pick = Function(operator.getitem, (Slot(0), kept.index(1)), {})
     a.numbers[node] = a.step(node, "piece", pick, (number,))

@@ -137,7 +137,7 @@ def _build_expand(a: Assembly, node: fx.Node, args: Arguments) -> None:
         if own >= 0 and hint(source.meta["val"].shape[own]) == hint(size):
             shape.append(-1)
         elif not isinstance(size, torch.SymInt):
-            shape.append(a.size(a.analysis.axes[node][place]))
+            shape.append(a.size(a.structure.axes[node][place]))
         elif "size" in args:
             shape.append(args["size"][place])
         else:
