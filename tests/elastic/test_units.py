@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from tipsc.convert.analysis import analyse
+from tipsc.convert.analyse import analyse
 from tipsc.convert.blocks import residual_additions
 from tipsc.convert.capture import capture
 from tipsc.convert.choices import make_plan

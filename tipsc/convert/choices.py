@@ -12,9 +12,9 @@ from tipsc.convert.blocks import Stage
 from tipsc.convert.exits import Exits
 from tipsc.convert.names import cleaned
 from tipsc.convert.program import Program
-from tipsc.convert.resolutions import Resolutions
-from tipsc.convert.units import Axis, Structure, UnitSet, axis_size, free, term_size
-from tipsc.elastic.dims import Counts, Dim, Layout
+from tipsc.convert.sizes import Resolutions, Sizes
+from tipsc.convert.units import Structure, UnitSet, free, term_size
+from tipsc.elastic.dims import Counts
 from tipsc.paths import Choice, SearchSpace
 
 _STEPS = ((32, 8), (16, 4))  # at least so many channels are cut in steps of
@@ -52,30 +52,10 @@ class Plan:
         space = SearchSpace((found.choice, *self.space.choices))
         return replace(self, space=space, resolutions=found)
 
-    def shape(self, node: fx.Node, axes: Sequence[Axis]) -> tuple[Dim, ...] | None:
-        """The sizes of an operation's output; None if one follows several choices."""
-        dims = [self.dim(axis) for axis in axes]
-        found = self.resolutions.shapes.get(node) if self.resolutions else None
-        if self.resolutions is None or found is None:
-            return tuple(dims)
-        for place, sizes in enumerate(zip(*found, strict=True)):
-            if len(set(sizes)) > 1:
-                if not isinstance(dims[place], int):
-                    return None
-                dims[place] = Layout(((Counts(self.resolutions.choice, sizes),),))
-        return tuple(dims)
-
     @cached_property
-    def _counts(self) -> dict[UnitSet, Counts]:
-        return {e.units: e.counts for e in self.elastic}
-
-    def dim(self, axis: Axis) -> Dim:
-        """The size of an axis on a path."""
-        counts = self._counts
-        segments = tuple(tuple(counts.get(units, units.size) for units in term) for term in axis)
-        if any(isinstance(f, Counts) for segment in segments for f in segment):
-            return Layout(segments)
-        return axis_size(axis)
+    def sizes(self) -> Sizes:
+        """Of all axes, on a path."""
+        return Sizes({e.units: e.counts for e in self.elastic}, self.resolutions)
 
 
 def make_plan(

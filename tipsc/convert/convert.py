@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tipsc.convert.analysis import analyse
+from tipsc.convert.analyse import analyse
 from tipsc.convert.assemble import assemble
 from tipsc.convert.blame import said_of
 from tipsc.convert.blocks import find_stages, residual_additions

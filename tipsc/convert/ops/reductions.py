@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import fx
 
 from tipsc.convert import axes as ax
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
 from tipsc.convert.axes import Group, fix_all
 from tipsc.convert.ops.record import (
     Arguments,
-    Axes,
-    NotUnderstood,
     Op,
     Role,
     Rule,
@@ -20,9 +19,6 @@ from tipsc.convert.ops.record import (
     spatial_axes,
 )
 from tipsc.convert.program import name_of
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
 
 aten = torch.ops.aten
 
