@@ -14,7 +14,8 @@ TRAINING = ("torch", "numpy", "scipy")
 #: rooms of tipsc whose code decides what comes out of a training
 TRAINS = (
     "paths.py", "factors.py", "quality.py", "tasks", "elastic", "convert", "dtmc", "train",
-    "pipeline/train.py", "project/loading.py",
+    "pipeline/train.py",
+    "pipeline/narrow.py", "project/lessons.py", "project/loading.py",
 )  # fmt: skip
 #: and what comes out of the stages after it
 BUILDS = (
