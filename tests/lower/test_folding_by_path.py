@@ -14,6 +14,7 @@ from tipsc.convert import convert
 from tipsc.elastic import ElasticLinear, Supernet
 from tipsc.lower import LOCATION, lower
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.signature import TensorSpec
 
 IMAGE = (4, 3, 8, 8)
 
@@ -110,7 +111,9 @@ class Leaf(Supernet):
 
     def __init__(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
         width = Choice("width", (4, 8))
-        super().__init__(SearchSpace((width,)), shape)
+        layout = "NCHW"[: len(shape) + 1]
+        given = TensorSpec("input", "float32", (1, *shape), layout)
+        super().__init__(SearchSpace((width,)), [given])
         self.layer = layer
         self.first = ElasticLinear(12, width)
         self.last = ElasticLinear(width, 5)

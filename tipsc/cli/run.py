@@ -88,7 +88,7 @@ def command(
     found = read_engine(engine)
     manifest = found.manifest
     feeds = (
-        load_inputs(input_file, manifest.inputs)
+        load_inputs(input_file, manifest.signature.inputs)
         if input_file is not None
         else _random(manifest, seed or 0)
     )
@@ -150,7 +150,7 @@ def _random(manifest: Manifest, seed: int) -> tuple[np.ndarray, ...]:
         generator.standard_normal(spec.shape).astype(spec.dtype)
         if np.dtype(spec.dtype).kind == "f"
         else generator.integers(0, 2, spec.shape).astype(spec.dtype)
-        for spec in manifest.inputs
+        for spec in manifest.signature.inputs
     )
 
 
@@ -171,6 +171,6 @@ def _save(file: Path, manifest: Manifest, results: tuple[Any, ...]) -> None:
     if len(results) == 1:
         np.save(content, results[0])
     else:
-        names = (spec.name for spec in manifest.outputs)
+        names = (spec.name for spec in manifest.signature.outputs)
         np.savez(content, **dict(zip(names, results, strict=True)))
     write_atomically(file, [content.getbuffer()])

@@ -18,6 +18,7 @@ from tipsc.convert.choices import Plan
 from tipsc.convert.converted import Bypass, Call, ConvertedSupernet, Leave
 from tipsc.convert.functions import Function, Size, Slot
 from tipsc.convert.heads import add_head, leaves_of
+from tipsc.convert.layout import layout_of
 from tipsc.convert.names import Names
 from tipsc.convert.ops import op_of
 from tipsc.convert.program import Program, bound, is_tensors, name_of, place_of, scope_of
@@ -28,6 +29,7 @@ from tipsc.elastic.layers import (
 )
 from tipsc.elastic.resolution import ElasticResize
 from tipsc.errors import ConversionError
+from tipsc.signature import TensorSpec
 
 Gates: TypeAlias = tuple[tuple[str, int], ...]
 """(choice, least option) that switch an operation on, all of them."""
@@ -41,7 +43,9 @@ def assemble(
     example: Tensor,
 ) -> ConvertedSupernet:
     """The supernet with these weights (permuted copies of the program's tensors)."""
-    net = ConvertedSupernet(plan.space, tuple(example.shape[1:]), example.dtype)
+    dtype = str(example.dtype).removeprefix("torch.")
+    given = TensorSpec("input", dtype, (1, *example.shape[1:]), layout_of(program.input))
+    net = ConvertedSupernet(plan.space, [given])
     Assembly(program, analysis, plan, values, net).run()
     return net
 

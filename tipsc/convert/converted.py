@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Path, SearchSpace
+from tipsc.signature import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,8 @@ class ConvertedSupernet(Supernet):
     report: Any
     made_of: str
 
-    def __init__(
-        self, space: SearchSpace, input_shape: tuple[int, ...], dtype: torch.dtype
-    ) -> None:
-        super().__init__(space, input_shape, dtype)
+    def __init__(self, space: SearchSpace, inputs: Sequence[TensorSpec]) -> None:
+        super().__init__(space, inputs)
         self._calls: list[Call | Bypass | Leave] = []
         self._result = 0
         self._spent: list[tuple[int, ...]] = []

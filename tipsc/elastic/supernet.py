@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from tipsc.paths import Path, SearchSpace
+from tipsc.signature import TensorSpec
 
 
 class Supernet(nn.Module):
@@ -16,20 +19,27 @@ class Supernet(nn.Module):
 
     Args:
         space: the choices.
-        input_shape: of one example, without the batch axis.
-        input_dtype: float32 for signals, int64 for tokens.
+        inputs: what it takes, in a batch of one: float32 for signals, int64 for tokens.
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        input_shape: tuple[int, ...],
-        input_dtype: torch.dtype = torch.float32,
+        inputs: Sequence[TensorSpec],
     ) -> None:
         super().__init__()
         self.space = space
-        self.input_shape = tuple(input_shape)
-        self.input_dtype = input_dtype
+        self.inputs = tuple(inputs)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one example, without the batch axis."""
+        return self.inputs[0].shape[1:]
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.inputs[0].dtype)
+        return dtype
 
     @property
     def spanning(self) -> tuple[Path, ...]:

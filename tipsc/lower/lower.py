@@ -21,6 +21,7 @@ from tipsc.lower.surgery import build_graph
 from tipsc.lower.template import export_templates
 from tipsc.lower.weights import WeightStore
 from tipsc.paths import Path
+from tipsc.signature import OTHER, Signature, TensorSpec
 
 _ONNX_TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
 
@@ -33,17 +34,14 @@ class Lowered:
         weights: the store.
         graphs: by path id; a serialised ONNX ModelProto each, input "input", output "output".
         sizes: by path id.
-        input_shape, output_shape: batch included.
-        input_dtype: as numpy spells it.
+        signature: what each graph takes and gives, in a batch of one.
         remark: what should be known of the graphs; empty for nothing.
     """
 
     weights: bytes
     graphs: Mapping[str, bytes]
     sizes: Mapping[str, PathBytes]
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    input_dtype: str
+    signature: Signature
     remark: str = ""
 
     def write(self, file: FilePath, manifest: Manifest) -> None:
@@ -102,7 +100,12 @@ def lower(
             )
             for path_id, graph in graphs.items()
         },
-        tuple(example.shape),
-        operations[-1].shape,
-        str(supernet.input_dtype).removeprefix("torch."),
+        signature_of(supernet, operations[-1].shape),
     )
+
+
+def signature_of(supernet: Supernet, output_shape: tuple[int, ...]) -> Signature:
+    """What a path takes and gives."""
+    layout = "N" + OTHER * (len(output_shape) - 1)
+    output = TensorSpec("output", "float32", output_shape, layout)
+    return Signature.plain(supernet.inputs, [output])

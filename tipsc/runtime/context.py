@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends import Executor
-from tipsc.engine.manifest import Manifest, PathEntry, TensorSpec
+from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.errors import DataError, PathError, UsageError, near
 from tipsc.runtime.calls import Calls
+from tipsc.signature import TensorSpec
 
 
 class Context:
@@ -25,15 +26,15 @@ class Context:
         self._executors = executors
         self._calls = calls or Calls()
         self._ids = {path.id for path in manifest.paths}
-        self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in manifest.inputs)
-        self._single_output = len(manifest.outputs) == 1
+        self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in manifest.signature.inputs)
+        self._single_output = len(manifest.signature.outputs) == 1
 
     def run(self, x: np.ndarray | Sequence[np.ndarray], *, path: PathEntry | str) -> Any:
         """The outputs of one path.
 
         Args:
             x: the input; for an engine with several, a sequence in the manifest's order. Shapes
-                and dtypes are those of ``manifest.inputs``, batch included.
+                and dtypes are those of ``manifest.signature.inputs``, batch included.
             path: an entry of ``engine.paths``, or its id.
 
         Returns:
