@@ -166,7 +166,9 @@ def make_executor(folder: pathlib.Path) -> Callable[[random.Random], None]:
         x = noise.integers(0, 9, spec.shape) if spec.dtype[0] == "i" else noise.normal(
             size=spec.shape)  # fmt: skip
         for path in manifest.paths:
-            executor = litert.SignatureExecutor(program, path.id, threading.Lock(), "fuzzed")
+            executor = litert.SignatureExecutor(
+                program, path.id, spec.channels_last, threading.Lock(), "fuzzed"
+            )
             executor.run([x.astype(spec.dtype)])
             executor.close()
 

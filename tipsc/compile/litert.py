@@ -20,7 +20,7 @@ from tipsc.compile.tflite.workers import Request, Worker, run_all
 from tipsc.elastic.looking import at_rest
 from tipsc.engine import Manifest, write_tflite_engine
 from tipsc.errors import LoweringError, MissingExtraError, TargetError
-from tipsc.lower import PathBytes, signature_of
+from tipsc.lower import PathBytes
 from tipsc.lower.plan import PlannedOperation, Planner, with_values
 from tipsc.signature import Signature
 
@@ -61,10 +61,17 @@ def compile_paths(job: Job) -> CompiledTflite:
             fix="choose fp32 or int8, or a target with another backend",
         )
     versions = _versions("torch", "litert-torch", "litert-converter")
-    supernet, example = job.supernet, job.supernet.example()
+    supernet, signature = job.supernet, job.supernet.signature
+    if len(signature.inputs) != 1 or len(signature.outputs) != 1:
+        raise LoweringError(
+            "LiteRT paths take one tensor and give one",
+            got=", ".join(spec.name for spec in (*signature.inputs, *signature.outputs)),
+            fix="build for another backend",
+        )
+    (example,) = supernet.examples()
     with at_rest(supernet):
         planner = Planner(supernet)
-        plans = {c.path.id: planner.plan(c.path, c.statistics) for c in job.candidates}
+        plans = {c.path.id: planner.plan(c.path, c.statistics).operations for c in job.candidates}
         with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
             cache = Path(temporary) if job.cache is None else job.cache
             cache.mkdir(parents=True, exist_ok=True)
@@ -72,7 +79,7 @@ def compile_paths(job: Job) -> CompiledTflite:
     return CompiledTflite(
         merged.model,
         merged.sizes,
-        signature_of(supernet, merged.output_shape),
+        signature,
     )
 
 

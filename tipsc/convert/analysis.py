@@ -35,14 +35,15 @@ class Analysis:
         self.notes: list[tuple[str, str]] = []
         for node in program.tensors:
             self.axes[node] = [ax.new_axis(size) for size in node.meta["val"].shape]
-        self.axes[program.input] = self.opaque(program.input, "the model's input")
+        for node in program.inputs:
+            self.axes[node] = self.opaque(node, "the model's input")
         for node in program.nodes():
             program.check_time(node)
             if is_tensors(node.meta.get("val")):
                 with blamed_on(node):
                     self._apply(node)
-        for axis in self.axes[program.output]:
-            ax.fix(axis, "the model's output")
+        for node in program.outputs:
+            ax.fix_all(self.axes[node], "the model's output")
 
     def _apply(self, node: fx.Node) -> None:
         try:

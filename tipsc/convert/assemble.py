@@ -18,9 +18,9 @@ from tipsc.convert.choices import Plan
 from tipsc.convert.converted import Bypass, Call, ConvertedSupernet, Leave
 from tipsc.convert.functions import Function, Size, Slot
 from tipsc.convert.heads import add_head, leaves_of
-from tipsc.convert.layout import layout_of
 from tipsc.convert.names import Names
 from tipsc.convert.ops import op_of
+from tipsc.convert.outputs import Outputs
 from tipsc.convert.program import Program, bound, is_tensors, name_of, place_of, scope_of
 from tipsc.elastic import fitted
 from tipsc.elastic.dims import Dim
@@ -29,7 +29,7 @@ from tipsc.elastic.layers import (
 )
 from tipsc.elastic.resolution import ElasticResize
 from tipsc.errors import ConversionError
-from tipsc.signature import TensorSpec
+from tipsc.signature import Signature
 
 Gates: TypeAlias = tuple[tuple[str, int], ...]
 """(choice, least option) that switch an operation on, all of them."""
@@ -40,12 +40,11 @@ def assemble(
     analysis: Analysis,
     plan: Plan,
     values: Mapping[str, Tensor],
-    example: Tensor,
+    signature: Signature,
+    outputs: Outputs,
 ) -> ConvertedSupernet:
     """The supernet with these weights (permuted copies of the program's tensors)."""
-    dtype = str(example.dtype).removeprefix("torch.")
-    given = TensorSpec("input", dtype, (1, *example.shape[1:]), layout_of(program.input))
-    net = ConvertedSupernet(plan.space, [given])
+    net = ConvertedSupernet(plan.space, signature, outputs)
     Assembly(program, analysis, plan, values, net).run()
     return net
 
@@ -64,11 +63,11 @@ class Assembly:
         self.plan = plan
         self.values = values
         self.net = net
-        self.numbers: dict[fx.Node, int] = {program.input: 0}
+        self.numbers = {node: number for number, node in enumerate(program.inputs)}
         self.known: dict[object, str] = {}
         self.calls: list[Call | Bypass | Leave] = net._calls
         self.prefix = ""
-        self._fresh = itertools.count(1)
+        self._fresh = itertools.count(len(program.inputs))
         layers = (self._layer_name(node) for node in program.nodes() if self._is_layer(node))
         self.names = Names(layers, net)
         self.gates: dict[fx.Node, Gates] = {}
@@ -102,7 +101,7 @@ class Assembly:
                 self.calls.append(Bypass(self.numbers[node], self.numbers[source], gate))
             for leave in leaves.get(node, ()):
                 add_head(self, leave, self.plan.exits)
-        self.net._finish(self.numbers[self.program.output])
+        self.net._finish([self.value(node) for node in self.program.outputs])
 
     def within(self, prefix: str) -> Assembly:
         """One that goes on from here, but for itself: calls, names and layers are its own."""

@@ -177,7 +177,7 @@ def _fix_unread(program: Program, seen: Seen) -> None:
 
     A unit is used where it meets what depends on the input, or is summed over.
     """
-    computed, used = {program.input}, set[Group]()
+    computed, used = set(program.inputs), set[Group]()
     for node in program.nodes():
         sources = [n for n in node.all_input_nodes if n in seen]
         if node in seen and not computed.isdisjoint(sources):

@@ -15,16 +15,16 @@ _CHANNELS_SECOND = ("conv", "pool", "batch_norm", "instance_norm", "group_norm",
 _CHANNELS_LAST = ("linear", "layer_norm", "rms_norm")
 
 
-def layout_of(given: fx.Node) -> str:
-    """A letter for each axis of an input (N, ...); see :class:`tipsc.signature.TensorSpec`.
+def layout_of(given: fx.Node, batch_axis: int | None) -> str:
+    """A letter for each axis of an input; see :class:`tipsc.signature.TensorSpec`.
 
     Convolutions, pooling and norms over channels have them second, linear layers last, and what a
     table is asked for are tokens in a row.
     """
     rank = len(shape_of(given))
     knows = _first_that_knows(given)
-    if knows is None or rank < 2:
-        return "N" + OTHER * (rank - 1)
+    if knows is None or rank < 2 or batch_axis != 0:
+        return "".join("N" if place == batch_axis else OTHER for place in range(rank))
     if op_of(knows).role is Role.LOOKUP:
         return "NL" if rank == 2 else "N" + OTHER * (rank - 1)
     places = _PLACES.get(rank - 2, OTHER * (rank - 2))

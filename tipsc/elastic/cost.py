@@ -12,7 +12,7 @@ from tipsc.elastic.fitted import FittedConv, FittedEmbedding, FittedLayerNorm
 from tipsc.elastic.layers import ElasticLayer, cut_out
 from tipsc.elastic.macs import MATRIX_PRODUCTS, layer_macs, product_macs
 from tipsc.elastic.supernet import Supernet
-from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
+from tipsc.elastic.trace import Trace, TracedStep, input_labels, skeleton, trace
 from tipsc.paths import Path
 
 _LOOKUPS = (nn.LayerNorm, nn.RMSNorm, nn.Embedding, FittedLayerNorm, FittedEmbedding)
@@ -64,7 +64,8 @@ class CostModel:
         """The cost of each step of `path`; a module's parameters stand at its last use."""
         traced = self.trace(path)
         shapes = {step.label: step.shape for step in traced.steps}
-        shapes["input"] = tuple(self._supernet.example(device="meta").shape)
+        inputs = self._supernet.inputs
+        shapes |= {k: s.shape for k, s in zip(input_labels(inputs), inputs, strict=True)}
         last = {step.module or step.label: step.label for step in traced.steps}
         return tuple(
             StepCost(

@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-import torch
-from onnx import TensorProto
-
 from tipsc.elastic.looking import at_rest
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
+from tipsc.elastic.trace import input_labels
 from tipsc.engine import Manifest, write_engine
 from tipsc.errors import LoweringError
 from tipsc.lower.places import PathBytes
@@ -21,9 +19,7 @@ from tipsc.lower.surgery import build_graph
 from tipsc.lower.template import export_templates
 from tipsc.lower.weights import WeightStore
 from tipsc.paths import Path
-from tipsc.signature import OTHER, Signature, TensorSpec
-
-_ONNX_TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
+from tipsc.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Lowered:
 
     Attributes:
         weights: the store.
-        graphs: by path id; a serialised ONNX ModelProto each, input "input", output "output".
+        graphs: by path id; a serialised ONNX ModelProto each.
         sizes: by path id.
         signature: what each graph takes and gives, in a batch of one.
         remark: what should be known of the graphs; empty for nothing.
@@ -71,20 +67,14 @@ def lower(
     statistics = statistics or {}
     with at_rest(supernet):
         planner = Planner(supernet)
-        example = supernet.example()
-        templates = export_templates([planner.plan(p) for p in supernet.spanning], example)
+        signature = supernet.signature
+        given = dict(zip(input_labels(supernet.inputs), supernet.examples(), strict=True))
+        templates = export_templates([planner.plan(p) for p in supernet.spanning], given)
         store = WeightStore()
         graphs = {}
         for done, path in enumerate(paths, 1):
-            operations = planner.plan(path, statistics.get(path.id))
-            graphs[path.id] = build_graph(
-                path.id,
-                operations,
-                templates,
-                store,
-                tuple(example.shape),
-                _ONNX_TYPES[supernet.input_dtype],
-            )
+            plan = planner.plan(path, statistics.get(path.id))
+            graphs[path.id] = build_graph(path.id, plan, templates, store, signature)
             if progress:
                 progress(done, len(paths))
     readers = Counter(
@@ -100,12 +90,5 @@ def lower(
             )
             for path_id, graph in graphs.items()
         },
-        signature_of(supernet, operations[-1].shape),
+        signature,
     )
-
-
-def signature_of(supernet: Supernet, output_shape: tuple[int, ...]) -> Signature:
-    """What a path takes and gives."""
-    layout = "N" + OTHER * (len(output_shape) - 1)
-    output = TensorSpec("output", "float32", output_shape, layout)
-    return Signature.plain(supernet.inputs, [output])
