@@ -32,7 +32,7 @@ def test_architecture(name: str) -> None:
         assert apart(supernet(other[:3], space.largest), model(other[:3])) < TOLERANCE
         for path in (space.smallest, *(space.sample_options(generator) for _ in range(PATHS))):
             expected = extract(supernet, path)(other[:2])
-            assert apart(supernet(other[:2], path=path), expected) < TOLERANCE
+            assert apart(supernet(other[:2], path), expected) < TOLERANCE
     costs = CostModel(supernet)
     executed = {p: executed_macs(supernet, p, other[:1]) for p in (space.largest, space.smallest)}
     ends = [costs.of(path).macs for path in executed]

@@ -13,9 +13,11 @@ from torch.nn import functional as F
 from tipsc.convert import convert
 from tipsc.convert.converted import ConvertedSupernet
 from tipsc.convert.names import Names, cleaned
+from tipsc.convert.outputs import Outputs
 from tipsc.elastic import extract
 from tipsc.paths import SearchSpace
-from tipsc.signature import TensorSpec
+from tipsc.signature import Signature, TensorSpec
+from tipsc.tree import TENSOR
 
 WORDS = (
     *("a", "b", "0", "1", "a_b", "a_", "a_2", "relu", "größe 1", "", "lambda"),
@@ -34,7 +36,8 @@ WORDS = (
     ),
     *("code", "T_destination"),
 )
-NET = ConvertedSupernet(SearchSpace(()), [TensorSpec("input", "float32", (1, 3, 8, 8), "NCHW")])
+IMAGE = TensorSpec("input", "float32", (1, 3, 8, 8), "NCHW")
+NET = ConvertedSupernet(SearchSpace(()), Signature.plain([IMAGE], [IMAGE]), Outputs(TENSOR))
 PARTS = st.sampled_from(WORDS) | st.text(max_size=4)
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 

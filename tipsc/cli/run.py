@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def command(
         path = _path(opened, path_id, budget_ms)
         result = opened.run(feeds, path=path.id)
         times = [_milliseconds(opened, feeds, path) for _ in range(TIMED_CALLS)]
-    results = result if isinstance(result, tuple) else (result,)
+    results = manifest.signature.gives.flat(result, "output")
     if output_file is not None:
         _save(output_file, manifest, results)
     p50_ms = statistics.median(times)
@@ -166,7 +167,7 @@ def _top(result: np.ndarray, count: int) -> list[tuple[int, float]]:
     return [(int(index), float(values[index])) for index in order]
 
 
-def _save(file: Path, manifest: Manifest, results: tuple[Any, ...]) -> None:
+def _save(file: Path, manifest: Manifest, results: Sequence[Any]) -> None:
     content = io.BytesIO()  # np.save by name would add an ending of its own
     if len(results) == 1:
         np.save(content, results[0])

@@ -104,7 +104,10 @@ def export_templates(
     by_label = {o.label: o for plan in reversed(plans) for o in plan.operations}
     order = dict.fromkeys(o.label for plan in plans for o in plan.operations)
     operations = [by_label[label] for label in order]
-    ends = dict.fromkeys(label for plan in plans for label in plan.outputs if label not in given)
+    # Of what is given as it was stored the exporter makes no node.
+    stored = {label for label, operation in by_label.items() if not operation.inputs}
+    ends = dict.fromkeys(label for plan in plans for label in plan.outputs)
+    ends = {label: None for label in ends if label not in given and label not in stored}
     model = _export(operations, list(ends), given)
     graph = model.graph
     groups: dict[int, list[NodeProto]] = {index: [] for index in range(len(operations))}
@@ -137,6 +140,8 @@ def export_templates(
         nodes = list(_fold_constants(groups[index], constants, types))
         if operation.parts:
             nodes = _with_split(nodes, constants, len(operation.parts))
+        if operation.name.partition(".")[0].endswith("_like"):
+            nodes = _of_own_shape(nodes, constants, operation.shape)
         if isinstance(operation.module, _ConvNd) and operation.module.bias is None:
             nodes = _without_zero_bias(nodes)
         if operation.item is not None:
@@ -191,6 +196,8 @@ def _pass_on(
 ) -> list[str]:
     if not operation.inputs:  # a parameter that others read
         found = [name for name in parameters if name.startswith(f"op{index}.")]
+        if not found and operation.weights:  # read by nothing: it is given as it is
+            return [f"op{index}.value"]
         if not found:
             raise LoweringError(
                 "makes a tensor of the batch's size from nothing, which has no place in the graph",
@@ -322,6 +329,18 @@ def _with_split(
         elif node.op_type != "SequenceAt":
             result.append(node)
     return result
+
+
+def _of_own_shape(
+    nodes: Sequence[NodeProto], constants: dict[str, np.ndarray], shape: tuple[int, ...]
+) -> list[NodeProto]:
+    """The exporter asks for the shape of what is read, which is known: it is the output's."""
+    asked = {node.output[0] for node in nodes if node.op_type == "Shape"}
+    for node in nodes:
+        if node.op_type == "Expand" and node.input[1] in asked:
+            node.input[1] = f"{node.output[0]}: shape"
+            constants[node.input[1]] = np.asarray(shape, np.int64)
+    return [node for node in nodes if node.op_type != "Shape"]
 
 
 def _without_zero_bias(nodes: Sequence[NodeProto]) -> list[NodeProto]:
