@@ -44,6 +44,7 @@ from tipsc.paths import Path
 from tipsc.project.config import load_config
 from tipsc.project.loading import load_data, make_supernet
 from tipsc.train import Data, History, Split, TrainConfig, evaluate, share_scales, train
+from tipsc.train.scales import spread_paths
 
 ROOT = File(__file__).resolve().parent.parent
 DEMO = ROOT / "examples" / "fashion_mnist"
@@ -91,7 +92,7 @@ def judged(
 def with_averaged_scales(supernet: Supernet, data: Data, images: int) -> Supernet:
     """A copy whose scales are shared without any training after it."""
     found = copy.deepcopy(supernet)
-    share_scales(found, data.calibration(images), random.Random(0))
+    share_scales(found, data.calibration(images), spread_paths(found.space, random.Random(0)))
     return found
 
 

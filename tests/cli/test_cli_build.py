@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import MODEL, run_tipsc, write_project
 
 from tipsc.pipeline.build import Pipeline
@@ -23,7 +24,7 @@ TRAIN = {
     "batch_size": 64,
     "learning_rate": 0.03,
 }
-STAGES = ["train", "profile", "search", "choose", "engine"]
+STAGES = ["train", "profile", "search", "choose", "ship", "engine"]
 
 
 def build(folder: Path, *options: str) -> dict:
@@ -185,6 +186,30 @@ def test_two_processes_train_under_torchrun(tmp_path):
         found = json.loads(done.stdout)  # one process prints
         assert found["stage"]["cached"] is cached
         assert found["steps"] == 1200 // 128
+
+
+def test_two_processes_train_the_paths_that_the_first_has_chosen(tmp_path):
+    folder = write_project(tmp_path / "digits", train={**TRAIN, "epochs": 2, "narrow": 0.5})
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["-m", "tipsc", "train", str(folder), "--format", "json"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["steps"] == 2 * (1200 // 128)  # in the whole space, and of the paths that ship
+    assert found["stage"]["name"] == "narrow"
+    (chosen,) = (folder / "runs" / "digits").glob("choose-*/chosen.json")
+    assert len(json.loads(chosen.read_text())) == 4
+    weights = torch.load(found["weights"], weights_only=True)
+    (before,) = (folder / "runs" / "digits").glob("train-*/weights.pt")
+    wide = torch.load(before, weights_only=True)
+    assert any(not torch.equal(weights[name], wide[name]) for name in weights)
 
 
 @pytest.mark.parametrize("family", ["mobilenet", "transformer", "temporal"])

@@ -82,7 +82,6 @@ def _write_plain(place: Path, data: str, model: str = "model.py:load") -> Path:
         convert={"widths": [0.5, 1.0], "resolutions": [4, 6], "exits": True},
         data={"callable": data},
         train={
-            "sampler": "folded",
             "paths_per_step": 1,
             "epochs": 3,
             "frozen_epochs": 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +26,13 @@ from tipsc.elastic import CostModel
 from tipsc.engine import read_engine, write_engine
 from tipsc.errors import BudgetError, ConversionError, VerificationError
 from tipsc.lower import Lowered
-from tipsc.pipeline import choose, engine, finish
+from tipsc.pipeline import choose, engine, finish, ship
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.limits import SearchRecord
 from tipsc.project.target import load_target
 from tipsc.quality import Quality
 from tipsc.runtime import Engine
-from tipsc.search.candidates import load_candidates
+from tipsc.search.candidates import Candidate, load_candidates
 
 FILES = {
     "model.py": """
@@ -83,10 +83,9 @@ precision: fp16
 """,
 }
 BUILD = {"paths": 2, "measured": 10, "evaluations": 4, "verify_examples": 200}
-DONE = ("train-*", "profile-*", "search-*", "original-*", "compiled")
 
 
-def configure(folder: Path, **keys: Any) -> Path:
+def configure(folder: Path, train: Mapping[str, Any] | None = None, **keys: Any) -> Path:
     config = {
         "name": "tiny",
         "model": {"callable": "model.py:load"},
@@ -97,6 +96,7 @@ def configure(folder: Path, **keys: Any) -> Path:
             "batch_size": 16,
             "learning_rate": 0.01,
             "teacher_share": 0.0,  # the original has learned nothing
+            **(train or {}),
         },
         "convert": {"widths": [0.25, 0.5, 1.0]},
         "build": {**BUILD, **keys},
@@ -107,14 +107,14 @@ def configure(folder: Path, **keys: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose paths are trained, profiled and searched for both targets."""
+    """A project whose paths are profiled, chosen and trained for all targets."""
     folder = tmp_path_factory.mktemp("trained")
     for name, text in FILES.items():
         (folder / name).write_text(text)
     configure(folder)
     for target in ("host", str(folder / "half.yaml")):
-        Pipeline(folder, target).searched()
-    Pipeline(folder, "jetson-int8").searched()
+        Pipeline(folder, target).weights()
+    Pipeline(folder, "jetson-int8").weights()
     return folder
 
 
@@ -227,12 +227,15 @@ def test_a_path_has_a_scale_of_its_own_where_it_loses_too_much_without(
     pipeline = Pipeline(configure(project, own_scale_above=above), "host")
     space = pipeline.untrained.space
     quality = Quality("accuracy", given, "share")
-    loaded = load_candidates(pipeline.searched().folder, space)
-    found = [replace(c, quality=quality) for c in loaded]
-    monkeypatch.setattr(choose, "load_candidates", lambda *_: found)
-    chosen = load_candidates(pipeline.chosen().folder, space)
-    assert len(chosen) == 2
-    for candidate in chosen:
+    assess = ship.assess
+
+    def judged(*given: Any) -> list[Candidate]:
+        return [replace(c, quality=quality) for c in assess(*given)]
+
+    monkeypatch.setattr(ship, "assess", judged)
+    shipped = load_candidates(pipeline.shipped().folder, space)
+    assert len(shipped) == 2
+    for candidate in shipped:
         assert bool(candidate.statistics.variance) is own
         assert (candidate.quality != quality) is own
 
@@ -240,7 +243,7 @@ def test_a_path_has_a_scale_of_its_own_where_it_loses_too_much_without(
 def test_two_paths_within_the_noise_are_not_both_chosen(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = Pipeline(configure(project, paths=3), "host")
+    pipeline = Pipeline(configure(project, train={"narrow": 0.0}, paths=3), "host")
     pipeline.searched()
     times = {"a": (0.5, 10.0), "b": (0.69, 10.1), "c": (0.7, 15.0), "d": (0.8, 20.0)}
     records = {k: SearchRecord(k, merit, ms, True) for k, (merit, ms) in times.items()}
@@ -248,7 +251,7 @@ def test_two_paths_within_the_noise_are_not_both_chosen(
     for noise, expected in ((0.0, ["a", "b", "d"]), (0.05, ["a", "c", "d"])):
         profile = SimpleNamespace(noise_floor=SimpleNamespace(p95=noise))
         monkeypatch.setattr(choose, "load_profile", lambda _, profile=profile: profile)
-        assert [s.path_id for s in choose.select(pipeline, [])] == expected
+        assert [s.path_id for s in choose.select(pipeline)] == expected
 
 
 class Elsewhere:

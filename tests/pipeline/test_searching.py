@@ -11,6 +11,7 @@ import torch
 
 from tipsc.elastic import CostModel, Supernet, additive_totals, family
 from tipsc.errors import BudgetError
+from tipsc.pipeline.goal import by_profile
 from tipsc.pipeline.limits import additive_limits, check_engine, doubting
 from tipsc.pipeline.profile import Bench, profile_paths
 from tipsc.pipeline.search import load_records, save_records, search_paths
@@ -59,8 +60,9 @@ def profile(supernet: Supernet, data: Data, tmp_path_factory: pytest.TempPathFac
 
 def found(supernet: Supernet, data: Data, profile: Profile, **settings: Any):
     sizes = {"paths": 3, "evaluations": 10, "calibration_images": 64, **settings}
-    totals = additive_totals(supernet)
-    return search_paths(supernet, data, profile, totals, Build(**sizes), 0, silent)
+    build = Build(**sizes)
+    goal = by_profile(supernet, profile, additive_totals(supernet), build)
+    return search_paths(supernet, data, goal, build, 0, silent)
 
 
 def test_paths_are_drawn_evenly_over_their_macs_with_the_extremes(supernet: Supernet) -> None:

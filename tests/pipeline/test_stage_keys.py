@@ -19,7 +19,7 @@ from pydantic import BaseModel
 import tipsc
 from tipsc.device.measuring import ThisMachine
 from tipsc.fingerprint import installed, values
-from tipsc.pipeline import check, engine, profile
+from tipsc.pipeline import check, choose, engine, profile
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.stages import StageDone, Stages, key_of
 from tipsc.profile import Profile
@@ -85,17 +85,22 @@ YAML = """
 name: m
 model: {callable: "model.py:load"}
 data: {callable: "data.py:load"}
-train: {epochs: 2, frozen_epochs: 0, batch_size: 16}
+train: {epochs: 2, frozen_epochs: 0, batch_size: 16, narrow: 0.5}
 build: {paths: 2, measured: 10, evaluations: 4}
 """
 FILES = {
     "model.py": MODEL, "data.py": DATA, "helpers.py": HELPERS, "late.py": LATE, "tipsc.yaml": YAML,
 }  # fmt: skip
 
-CHOSEN = {"search", "choose", "engine"}
+SHIPPED = {"ship", "engine"}
+NARROWED = {"narrow", *SHIPPED}
+#: what the paths are chosen by; here always the same ones, so that nothing is trained again
+CHOSEN = {"search", "choose", *SHIPPED}
 MEASURED = {"profile", "check", *CHOSEN}
-TRAINED = {"train", *MEASURED}
-ALL = {"original", *TRAINED}
+TRAINED = {"train", "narrow", *CHOSEN}
+ALL = {"original", "profile", "check", *TRAINED}
+#: of a model that is another one
+MODEL_CHANGED = ALL - {"original"}
 
 Change = tuple[str, str, str]
 #: file, what stands there, what shall stand there -> the stages that are done again
@@ -124,8 +129,8 @@ SOURCES: list[tuple[Change, set[str]]] = [
 
 #: value -> the stages that are done again, for each key of the configuration
 CONVERT: Mapping[str, tuple[Any, set[str]]] = {
-    "widths": ([0.5], TRAINED),
-    "depth": (False, TRAINED),
+    "widths": ([0.5], MODEL_CHANGED),
+    "depth": (False, TRAINED),  # it has no branch that could be left out
     "resolutions": (None, set()),  # of images; that it is among the inputs is seen by `widths`
     "exits": (None, set()),
 }
@@ -138,7 +143,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "calibration_images": (50, TRAINED),
     "verify_examples": (7, {"original", "engine"}),
     "tolerance": (1e-3, {"engine"}),
-    "own_scale_above": (0.5, {"choose", "engine"}),
+    "own_scale_above": (0.5, SHIPPED),
     "quantised_loss": (0.5, {"engine"}),
 }
 LIMITS: Mapping[str, tuple[Any, set[str]]] = {
@@ -148,7 +153,7 @@ LIMITS: Mapping[str, tuple[Any, set[str]]] = {
     "quality": (0.01, CHOSEN),
 }
 TRAIN: Mapping[str, tuple[Any, set[str]]] = {
-    "epochs": (3, TRAINED),
+    "epochs": (4, TRAINED),
     "batch_size": (8, TRAINED),
     "learning_rate": (0.1, TRAINED),
     "weight_decay": (0.1, TRAINED),
@@ -157,12 +162,13 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "teacher_share": (0.3, TRAINED),
     "paths_per_step": (2, TRAINED),
     "distill": (None, set()),
-    "with_largest": (False, TRAINED),
+    "with_largest": (True, TRAINED),
     "with_smallest": (True, TRAINED),
     "sampler": ("uniform", TRAINED),
     "sampler_options": ({"eta": 0.5}, TRAINED),
     "phases": ([{"share": 0.5}, {"share": 0.5, "paths_per_step": 2}], TRAINED),
-    "frozen_epochs": (1, TRAINED),
+    "frozen_epochs": (1, NARROWED),  # the last ones of the whole training
+    "narrow": (1.0, TRAINED),
     "scale_images": (100, TRAINED),
     "seed": (1, TRAINED),
     "threads": (2, set()),
@@ -198,6 +204,7 @@ class KeysAlone(Stages):
         folder.mkdir(parents=True, exist_ok=True)
         for file in (profile.FILE, engine.FILE, check.FILE):
             (folder / file).write_text("")
+        (folder / choose.FILE).write_text("[]")
         (folder / "original.json").write_text(
             '{"quality": {"name": "accuracy", "value": 1}, "examples": 1, "parameters": 1}'
         )
@@ -373,12 +380,12 @@ def test_another_device_or_runtime_is_measured_again(
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ({"model": MODEL.replace("torch.relu", "torch.sin")}, {"train", *CHOSEN, "original"}),
+        ({"model": MODEL.replace("torch.relu", "torch.sin")}, {*TRAINED, "original"}),
         ({"data": DATA.replace("split(2)", "split(12)")}, CHOSEN),
         ({"data": DATA.replace("split(3)", "split(13)")}, {"original", "engine"}),
         ({"tipsc": YAML.replace("paths: 2", "paths: 3")}, CHOSEN),
         ({"tipsc": YAML + "  quantised_loss: 0.5\n"}, set()),
-        ({"helpers": HELPERS.replace("0.1", "0.2")}, {"train", *CHOSEN}),
+        ({"helpers": HELPERS.replace("0.1", "0.2")}, TRAINED),
     ],
 )
 def test_builds_without_the_device_see_the_same(

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from tipsc.convert import ConvertedSupernet, convert
 from tipsc.elastic import family
 from tipsc.errors import ConfigError
-from tipsc.project.lessons import teacher_of
+from tipsc.project.config import Config
+from tipsc.project.lessons import Lessons, lessons_of, teacher_of
 from tipsc.project.loading import Model
 from tipsc.tasks import Classification
 from tipsc.train import Data, Phase, Split, TrainConfig, Unlabelled
@@ -121,3 +122,68 @@ def test_a_key_without_effect_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         share_of(model_of(**model), **given)
+
+
+def lessons(plain: bool = True, **train: Any) -> Lessons:
+    settings = {"epochs": 4, "frozen_epochs": 2, **train}
+    document = {
+        "name": "m", "model": {"callable": "m.py:load"}, "data": {"callable": "d.py:load"},
+        "train": settings,
+    }  # fmt: skip
+    return lessons_of(Config.model_validate(document), model_of(plain=plain))
+
+
+def parts(found: Lessons) -> list[tuple[int, int] | None]:
+    """Epochs, and frozen ones, in the whole space and of the paths that ship."""
+    return [
+        None if part is None else (part.epochs, part.frozen_epochs)
+        for part in (found.wide, found.narrow)
+    ]
+
+
+def test_of_a_trained_model_only_the_paths_that_ship_are_trained() -> None:
+    assert parts(lessons()) == [None, (4, 2)]
+    assert parts(lessons(plain=False)) == [(4, 2), None]
+
+
+@pytest.mark.parametrize(
+    ("narrow", "expected"),
+    [
+        (0.0, [(4, 2), None]),
+        (0.1, [(3, 0), (1, 1)]),  # a little is an epoch, whose scales are shared
+        (0.5, [(2, 0), (2, 2)]),
+        (0.75, [(1, 0), (3, 2)]),
+        (1.0, [None, (4, 2)]),
+    ],
+)
+def test_narrow_is_the_share_of_the_last_epochs(
+    narrow: float, expected: list[tuple[int, int] | None]
+) -> None:
+    for plain in (True, False):
+        found = lessons(plain, narrow=narrow)
+        assert parts(found) == expected
+        assert found.epochs == 4
+
+
+def test_a_single_epoch_is_not_divided() -> None:
+    for narrow, expected in ((0.0, [(1, 1), None]), (0.9, [(1, 1), None]), (1.0, [None, (1, 1)])):
+        assert parts(lessons(epochs=1, frozen_epochs=1, narrow=narrow)) == expected
+
+
+def test_both_parts_learn_the_same_from_other_orders_of_the_examples() -> None:
+    found = lessons(narrow=0.5, sampler="uniform", label_smoothing=0.1)
+    assert found.wide is not None and found.narrow is not None
+    assert found.wide.sampler == "uniform"
+    assert found.wide.teacher_share == found.narrow.teacher_share == 0.25
+    assert found.wide.label_smoothing == found.narrow.label_smoothing == 0.1
+    assert found.wide.seed != found.narrow.seed
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"sampler": "uniform"}, {"sampler_options": {"eta": 0.5}}, {"phases": ({"share": 1.0},)}],
+)
+def test_what_draws_from_the_whole_space_is_refused_where_nothing_is(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"train\.{next(iter(given))}.*narrow: 0.5"):
+        lessons(**given)
+    assert parts(lessons(narrow=0.5, **given)) == [(2, 0), (2, 2)]

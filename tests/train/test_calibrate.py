@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from functools import partial
 
 import pytest
@@ -154,7 +153,7 @@ def test_shared_variance_is_the_mean_over_the_paths_that_use_the_channel() -> No
         calibrate(supernet, path, inputs, own_scale=True).variance
         for path in (space.largest, space.smallest)
     ]
-    share_scales(supernet, inputs, random.Random(0), paths=2)
+    share_scales(supernet, inputs, [supernet.space.largest, supernet.space.smallest])
     name = "stages.0.0.depthwise_norm"
     large, small = (variance[name] for variance in ends)
     found = supernet.get_submodule(name)
@@ -174,7 +173,7 @@ def test_a_shared_scale_is_averaged_over_the_paths_that_use_a_channel() -> None:
         calibrate(supernet, path, [inputs], own_scale=True).variance["norm"]
         for path in (space.largest, space.smallest)
     ]
-    share_scales(supernet, [inputs], random.Random(0), paths=2)
+    share_scales(supernet, [inputs], [supernet.space.largest, supernet.space.smallest])
     used = supernet.get_submodule("norm").cuts(space.smallest)["running_var"][0]
     assert isinstance(used, tuple)  # ranges
     expected, start = ends[0].clone(), 0

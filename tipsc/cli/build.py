@@ -58,10 +58,10 @@ def command(
     profile_file: Path | None,
     wait_quiet_s: float | None,
 ) -> None:
-    """Train, measure, choose, compile and verify: everything that is missing for CONFIG.
+    """Measure, choose, train, compile and verify: everything that is missing for CONFIG.
 
     Each stage is kept. A build that was stopped, even by kill -9, goes on when it is started
-    again; a build for another target trains nothing again.
+    again; a build for another target trains only its own paths again, if any.
 
     For a target whose engines are compiled on the device (jetson), the engine is left unbuilt:
     portable graphs, weights and a recipe, and no latency is claimed. With --device it is

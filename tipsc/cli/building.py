@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -12,6 +13,9 @@ from typing import Any
 import torch
 
 from tipsc.errors import UsageError
+from tipsc.paths import Path as Subnet
+from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.choose import shipping
 from tipsc.pipeline.stages import StageDone, Stages, key_of
 from tipsc.train.checkpoint import FILE as CHECKPOINT
 from tipsc.train.distributed import Processes
@@ -72,6 +76,17 @@ class SharedStages(Stages):
         if not told:
             self._group.from_first(b"done", _CPU)
         return stage
+
+
+def chosen_by_first(pipeline: Pipeline, group: Processes) -> tuple[Subnet, ...]:
+    """The paths to ship: the first process measures and chooses, and the others hear of it."""
+    told = None
+    if group.rank == 0:
+        shared, pipeline.stages = pipeline.stages, Stages(pipeline.runs)
+        told = json.dumps([dict(path.items) for path in shipping(pipeline)]).encode()
+        pipeline.stages = shared
+    found = json.loads(group.from_first(told, _CPU) or b"[]")
+    return tuple(pipeline.untrained.space.path(options) for options in found)
 
 
 class FinishedStages(Stages):

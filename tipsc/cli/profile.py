@@ -51,7 +51,7 @@ def command(
     check: int | None,
     wait_quiet_s: float | None,
 ) -> None:
-    """Measure paths of CONFIG on the target, and train first if that is missing.
+    """Measure paths of CONFIG on the target; weights do not matter, and nothing is trained.
 
     build.measured paths are measured; all others are predicted from them. Each of several devices
     has a profile of its own, called after it.
@@ -137,18 +137,14 @@ def _on_several(
     labels = labels_of(urls)
     found: dict[str, tuple[Path, Profile] | BaseException] = {}
     for url, answer in on_each(urls, lambda url, device: None).items():
-        if isinstance(answer, BaseException):  # told before anything is trained
+        if isinstance(answer, BaseException):  # told before anything is measured
             found[url] = answer
             output.note(f"{labels[url]}: left out: {answer}")
     urls = tuple(url for url in urls if url not in found)
     if not urls:
         raise next(error for error in found.values() if isinstance(error, BaseException))
-    with output.reporter() as reporter:  # what all have in common comes first
-        shared = Pipeline(config, target, reporter=reporter)
-        with only_one_build(shared.runs):
-            shared.trained()
     with (
-        only_one_build(shared.runs),
+        only_one_build(Pipeline(config, target).runs),
         LineByDevice(output.stderr, list(labels.values()), quiet=output.quiet) as lines,
     ):
 

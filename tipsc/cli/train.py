@@ -1,30 +1,34 @@
-"""tipsc train: the supernet's weights."""
+"""tipsc train: the weights of the whole space, and of the paths that ship."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
 
-from tipsc.cli.options import config_argument
+from tipsc.cli.options import config_argument, target_option
 from tipsc.cli.output import Output, verb
 
 
 @verb
 @config_argument
-def command(output: Output, config: Path) -> None:
-    """Train the supernet of CONFIG, or go on with a training that was stopped.
+@target_option
+def command(output: Output, config: Path, target: str) -> None:
+    """Train the model of CONFIG, or go on with a training that was stopped.
+
+    The paths that ship on the target are trained last. They are chosen by what they cost there, so
+    that paths are measured and searched first, if that is missing.
 
     Works under torchrun as well: each process draws its own paths and has its own part of the
-    data, the first one prints and writes.
+    data, the first one measures, chooses, prints and writes.
     """
     import torch
 
-    from tipsc.cli.building import SharedStages, stage_document
-    from tipsc.pipeline.build import Training
+    from tipsc.cli.building import SharedStages, chosen_by_first, stage_document
+    from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.record import history_of
     from tipsc.pipeline.stages import only_one_build
     from tipsc.pipeline.train import WEIGHTS
     from tipsc.report.format import duration, significant
-    from tipsc.train import History
     from tipsc.train.distributed import group, started
     from tipsc.train.loop import HISTORY_FILE
 
@@ -32,13 +36,16 @@ def command(output: Output, config: Path) -> None:
     if not first:
         output = Output(quiet=True)
     with output.reporter() as reporter, group(torch.device("cpu")) as processes:
-        pipeline = Training(config, reporter=reporter)
+        pipeline = Pipeline(config, target, reporter=reporter)
         pipeline.stages = SharedStages(pipeline.runs, processes)
         with only_one_build(pipeline.runs) if first else nullcontext():
-            stage = pipeline.trained()
+            pipeline.trained()
+            if pipeline.lessons.narrow is not None:
+                pipeline.told = chosen_by_first(pipeline, processes)
+            stage = pipeline.weights()
     if not first:
         return
-    losses = History.read(stage.folder / HISTORY_FILE).losses
+    losses = history_of(pipeline).losses
     weights = stage.folder / WEIGHTS
     output.result(
         {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tipsc.cli.building import FinishedStages
+    from tipsc.elastic import Supernet
     from tipsc.lower import Difference
     from tipsc.pipeline.build import Pipeline
     from tipsc.search.candidates import Candidate
@@ -39,13 +40,13 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
     pipeline = Pipeline(config, manifest.target)
     stages = FinishedStages(pipeline.runs)
     pipeline.stages = stages
-    candidates = _candidates(pipeline, stages, manifest)
+    candidates, supernet = _candidates(pipeline, stages, manifest)
     build = pipeline.config.build
     with connected(device) as there, output.reporter() as reporter:
         differences = verify_engine(
             engine,
             pipeline.target,
-            pipeline.supernet,
+            supernet,
             candidates,
             pipeline.data.test,
             pipeline.data.task,
@@ -91,12 +92,15 @@ def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
     )
 
 
-def _candidates(pipeline: Pipeline, stages: FinishedStages, manifest: Manifest) -> list[Candidate]:
-    """The paths of the engine with the statistics that they were built with.
+def _candidates(
+    pipeline: Pipeline, stages: FinishedStages, manifest: Manifest
+) -> tuple[list[Candidate], Supernet]:
+    """The paths of the engine with the statistics that they were built with, and their weights.
 
     Raises:
         VerificationError: the engine is of other weights, or of other paths.
     """
+    from tipsc.pipeline.train import loaded
     from tipsc.search.candidates import load_candidates
 
     trained = pipeline.trained().key
@@ -108,9 +112,9 @@ def _candidates(pipeline: Pipeline, stages: FinishedStages, manifest: Manifest) 
             got=manifest.provenance.get("trained", "no word of its weights"),
             fix="verify it with the configuration that it was built from, or build it again",
         )
-    # An engine that was built for a device names the choice that was made for that device.
-    chosen = stages.kept("choose", manifest.provenance.get("chosen", ""))
-    found = load_candidates(chosen or pipeline.chosen().folder, pipeline.untrained.space)
+    # An engine that was built for a device names what was chosen, and trained, for that device.
+    shipped = stages.kept("ship", manifest.provenance.get("shipped", ""))
+    found = load_candidates(shipped or pipeline.shipped().folder, pipeline.untrained.space)
     candidates = {candidate.path.id: candidate for candidate in found}
     missing = [path.id for path in manifest.paths if path.id not in candidates]
     if missing:
@@ -120,7 +124,9 @@ def _candidates(pipeline: Pipeline, stages: FinishedStages, manifest: Manifest) 
             got=f"path {missing[0]}, which is not among them",
             fix="build it again",
         )
-    return [candidates[path.id] for path in manifest.paths]
+    weights = stages.kept("narrow", manifest.provenance.get("weights", ""))
+    supernet = pipeline.supernet if weights is None else loaded(pipeline, weights)
+    return [candidates[path.id] for path in manifest.paths], supernet
 
 
 def _table(differences: Mapping[str, Difference]) -> Table:

@@ -11,36 +11,29 @@ from tipsc.device.measuring import Device
 from tipsc.elastic import Supernet
 from tipsc.pipeline.check import check_step
 from tipsc.pipeline.choose import CHOOSE
-from tipsc.pipeline.context import Project, TargetProject
+from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import built
+from tipsc.pipeline.narrow import NARROW, narrowed_supernet
 from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.profile import profiled
 from tipsc.pipeline.record import BuildRecord, record_of
 from tipsc.pipeline.search import SEARCH
+from tipsc.pipeline.ship import SHIP
 from tipsc.pipeline.stages import StageDone, only_one_build
-from tipsc.pipeline.train import TRAIN, trained_supernet
+from tipsc.pipeline.train import TRAIN
 from tipsc.progress import Reporter
 
 
-class Training(Project):
-    """The stages that need no target."""
+class Pipeline(TargetProject):
+    """The stages of one configuration and target; see :class:`TargetProject` for the arguments."""
 
     def original(self) -> Original | None:
         """The score of the plain model that was converted; None without one, or without labels."""
         return original_of(self)
 
     def trained(self) -> StageDone:
-        """The stage with the supernet's weights."""
+        """The stage with the weights of the whole space, which all targets have in common."""
         return self.done(TRAIN)
-
-    @property
-    def supernet(self) -> Supernet:
-        """The trained supernet."""
-        return trained_supernet(self)
-
-
-class Pipeline(TargetProject, Training):
-    """The stages of one configuration and target; see :class:`TargetProject` for the arguments."""
 
     def profile(self) -> StageDone:
         """The stage with the latency of paths: measured, predicted, or given."""
@@ -57,6 +50,19 @@ class Pipeline(TargetProject, Training):
     def chosen(self) -> StageDone:
         """The stage with the paths to ship."""
         return self.done(CHOOSE)
+
+    def weights(self) -> StageDone:
+        """The stage with the weights that ship."""
+        return self.done(TRAIN if self.lessons.narrow is None else NARROW)
+
+    @property
+    def supernet(self) -> Supernet:
+        """The supernet with the weights that ship."""
+        return narrowed_supernet(self)
+
+    def shipped(self) -> StageDone:
+        """The stage with the paths as they ship."""
+        return self.done(SHIP)
 
     def engine(self) -> StageDone:
         """The stage with the engine."""
@@ -80,7 +86,7 @@ def build(
     output: Path | None = None,
     device: Device | None = None,
 ) -> BuildRecord:
-    """Trains, profiles, chooses, compiles and verifies; see :class:`Pipeline`.
+    """Profiles, chooses, trains, compiles and verifies; see :class:`Pipeline`.
 
     :func:`tipsc.report.build.write_build` makes the page of what it returns.
     """

@@ -7,9 +7,9 @@ several stages need, and what no stage keeps in a file, is made here once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Generic, TypeVar
 
 from tipsc.backends import BACKENDS
@@ -20,15 +20,16 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.errors import TargetError, near
 from tipsc.factors import Additive
 from tipsc.fingerprint.values import fingerprint
+from tipsc.paths import Path
 from tipsc.pipeline.plan import BuildPlan, plan_of
 from tipsc.pipeline.stages import StageDone, Stages
 from tipsc.profile import profile_file as _published
 from tipsc.progress import Progress, Reporter, Silent
 from tipsc.project.config import Config, load_config
-from tipsc.project.lessons import teacher_of
+from tipsc.project.lessons import Lessons, lessons_of
 from tipsc.project.loading import Model, check_fit, load_model
 from tipsc.project.target import Target, load_target, waiting
-from tipsc.train import Data, TrainConfig
+from tipsc.train import Data
 
 COMPILED = "compiled"  # a folder: what compilers keep from one engine to the next
 
@@ -52,9 +53,9 @@ class StageSpec(Generic[_Needed]):
 
     name: str
     inputs: Callable[[_Needed], Mapping[str, object]]
-    make: Callable[[_Needed, Path, Progress], None]
+    make: Callable[[_Needed, FilePath, Progress], None]
     resumable: bool = False
-    noise: Callable[[Path], str] | None = None
+    noise: Callable[[FilePath], str] | None = None
 
 
 class Project:
@@ -68,9 +69,9 @@ class Project:
         ConfigError: the configuration is not valid.
     """
 
-    def __init__(self, config_file: str | Path, *, reporter: Reporter | None = None) -> None:
+    def __init__(self, config_file: str | FilePath, *, reporter: Reporter | None = None) -> None:
         self.config: Config
-        self.config_file = Path(config_file)
+        self.config_file = FilePath(config_file)
         self.config, self.folder = load_config(config_file)
         self.reporter = reporter or Silent()
         self.runs = self.folder / "runs" / self.config.name
@@ -112,7 +113,8 @@ class Project:
     def untrained(self) -> Supernet:
         """The supernet with its initial weights, and data that it can take.
 
-        :func:`tipsc.pipeline.train.trained_supernet` is the same object with other weights.
+        :func:`tipsc.pipeline.train.trained_supernet` is the same object with other weights, and so
+        is :func:`tipsc.pipeline.narrow.narrowed_supernet`.
         """
         check_fit(self.config, self.model.supernet, self.data)
         return self.model.supernet
@@ -134,18 +136,9 @@ class Project:
         return additive_totals(self.untrained)
 
     @cached_property
-    def training(self) -> TrainConfig:
-        """How to train.
-
-        The largest path of a model that was trained already has most to lose: it runs in every
-        step, unless the configuration says something else.
-        """
-        settings, given = self.config.training, self.config.train.model_fields_set
-        teacher = teacher_of(settings, given, self.model)
-        if teacher is None:
-            return settings
-        with_largest = settings.with_largest if "with_largest" in given else True
-        return replace(settings, with_largest=with_largest, teacher_share=teacher)
+    def lessons(self) -> Lessons:
+        """What is trained, how long and from what."""
+        return lessons_of(self.config, self.model)
 
 
 class TargetProject(Project):
@@ -169,15 +162,15 @@ class TargetProject(Project):
 
     def __init__(
         self,
-        config_file: str | Path,
+        config_file: str | FilePath,
         target: str = "host",
         *,
         reporter: Reporter | None = None,
-        output: Path | None = None,
+        output: FilePath | None = None,
         device: Device | None = None,
         label: str = "",
         wait_quiet_s: float | None = None,
-        profile_file: Path | None = None,
+        profile_file: FilePath | None = None,
     ) -> None:
         self.target: Target = waiting(load_target(target), wait_quiet_s)
         if self.target.backend not in BACKENDS:
@@ -189,6 +182,8 @@ class TargetProject(Project):
             )
         super().__init__(config_file, reporter=reporter)
         self.given = profile_file
+        #: paths to ship that another process has chosen; None: they are chosen here
+        self.told: tuple[Path, ...] | None = None
         self._at_hand = device
         self.device: Device = ThisMachine() if device is None else device
         published = "-".join(filter(None, (self.config.name, label)))
@@ -205,12 +200,12 @@ class TargetProject(Project):
         return not (self.target.measure.wait_quiet_s and noise)
 
     @property
-    def compiled(self) -> Path:
+    def compiled(self) -> FilePath:
         """A folder for what compilers keep from one engine to the next."""
         return self.runs / COMPILED
 
 
-def publish(made: Path, place: Path) -> None:
+def publish(made: FilePath, place: FilePath) -> None:
     """Copies a stage's file to where people look for it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     content = made.read_bytes()

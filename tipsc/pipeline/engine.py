@@ -1,6 +1,6 @@
 """Stage ``engine``: the chosen paths, compiled into one file, verified and measured as it ships.
 
-Needs the paths that were chosen, and what they were chosen by. Nothing in the engine is estimated:
+Needs the paths as they ship, and what they were chosen by. Nothing in the engine is estimated:
 its qualities are those of the compiled paths on the test data, its latencies are of this file on
 the device. Where the device has to finish it (see :mod:`tipsc.pipeline.plan`), it has no latencies
 and a recipe; its paths are verified all the same, and tried as far as that goes here.
@@ -22,18 +22,19 @@ from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.lower import Difference
-from tipsc.pipeline.choose import CHOOSE
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.limits import check_engine
 from tipsc.pipeline.manifest import make_manifest, with_latencies, with_qualities
+from tipsc.pipeline.narrow import narrowed_supernet, shipped_key
 from tipsc.pipeline.profile import measured_key, profiled
+from tipsc.pipeline.ship import SHIP, shipped
 from tipsc.pipeline.stages import StageDone
-from tipsc.pipeline.train import TRAIN, trained_supernet
+from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
 from tipsc.pipeline.verify import verify_engine
 from tipsc.progress import Progress
 from tipsc.project.target import essence_of
-from tipsc.search.candidates import Candidate, load_candidates
+from tipsc.search.candidates import Candidate
 
 FILE, VERIFIED = "engine.tipsc", "verified.json"
 _SAMPLES = 400  # of each path that the report draws
@@ -42,7 +43,7 @@ _SAMPLES = 400  # of each path that the report draws
 def _inputs(project: TargetProject) -> dict[str, object]:
     build = project.config.build
     return {
-        "chosen": project.done(CHOOSE).key,
+        "shipped": project.done(SHIP).key,
         "profile": None if project.plan.by_macs else measured_key(project),
         "name": project.config.name,
         "target": essence_of(project.target),
@@ -57,8 +58,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
 
 
 def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
-    supernet, file = trained_supernet(project), folder / FILE
-    candidates = load_candidates(project.done(CHOOSE).folder, supernet.space)
+    supernet, candidates, file = narrowed_supernet(project), shipped(project), folder / FILE
     compiled = compile_candidates(
         Job(
             target=project.target,
@@ -103,8 +103,9 @@ def _provenance(project: TargetProject) -> dict[str, str]:
     """The keys of what it was made from."""
     return {
         "trained": project.done(TRAIN).key,
+        "weights": shipped_key(project),
         **({} if project.plan.by_macs else {"profile": profiled(project).key}),
-        "chosen": project.done(CHOOSE).key,
+        "shipped": project.done(SHIP).key,
         "data": project.data.train.fingerprint[:16],
     }
 

@@ -1,8 +1,9 @@
 """Stage ``profile``: the latency of paths, measured on the device or given, and predicted.
 
-Needs the trained supernet: weights and biases do not change a latency, but what is measured is a
-real engine, opened as an application opens it. A measured path that does not fit the others is
-measured again. What comes out is a file, ``profile.json``.
+Needs the model alone: weights do not change a latency, so that a profile is there before anything
+is trained, and stays when it is trained in another way. What is measured is a real engine, opened
+as an application opens it. A measured path that does not fit the others is measured again. What
+comes out is a file, ``profile.json``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
 from tipsc.files import open_regular
-from tipsc.fingerprint.installed import BUILDS, code_of, versions
+from tipsc.fingerprint.installed import BUILDS, TRAINING, code_of, versions
 from tipsc.fingerprint.values import fingerprint
 from tipsc.measure.disturbance import joined
 from tipsc.paths import Path
@@ -30,7 +31,6 @@ from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.fold import Totals, features_of
 from tipsc.pipeline.manifest import make_manifest
 from tipsc.pipeline.stages import StageDone
-from tipsc.pipeline.train import TRAIN, trained_supernet
 from tipsc.profile import (
     Measurement,
     PredictedPath,
@@ -217,7 +217,7 @@ def bench_of(project: TargetProject) -> Bench:
         name=project.config.name,
         target=project.target,
         version=project.device.versions(project.target.backend)[project.target.backend],
-        supernet=trained_supernet(project),
+        supernet=project.untrained.eval(),
         totals=project.totals,
         images=project.data.validation.inputs[:PROFILED_IMAGES],
         cache=project.compiled,
@@ -231,9 +231,18 @@ def tools(target: Target) -> dict[str, object]:
     return {"libraries": versions(backend(target.backend).libraries), "code": code_of(BUILDS)}
 
 
+def _measured_of(project: TargetProject) -> dict[str, object]:
+    """The model, by which a latency is that of its paths."""
+    return {
+        "model": project.made_of,
+        "space": project.untrained.space.to_json(),
+        "calibrated_by": versions(TRAINING),
+    }
+
+
 def _inputs(project: TargetProject) -> dict[str, object]:
     return {
-        "trained": project.done(TRAIN).key,
+        **_measured_of(project),
         "seed": project.config.seed,
         "measured": most_measured(project),
         "target": essence_of(project.target),
@@ -262,7 +271,7 @@ MEASURE: StageSpec[TargetProject] = StageSpec("profile", _inputs, _make, noise=_
 
 def _inputs_given(project: TargetProject) -> dict[str, object]:
     given = hashlib.sha256(_content(project)).hexdigest()
-    return {"trained": project.done(TRAIN).key, "given": given, **tools(project.target)}
+    return {**_measured_of(project), "given": given, **tools(project.target)}
 
 
 def _make_given(project: TargetProject, folder: FilePath, progress: Progress) -> None:

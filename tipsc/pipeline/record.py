@@ -11,19 +11,19 @@ from tipsc.backends.finishing import PathCheck
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.factors import Additive
-from tipsc.pipeline.choose import CHOOSE, load_selections
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import FILE, VERIFIED, built
 from tipsc.pipeline.limits import SearchRecord
+from tipsc.pipeline.narrow import NARROW
 from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records
+from tipsc.pipeline.ship import shipped
 from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import by_paths, load_checks
 from tipsc.profile import Profile
 from tipsc.project.target import Target
-from tipsc.search import Selection
 from tipsc.search.candidates import Candidate, load_candidates
 from tipsc.train import History
 from tipsc.train.loop import HISTORY_FILE
@@ -58,11 +58,11 @@ class BuildRecord:
         manifest: what the engine says.
         supernet: whose paths they are.
         totals: of any path of it.
-        history: of the training.
+        history: of the training, in the whole space and after it.
         original: the plain model's score; None without one.
         candidates: that the search found.
         chosen: those that ship, with a scale of their own where they need it.
-        selections: by path id, why each ships.
+        trained_later: the chosen ones were trained after the search had seen them.
         differences: by path id, the fields of :class:`tipsc.lower.Difference`.
         measured: None for an engine that is left unbuilt.
         checks: of an unbuilt engine, how each path was compiled without the device; empty where
@@ -83,7 +83,7 @@ class BuildRecord:
     original: Original | None
     candidates: tuple[Candidate, ...]
     chosen: tuple[Candidate, ...]
-    selections: Mapping[str, Selection]
+    trained_later: bool
     differences: Mapping[str, Mapping[str, float]]
     measured: MeasuredBuild | None
     checks: tuple[PathCheck, ...]
@@ -94,7 +94,7 @@ class BuildRecord:
 
 def record_of(project: TargetProject) -> BuildRecord:
     """The record of a project whose stages are done, or done now."""
-    engine, chosen, searched = built(project), project.done(CHOOSE), project.done(SEARCH)
+    engine, searched = built(project), project.done(SEARCH)
     space, verified = project.untrained.space, json.loads((engine.folder / VERIFIED).read_text())
     measured = None
     if not project.plan.unbuilt:
@@ -113,11 +113,11 @@ def record_of(project: TargetProject) -> BuildRecord:
         manifest=read_engine(engine.folder / FILE).manifest,
         supernet=project.untrained,
         totals=project.totals,
-        history=History.read(project.done(TRAIN).folder / HISTORY_FILE),
+        history=history_of(project),
         original=original_of(project),
         candidates=tuple(load_candidates(searched.folder, space)),
-        chosen=tuple(load_candidates(chosen.folder, space)),
-        selections=load_selections(chosen.folder),
+        chosen=tuple(shipped(project)),
+        trained_later=project.lessons.narrow is not None,
         differences=verified["differences"],
         measured=measured,
         checks=checks,
@@ -125,3 +125,13 @@ def record_of(project: TargetProject) -> BuildRecord:
         remarks=project.plan.remarks,
         stages=tuple(project.stages.done),
     )
+
+
+def history_of(project: TargetProject) -> History:
+    """Of all parts of the training, one after the other."""
+    parts = []
+    if project.lessons.wide is not None:
+        parts.append(project.done(TRAIN))
+    if project.lessons.narrow is not None:
+        parts.append(project.done(NARROW))
+    return History.joined([History.read(part.folder / HISTORY_FILE) for part in parts])

@@ -49,6 +49,15 @@ _PHASE_FIELDS: Any = {
 PhaseSection: Any = create_model("PhaseSection", __base__=Strict, **_PHASE_FIELDS)
 _TRAIN_FIELDS["phases"] = (tuple[PhaseSection, ...], ())
 # The settings of TrainConfig, read as strictly as everything else.
+_TRAIN_FIELDS["narrow"] = (
+    Annotated[float, Field(ge=0, le=1)] | None,
+    Field(
+        None,
+        description="share of the epochs, the last ones, in which only the paths that ship are "
+        "trained, each with as much compute; they are chosen before. Null: all of a model that was "
+        "trained already, and none of another",
+    ),
+)
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)
 
 
@@ -219,7 +228,7 @@ class Config(Strict):
         Raises:
             ConfigError: a setting is out of its range.
         """
-        settings = self.train.model_dump()
+        settings = self.train.model_dump(exclude={"narrow"})
         if "frozen_epochs" not in self.train.model_fields_set:
             settings["frozen_epochs"] = min(settings["frozen_epochs"], self.train.epochs)
         settings["phases"] = tuple(Phase(**phase) for phase in settings["phases"])

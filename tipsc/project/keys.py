@@ -99,7 +99,7 @@ def keys_of(section: KeySection) -> list[Key]:
             kind=_kind(_annotation(field)) + _unit(name),
             default=_default(field),
             allowed=section.allowed.get(name) or _range(_annotation(field)),
-            text=texts.get(name, ""),
+            text=texts.get(name) or field.description or "",
         )
         for name, field in section.model.model_fields.items()
     ]

@@ -1,12 +1,84 @@
-"""What the paths of a configuration learn from; keys that would have no effect are refused."""
+"""What is trained, how long and from what; keys that would have no effect are refused.
+
+First the whole space, then, once they are chosen, the paths that ship. A model that was trained
+already ranks its paths well as it is, so that nothing but those is trained; from scratch the whole
+space comes first (docs/learning.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import dataclass, replace
 
 from tipsc.errors import ConfigError
+from tipsc.project.config import Config
 from tipsc.project.loading import Model
 from tipsc.train import TrainConfig
+from tipsc.train.chance import seed_of
+
+#: `train.narrow` where the configuration does not say: of a model that was trained, and of another
+NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.0
+#: settings that say which paths of the whole space are drawn
+_OF_THE_WHOLE_SPACE = ("sampler", "sampler_options", "phases")
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """How a model is trained.
+
+    Attributes:
+        wide: the whole space; None: it is not.
+        narrow: the paths that ship, once they are chosen; None: they are not chosen before the end.
+    """
+
+    wide: TrainConfig | None
+    narrow: TrainConfig | None
+
+    @property
+    def epochs(self) -> int:
+        """Of both together."""
+        return sum(part.epochs for part in (self.wide, self.narrow) if part is not None)
+
+
+def lessons_of(config: Config, model: Model) -> Lessons:
+    """How the model of a configuration is trained.
+
+    Raises:
+        ConfigError: a key has no effect on this model and its data.
+    """
+    settings, given = config.training, config.train.model_fields_set
+    share = teacher_of(settings, given, model)
+    if share is not None:
+        settings = replace(settings, teacher_share=share)
+    narrow = config.train.narrow
+    if narrow is None:
+        narrow = NARROW_UNTRAINED if model.original is None else NARROW_TRAINED
+    last = round(narrow * settings.epochs)
+    if 0 < narrow < 1:  # both parts are there, if there are epochs for both
+        last = min(max(1, last), settings.epochs - 1)
+    if last == 0:
+        return Lessons(settings, None)
+    # An order of the examples of its own: the wide part has had the first one's.
+    narrowed = replace(
+        settings,
+        epochs=last,
+        frozen_epochs=min(settings.frozen_epochs, last),
+        seed=seed_of("narrow", settings.seed),
+        phases=(),
+        sampler=TrainConfig.sampler,
+        sampler_options={},
+    )
+    if last < settings.epochs:
+        wide = replace(settings, epochs=settings.epochs - last, frozen_epochs=0)
+        return Lessons(wide, narrowed)
+    for name in _OF_THE_WHOLE_SPACE:
+        if name in given:
+            raise ConfigError(
+                "only the paths that ship are trained: nothing is drawn from the whole space",
+                where=f"train.{name}",
+                fix="remove it, or give the whole space a part of the training: train.narrow: 0.5",
+            )
+    return Lessons(None, narrowed)
 
 
 def teacher_of(settings: TrainConfig, given: Set[str], model: Model) -> float | None:

@@ -96,7 +96,9 @@ def _machine(system: System, profile: Profile) -> dict[str, str]:
 def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tuple[Point, ...]:
     """The candidates, with their quality, and what was measured beside them."""
     space, totals = build.supernet.space, build.totals
-    qualities = {c.path: c.judged for c in build.candidates}
+    # What paths scored before they were trained is no figure to draw beside what they score now.
+    judged = build.chosen if build.trained_later else build.candidates
+    qualities = {c.path: c.judged for c in judged}
     known = {space.path(path.options): path.latency for path in measured.profile.paths}
     points = []
     for path in [*qualities, *(path for path in known if path not in qualities)]:
@@ -147,7 +149,7 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
                 agreement=difference["agreement"],
                 own_scale=chosen[path.id].statistics.owns_scale,
                 dominated=any(dominates(other, figures[path.id]) for other in figures.values()),
-                budget_ms=build.selections[path.id].budget_ms,
+                budget_ms=measured.records[path.id].latency_ms,
             )
         )
     return tuple(shipped)

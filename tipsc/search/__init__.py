@@ -3,11 +3,13 @@
 =====================  ==========================================================================
 :func:`search`         proposes candidates from the cost-folded chain, evaluates few of them in full
 :func:`choose`         the K of them whose staircase of quality over latency has the largest area
+:func:`for_budgets`    one path for each budget, before their training
 :class:`Limit`         what a path may cost at most: latency, bytes, memory, energy
 :class:`Surrogate`     merit of every path, estimated from those that were evaluated
 =====================  ==========================================================================
 """
 
+from tipsc.search.before import for_budgets
 from tipsc.search.choose import Rated, Selection, area, choose, dominates, pareto_front
 from tipsc.search.halving import (
     Evaluate,
@@ -33,6 +35,7 @@ __all__ = [
     "area",
     "choose",
     "dominates",
+    "for_budgets",
     "pareto_front",
     "refusal",
     "rungs",

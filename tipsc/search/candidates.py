@@ -80,11 +80,14 @@ def assess(
     calibration_images: int,
     progress: Progress,
     validation_images: int | None = None,
+    *,
+    own_scale: bool = False,
 ) -> list[Candidate]:
     """Calibrates each path and measures its quality on validation data.
 
     Args:
         validation_images: how many; the same ones for all paths. All if not given.
+        own_scale: with variances of its own as well, as before there are shared ones.
     """
     costs = CostModel(supernet)
     batches = data.calibration(calibration_images)
@@ -92,7 +95,7 @@ def assess(
     split = Split(split.inputs[:validation_images], split.targets[:validation_images])
     candidates = []
     for done, path in enumerate(paths, 1):
-        statistics = calibrate(supernet, path, batches)
+        statistics = calibrate(supernet, path, batches, own_scale=own_scale)
         quality = quality_of(extract(supernet, path, statistics), split, data.task)
         cost = costs.of(path)
         candidates.append(Candidate(path, quality, cost.macs, cost.parameters, statistics))

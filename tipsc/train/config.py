@@ -56,8 +56,7 @@ class TrainConfig:
             all paths of a step are averaged.
         distill: the largest path learns the labels and teaches the others of its step (in-place
             distillation, arXiv 1903.05134); it is added if the sampler did not draw it.
-        with_largest: the largest path runs in every step, added if it was not drawn; by default it
-            does so if a plain model is converted.
+        with_largest: the largest path runs in every step, added if it was not drawn.
         with_smallest: the smallest path runs in every step.
         sampler: what draws the paths of a step, by name; a sampler given to
             :func:`tipsc.train.train` goes before it.

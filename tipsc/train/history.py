@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,12 @@ class History:
     def from_tensor(cls, rows: Tensor) -> History:
         """The inverse of :meth:`to_tensor`."""
         return cls([StepRecord(int(row[0]), *row[1:]) for row in rows.tolist()])
+
+    @classmethod
+    def joined(cls, parts: Iterable[History]) -> History:
+        """One training after the other, numbered through."""
+        steps = [record for part in parts for record in part]
+        return cls([replace(record, step=number) for number, record in enumerate(steps)])
 
     def to_lines(self) -> str:
         """JSON lines, an object a step; a missing loss is null."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path as FilePath
 from typing import Protocol
@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.dtmc.samplers import Sampler
+from tipsc.dtmc.shipping import Shipping
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import at_rest, looking
 from tipsc.errors import DataError, TrainingError
+from tipsc.paths import Path
 from tipsc.tasks import Task
 from tipsc.train import checkpoint as checkpoints
 from tipsc.train.chance import seed_of
@@ -29,7 +31,7 @@ from tipsc.train.macs import mac_counter
 from tipsc.train.passes import Trial, train_paths
 from tipsc.train.phases import PhasePlan
 from tipsc.train.samplers import Adaptive
-from tipsc.train.scales import share_scales
+from tipsc.train.scales import share_scales, spread_paths
 
 HISTORY_FILE = "history.jsonl"
 _CALIBRATION_BATCH = 512
@@ -52,6 +54,7 @@ def train(
     progress: TrainProgress | None = None,
     original: nn.Module | None = None,
     task: Task | None = None,
+    paths: Sequence[Path] = (),
 ) -> History:
     """Trains the supernet's weights in place, and resumes from the folder's checkpoint.
 
@@ -70,6 +73,8 @@ def train(
             from beside the labels (``config.teacher_share``); it stays as it is. None: they learn
             the labels.
         task: what the targets of batches mean that are no :class:`Data`, which have a task.
+        paths: the only ones that are trained, each with as much compute, and that shared scales
+            are measured on: those that ship. None given: all, as the sampler draws them.
 
     Returns:
         The whole history, steps from before a resumption included.
@@ -92,6 +97,7 @@ def train(
             {"train": data.train.fingerprint} if isinstance(data, Data) else {},
             original,
             _task(data, task),
+            paths,
         )
         try:
             with at_rest(*filter(None, [original])):
@@ -114,8 +120,10 @@ class _Run:
         data_identity: Mapping[str, str],
         original: nn.Module | None,
         task: Task,
+        paths: Sequence[Path],
     ) -> None:
         self.supernet, self.batches, self.config = supernet, batches, config
+        self.shipping = tuple(paths)
         self.original, self.task = original, task
         self.folder, self.ranks = folder, ranks
         self.device = next(supernet.parameters()).device
@@ -124,13 +132,17 @@ class _Run:
         essence = {**config.essence(), "processes": ranks.ranks}
         if original is not None:
             essence["original"] = type(original).__name__
+        if paths:
+            essence["paths"] = [path.id for path in paths]
         self.identity = checkpoints.identity_of(supernet, essence, data_identity)
         self.history = History()
         self.epoch_steps = batches.steps_per_epoch
         self.total = config.epochs * self.epoch_steps
+        self.macs = mac_counter(supernet)
+        if paths:
+            sampler = Shipping.of(paths, [self.macs(path) for path in paths])
         recipes = config.recipes(self.total)
         self.plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
-        self.macs = mac_counter(supernet)
         self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps
 
     def to_end(self, progress: TrainProgress | None) -> History:
@@ -243,7 +255,8 @@ class _Run:
             inputs = torch.cat(found)[: self.config.scale_images]
             size = min(_CALIBRATION_BATCH, max(16, _CALIBRATION_VALUES // inputs[0].numel()))
             chance = random.Random(seed_of("scales", self.config.seed))
-            share_scales(self.supernet, inputs.split(size), chance)
+            paths = self.shipping or spread_paths(self.supernet.space, chance)
+            share_scales(self.supernet, inputs.split(size), paths)
         self.ranks.copy_from_first(self.supernet.buffers())
         self.supernet.train()
 

@@ -9,12 +9,13 @@ a bias, stays each path's own.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from tipsc.elastic import Supernet, add_by_channel, freeze_scales, has_batch_norm
+from tipsc.paths import Path, SearchSpace
 from tipsc.train.calibrate import calibrate
 
 PATHS = 24
@@ -23,25 +24,22 @@ PATHS = 24
 def share_scales(
     supernet: Supernet,
     batches: Sequence[Tensor],
-    generator: random.Random,
-    paths: int = PATHS,
+    paths: Iterable[Path],
 ) -> None:
-    """Gives each norm the mean of its variances on many paths, and freezes the scales.
+    """Gives each norm the mean of its variances on some paths, and freezes the scales.
 
-    A channel's variance is averaged over those paths that use it: the largest, the smallest and
-    random ones. Nothing happens to a supernet without batch norm.
+    A channel's variance is averaged over those paths that use it; one that none of them uses keeps
+    what it has. Nothing happens to a supernet without batch norm.
 
     Args:
         batches: inputs for calibration.
-        paths: how many, at least 2.
+        paths: those that will ship, or many of which they will be some; see :func:`spread_paths`.
     """
     if not has_batch_norm(supernet):
         return
-    space = supernet.space
-    drawn = [space.sample_options(generator) for _ in range(paths - 2)]
     sums: dict[str, Tensor] = {}
     counts: dict[str, Tensor] = {}
-    for path in (space.largest, space.smallest, *drawn):
+    for path in paths:
         for name, variance in calibrate(supernet, path, batches, own_scale=True).variance.items():
             layer = supernet.get_submodule(name)
             full = layer.get_buffer("running_var")
@@ -50,5 +48,12 @@ def share_scales(
             add_by_channel(layer, path, variance, total)
             add_by_channel(layer, path, torch.ones_like(variance), count)
     for name, total in sums.items():
-        supernet.get_submodule(name).get_buffer("running_var").copy_(total / counts[name])
+        variance = supernet.get_submodule(name).get_buffer("running_var")
+        variance.copy_(torch.where(counts[name] > 0, total / counts[name].clamp(min=1), variance))
     freeze_scales(supernet)
+
+
+def spread_paths(space: SearchSpace, generator: random.Random, count: int = PATHS) -> list[Path]:
+    """The largest, the smallest, and random paths: together `count`, at least 2."""
+    drawn = [space.sample_options(generator) for _ in range(count - 2)]
+    return [space.largest, space.smallest, *drawn]

@@ -1,0 +1,363 @@
+"""Choose first, then train what ships: how that compares, at equal compute.
+
+    python benchmarks/narrowing.py tune STUDY [--start trained] [--arms ...]
+    python benchmarks/narrowing.py run STUDY [--start trained] [--passes 2.5] [--paths 4]
+    python benchmarks/narrowing.py show
+
+A STUDY is a plain net with its data (`benchmarks/compare/nets.py`). From the trained net, or from
+scratch, K paths are made for K budgets, 0.25 to 0.8 of its multiply-accumulates. The compute of an
+arm is counted in passes of the largest path over the training examples. What an arm trains:
+
+    largest   the whole space, the largest path in every step
+    whole     the whole space, one path a step, drawn by the cost-folded chain
+    chosen    K paths chosen before the training, one a step, each with as much compute
+    third     the whole space for a third of the compute, then K paths chosen by it
+    half      likewise, half
+    late      likewise, two thirds
+    big       the largest path alone for half of the compute, then K paths chosen by it
+    alone     each of K chosen paths with weights of its own, and a K-th of the compute
+
+The K paths are chosen by what they score on validation data with norm statistics of their own, by
+`tipsc.search`, before the training (arms `chosen` and `alone`: the same paths), in the midst of
+it, or (`whole`, `largest`) after it. They are judged on test images, with the scale that an
+engine's paths share; `alone` with its own. The labels teach, and a trained net's answers too.
+Each arm's learning rate is the best of RATES on a seed of its own (`tune`), by validation data. A
+row of `benchmarks/results/narrowing.csv` is an arm's run; what is there is not done again.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import argparse
+import copy
+import csv
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from compare.nets import PLAIN, trained_plain  # noqa: E402
+from teacher import interval  # noqa: E402
+
+from tipsc.convert import convert  # noqa: E402
+from tipsc.elastic import Supernet, additive_totals  # noqa: E402
+from tipsc.paths import Path as Subnet  # noqa: E402
+from tipsc.search import Rated, for_budgets, rungs, search  # noqa: E402
+from tipsc.search.candidates import assess  # noqa: E402
+from tipsc.train import Data, Split, TrainConfig, anchor, evaluate, train  # noqa: E402
+from tipsc.train.macs import mac_counter  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "narrowing.csv"
+ARMS = ("largest", "whole", "chosen", "third", "half", "late", "big", "alone")
+#: of the compute, what goes to the whole space (or the largest path) before K paths are chosen
+BEFORE = {"chosen": 0.0, "third": 1 / 3, "half": 0.5, "late": 2 / 3, "big": 0.5}
+RATES = {"trained": (0.001, 0.003, 0.01), "scratch": (0.003, 0.006, 0.012)}
+TUNED_ON = 100  # a seed of its own
+BATCH, EPOCHS, FROZEN = 64, 4, 1
+LOWEST, HIGHEST = 0.25, 0.8
+EVALUATIONS = 6  # for each budget
+CALIBRATED_ON = 1024
+COLUMNS = (
+    "study", "start", "passes", "paths", "arm", "rate", "seed", "validation", "test", "costs",
+    "original", "chosen",
+)  # fmt: skip
+
+
+def quietly(done: int, total: int, text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one row needs, but for the arm."""
+
+    study: str
+    start: str
+    passes: float
+    paths: int
+    rate: float
+    seed: int
+
+    @cached_property
+    def data(self) -> Data:
+        return PLAIN[self.study].data()
+
+    @cached_property
+    def plain(self) -> nn.Module:
+        """The net as it was trained; kept in a temporary folder."""
+        place = Path(tempfile.gettempdir()) / f"tipsc-plain-{self.study}-{self.seed}.pt"
+        if place.exists():
+            model = PLAIN[self.study].net()
+            model.load_state_dict(torch.load(place, weights_only=True))
+            return model.eval()
+        model = trained_plain(PLAIN[self.study], self.data, self.seed)
+        torch.save(model.state_dict(), place)
+        return model
+
+    @cached_property
+    def teacher(self) -> nn.Module | None:
+        return self.plain if self.start == "trained" else None
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """Before its training; never trained itself."""
+        if self.start == "trained":
+            supernet = convert(self.plain, self.data.train.inputs[:1])
+            anchor(supernet, self.data.calibration(CALIBRATED_ON))
+            return supernet
+        torch.manual_seed(self.seed)
+        return convert(PLAIN[self.study].net().eval(), self.data.train.inputs[:1])
+
+    @cached_property
+    def budgets(self) -> list[float]:
+        """Of MACs, as shares of the largest path's."""
+        step = (HIGHEST / LOWEST) ** (1 / max(1, self.paths - 1))
+        return [LOWEST * step**i for i in range(self.paths)]
+
+    @cached_property
+    def macs(self):  # type: ignore[no-untyped-def]
+        return additive_totals(self.supernet)["macs"]
+
+    @cached_property
+    def most(self) -> float:
+        return self.macs.of(self.supernet.space.largest)
+
+    @property
+    def compute(self) -> float:
+        """Of the training, in MACs."""
+        return self.passes * len(self.data.train) * self.most
+
+    def choose(self, supernet: Supernet, own_scale: bool) -> list[Subnet]:
+        """K paths, by what they score on validation data as they are."""
+
+        def judged(paths, rung):  # type: ignore[no-untyped-def]
+            found = assess(supernet, paths, self.data, rung.calibration, quietly, rung.validation,
+                           own_scale=own_scale)  # fmt: skip
+            return [candidate.judged.merit for candidate in found]
+
+        budgets = [share * self.most for share in self.budgets]
+        found = search(
+            self.macs, budgets, judged, rungs(CALIBRATED_ON, len(self.data.validation)),
+            evaluations=EVALUATIONS * self.paths, seed=self.seed,
+        )  # fmt: skip
+        paths = {f.path.id: f.path for f in found.finalists}
+        rated = [Rated(f.path.id, f.expected, f.cost) for f in found.finalists]
+        return [paths[chosen.path_id] for chosen in for_budgets(rated, budgets)]
+
+    def train(
+        self, supernet: Supernet, compute: float, paths: Sequence[Subnet] = (), *,
+        largest: bool = False, frozen: bool = True,
+    ) -> Supernet:  # fmt: skip
+        """A copy that was trained for that much compute."""
+        supernet = copy.deepcopy(supernet)
+        mean = self.mean_cost(supernet, paths, largest)
+        steps = max(EPOCHS, round(compute / mean / BATCH))
+        settings = TrainConfig(
+            epochs=EPOCHS, frozen_epochs=FROZEN if frozen else 0, learning_rate=self.rate,
+            seed=self.seed, batch_size=BATCH, with_largest=largest,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            history = train(
+                supernet, self.stretched(steps), settings, folder=Path(folder),
+                original=self.teacher, paths=paths,
+            )  # fmt: skip
+        spent = sum(step.macs for step in history.steps) * BATCH
+        if not 0.85 < spent / compute < 1.15:
+            print(f"  compute {spent / compute:.2f} of what was meant", flush=True)
+        return supernet
+
+    def mean_cost(self, supernet: Supernet, paths: Sequence[Subnet], largest: bool) -> float:
+        """MACs of a step for one example."""
+        import random
+
+        from tipsc.dtmc.shipping import Shipping
+        from tipsc.train.samplers.folded import make
+
+        cost = mac_counter(supernet)
+        sampler = Shipping.of(paths, [cost(p) for p in paths]) if paths else make(supernet, 0)
+        drawn = [sampler.draw(random.Random(i), 1)[0] for i in range(2000)]  # type: ignore[union-attr]
+        always = self.most if largest else 0.0
+        return always + statistics.mean(
+            0.0 if largest and path == supernet.space.largest else cost(path) for path in drawn
+        )
+
+    def stretched(self, steps: int) -> Data:
+        """The data with so many training examples that EPOCHS epochs have that many steps."""
+        data, count = self.data, max(1, round(steps / EPOCHS)) * BATCH
+        chance = torch.Generator().manual_seed(self.seed)
+        rounds = math.ceil(count / len(data.train))
+        orders = [torch.randperm(len(data.train), generator=chance) for _ in range(rounds)]
+        index = torch.cat(orders)[:count]
+        return replace(data, train=Split(data.train.inputs[index], data.train.targets[index]))
+
+    def scores(
+        self, supernet: Supernet, paths: Sequence[Subnet], split: str, own: bool
+    ) -> list[float]:
+        found = evaluate(supernet, paths, self.data, split=split, own_scale=own)
+        return [found[path.id].value for path in paths]
+
+    def run(self, arm: str) -> dict[str, object]:
+        """One row."""
+        start, own = self.supernet, arm == "alone"
+        if arm in ("largest", "whole"):
+            supernet = self.train(start, self.compute, largest=arm == "largest")
+            paths = self.choose(supernet, own_scale=False)
+        else:
+            share = BEFORE.get(arm, 0.0)
+            supernet = start
+            if share:
+                first = [start.space.largest] if arm == "big" else []
+                supernet = self.train(start, share * self.compute, first, frozen=False)
+            paths = self.choose(supernet, own_scale=True)
+            if not own:
+                supernet = self.train(supernet, (1 - share) * self.compute, paths)
+        scores = {}
+        if own:
+            nets = {p.id: self.train(start, self.compute / self.paths, [p]) for p in paths}
+            for split in ("validation", "test"):
+                scores[split] = [self.scores(nets[p.id], [p], split, True)[0] for p in paths]
+        else:
+            for split in ("validation", "test"):
+                scores[split] = self.scores(supernet, paths, split, False)
+        largest = [start.space.largest]
+        original = (
+            self.scores(start, largest, "test", False)[0] if self.teacher is not None else 0.0
+        )
+        return {
+            "study": self.study, "start": self.start, "passes": f"{self.passes:g}",
+            "paths": self.paths, "arm": arm, "rate": f"{self.rate:g}", "seed": self.seed,
+            "validation": joined(scores["validation"]), "test": joined(scores["test"]),
+            "costs": joined([self.macs.of(path) / self.most for path in paths]),
+            "original": f"{100 * original:.2f}", "chosen": " ".join(path.id for path in paths),
+        }  # fmt: skip
+
+
+def joined(shares: Sequence[float]) -> str:
+    return " ".join(f"{100 * share:.2f}" for share in shares)
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split()]
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    if not file.exists():
+        return []
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def matching(found: list[dict[str, str]], **wanted: object) -> Iterator[dict[str, str]]:
+    texts = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in wanted.items()}
+    return (row for row in found if all(row[k] == v for k, v in texts.items()))
+
+
+def done(file: Path, setting: Setting, arm: str) -> None:
+    """Runs it, unless its row is there."""
+    known = {
+        "study": setting.study, "start": setting.start, "passes": setting.passes,
+        "paths": setting.paths, "arm": arm, "rate": setting.rate, "seed": setting.seed,
+    }  # fmt: skip
+    if any(matching(rows(file), **known)):
+        return
+    row = setting.run(arm)
+    fresh = not file.exists()
+    with file.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+    print(setting.study, setting.start, setting.passes, setting.paths, arm, f"{setting.rate:g}",
+          setting.seed, row["test"], f"mean {statistics.mean(numbers(str(row['test']))):.2f}",
+          flush=True)  # fmt: skip
+
+
+def tuned_rate(file: Path, study: str, start: str, arm: str) -> float:
+    """The best of RATES on validation data, on the seed for that; what is known of others."""
+    found = [
+        (statistics.mean(numbers(row["validation"])), float(row["rate"]))
+        for row in matching(rows(file), study=study, start=start, arm=arm, seed=TUNED_ON)
+    ]
+    return max(found)[1] if found else RATES[start][1]
+
+
+def show(file: Path) -> None:
+    found = [row for row in rows(file) if row["seed"] != str(TUNED_ON)]
+    groups = sorted({(r["study"], r["start"], r["passes"], r["paths"]) for r in found})
+    for study, start, passes, paths in groups:
+        group = list(matching(found, study=study, start=start, passes=passes, paths=paths))
+        by_arm = {arm: {r["seed"]: r for r in group if r["arm"] == arm} for arm in ARMS}
+        by_arm = {arm: by_seed for arm, by_seed in by_arm.items() if by_seed}
+        originals = [float(r["original"]) for r in group]
+        print(
+            f"\n{study}, {start}, compute of {passes} passes, {paths} paths"
+            + (f", original {statistics.mean(originals):.2f} %" if start == "trained" else "")
+        )
+        print(
+            f"  {'':<8} seeds   rate  smallest  largest   mean      against alone      against whole"  # noqa: E501
+        )
+        for arm, by_seed in by_arm.items():
+            tests = [numbers(row["test"]) for row in by_seed.values()]
+            means = [statistics.mean(column) for column in zip(*tests, strict=True)]
+            rate = next(iter(by_seed.values()))["rate"]
+            print(f"  {arm:<8}{len(tests):>6}{rate:>7}{means[0]:>10.2f}{means[-1]:>9.2f}"
+                  f"{statistics.mean(means):>7.2f}{gap(by_arm, arm, 'alone'):>19}"
+                  f"{gap(by_arm, arm, 'whole'):>19}")  # fmt: skip
+
+
+def gap(by_arm: dict[str, dict[str, dict[str, str]]], arm: str, other: str) -> str:
+    """Mean difference of the paths, paired by seed, and its 95 % interval."""
+    if arm == other or other not in by_arm:
+        return ""
+    mean = {
+        name: {s: statistics.mean(numbers(r["test"])) for s, r in by_arm[name].items()}
+        for name in (arm, other)
+    }
+    both = sorted(mean[arm].keys() & mean[other].keys())
+    return interval([mean[arm][s] - mean[other][s] for s in both]) if both else ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["tune", "run", "show"])
+    parser.add_argument("study", nargs="?", choices=PLAIN)
+    parser.add_argument("--start", choices=RATES, default="trained")
+    parser.add_argument("--passes", type=float, default=2.5)
+    parser.add_argument("--paths", type=int, default=4)
+    parser.add_argument("--seeds", default="0-4")
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--rate", type=float, help="instead of the tuned one")
+    parser.add_argument("--csv", type=Path, default=RESULT)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.what == "show":
+        show(given.csv)
+        return
+    if given.study is None:
+        parser.error("which study?")
+    first, _, last = given.seeds.partition("-")
+    seeds = [TUNED_ON] if given.what == "tune" else range(int(first), int(last or first) + 1)
+    for seed in seeds:
+        for arm in given.arms.split(","):
+            tuned = (given.rate or tuned_rate(given.csv, given.study, given.start, arm),)
+            for rate in RATES[given.start] if given.what == "tune" else tuned:
+                setting = Setting(given.study, given.start, given.passes, given.paths, rate, seed)
+                done(given.csv, setting, arm)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Which paths are wanted: budgets of a target, and one for each path that ships."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tipsc.elastic import additive_totals, family
+from tipsc.pipeline.goal import Goal, by_macs, one_for_each
+from tipsc.project.config import Build
+
+
+@pytest.fixture(scope="module")
+def goal() -> Goal:
+    torch.manual_seed(0)
+    stages = [{"channels": 8, "depths": [1, 2], "expansions": [1, 2, 4]}]
+    supernet = family("mobilenet", classes=4, input_shape=[1, 8, 8], stem=8, stages=stages, head=8)
+    return by_macs(additive_totals(supernet), Build(paths=4))
+
+
+def test_without_a_profile_macs_are_what_a_path_costs(goal: Goal) -> None:
+    space = goal.cost.space
+    (largest, measured), (smallest, _) = goal.latencies([space.largest, space.smallest])
+    assert (largest, measured) == (goal.totals["macs"].of(space.largest) / 1e6, False)
+    assert smallest < goal.budgets[0] and goal.budgets[-1] == pytest.approx(largest)
+    assert len(goal.budgets) == 4
+
+
+@given(
+    budgets=st.lists(st.floats(0.05, 0.2), min_size=1, max_size=12, unique=True),
+    count=st.integers(1, 10),
+)
+def test_there_is_a_budget_for_each_path(goal: Goal, budgets: list[float], count: int) -> None:
+    found = one_for_each(replace(goal, budgets=tuple(sorted(budgets))), count).budgets
+    assert len(found) == count and list(found) == sorted(set(found))
+    assert found[-1] == max(budgets)  # what the slowest path may take is not given up
+    if count <= len(budgets):
+        assert set(found) <= set(budgets)
+    else:
+        assert set(found) >= set(budgets)
+
+
+def test_budgets_come_into_the_widest_gap(goal: Goal) -> None:
+    high = goal.budgets[-1]
+    low = goal.latencies([goal.cost.space.smallest])[0][0]
+    (middle, top) = one_for_each(replace(goal, budgets=(high,)), 2).budgets
+    assert top == high and middle == pytest.approx((low * high) ** 0.5)

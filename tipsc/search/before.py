@@ -1,0 +1,56 @@
+"""Which K paths to train: one for each budget, before their training has said what they become.
+
+What a path scores before it is trained ranks paths of about the same cost well, and says next to
+nothing of how far a cheap path stays behind a costly one afterwards. So no staircase is looked at
+(:mod:`tipsc.search.choose` does, for paths as they are): each budget gets the best path of those
+that cost as much as it allows, and more than the budget before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tipsc.errors import DataError
+from tipsc.search.choose import Rated, Selection, dominates
+from tipsc.search.limits import ROUNDING
+
+
+def for_budgets(candidates: Iterable[Rated], budgets: Sequence[float]) -> tuple[Selection, ...]:
+    """One path for each budget, from fast to slow; fewer if there are not so many candidates.
+
+    A budget without a path between it and the one before it gets the best of the faster ones that
+    no other budget has taken.
+
+    Args:
+        candidates: with distinct path ids.
+        budgets: in the unit of the candidates' latencies.
+
+    Raises:
+        DataError: no budgets, or none of the candidates keeps one.
+    """
+    found = sorted(candidates, key=lambda c: (-c.merit, c.latency_ms, c.path_id))
+    chosen: list[Rated] = []
+    before = 0.0
+    for budget in sorted(set(budgets)):
+        left = (c for c in found if c not in chosen)
+        fitting = [c for c in left if c.latency_ms <= budget * (1.0 + ROUNDING)]
+        near = [c for c in fitting if c.latency_ms > before * (1.0 + ROUNDING)]
+        chosen += (near or fitting)[:1]
+        before = budget
+    if not chosen:
+        raise DataError(
+            "there is no path for any of these budgets",
+            expected="a candidate within one of them",
+            got=f"{len(found)} candidates, {len(budgets)} budgets",
+        )
+    chosen.sort(key=lambda c: (c.latency_ms, -c.merit, c.path_id))
+    return tuple(
+        Selection(
+            path_id=c.path_id,
+            merit=c.merit,
+            latency_ms=c.latency_ms,
+            budget_ms=c.latency_ms,
+            dominated=any(dominates(other, c) for other in chosen),
+        )
+        for c in chosen
+    )
