@@ -120,13 +120,13 @@ def test_each_branch_computes_what_its_path_computes(lowered: Lowered, tmp_path:
     merged = merge_graphs([lowered.graphs[name] for name in group])
     shared = session(tmp_path, merged)
     onnx.checker.check_model(str(tmp_path / "model.onnx"))
-    shape = lowered.signature.inputs[0].shape
+    given, shape = lowered.signature.inputs[0].name, lowered.signature.inputs[0].shape
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     seen = []
     for place, name in enumerate(group):
         flags = {n: np.array(value) for n, value in switches(place, len(group)).items()}
-        (got,) = shared.run(None, {"input": x, **flags})
-        (expected,) = session(tmp_path, lowered.graphs[name]).run(None, {"input": x})
+        (got,) = shared.run(None, {given: x, **flags})
+        (expected,) = session(tmp_path, lowered.graphs[name]).run(None, {given: x})
         # Kernels are chosen anew within a branch: equal but for the order of sums.
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
         seen.append(got)

@@ -68,7 +68,9 @@ def run(folder: FilePath, supernet: Supernet, paths: list[Path], x: Tensor) -> l
     for path in paths:
         (folder / "path.onnx").write_bytes(lowered.graphs[path.id])
         session = onnxruntime.InferenceSession(folder / "path.onnx")
-        rows = [session.run(None, {"input": row[None].numpy()})[0] for row in x]
+        rows = [
+            session.run(None, {session.get_inputs()[0].name: row[None].numpy()})[0] for row in x
+        ]
         outputs.append(torch.from_numpy(np.concatenate(rows)))
     return outputs
 

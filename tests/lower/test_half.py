@@ -244,7 +244,7 @@ def test_lowered_supernets_keep_their_outputs_and_are_built(name: str, tmp_path:
             (folder / "weights").write_bytes(made.weights)
             (folder / f"{path.id}.onnx").write_bytes(made.graphs[path.id])
             session = ort.InferenceSession(str(folder / f"{path.id}.onnx"))
-            found[kind] = session.run(None, {"input": inputs[:1].numpy()})[0]
+            found[kind] = session.run(None, {session.get_inputs()[0].name: inputs[:1].numpy()})[0]
         difference = np.abs(found["half"] - found["full"]).max() / np.abs(found["full"]).max()
         assert difference < TOLERANCE
     if api.installed() is not None:

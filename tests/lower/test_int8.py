@@ -215,7 +215,9 @@ def test_a_transformers_linear_layers_are_quantised_too(tmp_path: Path) -> None:
     for path in paths:
         (tmp_path / "path.onnx").write_bytes(short.graphs[path.id])
         session = ort.InferenceSession(tmp_path / "path.onnx")
-        found = np.concatenate([session.run(None, {"input": row[None].numpy()})[0] for row in x])
+        found = np.concatenate(
+            [session.run(None, {session.get_inputs()[0].name: row[None].numpy()})[0] for row in x]
+        )
         with torch.no_grad():
             right = net(x, path).numpy()
         assert 0 < np.abs(found - right).mean() / np.abs(right).mean() < 0.05

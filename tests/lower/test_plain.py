@@ -42,7 +42,7 @@ def run(folder: Path, lowered: Lowered, path: str, x: np.ndarray) -> np.ndarray:
     (folder / "weights").write_bytes(lowered.weights)
     (folder / "model.onnx").write_bytes(lowered.graphs[path])
     session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    result: np.ndarray = session.run(None, {"input": x})[0]
+    result: np.ndarray = session.run(None, {session.get_inputs()[0].name: x})[0]
     return result
 
 

@@ -95,7 +95,11 @@ def largest_difference(
     inputs, targets = inputs_for(supernet, 4), torch.zeros(4, dtype=torch.int64)
     module = extract(supernet, path, statistics)
     found = compare(
-        lambda x: run.run(None, {"input": x})[0], module, inputs, targets, Classification()
+        lambda x: run.run(None, {run.get_inputs()[0].name: x})[0],
+        module,
+        inputs,
+        targets,
+        Classification(),
     )
     return found.largest
 
