@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tipsc.convert import convert
 from tipsc.convert.converted import ConvertedSupernet
 from tipsc.convert.names import Names, cleaned
-from tipsc.convert.outputs import Outputs
+from tipsc.convert.outputs import OutputTree
 from tipsc.elastic import extract
 from tipsc.paths import SearchSpace
 from tipsc.signature import Signature, TensorSpec
@@ -37,7 +37,7 @@ WORDS = (
     *("code", "T_destination"),
 )
 IMAGE = TensorSpec("input", "float32", (1, 3, 8, 8), "NCHW")
-NET = ConvertedSupernet(SearchSpace(()), Signature.plain([IMAGE], [IMAGE]), Outputs(TENSOR))
+NET = ConvertedSupernet(SearchSpace(()), Signature.plain([IMAGE], [IMAGE]), OutputTree(TENSOR))
 PARTS = st.sampled_from(WORDS) | st.text(max_size=4)
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 

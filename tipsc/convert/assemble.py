@@ -20,7 +20,7 @@ from tipsc.convert.functions import Function, Size, Slot
 from tipsc.convert.heads import add_head, leaves_of
 from tipsc.convert.names import Names
 from tipsc.convert.ops import op_of
-from tipsc.convert.outputs import Outputs
+from tipsc.convert.outputs import OutputTree
 from tipsc.convert.program import Program, bound, is_tensors, name_of, place_of, scope_of
 from tipsc.elastic import fitted
 from tipsc.elastic.dims import Dim
@@ -41,7 +41,7 @@ def assemble(
     plan: Plan,
     values: Mapping[str, Tensor],
     signature: Signature,
-    outputs: Outputs,
+    outputs: OutputTree,
 ) -> ConvertedSupernet:
     """The supernet with these weights (permuted copies of the program's tensors)."""
     net = ConvertedSupernet(plan.space, signature, outputs)

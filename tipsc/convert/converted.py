@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tipsc.convert.outputs import Outputs
+from tipsc.convert.outputs import OutputTree
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Path, SearchSpace
 from tipsc.signature import Signature
@@ -65,7 +65,7 @@ class ConvertedSupernet(Supernet):
     report: Any
     made_of: str
 
-    def __init__(self, space: SearchSpace, signature: Signature, outputs: Outputs) -> None:
+    def __init__(self, space: SearchSpace, signature: Signature, outputs: OutputTree) -> None:
         super().__init__(space, signature.inputs)
         self._signature = signature
         self._outputs = outputs

@@ -19,7 +19,7 @@ from tipsc.tree import Tree, fields_of
 
 
 @dataclass(frozen=True)
-class Outputs:
+class OutputTree:
     """How the tensors that are computed become what the model gives.
 
     Attributes:
@@ -36,11 +36,11 @@ class Outputs:
         return self.tree.build(tensors, lambda **fields: next(classes)(**fields))
 
 
-def outputs_on(model: nn.Module, given: Given) -> Outputs:
+def outputs_on(model: nn.Module, given: Given) -> OutputTree:
     """The outputs of a model in eval mode."""
     with looking(model):
         found = given.call(model, given.first(1))
-    return Outputs(outputs_of(found)[0], tuple(_records(found)))
+    return OutputTree(outputs_of(found)[0], tuple(_records(found)))
 
 
 def _records(value: Any) -> Iterator[Callable[..., Any]]:
