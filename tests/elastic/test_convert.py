@@ -10,7 +10,6 @@ import torch
 from architectures import ARCHITECTURES, make
 from architectures import sequential as seq
 from comparing import apart, executed_macs, exported, masked
-from torch import nn
 
 from tipsc.convert import convert
 from tipsc.elastic import CostModel, additive_totals, extract
@@ -86,8 +85,3 @@ def test_control_flow_on_values_is_refused(capfd: pytest.CaptureFixture[str]) ->
         convert(seq.DataDependent(), torch.randn(2, 8))
     assert caught.value.exit_code == 1
     assert capfd.readouterr() == ("", "")  # torch.export's own graph and warnings
-
-
-def test_several_inputs_are_refused() -> None:
-    with pytest.raises(ConversionError, match="one tensor as input"):
-        convert(nn.Bilinear(3, 3, 4), (torch.randn(2, 3), torch.randn(2, 3)))
