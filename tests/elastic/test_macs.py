@@ -8,8 +8,8 @@ from torch import nn
 
 from tipsc.convert import convert
 from tipsc.convert.capture import capture
-from tipsc.convert.given import given_of
 from tipsc.convert.flow import Flow
+from tipsc.convert.given import given_of
 from tipsc.elastic import CostModel
 
 NETS = {
