@@ -71,6 +71,7 @@ BATCH, EPOCHS, FROZEN = 64, 4, 1
 LOWEST, HIGHEST = 0.25, 0.8
 EVALUATIONS = 6  # for each budget
 CALIBRATED_ON = 1024
+THRIFT = 0.5
 COLUMNS = (
     "study", "start", "passes", "paths", "arm", "rate", "seed", "validation", "test", "costs",
     "original", "chosen",
@@ -168,7 +169,7 @@ class Setting:
         steps = max(EPOCHS, round(compute / mean / BATCH))
         settings = TrainConfig(
             epochs=EPOCHS, frozen_epochs=FROZEN if frozen else 0, learning_rate=self.rate,
-            seed=self.seed, batch_size=BATCH, with_largest=largest,
+            seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=THRIFT,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             history = train(
@@ -188,7 +189,9 @@ class Setting:
         from tipsc.train.samplers.folded import make
 
         cost = mac_counter(supernet)
-        sampler = Shipping.of(paths, [cost(p) for p in paths]) if paths else make(supernet, 0)
+        sampler = (
+            Shipping.of(paths, [cost(p) for p in paths], THRIFT) if paths else make(supernet, 0)
+        )
         drawn = [sampler.draw(random.Random(i), 1)[0] for i in range(2000)]  # type: ignore[union-attr]
         always = self.most if largest else 0.0
         return always + statistics.mean(

@@ -24,7 +24,6 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
     ("onnx", "train"),
     ("onnx-ir", "train"),
     ("onnxscript", "train"),
-    ("onnxsim", "train"),
     ("ai-edge-litert", "litert"),
     ("litert-torch", "litert-build"),
     ("ai-edge-quantizer", "litert-build"),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tipsc
 from tipsc.backends import BACKENDS
 from tipsc.backends.reference import REFERENCE, ReferenceExecutor
-from tipsc.device import agent
 from tipsc.device.doctor import examine
 from tipsc.device.new_target import target_text
 from tipsc.engine import read_engine
@@ -19,6 +20,7 @@ from tipsc.pipeline.build import Pipeline
 from tipsc.profile import Profile
 from tipsc.runtime import Engine
 
+ROOM = Path(tipsc.__file__).parent
 FILES = {
     "tipsc.yaml": """
 name: tiny
@@ -109,8 +111,17 @@ def test_an_engine_that_holds_something_else_is_refused(
         Engine.open(pipeline.output)
 
 
-def test_the_agent_looks_for_the_package_of_every_backend_in_the_table() -> None:
-    source = Path(agent.__file__).read_text()  # it runs alone, and cannot read the table
-    for backend in BACKENDS.values():
-        if backend is not REFERENCE:
-            assert f'"{backend.package}"' in source, backend.name
+#: beside its folder: the table, what brings its packages, and the form that its parser wants
+KNOW_TENSORRT = {"backends/table.py", "extras.py", "lower/plain.py"}
+
+
+def test_a_backend_stands_by_name_in_the_table_and_nowhere_else() -> None:
+    """Of TensorRT, which takes most: its name is in no text of the program beside its folder."""
+    found = set()
+    for file in sorted(ROOM.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        told = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}  # docstrings
+        texts = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in told)
+        if any(isinstance(n.value, str) and "tensorrt" in n.value.lower() for n in texts):
+            found.add(str(file.relative_to(ROOM)))
+    assert {name for name in found if not name.startswith("backends/tensorrt/")} == KNOW_TENSORRT

@@ -25,8 +25,14 @@ MODEL = {
     "head": 16,
 }
 
+#: weights that no measurement has a say in
+TRAIN = {"epochs": 2, "frozen_epochs": 1, "paths_per_step": 2, "batch_size": 64, "narrow": 0}
+
 #: provenance as long as that of a build
-KEYS = {"trained": "0" * 12, "profile": "1" * 12, "chosen": "2" * 12, "data": "3" * 16}
+KEYS = {
+    "trained": "0" * 12, "weights": "1" * 12, "profile": "2" * 12, "shipped": "3" * 12,
+    "data": "4" * 16,
+}  # fmt: skip
 
 
 def run_tipsc(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -122,7 +128,7 @@ def write_project(folder: Path, **changes: Any) -> Path:
         "name": "digits",
         "model": {"family": "mobilenet", "arguments": MODEL},
         "data": {"callable": "data.py:load"},
-        "train": {"epochs": 2, "frozen_epochs": 1, "paths_per_step": 2, "batch_size": 64},
+        "train": TRAIN,
         "build": {"paths": 4, "evaluations": 6, "calibration_images": 256, "verify_examples": 16},
     }
     (folder / "tipsc.yaml").write_text(json.dumps({**config, **changes}))  # JSON is YAML

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ TRAIN = {
     "batch_size": 64,
     "learning_rate": 0.03,
 }
-STAGES = ["train", "profile", "search", "choose", "ship", "engine"]
+STAGES = ["train", "profile", "search", "choose", "narrow", "ship", "engine"]
 
 
 def build(folder: Path, *options: str) -> dict:
@@ -170,7 +171,7 @@ def test_another_build_at_the_same_time_is_refused(call, killed):
 
 
 def test_two_processes_train_under_torchrun(tmp_path):
-    folder = write_project(tmp_path / "digits", train={**TRAIN, "epochs": 1})
+    folder = write_project(tmp_path / "digits", train={**TRAIN, "epochs": 1, "narrow": 0})
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["-m", "tipsc", "train", str(folder), "--format", "json"]
     for cached in (False, True):
@@ -280,3 +281,28 @@ def test_a_new_project_says_that_it_has_no_data_and_trains_once_it_has(call, tmp
     settings.write_text(text.replace("frozen_epochs: 4 ", "frozen_epochs: 0 "))
     done = call("train", folder)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_build_that_was_killed_while_its_paths_were_trained_goes_on(tmp_path):
+    settings = {**TRAIN, "epochs": 40, "checkpoint_seconds": 0.0, "narrow": 0.9}
+    folder = write_project(tmp_path / "digits", train=settings)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tipsc", "build", str(folder)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    runs, found = folder / "runs" / "digits", None
+    while found is None and process.poll() is None:
+        time.sleep(0.05)
+        found = next(runs.glob("narrow-*/checkpoint.pt"), None)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert found is not None and not (found.parent / "weights.pt").exists()
+    resumed = build(folder)
+    cached = {stage["name"]: stage["cached"] for stage in resumed["stages"]}
+    assert cached["choose"] and not cached["narrow"]
+    lines = (found.parent / "history.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == list(range(36 * (1200 // 64)))

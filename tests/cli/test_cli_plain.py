@@ -83,10 +83,10 @@ def _write_plain(place: Path, data: str, model: str = "model.py:load") -> Path:
         data={"callable": data},
         train={
             "paths_per_step": 1,
-            "epochs": 3,
-            "frozen_epochs": 1,
+            "epochs": 30,
+            "frozen_epochs": 8,
             "batch_size": 64,
-            "learning_rate": 0.003,
+            "learning_rate": 0.01,
         },
     )
     (folder / "model.py").write_text(MODEL)

@@ -18,7 +18,7 @@ try:
 except SystemExit as end:
     print(json.dumps({"code": end.code, "modules": sorted(sys.modules)}))
 """
-COMPILER = {"torch", "onnx", "onnx_ir", "onnxscript", "onnxsim", "scipy", "matplotlib"}
+COMPILER = {"torch", "onnx", "onnx_ir", "onnxscript", "scipy", "matplotlib"}
 
 
 def modules_of(*arguments: object) -> set[str]:

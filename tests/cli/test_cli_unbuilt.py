@@ -26,11 +26,11 @@ def test_a_jetson_engine_is_left_unbuilt_and_claims_no_latency(
     assert manifest.backend == "tensorrt"
     assert all(path.latency is None for path in manifest.paths)
     assert all(path.quality is not None for path in manifest.paths)
-    checks = document["nvidia_check"]
+    checks = document["checks"]
     expected = {path.id for path in manifest.paths} if api.installed() else set()
     assert {check["path_id"] for check in checks if check["plan_bytes"] > 0} == expected
 
-    depths = document["nvidia_check_depths"]  # the model is so small that paths differ in depth
+    depths = document["checks_together"]  # the model is so small that paths differ in depth
     assert bool(depths) is (api.installed() is not None)
     for check in depths:
         paths = check["path_id"].split("+")

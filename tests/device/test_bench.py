@@ -18,7 +18,7 @@ from tipsc.measure.loop import Settings
 from tipsc.measure.resources import input_power, measure_energy, resident_mib
 from tipsc.measure.sustained import Window, drift_of, sustain
 from tipsc.measure.switching import switch_matrix
-from tipsc.pipeline.bench import measure_engine_file
+from tipsc.pipeline.bench import BenchOptions, measure_engine_file
 
 
 def silent(done: float, total: float, note: str = "") -> None:
@@ -32,7 +32,7 @@ def test_an_engine_is_measured_alike_here_and_on_a_device(
     url = None if where == "here" else request.getfixturevalue(where)
     ids = [path.id for path in read_engine(engine_file).manifest.paths]
     found = measure_engine_file(
-        engine_file, url, silent, threads=1, rounds=4, sustained_s=0.2, extras=True
+        engine_file, url, silent, BenchOptions(threads=1, rounds=4, sustained_s=0.2, extras=True)
     )
     assert set(found.measurement.latencies) == set(ids)
     for latency in found.measurement.latencies.values():
@@ -50,7 +50,7 @@ def test_an_engine_is_measured_alike_here_and_on_a_device(
     assert found.windows[-1].seconds > found.windows[0].seconds
     assert found.drift is not None
     with pytest.raises(PathError, match="no path 'nope'"):
-        measure_engine_file(engine_file, url, silent, threads=1, only=("nope",))
+        measure_engine_file(engine_file, url, silent, BenchOptions(threads=1, only=("nope",)))
 
 
 def test_litert_over_a_link(ssh: str, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_litert_over_a_link(ssh: str, tmp_path: Path) -> None:
 
     models = two_widths()
     file = engine_of(tmp_path / "two.tipsc", merge(models).model, list(models))
-    found = measure_engine_file(file, ssh, silent, threads=1, rounds=4, extras=True)
+    found = measure_engine_file(file, ssh, silent, BenchOptions(threads=1, rounds=4, extras=True))
     assert set(found.measurement.latencies) == set(models)
     assert found.extras["switches"].keys() == set(models)
 
@@ -183,7 +183,9 @@ def test_other_work_is_seen_where_the_measuring_runs(
 ) -> None:
     url = None if where == "here" else request.getfixturevalue(where)
     with hog():
-        found = measure_engine_file(engine_file, url, silent, threads=1, rounds=8, wait_quiet_s=0.6)
+        found = measure_engine_file(
+            engine_file, url, silent, BenchOptions(threads=1, rounds=8, wait_quiet_s=0.6)
+        )
     assert "other work took" in found.measurement.noise
     told = found.measurement.disturbance
     assert told.others is not None and told.others > 0.1

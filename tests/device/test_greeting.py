@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tipsc.backends import BACKENDS
 from tipsc.device import agent
 from tipsc.device.client import connect
 from tipsc.measure.jetson import parse_jetpack, parse_power_mode
@@ -20,6 +22,24 @@ def test_the_greeting_says_what_the_device_is(local: str) -> None:
         "power_mode", "clocks_mhz", "governor", "thermal_zones_mc",
     } <= told.keys()  # fmt: skip
     assert told["backends"]["numpy"]
+    assert told["backends"].keys() <= {"numpy", *(n for b in BACKENDS.values() for n in b.packages)}
+
+
+def test_a_backend_names_the_packages_that_a_device_is_asked_for(
+    local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up = replace(BACKENDS["onnxruntime"], package="no-such-package", stands_in="pytest")
+    monkeypatch.setitem(BACKENDS, "made up", made_up)
+    with connect(local) as device:
+        told = device.capabilities["backends"]
+    assert "pytest" in told and "no-such-package" not in told
+
+
+@pytest.mark.parametrize("packages", ["numpy", ["a/b"], [1], ["x" * 81], ["numpy"] * 101])
+def test_an_agent_takes_names_of_packages_only(packages: object) -> None:
+    hello = {"version": agent.VERSION, "packages": packages}
+    with pytest.raises(agent.Refused, match="package"):
+        agent.Agent.hello(object.__new__(agent.Agent), hello)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tipsc.convert import convert
 from tipsc.convert.converted import ConvertedSupernet
 from tipsc.convert.names import Names, cleaned
-from tipsc.convert.outputs import OutputTree
+from tipsc.convert.output_tree import OutputTree
 from tipsc.elastic import extract
 from tipsc.paths import SearchSpace
 from tipsc.signature import Signature, TensorSpec

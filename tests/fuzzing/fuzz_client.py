@@ -18,7 +18,7 @@ from fuzz_mutations import Frame, frame, mutated, odd_number, odd_value, places
 from tipsc.device.client import Answer, Connection
 from tipsc.device.expected import (
     FACTS,
-    PROBES,
+    PROBED,
     SAMPLES,
     SENSORS,
     Expected,
@@ -145,8 +145,8 @@ def cases() -> list[Case]:
     return [
         Case(FACTS, read_facts(), use=use_facts),
         Case(SENSORS, RAILS),
-        Case(PROBES["cuda"], cuda),
-        Case(PROBES["tensorrt"], TRT),
+        Case(PROBED, cuda),
+        Case(PROBED, TRT),
         Case(described("litert"), {"versions": {"litert": "1.2"}}),
         Case(measured(PATHS, MEASURED), TIMED, samples, use_samples),
         Case(benched(PATHS, MEASURED), BENCH, samples, use_samples),

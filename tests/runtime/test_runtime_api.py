@@ -12,7 +12,7 @@ import tipsc.runtime
 from tipsc.runtime import Engine
 
 COMPILER = [
-    "torch", "onnx", "onnx_ir", "onnxscript", "onnxsim", "pydantic", "scipy", "matplotlib",
+    "torch", "onnx", "onnx_ir", "onnxscript", "pydantic", "scipy", "matplotlib",
     "tipsc.dtmc", "tipsc.elastic", "tipsc.train", "tipsc.profile", "tipsc.lower", "tipsc.pipeline",
 ]  # fmt: skip
 

@@ -24,6 +24,9 @@ class Backend:
         form: of its engines, as :attr:`tipsc.engine.EngineFile.form` spells it.
         libraries: packages whose versions decide what is compiled.
         package: that a device has if it can run this backend.
+        stands_in: another package that can try its paths, on a machine without such a device; None:
+            there is none.
+        tries_with: the extra of tipsc that brings that package.
         base: the shipped target that a new one extends if no other is nearer.
         keeps_weights: the module that compares paths with and without the form in which it keeps
             weights between runs; see :func:`tipsc.backends.check_caches`. None: it keeps none.
@@ -31,6 +34,7 @@ class Backend:
             :class:`tipsc.backends.finishing.Finisher`. None: an engine runs as it was built.
         verifies_as: the backend that runs its engines where it cannot. None: itself.
         jobs: what its devices can be asked for beyond what all can: job to ``module:function``.
+        probes: those of its jobs that say whether it can run there.
     """
 
     name: str
@@ -43,7 +47,15 @@ class Backend:
     keeps_weights: str | None = None
     finishes: str | None = None
     verifies_as: str | None = None
+    stands_in: str | None = None
+    tries_with: str | None = None
     jobs: Mapping[str, str] = field(default_factory=dict)
+    probes: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Whose versions on a device are worth knowing."""
+        return (self.package, *([self.stands_in] if self.stands_in else []))
 
 
 #: by name
@@ -81,11 +93,14 @@ BACKENDS: dict[str, Backend] = {
             base="jetson",
             finishes="tipsc.backends.tensorrt.finish",
             verifies_as="onnxruntime",
+            stands_in="tensorrt-rtx-cu12",
+            tries_with="tensorrt-check",
             jobs={
                 "plans": "tipsc.backends.tensorrt.job:build_plans",
                 "tensorrt": "tipsc.backends.tensorrt.job:describe_api",
                 "cuda": "tipsc.backends.tensorrt.job:try_cuda",
             },
+            probes=("tensorrt", "cuda"),
         ),
     )
 }  # fmt: skip

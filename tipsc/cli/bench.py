@@ -19,7 +19,7 @@ from tipsc.cli.options import (
 )
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
-from tipsc.pipeline.bench import Benchmark, measure_engine_file
+from tipsc.pipeline.bench import Benchmark, BenchOptions, measure_engine_file
 from tipsc.profile import Measurement
 from tipsc.report.format import duration, milliseconds, ratio, significant
 from tipsc.report.notes import noise_lines
@@ -79,10 +79,7 @@ def command(
     used = threads_of(manifest, threads)
     with output.reporter() as reporter:
         progress = reporter.begin("measuring")
-        found = measure_engine_file(
-            engine,
-            device,
-            progress,
+        options = BenchOptions(
             threads=used,
             rounds=rounds,
             only=path_ids,
@@ -91,6 +88,7 @@ def command(
             every_ms=every_ms,
             wait_quiet_s=wait_quiet_s,
         )
+        found = measure_engine_file(engine, device, progress, options)
         reporter.end("measuring", found.measurement.seconds, cached=False)
     measured = found.measurement
     output.result(

@@ -182,6 +182,7 @@ def _finish(
 
 def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> None:
     """An engine that a device has to finish."""
+    from tipsc.backends import BACKENDS
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document, paths_table
     from tipsc.extras import how_to_install
@@ -189,12 +190,13 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
     from tipsc.report.notes import against_original
 
     manifest, original = build.manifest, build.original
+    found = BACKENDS[manifest.backend]
     accepted = [check for check in build.checks if not check.problem]
     checked = (
         f"{len(accepted)} of {plural(len(manifest.paths), 'path')} accepted and built by "
         f"{build.checks[0].module} {build.checks[0].version} (no GPU: says nothing about latency)"
         if build.checks
-        else f"not done; to let NVIDIA's parser try every path, {how_to_install('tensorrt-check')}"
+        else f"not done; to have every path tried here, {how_to_install(found.tries_with)}"
     )
     output.result(
         {
@@ -203,8 +205,8 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
             "target": manifest.target,
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
-            "nvidia_check": [vars(check) for check in build.checks],
-            "nvidia_check_depths": [vars(check) for check in build.groups],
+            "checks": [vars(check) for check in build.checks],
+            "checks_together": [vars(check) for check in build.groups],
             "stages": [stage_document(stage) for stage in build.stages],
             "original": _original(original),
             "remarks": remarks,

@@ -17,9 +17,9 @@ def compile_paths(job: Job) -> Lowered:
     """
     if job.target.precision == "int8":
         raise TargetError(
-            "portable graphs are compiled in int8 for the backend tensorrt only",
+            f"portable graphs are not compiled in int8 for the backend {job.target.backend}",
             where=f"{job.target.name}.precision",
-            got=f"int8 for {job.target.backend}",
+            got="int8",
             fix="choose a target with the backend litert for int8 on a CPU",
         )
     lowered = lowered_paths(job)

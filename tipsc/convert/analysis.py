@@ -1,27 +1,25 @@
-"""The axes of all values of a program, followed from operation to operation by rules.
-
-A rule takes the axes of an operation's inputs, unifies what is paired, and gives the axes of its
-output. An operator without a rule fixes everything that it touches.
-"""
+"""The axes of all values of a program, as far as they have been followed."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, fx
 
 from tipsc.convert import axes as ax
-from tipsc.convert.blame import blamed_on
-from tipsc.convert.ops import NotUnderstood, op_of
-from tipsc.convert.ops.record import Axes
-from tipsc.convert.program import Program, bound, hint, is_tensors, name_of, scope_of
+from tipsc.convert.axes import Axis
+from tipsc.convert.program import Program, hint
+
+Axes: TypeAlias = list[Axis]
+
+
+class NotUnderstood(Exception):
+    """A rule met arguments that it does not cover; the message says which."""
 
 
 class Analysis:
-    """The axes of all values of a program.
+    """The axes of all values of a program, as far as the rules have come.
 
     Attributes:
         axes: of each node that gives a tensor, one :data:`Axis` for each of its axes; for a node
@@ -37,62 +35,13 @@ class Analysis:
             self.axes[node] = [ax.new_axis(size) for size in node.meta["val"].shape]
         for node in program.inputs:
             self.axes[node] = self.opaque(node, "the model's input")
-        for node in program.nodes():
-            program.check_time(node)
-            if is_tensors(node.meta.get("val")):
-                with blamed_on(node):
-                    self._apply(node)
-        for node in program.outputs:
-            ax.fix_all(self.axes[node], "the model's output")
 
-    def _apply(self, node: fx.Node) -> None:
-        try:
-            found = self._rule(node)
-            self._check(node, found)
-        except (
-            NotUnderstood, ValueError, IndexError, KeyError, TypeError, AttributeError
-        ) as error:  # fmt: skip
-            reason = str(error) if isinstance(error, NotUnderstood) else ""
-            reason = f"{name_of(node)} is not understood" + (f": {reason}" if reason else "")
-            touched = self._fix_inputs(node, reason)
-            if touched:
-                self.notes.append((scope_of(node) or name_of(node), reason))
-            found = self.opaque(node, reason)
-        self.axes[node] = found
-
-    def _rule(self, node: fx.Node) -> Any:
-        if node.target is operator.getitem:
-            return self.axes[node.all_input_nodes[0]][cast(int, node.args[1])]
-        if not isinstance(node.target, torch._ops.OpOverload):
-            raise NotUnderstood
-        rule = op_of(node).axes
-        if rule is None:
-            raise NotUnderstood
-        return rule(self, node, bound(node))
-
-    def _check(self, node: fx.Node, found: Any) -> None:
-        value = node.meta["val"]
-        if isinstance(value, Tensor):
-            found, value = [found], [value]
-        for axes, tensor in zip(found, value, strict=True):
-            sizes = [hint(size) for size in tensor.shape]
-            if [ax.axis_size(axis) for axis in axes] != sizes:
-                raise NotUnderstood("its output has another shape than expected")
-
-    def _fix_inputs(self, node: fx.Node, reason: str) -> bool:
-        touched = False
-        for source in node.all_input_nodes:
-            if source not in self.axes:
-                continue
-            axes = self.axes[source]
-            for axis in (
-                axes if isinstance(source.meta["val"], Tensor) else [x for i in axes for x in i]
-            ):
-                for term in ax.settled(axis):
-                    for group in term:
-                        touched = touched or group.fixed is None
-                        group.fix(reason)
-        return touched
+    def all_axes(self, node: fx.Node) -> Axes:
+        """Of what a node gives, be it one tensor or several; none if it gives no tensor."""
+        found = self.axes.get(node, [])
+        if isinstance(node.meta.get("val"), Tensor):
+            return list(found)
+        return [axis for axes in found for axis in axes]
 
     def opaque(self, node: fx.Node, reason: str) -> Any:
         """Axes of which nothing is known but their sizes."""
@@ -125,8 +74,3 @@ class Analysis:
         if not isinstance(node, fx.Node) or node not in self.axes:
             raise NotUnderstood("an argument is no tensor")
         return list(self.axes[node])
-
-
-def analyse(program: Program) -> Analysis:
-    """The axes of all values of a program, and what was not understood of it."""
-    return Analysis(program)

@@ -1,4 +1,4 @@
-"""Which units of which axes belong together: union-find over parts of axes.
+"""Finds which units of which axes belong together: union-find over parts of axes.
 
 An axis is a row of *terms*, one after the other (a concatenation); a term is a nest of *groups*,
 outermost first (channels, or heads of 16 channels). Two axes that an operation pairs element by
@@ -16,6 +16,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from tipsc.convert.units import axis_size, term_size
+
 MOST_COPIES = 64
 
 
@@ -25,13 +27,11 @@ class Group:
     Attributes:
         size: how many units.
         fixed: why all units must stay, or None.
-        mixed: whether an operation without weights combines the units (a norm over them).
     """
 
     def __init__(self, size: int, fixed: str | None = None) -> None:
         self.size = size
         self.fixed = fixed
-        self.mixed = False
         self._link: Group | None = None
         self._sum: tuple[Group, ...] = ()
         self._product: tuple[Group, ...] = ()
@@ -57,26 +57,11 @@ class Group:
             for part in (*root._sum, *root._product):
                 part.fix(reason)
 
-    def mix(self) -> None:
-        """Note that the units are combined."""
-        root = self.root
-        root.mixed = True
-        for part in (*root._sum, *root._product):
-            part.mix()
-
 
 Term: TypeAlias = tuple[Group, ...]
 Axis: TypeAlias = tuple[Term, ...]
 
 _NO_BORDER = "its borders are no borders of whole units"
-
-
-def term_size(term: Term) -> int:
-    return math.prod(group.size for group in term)
-
-
-def axis_size(axis: Axis) -> int:
-    return sum(map(term_size, axis))
 
 
 def new_axis(size: int, fixed: str | None = None) -> Axis:
@@ -95,12 +80,6 @@ def fix_all(axes: Iterable[Axis], reason: str) -> None:
     """All units of all axes stay."""
     for axis in axes:
         fix(axis, reason)
-
-
-def mix(axis: Axis) -> None:
-    for term in axis:
-        for group in term:
-            group.mix()
 
 
 def settled(axis: Axis) -> Axis:
@@ -184,8 +163,6 @@ def _split_first(terms: list[Term], size: int) -> list[Term]:
 
 def _refined_sum(group: Group, first: int) -> tuple[Group, Group]:
     parts = Group(first, group.fixed), Group(group.size - first, group.fixed)
-    for part in parts:
-        part.mixed = group.mixed
     if group.fixed is None:
         group._sum = parts
     return parts
@@ -195,8 +172,6 @@ def _refined_product(group: Group, inner: int) -> tuple[Group, Group]:
     if group.is_refined:  # closed
         group.fix(_NO_BORDER)
     parts = Group(group.size // inner, group.fixed), Group(inner, group.fixed)
-    for part in parts:
-        part.mixed = group.mixed
     if group.fixed is None:
         group._product = parts
     return parts
@@ -244,8 +219,6 @@ def _unify_groups(a: Group, b: Group) -> None:
     if b.is_refined:
         a, b = b, a
     b._link = a
-    if b.mixed:
-        a.mix()
 
 
 def reshape(axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:

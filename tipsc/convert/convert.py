@@ -8,21 +8,22 @@ from typing import Any
 
 from torch import nn
 
-from tipsc.convert import axes as ax
-from tipsc.convert.analysis import Analysis, analyse
+from tipsc.convert.analyse import analyse
 from tipsc.convert.assemble import assemble
 from tipsc.convert.blame import said_of
 from tipsc.convert.blocks import find_stages, residual_additions
 from tipsc.convert.capture import capture
 from tipsc.convert.check import check_paths, check_resolutions, check_same
-from tipsc.convert.choices import Plan, fix_residuals, make_plan
+from tipsc.convert.choices import Plan, make_plan
 from tipsc.convert.converted import ConvertedSupernet
 from tipsc.convert.exits import Exits, check_wanted, depths, divided, find_exits
 from tipsc.convert.given import Given, given_of
 from tipsc.convert.importance import Importance, norms, permuted
 from tipsc.convert.outputs import outputs_on, signature_of
+from tipsc.convert.program import Program
 from tipsc.convert.report import ExitRow, Kept, Report, Row
 from tipsc.convert.resolutions import find_resolutions
+from tipsc.convert.units import Structure
 from tipsc.convert.unwrap import unwrapped
 from tipsc.elastic.cost import CostModel
 from tipsc.errors import ConversionError
@@ -101,25 +102,26 @@ def _converted(
     signature = signature_of(program, given, outputs.tree)
     made_of = fingerprint((list(program.operations()), program.values))
     additions = residual_additions(program)
-    analysis = analyse(program)
-    fix_residuals(analysis, list(additions))
+    structure = analyse(program, additions)
     stages = find_stages(program, additions)
     found = Exits()
     if exits is not False:
         stages = divided(stages)
-        found = find_exits(program, analysis, stages, exits)
-    plan = make_plan(program, analysis, depths(stages, found) if depth else [], shares, found)
+        found = find_exits(program, structure, stages, exits)
+    plan = make_plan(program, structure, depths(stages, found) if depth else [], shares, found)
     if resolutions is not None:
         plan = plan.at_resolutions(find_resolutions(model, program, given, resolutions))
     if not plan.space.choices:
         raise ConversionError(
             "nothing in this model can be elastic",
             where=type(model).__name__,
-            got="; ".join(f"{k.reason}: {k.layers[0]}" for k in _kept(program, analysis, plan)[:4]),
+            got="; ".join(
+                f"{k.reason}: {k.layers[0]}" for k in _kept(program, structure, plan)[:4]
+            ),
             fix="a path leaves out channels between two layers, or residual blocks: have some",
         )
-    weights = permuted(program, analysis, plan, importance(model))
-    supernet = assemble(program, analysis, plan, weights, signature, outputs).eval()
+    weights = permuted(program, structure, plan, importance(model))
+    supernet = assemble(program, structure, plan, weights, signature, outputs).eval()
     supernet.made_of = made_of
     difference = check_same(model, supernet, given)
     if plan.resolutions is not None:
@@ -130,8 +132,8 @@ def _converted(
     supernet.report = Report(
         type(model).__name__,
         _rows(plan),
-        _kept(program, analysis, plan),
-        (*program.notes, *dict.fromkeys(analysis.notes)),
+        _kept(program, structure, plan),
+        (*program.notes, *structure.notes),
         _exit_rows(plan.exits),
         plan.space.size,
         (ends[0].macs, ends[0].parameters),
@@ -182,15 +184,17 @@ def _exit_rows(exits: Exits) -> tuple[ExitRow, ...]:
     return tuple(sorted(rows, key=lambda row: row.number))
 
 
-def _kept(program: Any, analysis: Analysis, plan: Plan) -> tuple[Kept, ...]:
+def _kept(program: Program, structure: Structure, plan: Plan) -> tuple[Kept, ...]:
     """The output channels of layers that stay, by reason."""
+    elastic = {e.units for e in plan.elastic}
     reasons: dict[str, list[str]] = {}
     for node, name in program.tensors.items():
         if len(node.meta["val"].shape) < 2:
             continue
-        groups = [g.root for term in ax.settled(analysis.axes[node][0]) for g in term]
-        if any(g.fixed is None for g in groups):
+        channels = [units for term in structure.axes[node][0] for units in term]
+        if any(units in elastic for units in channels):
             continue
-        for reason in dict.fromkeys(g.fixed for g in groups if g.fixed):
+        reasons_here = (u.fixed or "too few units to choose from" for u in channels)
+        for reason in dict.fromkeys(reasons_here):
             reasons.setdefault(reason, []).append(name)
     return tuple(Kept(reason, tuple(names)) for reason, names in reasons.items())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tipsc.convert.outputs import OutputTree
+from tipsc.convert.output_tree import OutputTree
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Path, SearchSpace
 from tipsc.signature import Signature

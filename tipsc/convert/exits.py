@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
-from tipsc.convert import axes as ax
-from tipsc.convert.analysis import Analysis
 from tipsc.convert.blocks import Stage, named
 from tipsc.convert.flow import Flow
 from tipsc.convert.ops import Role, op_of
 from tipsc.convert.ops.record import shape_of
 from tipsc.convert.plain import plain_stages
 from tipsc.convert.program import Program, bound, name_of
+from tipsc.convert.units import Structure
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice
 
@@ -153,7 +152,7 @@ def check_wanted(wanted: bool | int | Sequence[int]) -> None:
 
 def find_exits(
     program: Program,
-    analysis: Analysis,
+    structure: Structure,
     stages: Sequence[Stage],
     wanted: bool | int | Sequence[int],
 ) -> Exits:
@@ -174,11 +173,11 @@ def find_exits(
         reason = None if stages else "no feature map is all that later layers see of the input"
     if reason is not None:
         return _checked(Exits(refused=((0, "", reason),)), numbers)
-    head = _head(flow, analysis, stages[-1].blocks[-1].exit)
+    head = _head(flow, structure, stages[-1].blocks[-1].exit)
     found: list[Exit] = []
     refused: list[tuple[int, str, str]] = []
     for number, stage in enumerate(stages, 1):
-        at = _exit(flow, analysis, number, stage, head)
+        at = _exit(flow, structure, number, stage, head)
         if isinstance(at, Exit):
             found.append(at)
         else:
@@ -192,7 +191,7 @@ def find_exits(
 
 
 def _exit(
-    flow: Flow, analysis: Analysis, number: int, stage: Stage, head: Head | None
+    flow: Flow, structure: Structure, number: int, stage: Stage, head: Head | None
 ) -> Exit | str:
     """The exit after a stage, or why there is none."""
     node = stage.blocks[-1].exit
@@ -203,12 +202,12 @@ def _exit(
         return "the model's own head follows"
     name = stage.end
     needs = flow.up_to(node)
-    fits = head is not None and _reads(head, node, flow) and not _is_elastic(analysis, node)
+    fits = head is not None and _reads(head, node, flow) and not structure.is_elastic(node)
     if head is not None and head.is_simple and fits:
         needs = flow.up_to(node, *head.beside)
         at = Exit(number, name, node, None, needs)
     else:
-        pooling = _pooling(flow, analysis, node, head)
+        pooling = _pooling(flow, structure, node, head)
         if isinstance(pooling, str):
             return pooling
         at = Exit(number, name, node, pooling, needs)
@@ -218,7 +217,7 @@ def _exit(
     return at
 
 
-def _head(flow: Flow, analysis: Analysis, source: fx.Node) -> Head | None:
+def _head(flow: Flow, structure: Structure, source: fx.Node) -> Head | None:
     """What follows the last stage; None if it sees more than that stage's feature map."""
     if flow.why_not_alone(source) is not None:
         return None
@@ -228,7 +227,7 @@ def _head(flow: Flow, analysis: Analysis, source: fx.Node) -> Head | None:
     layers = [n for n in nodes if any(i in tensors for i in n.all_input_nodes)]
     linear = [n for n in layers if op_of(n).role is not Role.NORM]
     seen = {*nodes, *(i for n in nodes for i in n.all_input_nodes)}
-    is_free = any(_is_elastic(analysis, node) for node in seen)
+    is_free = any(structure.is_elastic(node) for node in seen)
     is_simple = len(linear) == 1 and _is_linear(linear[0]) and not is_free
     return Head(source, tuple(nodes), beside, is_simple)
 
@@ -237,42 +236,28 @@ def _is_linear(node: fx.Node) -> bool:
     return op_of(node).role is Role.LAYER and bound(node)["weight"].meta["val"].dim() == 2
 
 
-def _is_elastic(analysis: Analysis, node: fx.Node) -> bool:
-    """Whether the size of a value depends on the path."""
-    return (
-        isinstance(node.meta.get("val"), Tensor)
-        and node in analysis.axes
-        and any(
-            group.root.fixed is None
-            for axis in analysis.axes[node]
-            for term in ax.settled(axis)
-            for group in term
-        )
-    )
-
-
 def _reads(head: Head, node: fx.Node, flow: Flow) -> bool:
     """Whether the model's head can read this feature map, and needs no later one beside it."""
     more = flow.up_to(*head.beside) - flow.up_to(node)
     return shape_of(node) == shape_of(head.source) and not more & flow.maps
 
 
-def _pooling(flow: Flow, analysis: Analysis, node: fx.Node, head: Head | None) -> Pooling | str:
+def _pooling(flow: Flow, structure: Structure, node: fx.Node, head: Head | None) -> Pooling | str:
     """How a new head gets a vector from a feature map, or why it cannot."""
     shape = node.meta["val"].shape
     batch = [place for place, size in enumerate(shape) if isinstance(size, torch.SymInt)]
     weights = {
-        id(group.root)
+        units
         for n in flow.nodes
         if op_of(n).role is Role.LAYER
-        for axis in analysis.axes.get(bound(n)["weight"], ())[:2]
-        for term in ax.settled(axis)
-        for group in term
+        for axis in structure.axes.get(bound(n)["weight"], ())[:2]
+        for term in axis
+        for units in term
     }
     channels = [
         place
-        for place, axis in enumerate(analysis.axes[node])
-        if any(id(group.root) in weights for term in ax.settled(axis) for group in term)
+        for place, axis in enumerate(structure.axes[node])
+        if any(units in weights for term in axis for units in term)
     ]
     if len(batch) != 1 or len(channels) != 1 or batch[0] > channels[0]:
         return "which of its axes are channels cannot be told"

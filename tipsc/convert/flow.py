@@ -6,8 +6,10 @@ from functools import cached_property
 
 from torch import Tensor, fx
 
-from tipsc.convert.ops import op_of
+from tipsc.convert.ops.record import shape_of
 from tipsc.convert.program import Program, is_tensors, name_of, scope_of
+from tipsc.elastic import operations
+from tipsc.elastic.trace import sources
 
 
 class Flow:
@@ -76,5 +78,9 @@ def _where(node: fx.Node) -> str:
 
 
 def macs_of(node: fx.Node) -> int:
-    """Multiply-accumulates of a layer or a product; of others 0."""
-    return op_of(node).macs(node)
+    """Multiply-accumulates of a layer or a product, for the exported batch; of others 0."""
+    if not isinstance(node.meta.get("val"), Tensor):
+        return 0
+    read = [source for source in sources(node) if isinstance(source.meta.get("val"), Tensor)]
+    equation = next((text for text in node.args if isinstance(text, str)), "")
+    return operations.macs_of(name_of(node), [*map(shape_of, read)], shape_of(node), equation)

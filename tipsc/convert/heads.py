@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, fx, nn
 
 from tipsc.convert.converted import Call, Leave
+from tipsc.convert.emit import Emitter
 from tipsc.convert.exits import NAME, Exit, Exits, Head, Pooling
 from tipsc.convert.functions import Function, Size, Slot
+from tipsc.convert.ops import build
 from tipsc.convert.program import Program
 from tipsc.elastic.dims import Dim
 from tipsc.elastic.fitted import FittedLinear
-
-if TYPE_CHECKING:
-    from tipsc.convert.assemble import Assembly
 
 _POOLS = {3: nn.AdaptiveAvgPool1d, 4: nn.AdaptiveAvgPool2d, 5: nn.AdaptiveAvgPool3d}
 
@@ -33,10 +30,10 @@ def leaves_of(program: Program, exits: Exits) -> dict[fx.Node, list[Exit]]:
     return leaves
 
 
-def add_head(a: Assembly, leave: Exit, exits: Exits) -> None:
-    """Puts an exit's head, and the way out through it, behind what the assembly has."""
+def add_head(e: Emitter, leave: Exit, exits: Exits) -> None:
+    """Puts an exit's head, and the way out through it, behind what the supernet has."""
     assert exits.choice is not None
-    inner = a.within(f"{NAME}s.{leave.number}.")
+    inner = e.within(f"{NAME}s.{leave.number}.")
     if leave.pooling is None:
         assert exits.head is not None
         _copy(inner, leave.node, exits.head)
@@ -44,50 +41,50 @@ def add_head(a: Assembly, leave: Exit, exits: Exits) -> None:
         _make(inner, leave.node, leave.pooling)
     head = tuple(call for call in inner.calls if isinstance(call, Call))
     kinds = (nn.Linear, FittedLinear)
-    linear = [c.module for c in head if isinstance(a.net.get_submodule(c.module), kinds)]
-    a.calls.append(Leave(exits.choice.name, leave.number, head, linear[-1]))
+    linear = [c.module for c in head if isinstance(e.net.get_submodule(c.module), kinds)]
+    e.calls.append(Leave(exits.choice.name, leave.number, head, linear[-1]))
 
 
-def _copy(a: Assembly, node: fx.Node, head: Head) -> None:
+def _copy(e: Emitter, node: fx.Node, head: Head) -> None:
     """The model's own head once more, with copies of its weights."""
-    a.numbers[head.source] = a.numbers[node]
-    tensors = {t for n in head.nodes for t in n.all_input_nodes if t in a.program.tensors}
+    e.numbers[head.source] = e.numbers[node]
+    tensors = {t for n in head.nodes for t in n.all_input_nodes if t in e.program.tensors}
     for tensor in tensors:
-        a.numbers.pop(tensor, None)
-    names = {a.program.tensors[tensor] for tensor in tensors}
-    a.values = {**a.values, **{name: _copied(a.values[name]) for name in names}}
+        e.numbers.pop(tensor, None)
+    names = {e.program.tensors[tensor] for tensor in tensors}
+    e.values = {**e.values, **{name: _copied(e.values[name]) for name in names}}
     for operation in head.nodes:
-        a.add(operation)
+        build(e, operation)
 
 
-def _make(a: Assembly, node: fx.Node, pooling: Pooling) -> None:
+def _make(e: Emitter, node: fx.Node, pooling: Pooling) -> None:
     """Pooling and a linear layer with first weights as torch draws them.
 
     The layer reads as many channels as a path has there.
     """
-    shape, width = node.meta["val"].shape, a.dims(node)[pooling.channels]
-    channels, classes = int(shape[pooling.channels]), int(a.program.outputs[0].meta["val"].shape[1])
-    x = a.numbers[node]
+    shape, width = node.meta["val"].shape, e.dims(node)[pooling.channels]
+    channels, classes = int(shape[pooling.channels]), int(e.program.outputs[0].meta["val"].shape[1])
+    x = e.numbers[node]
     if pooling.taken is not None:
         take = Function(torch.select, (Slot(0), pooling.places[0], pooling.taken), {})
-        x = a.emit("take", take, (x,), "first")
+        x = e.emit("take", take, (x,), "first")
     elif pooling.channels == 1 and len(shape) in _POOLS:
-        x = a.emit("pool", _POOLS[len(shape)](1), (x,), "")
+        x = e.emit("pool", _POOLS[len(shape)](1), (x,), "")
         flat = Function(torch.reshape, (Slot(0), (-1, Size(width))), {})
-        x = a.emit("flatten", flat, (x,), "first")
+        x = e.emit("flatten", flat, (x,), "first")
     elif pooling.places:
         mean = Function(torch.mean, (Slot(0), list(pooling.places)), {})
-        x = a.emit("pool", mean, (x,), "first")
+        x = e.emit("pool", mean, (x,), "first")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # one model is converted to the same supernet each time
         linear = nn.Linear(channels, classes)
-    linear = linear.to(next(iter(a.values.values())).device)
+    linear = linear.to(next(iter(e.values.values())).device)
     if isinstance(width, int):
-        a.emit("linear", linear, (x,), "")
+        e.emit("linear", linear, (x,), "")
         return
     dims: dict[str, tuple[Dim, ...]] = {"weight": (classes, width), "bias": (classes,)}
     tensors = {"weight": linear.weight, "bias": linear.bias}
-    a.emit("linear", FittedLinear(width, classes, tensors, dims), (x,), "last")
+    e.emit("linear", FittedLinear(width, classes, tensors, dims), (x,), "last")
 
 
 def _copied(value: Tensor) -> Tensor:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from tipsc.convert import axes as ax
-from tipsc.convert.analysis import Analysis
-from tipsc.convert.axes import Axis, Group
 from tipsc.convert.choices import Plan
 from tipsc.convert.program import Program
+from tipsc.convert.units import Axis, Structure, UnitSet, term_size
 from tipsc.elastic.looking import at_rest
 
 Importance: TypeAlias = Callable[[nn.Module], Mapping[str, Tensor]]
@@ -80,27 +77,27 @@ def taylor(
 
 
 def permuted(
-    program: Program, analysis: Analysis, plan: Plan, importance: Mapping[str, Tensor]
+    program: Program, structure: Structure, plan: Plan, importance: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Copies of all tensors, the units of each elastic group in the order of their importance."""
-    scores = {e.group: torch.zeros(e.group.size, dtype=torch.float64) for e in plan.elastic}
+    """Copies of all tensors, elastic units in the order of their importance."""
+    scores = {e.units: torch.zeros(e.units.size, dtype=torch.float64) for e in plan.elastic}
     for node, name in program.tensors.items():
-        if not any(_free(axis, scores) for axis in analysis.axes[node]):
+        if not any(_lies_on(axis, scores) for axis in structure.axes[node]):
             continue
         values = importance.get(program.sources.get(name, name))
         if values is None or values.shape != program.values[name].shape:
             continue
-        for place, axis in enumerate(analysis.axes[node]):
+        for place, axis in enumerate(structure.axes[node]):
             others = [d for d in range(values.dim()) if d != place]
             line = values.sum(others, dtype=torch.float64) if others else values.double()
             _add(scores, axis, line)
-    order = {group: torch.argsort(-score, stable=True) for group, score in scores.items()}
+    order = {units: torch.argsort(-score, stable=True) for units, score in scores.items()}
     result = {}
     for node, name in program.tensors.items():
         original = program.values[name]
         value = original.detach()
-        for place, axis in enumerate(analysis.axes[node]):
-            index = _index(ax.settled(axis), order)
+        for place, axis in enumerate(structure.axes[node]):
+            index = _index(axis, order)
             if index is not None:
                 value = value.index_select(place, index.to(value.device))
         value = value if value.data_ptr() != original.data_ptr() else value.clone()
@@ -113,33 +110,33 @@ def permuted(
     return result
 
 
-def _add(scores: Mapping[Group, Tensor], axis: Axis, line: Tensor) -> None:
+def _add(scores: Mapping[UnitSet, Tensor], axis: Axis, line: Tensor) -> None:
     start = 0
-    for term in ax.settled(axis):
-        size = ax.term_size(term)
-        block = line[start : start + size].reshape([g.size for g in term])
+    for term in axis:
+        size = term_size(term)
+        block = line[start : start + size].reshape([u.size for u in term])
         start += size
-        for place, group in enumerate(term):
-            if group.root in scores:
+        for place, units in enumerate(term):
+            if units in scores:
                 others = [d for d in range(block.dim()) if d != place]
-                scores[group.root] += block.sum(others) if others else block
+                scores[units] += block.sum(others) if others else block
 
 
-def _free(axis: Axis, groups: Container[Group]) -> bool:
-    """Whether one of these groups lies on the axis."""
-    return any(group.root in groups for term in ax.settled(axis) for group in term)
+def _lies_on(axis: Axis, wanted: Container[UnitSet]) -> bool:
+    """Whether some of these units lie on the axis."""
+    return any(units in wanted for term in axis for units in term)
 
 
-def _index(axis: Axis, order: Mapping[Group, Tensor]) -> Tensor | None:
+def _index(axis: Axis, order: Mapping[UnitSet, Tensor]) -> Tensor | None:
     """For each place of the axis the old place of what stands there; None if nothing moves."""
-    if not _free(axis, order):
+    if not _lies_on(axis, order):
         return None
     pieces, start = [], 0
     for term in axis:
         index = torch.zeros(1, dtype=torch.long)
-        for group in term:
-            own = order.get(group.root, torch.arange(group.size))
-            index = (index[:, None] * group.size + own[None, :]).flatten()
+        for units in term:
+            own = order.get(units, torch.arange(units.size))
+            index = (index[:, None] * units.size + own[None, :]).flatten()
         pieces.append(start + index)
-        start += math.prod(g.size for g in term)
+        start += term_size(term)
     return torch.cat(pieces)

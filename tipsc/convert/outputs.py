@@ -1,9 +1,8 @@
-"""What a model gives: its tree, whose records are made as the model makes them, and its tensors."""
+"""What a model takes and gives, as its program and one call say it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import fx, nn
@@ -12,28 +11,11 @@ from tipsc.convert.capture import batch_axis_of, outputs_of
 from tipsc.convert.given import Given
 from tipsc.convert.layout import layout_of
 from tipsc.convert.ops.record import shape_of
+from tipsc.convert.output_tree import OutputTree
 from tipsc.convert.program import Program
 from tipsc.elastic.looking import looking
 from tipsc.signature import OTHER, Signature, TensorSpec
 from tipsc.tree import Tree, fields_of
-
-
-@dataclass(frozen=True)
-class OutputTree:
-    """How the tensors that are computed become what the model gives.
-
-    Attributes:
-        tree: of the outputs.
-        records: the classes of its records, those that are inside others before them.
-    """
-
-    tree: Tree
-    records: tuple[Callable[..., Any], ...] = ()
-
-    def build(self, tensors: Sequence[Any]) -> Any:
-        """What the model gives, of these tensors."""
-        classes = iter(self.records)
-        return self.tree.build(tensors, lambda **fields: next(classes)(**fields))
 
 
 def outputs_on(model: nn.Module, given: Given) -> OutputTree:

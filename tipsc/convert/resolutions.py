@@ -8,8 +8,7 @@ at the end a mean over all places.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,24 +18,12 @@ from tipsc.convert.capture import capture
 from tipsc.convert.given import Given
 from tipsc.convert.ops import Role, op_of
 from tipsc.convert.program import Program, hint, name_of, scope_of
+from tipsc.convert.sizes import Resolutions
 from tipsc.elastic.resolution import ElasticResize
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice, SearchSpace
 
 NAME = "resolution"
-
-
-@dataclass(frozen=True)
-class Resolutions:
-    """The resolutions that a program can be run at.
-
-    Attributes:
-        choice: pixels a side; the largest is the size of the example.
-        shapes: for each operation whose shape depends on it, its shape for each option.
-    """
-
-    choice: Choice
-    shapes: Mapping[fx.Node, tuple[tuple[int, ...], ...]]
 
 
 def find_resolutions(

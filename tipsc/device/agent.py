@@ -38,6 +38,8 @@ QUOTA = 2 << 30  # bytes of blobs, unless the client asks for another bound
 MAX_QUOTA = 1 << 50
 MAX_BLOBS = 10000
 MAX_LENT = 4096  # blobs of one job
+MAX_PACKAGES = 100
+PACKAGE = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 MAX_WORDS = 1000  # characters of a name that a client gives
 MAX_TIMEOUT_S = 30 * 86400.0
 MAX_EVENT = 4096  # bytes of what a job tells of its progress
@@ -443,7 +445,13 @@ class Agent:
             raise Refused("protocol", "agent speaks version %d" % VERSION)
         if "quota" in message:
             self.store.quota = whole(message, "quota", 0, MAX_QUOTA)
-        return {"ok": True, "version": VERSION, "capabilities": capabilities()}
+        packages = message.get("packages", [])
+        if not isinstance(packages, list) or len(packages) > MAX_PACKAGES:
+            raise Refused("protocol", "packages are no list, or too many: %.40r" % (packages,))
+        for name in packages:
+            if not isinstance(name, str) or not PACKAGE.match(name):
+                raise Refused("protocol", "no package is called %.40r" % (name,))
+        return {"ok": True, "version": VERSION, "capabilities": capabilities(packages)}
 
     def ping(self, message):
         return {"ok": True}
@@ -613,19 +621,22 @@ OPERATIONS = {
 }
 
 
-def capabilities():
-    """What can be said without a library; a job tells the rest."""
+def capabilities(packages):
+    """What can be said without a library; a job tells the rest.
+
+    Packages are those whose versions are asked for, as indexes of packages spell them.
+    """
     names = {}
     try:
         from importlib.metadata import PackageNotFoundError, version
         from importlib.util import find_spec
     except ImportError:
         return {}
-    for name in ("numpy", "onnxruntime", "ai-edge-litert", "tensorrt", "tensorrt-rtx-cu12"):
+    for name in packages:
         try:
             names[name] = version(name)
         except PackageNotFoundError:
-            if name == "tensorrt" and find_spec(name):  # a system's package without metadata
+            if find_spec(name):  # a system's package without metadata
                 names[name] = "unknown"
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tipsc.backends.table import BACKENDS
 from tipsc.device import agent
 from tipsc.device.answers import error_of
 from tipsc.device.archive import runtime_archive
@@ -65,7 +66,8 @@ class Connection(Stream):
                 raise self._protocol(f"{told!r} instead of the agent's greeting")
         if line == b"push\n":
             self._write(source)
-        request: dict[str, Any] = {"op": "hello", "version": agent.VERSION}
+        packages = sorted({"numpy", *(name for b in BACKENDS.values() for name in b.packages)})
+        request: dict[str, Any] = {"op": "hello", "version": agent.VERSION, "packages": packages}
         answer = self.ask({**request, **({} if quota is None else {"quota": quota})})
         with self.checked():
             self.capabilities = GREETING(answer.get("capabilities"), "capabilities")

@@ -46,6 +46,7 @@ class _ElasticBatchNorm(ElasticLayer):
     from those that the model was trained on; see :class:`Correction`.
     """
 
+    operation = "batch_norm"
     _torch_layer: type[nn.Module]
     _described = ("channels",)
     scale_frozen: Tensor

@@ -5,17 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
-
-from tipsc.elastic.fitted import FittedConv, FittedEmbedding, FittedLayerNorm
-from tipsc.elastic.layers import ElasticLayer, cut_out
-from tipsc.elastic.macs import MATRIX_PRODUCTS, layer_macs, product_macs
+from tipsc.elastic.layers import ElasticLayer, cut_out, operation_of
+from tipsc.elastic.operations import macs_of
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, input_labels, skeleton, trace
 from tipsc.paths import Path
-
-_LOOKUPS = (nn.LayerNorm, nn.RMSNorm, nn.Embedding, FittedLayerNorm, FittedEmbedding)
 
 
 @dataclass(frozen=True)
@@ -94,17 +88,9 @@ class CostModel:
         return sum(math.prod(shape) for shape in self._sizes(step.module, path).values())
 
     def _macs(self, step: TracedStep, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
-        if step.operation in MATRIX_PRODUCTS:
-            return product_macs(shapes[step.inputs[0]], step.shape)
-        if step.products:
-            return step.products
-        if not step.module or isinstance(self._supernet.get_submodule(step.module), _LOOKUPS):
-            return 0
-        layer = self._supernet.get_submodule(step.module)
-        weight = self._sizes(step.module, path).get("weight", ())
-        if len(weight) < 2:
-            return 0
-        transposed = isinstance(layer, _ConvTransposeNd) or (
-            isinstance(layer, FittedConv) and issubclass(layer.torch_layer, _ConvTransposeNd)
-        )
-        return layer_macs(shapes[step.inputs[0]], step.shape, weight, transposed=transposed)
+        operation, inputs = step.operation, [shapes[label] for label in step.inputs]
+        if step.module:
+            operation = operation_of(self._supernet.get_submodule(step.module))
+            weight = self._sizes(step.module, path).get("weight")
+            inputs += [weight] if weight is not None else []
+        return macs_of(operation, inputs, step.shape, step.equation)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from tipsc.elastic.dims import Dim, at, choices_of, part
 from tipsc.elastic.layers import Cut, ElasticLayer
+from tipsc.elastic.operations import LAYERS
 from tipsc.paths import Path
 
 
@@ -49,22 +50,11 @@ class FittedLayer(ElasticLayer):
         return None if getattr(self, name) is None else self.part(name, path)
 
 
-_CONVOLVE: dict[type[nn.Module], Callable[..., Tensor]] = {
-    nn.Conv1d: F.conv1d,
-    nn.Conv2d: F.conv2d,
-    nn.Conv3d: F.conv3d,
-    nn.ConvTranspose1d: F.conv_transpose1d,
-    nn.ConvTranspose2d: F.conv_transpose2d,
-    nn.ConvTranspose3d: F.conv_transpose3d,
-}
-CONVOLUTIONS = tuple(_CONVOLVE)
-
-
 class FittedConv(FittedLayer):
     """A convolution, transposed or not, (N, C, ...).
 
     Args:
-        torch_layer: one of :data:`CONVOLUTIONS`.
+        torch_layer: nn.Conv1d to nn.ConvTranspose3d.
         groups: may depend on the path.
         settings: stride, padding, dilation and, if transposed, output_padding.
     """
@@ -83,6 +73,7 @@ class FittedConv(FittedLayer):
     ) -> None:
         super().__init__(tensors, dims)
         self.torch_layer = torch_layer
+        self.operation = LAYERS[torch_layer]
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.groups = groups
@@ -109,7 +100,8 @@ class FittedConv(FittedLayer):
         )
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
-        return _CONVOLVE[self.torch_layer](
+        convolve: Callable[..., Tensor] = getattr(F, self.operation)
+        return convolve(
             x,
             self.part("weight", path),
             self._maybe("bias", path),
@@ -121,6 +113,7 @@ class FittedConv(FittedLayer):
 class FittedLinear(FittedLayer):
     """Linear on the last axis."""
 
+    operation = "linear"
     _described = ("in_features", "out_features")
 
     def __init__(
@@ -153,6 +146,7 @@ class FittedLinear(FittedLayer):
 class FittedLayerNorm(FittedLayer):
     """Layer norm over the last axis or axes, of which a path may use a part."""
 
+    operation = "layer_norm"
     _described = ("sizes",)
 
     def __init__(
@@ -187,6 +181,8 @@ class FittedLayerNorm(FittedLayer):
 class FittedRMSNorm(FittedLayerNorm):
     """Root-mean-square norm over the last axis or axes, without a bias."""
 
+    operation = "rms_norm"
+
     def blank(self, path: Path) -> nn.Module:
         return nn.RMSNorm([at(size, path) for size in self.sizes], eps=self.eps, device="meta")
 
@@ -198,6 +194,7 @@ class FittedRMSNorm(FittedLayerNorm):
 class FittedGroupNorm(FittedLayer):
     """Group norm over (N, C, ...), of which a path uses whole groups."""
 
+    operation = "group_norm"
     _described = ("groups", "channels")
 
     def __init__(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tipsc.elastic.dims import Dim, Part, at, largest
+from tipsc.elastic.operations import LAYERS
 from tipsc.paths import Path
 
 Cut: TypeAlias = tuple[Part, ...]
@@ -36,7 +37,13 @@ class ElasticLayer(nn.Module):
     """A layer with parameters of which a path uses a part.
 
     A subclass gives :meth:`cuts` and :meth:`blank`; then :meth:`plain` and :meth:`part` work.
+
+    Attributes:
+        operation: what it computes, as :mod:`tipsc.elastic.operations` calls it; "" if nothing
+            is said of it there.
     """
+
+    operation: str = ""
 
     def cuts(self, path: Path) -> Mapping[str, Cut]:
         """For each parameter and buffer that is cut: the part that `path` uses."""
@@ -79,6 +86,11 @@ class ElasticLayer(nn.Module):
         return False
 
     _described: tuple[str, ...] = ()
+
+
+def operation_of(module: nn.Module) -> str:
+    """The operation that a layer computes, elastic or torch's; "" if nothing is known of it."""
+    return module.operation if isinstance(module, ElasticLayer) else LAYERS.get(type(module), "")
 
 
 def _prefix(*sizes: int) -> Cut:
@@ -174,6 +186,7 @@ class _ElasticConv(ElasticLayer):
 class ElasticConv1d(_ElasticConv):
     """Conv1d, (N, C, L); see :class:`ElasticConv2d`."""
 
+    operation = "conv1d"
     _rank, _torch_layer = 1, nn.Conv1d
 
 
@@ -186,6 +199,7 @@ class ElasticConv2d(_ElasticConv):
         groups: keep it fixed, or equal to both channels (depthwise).
     """
 
+    operation = "conv2d"
     _rank, _torch_layer = 2, nn.Conv2d
 
 
@@ -210,6 +224,7 @@ class ElasticDepthwiseConv2d(ElasticConv2d):
 class ElasticLinear(ElasticLayer):
     """Linear on the last axis, (..., in_features) -> (..., out_features)."""
 
+    operation = "linear"
     _described = ("in_features", "out_features")
 
     def __init__(self, in_features: Dim, out_features: Dim, *, bias: bool = True) -> None:
@@ -247,6 +262,7 @@ class ElasticLinear(ElasticLayer):
 class ElasticLayerNorm(ElasticLayer):
     """LayerNorm over the last axis, of which a path may use a prefix."""
 
+    operation = "layer_norm"
     _described = ("size",)
 
     def __init__(self, size: Dim, *, eps: float = 1e-5) -> None:

@@ -1,34 +1,70 @@
-"""How many multiply-accumulates an operation takes: the one place that counts them."""
+"""How many multiply-accumulates an operation takes: the one place that counts them.
+
+A counter takes the shapes of the tensors that an operation reads, weights among them, the shape of
+what it gives, and the equation of an einsum.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-#: products of two matrices, in which a value of the output is one dot product
-MATRIX_PRODUCTS = ("matmul", "bmm", "mm")
-
-Shape = Sequence[int]
+Shape: TypeAlias = Sequence[int]
+Counter: TypeAlias = Callable[[Sequence[Shape], Shape, str], int]
 
 
-def layer_macs(given: Shape, result: Shape, weight: Shape, *, transposed: bool) -> int:
-    """Of a convolution or linear layer.
+def no_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
+    """Of what is no product."""
+    return 0
 
-    Args:
-        given: shape of what it reads.
-        result: shape of what it gives.
-        weight: (out, in / groups, ...) of a layer, (in, out / groups, ...) of a transposed one.
-        transposed: each value that it reads is multiplied by all that it spreads to; otherwise each
-            value that it gives is one dot product with a filter.
+
+def layer_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
+    """Of a convolution or linear layer, whose weight is (out, in / groups, ...).
+
+    Each value that it gives is one dot product with a filter.
     """
-    return math.prod(given if transposed else result) * math.prod(weight[1:])
+    _, weight, *_ = inputs
+    return math.prod(result) * math.prod(weight[1:])
 
 
-def product_macs(first: Shape, result: Shape) -> int:
+def transposed_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
+    """Of a transposed convolution, whose weight is (in, out / groups, ...).
+
+    Each value that it reads is multiplied by all that it spreads to.
+    """
+    given, weight, *_ = inputs
+    return math.prod(given) * math.prod(weight[1:])
+
+
+def product_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
     """Of a product of two matrices, (..., n, k) and (..., k, m)."""
-    return math.prod(result) * first[-1]
+    return math.prod(result) * inputs[0][-1]
 
 
-def attention_macs(query: Shape, keys: int, values: int) -> int:
-    """Of scaled dot products (..., n, width) with `keys` keys, and of the sum of their values."""
-    return math.prod(query) * keys + math.prod(query[:-1]) * keys * values
+def attention_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
+    """Of scaled dot products of queries (..., n, width) with keys, and of the sum of values."""
+    query, keys, *_ = inputs
+    return math.prod(query) * keys[-2] + math.prod(query[:-1]) * keys[-2] * result[-1]
+
+
+def einsum_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
+    """One for each combination of indices, the operands taken from left to right."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    if not arrow:
+        right = "".join(index for index in left if left.count(index) == 1)
+    sizes: dict[str, int] = {}
+    words: list[list[str]] = []
+    for word, shape in zip(left.split(","), inputs, strict=True):
+        first, dots, last = word.partition("...")
+        hidden = range(len(shape) - len(first) - len(last), 0, -1) if dots else ()
+        words.append([*first, *map(str, hidden), *last])
+        for index, size in zip(words[-1], shape, strict=True):
+            sizes[index] = max(size, sizes.get(index, 1))
+    products, made = 0, set(words[0])
+    for place, read in enumerate(words[1:], 2):
+        made |= set(read)
+        products += math.prod(sizes[index] for index in made)
+        later = {index for other in words[place:] for index in other}
+        made = {index for index in made if index in later or index in right or index.isdigit()}
+    return products or math.prod(sizes.values())

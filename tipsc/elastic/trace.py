@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from tipsc.elastic.batch_norm import ElasticBatchNorm1d, ElasticBatchNorm2d, ElasticBatchNorm3d
 from tipsc.elastic.dims import group
-from tipsc.elastic.layers import ElasticLayer, ElasticLayerNorm
+from tipsc.elastic.layers import ElasticLayer, operation_of
 from tipsc.elastic.looking import at_rest
+from tipsc.elastic.operations import arithmetic_of
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import LoweringError, first_line
 from tipsc.paths import Path
@@ -31,27 +30,6 @@ from tipsc.signature import TensorSpec
 from tipsc.tree import fields_of
 
 INPUT = "input"  # the first one; others have their name behind it: "input:mask"
-# Most time of a trace would go into the shapes of these, which are those of their input.
-_KEEP_SHAPE = (
-    ElasticBatchNorm1d,
-    ElasticBatchNorm2d,
-    ElasticBatchNorm3d,
-    ElasticLayerNorm,
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.LayerNorm,
-    nn.Dropout,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.Hardswish,
-    nn.SiLU,
-    nn.GELU,
-    nn.Identity,
-)
-_KEEP_SHAPE_FUNCTIONS = {
-    *("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu", "tanh"),
-    *("elu", "leaky_relu", "mish", "softplus", "clamp"),
-}
 _PREFIX = "net."
 
 
@@ -69,8 +47,8 @@ class TracedStep:
         parts: their shapes, if it gives several tensors (a split).
         channel_groups: how many width groups of its output are active: the k-th option of a
             width has k.
-        products: multiplications of an einsum, for a batch of one; 0 of all else.
         channelwise: whether each group of the output reads only the same group of the inputs.
+        equation: of an einsum; "" of all else.
     """
 
     label: str
@@ -81,7 +59,7 @@ class TracedStep:
     parts: tuple[tuple[int, ...], ...] = ()
     channel_groups: int = 1
     channelwise: bool = False
-    products: int = 0
+    equation: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,7 +227,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
                 parts,
                 groups[node.meta["label"]],
                 channelwise,
-                _products(node, values),
+                _equation(node),
             )
         )
     (given,) = (node for node in graph.nodes if node.op == "output")
@@ -274,31 +252,8 @@ def _grouping(layer: nn.Module | None, path: Path, inputs: list[int]) -> tuple[i
     return (1, False) if mixes else (max(inputs, default=1), True)
 
 
-def _products(node: fx.Node, values: Mapping[fx.Node, Any]) -> int:
-    """Of an einsum: one for each combination of indices, its operands taken from left to right."""
-    if _operation(node) != "einsum":
-        return 0
-    equation, *rest = node.args
-    tensors = rest[0] if isinstance(rest[0], list | tuple) else rest
-    left, arrow, right = str(equation).replace(" ", "").partition("->")
-    if not arrow:
-        right = "".join(index for index in left if left.count(index) == 1)
-    sizes: dict[str, int] = {}
-    words: list[list[str]] = []
-    for word, tensor in zip(left.split(","), tensors, strict=True):
-        shape = values[tensor].shape
-        first, dots, last = word.partition("...")
-        hidden = range(len(shape) - len(first) - len(last), 0, -1) if dots else ()
-        words.append([*first, *map(str, hidden), *last])
-        for index, size in zip(words[-1], shape, strict=True):
-            sizes[index] = max(size, sizes.get(index, 1))
-    products, made = 0, set(words[0])
-    for place, read in enumerate(words[1:], 2):
-        made |= set(read)
-        products += math.prod(sizes[index] for index in made)
-        later = {index for other in words[place:] for index in other}
-        made = {index for index in made if index in later or index in right or index.isdigit()}
-    return products or math.prod(sizes.values())
+def _equation(node: fx.Node) -> str:
+    return next((text for text in node.args if isinstance(text, str)), "")
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
@@ -345,13 +300,13 @@ class _Values(fx.Interpreter):
         return self.env
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if _name(target).rstrip("_") in _KEEP_SHAPE_FUNCTIONS and _tensors(args, kwargs) == 1:
+        if arithmetic_of(_name(target).rstrip("_")).keeps_shape and _tensors(args, kwargs) == 1:
             return args[0]
         return super().call_function(target, args, kwargs)
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)
-        if isinstance(module, _KEEP_SHAPE):
+        if arithmetic_of(operation_of(module)).keeps_shape:
             return args[0]
         if isinstance(module, ElasticLayer):
             return module(*args, self._path, **kwargs)

@@ -55,44 +55,11 @@ class Benchmark:
     remarks: tuple[str, ...]
 
 
-def measure_engine_file(
-    file: Path,
-    url: str | None,
-    progress: Progress,
-    **options: Any,
-) -> Benchmark:
-    """Measures the paths of an engine on this machine, or on a device.
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure of an engine.
 
-    Args:
-        file: the engine.
-        url: of the device; None: this machine, without an agent.
-        progress: is told how far it is.
-        options: as of :func:`bench_here`.
-
-    Raises:
-        EngineError, DeviceError, PathError: as their names say.
-    """
-    if url is None:
-        return bench_here(file, progress=progress, **options)
-    with connect(url) as connection:
-        return bench_on(connection, file, progress=progress, **options)
-
-
-def bench_here(
-    file: Path,
-    *,
-    threads: int,
-    rounds: int | None = None,
-    only: tuple[str, ...] = (),
-    sustained_s: float | None = None,
-    extras: bool = False,
-    every_ms: float | None = None,
-    wait_quiet_s: float | None = None,
-    progress: Progress | None = None,
-) -> Benchmark:
-    """Measures an engine on this machine.
-
-    Args:
+    Attributes:
         threads: of one call.
         rounds: in place of those of the engine's target.
         only: path ids; all if there is none.
@@ -102,13 +69,43 @@ def bench_here(
         wait_quiet_s: most seconds to wait for a quiet machine, in place of the target's; what was
             measured among other work is measured again.
     """
+
+    threads: int
+    rounds: int | None = None
+    only: tuple[str, ...] = ()
+    sustained_s: float | None = None
+    extras: bool = False
+    every_ms: float | None = None
+    wait_quiet_s: float | None = None
+
+
+def measure_engine_file(
+    file: Path, url: str | None, progress: Progress, options: BenchOptions
+) -> Benchmark:
+    """Measures the paths of an engine on this machine, or on a device.
+
+    Args:
+        file: the engine.
+        url: of the device; None: this machine, without an agent.
+        progress: is told how far it is.
+
+    Raises:
+        EngineError, DeviceError, PathError: as their names say.
+    """
+    if url is None:
+        return bench_here(file, options, progress)
+    with connect(url) as connection:
+        return bench_on(connection, file, options, progress)
+
+
+def bench_here(file: Path, options: BenchOptions, progress: Progress | None = None) -> Benchmark:
+    """Measures an engine on this machine."""
     manifest = read_engine(file).manifest
-    arguments = _arguments(
-        manifest, threads, rounds, only, sustained_s, extras, every_ms, wait_quiet_s
-    )
+    arguments = _arguments(manifest, options)
     facts = read_facts()
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
-        found = bench_engine(file, arguments, Path(folder), _told(progress, manifest, only))
+        told = _told(progress, manifest, options.only)
+        found = bench_engine(file, arguments, Path(folder), told)
         batches = json.loads((Path(folder) / SAMPLES).read_text())
     disturbance = Disturbance.of(found["disturbance"])
     samples = Samples(batches, tuple(found["held"]), found["seconds"], disturbance)
@@ -116,25 +113,14 @@ def bench_here(
 
 
 def bench_on(
-    connection: Connection,
-    file: Path,
-    *,
-    threads: int,
-    rounds: int | None = None,
-    only: tuple[str, ...] = (),
-    sustained_s: float | None = None,
-    extras: bool = False,
-    every_ms: float | None = None,
-    wait_quiet_s: float | None = None,
-    progress: Progress | None = None,
+    connection: Connection, file: Path, options: BenchOptions, progress: Progress | None = None
 ) -> Benchmark:
-    """Measures an engine on a connected device; options as of :func:`bench_here`."""
+    """Measures an engine on a connected device."""
     manifest = read_engine(file).manifest
-    arguments = _arguments(
-        manifest, threads, rounds, only, sustained_s, extras, every_ms, wait_quiet_s
-    )
-    limit_s = longest_s(Settings(**arguments["protocol"], cores=())) + 2 * (sustained_s or 0.0)
-    paths = [path.id for path in manifest.paths if not only or path.id in only]
+    arguments = _arguments(manifest, options)
+    sustained_s = options.sustained_s or 0.0
+    limit_s = longest_s(Settings(**arguments["protocol"], cores=())) + 2 * sustained_s
+    paths = [path.id for path in manifest.paths if not options.only or path.id in options.only]
     rounds_asked = arguments["protocol"]["rounds"]
     answer = connection.run(
         "bench",
@@ -142,31 +128,23 @@ def bench_on(
         {"engine": connection.push(file)},
         benched(paths, rounds_asked),
         timeout_s=limit_s + _LINK_S,
-        progress=_told(progress, manifest, only),
+        progress=_told(progress, manifest, options.only),
     )
     samples = samples_of(connection, answer, paths, rounds_asked)
     return _result(manifest, answer.result, samples, read_info(connection))
 
 
-def _arguments(
-    manifest: Manifest,
-    threads: int,
-    rounds: int | None,
-    only: tuple[str, ...],
-    sustained_s: float | None,
-    extras: bool,
-    every_ms: float | None,
-    wait_quiet_s: float | None,
-) -> dict[str, Any]:
-    pin, protocol = _protocol(manifest, {"rounds": rounds, "wait_quiet_s": wait_quiet_s})
+def _arguments(manifest: Manifest, options: BenchOptions) -> dict[str, Any]:
+    asked = {"rounds": options.rounds, "wait_quiet_s": options.wait_quiet_s}
+    pin, protocol = _protocol(manifest, asked)
     return {
-        "threads": threads,
+        "threads": options.threads,
         "pin": pin,
         "protocol": protocol.model_dump(mode="json", exclude={"cores"}),
-        "only": list(only) or None,
-        "sustained_s": sustained_s,
-        "extras": extras,
-        "every_ms": every_ms,
+        "only": list(options.only) or None,
+        "sustained_s": options.sustained_s,
+        "extras": options.extras,
+        "every_ms": options.every_ms,
     }
 
 
@@ -174,7 +152,6 @@ def _told(
     progress: Progress | None, manifest: Manifest, only: tuple[str, ...]
 ) -> Callable[[float, float], None]:
     note = f"{len(only) or len(manifest.paths)} paths"
-
     return told_as(progress, note) if progress is not None else lambda share, left_s: None
 
 

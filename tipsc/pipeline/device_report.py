@@ -17,9 +17,9 @@ from statistics import median
 from typing import Any
 
 from tipsc import __version__
-from tipsc.backends import backend
+from tipsc.backends import BACKENDS, backend
 from tipsc.device.client import Connection
-from tipsc.device.expected import FACTS, PROBES, SENSORS
+from tipsc.device.expected import FACTS, PROBED, SENSORS
 from tipsc.device.probe import survive
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
@@ -29,7 +29,7 @@ from tipsc.errors import (
     MissingExtraError,
     TipscError,
 )
-from tipsc.pipeline.bench import bench_on
+from tipsc.pipeline.bench import BenchOptions, bench_on
 from tipsc.pipeline.finish import finish
 
 OK, FAILED, ABSENT = "ok", "failed", "absent"
@@ -55,7 +55,7 @@ def examine_device(device: Connection, engine: Path | None = None) -> Iterator[D
     yield _tried(device, "failures", lambda: survive(device))
     yield _tried(device, "facts", lambda: device.run("facts", {}, expected=FACTS).result)
     yield _tried(device, "sensors", lambda: _sensors(device))
-    for job in PROBES:
+    for job in (job for found in BACKENDS.values() for job in found.probes):
         yield _tried(device, job, partial(_probe, device, job))
     if engine is None:
         yield DeviceCheck("plans", ABSENT, "give --engine to try one")
@@ -99,7 +99,7 @@ def _tried(device: Connection, name: str, work: Callable[[], Any]) -> DeviceChec
 
 
 def _probe(device: Connection, job: str) -> Any:
-    return device.run(job, {}, expected=PROBES[job]).result
+    return device.run(job, {}, expected=PROBED).result
 
 
 def _ping(device: Connection) -> dict[str, float]:
@@ -125,7 +125,7 @@ def _finished(device: Connection, engine: Path, copy: Path) -> dict[str, Any]:
 
 
 def _bench(device: Connection, engine: Path) -> dict[str, Any]:
-    found = bench_on(device, engine, threads=1, extras=True)
+    found = bench_on(device, engine, BenchOptions(threads=1, extras=True))
     latencies = found.measurement.latencies
     return {
         "latency": {name: value.model_dump(mode="json") for name, value in latencies.items()},

@@ -24,7 +24,7 @@ from tipsc.project.target import Target
 
 #: beginning of a recipe's keys that say what the profile was taken with
 TAKEN = "profile's "
-_CHECKS = "nvidia.json"
+_CHECKS = "checks.json"
 
 
 def recipe_of(target: Target, plan: BuildPlan, remark: str) -> dict[str, str]:

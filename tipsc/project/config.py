@@ -55,7 +55,7 @@ _TRAIN_FIELDS["narrow"] = (
         None,
         description="share of the epochs, the last ones, in which only the paths that ship are "
         "trained, each with as much compute; they are chosen before. Null: all of a model that was "
-        "trained already, and none of another",
+        "trained already, half of another",
     ),
 )
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)

@@ -2,7 +2,7 @@
 
 First the whole space, then, once they are chosen, the paths that ship. A model that was trained
 already ranks its paths well as it is, so that nothing but those is trained; from scratch the whole
-space comes first (docs/learning.md).
+space comes first, where cheap steps teach the weights that all share (docs/learning.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tipsc.train import TrainConfig
 from tipsc.train.chance import seed_of
 
 #: `train.narrow` where the configuration does not say: of a model that was trained, and of another
-NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.0
+NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.5
 #: settings that say which paths of the whole space are drawn
 _OF_THE_WHOLE_SPACE = ("sampler", "sampler_options", "phases")
 

@@ -22,6 +22,7 @@ RANGES: Mapping[str, Range] = {
     "epochs": ("at least 1", lambda value: value >= 1),
     "batch_size": ("at least 1", lambda value: value >= 1),
     "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
+    "thrift": ("0 to 1", lambda value: 0 <= value <= 1),
     "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
     "label_smoothing": ("at least 0, less than 1", lambda value: 0 <= value < 1),
     "teacher_share": ("0 to 1", lambda value: 0 <= value <= 1),
@@ -47,6 +48,7 @@ class TrainConfig:
         batch_size: examples of one step of one process.
         learning_rate: the schedule's peak, for AdamW (arXiv 1711.05101).
         weight_decay: of matrices and filters; biases and norms have none.
+        thrift: where only some paths are trained: 1 gives each as much compute, 0 as many steps.
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
             (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero.
         label_smoothing: of the hard labels (arXiv 1512.00567).
@@ -76,6 +78,7 @@ class TrainConfig:
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
+    thrift: float = 0.5
     schedule: str = "one-cycle"
     label_smoothing: float = 0.0
     teacher_share: float = TEACHER_SHARE

@@ -140,7 +140,7 @@ class _Run:
         self.total = config.epochs * self.epoch_steps
         self.macs = mac_counter(supernet)
         if paths:
-            sampler = Shipping.of(paths, [self.macs(path) for path in paths])
+            sampler = Shipping.of(paths, [self.macs(path) for path in paths], config.thrift)
         recipes = config.recipes(self.total)
         self.plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
         self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps

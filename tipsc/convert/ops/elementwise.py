@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import fx, nn
 
 from tipsc.convert import axes as ax
-from tipsc.convert.ops.record import Arguments, Axes, NotUnderstood, Op, Role, always
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
+from tipsc.convert.emit import Emitter
+from tipsc.convert.ops.record import Arguments, Op, Role, always
 from tipsc.convert.program import hint, name_of, scope_of
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.assemble import Assembly
-    from tipsc.convert.rewrite import Writer
+from tipsc.convert.writer import Writer
+from tipsc.elastic.operations import ACTIVATIONS
 
 aten = torch.ops.aten
 
@@ -65,16 +62,16 @@ def elementwise(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
     return a.broadcast(node, [n for n in node.all_input_nodes if n in a.axes])
 
 
-def _build_dropout(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_dropout(e: Emitter, node: fx.Node, args: Arguments) -> None:
     if args["train"]:
-        a.same(node)
+        e.same(node)
         return
     name, rank = name_of(node), len(node.meta["val"].shape)
     kinds = {3: nn.Dropout1d, 4: nn.Dropout2d, 5: nn.Dropout3d}
     kind = {"dropout": nn.Dropout, "alpha_dropout": nn.AlphaDropout}.get(
         name, kinds.get(rank, nn.Dropout)
     )
-    a.call(node, a.place(scope_of(node) or "dropout", kind(args["p"])), [args["input"]], "")
+    e.call(node, e.place(scope_of(node) or "dropout", kind(args["p"])), [args["input"]], "")
 
 
 ELEMENT = Op(elementwise, Role.ELEMENTWISE)
@@ -87,9 +84,8 @@ _ADDITION = Op(elementwise, Role.ADDITION, follows=always)
 ELEMENTWISE = {
     **dict.fromkeys(
         (
-            *("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu"),
-            *("tanh", "elu", "leaky_relu", "mish", "softplus", "clamp", "mul", "div", "neg", "abs"),
-            *("exp", "sqrt", "rsqrt", "pow"),
+            *ACTIVATIONS,
+            *("mul", "div", "neg", "abs", "exp", "sqrt", "rsqrt", "pow"),
         ),
         _AT_ANY_RESOLUTION,
     ),

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import fx, nn
 
 from tipsc.convert import axes as ax
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
 from tipsc.convert.axes import Group, fix_all
+from tipsc.convert.emit import Emitter
 from tipsc.convert.ops.record import (
     SPATIAL,
     Arguments,
-    Axes,
-    NotUnderstood,
     Op,
     Role,
     Rule,
@@ -23,26 +22,20 @@ from tipsc.convert.ops.record import (
     nest,
     never,
     only_first_is_read,
-    shape_of,
+    rank_of,
     spatial_axes,
 )
-from tipsc.convert.program import bound, hint, name_of
+from tipsc.convert.program import Program, bound, hint, name_of
+from tipsc.convert.units import Axis, axis_size
+from tipsc.convert.writer import Writer
 from tipsc.elastic import fitted
 from tipsc.elastic.dims import Dim, largest
-from tipsc.elastic.macs import layer_macs
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.assemble import Assembly
-    from tipsc.convert.rewrite import Writer
+from tipsc.elastic.operations import LAYERS as TORCH_LAYERS
 
 aten = torch.ops.aten
 
 
-_CONV = {
-    **{f"conv{r}d": getattr(nn, f"Conv{r}d") for r in (1, 2, 3)},
-    **{f"conv_transpose{r}d": getattr(nn, f"ConvTranspose{r}d") for r in (1, 2, 3)},
-}
+_CONV = {name: layer for layer, name in TORCH_LAYERS.items() if name.startswith("conv")}
 
 
 # ---- axes
@@ -118,7 +111,7 @@ def all_fixed(*dims: Iterable[Dim]) -> bool:
     return all(isinstance(dim, int) for group in dims for dim in group)
 
 
-def _build_convolution(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_convolution(e: Emitter, node: fx.Node, args: Arguments) -> None:
     kind = _CONV[name_of(node)]
     weight, bias, x = args["weight"], args["bias"], args["input"]
     transposed = "transpose" in name_of(node)
@@ -134,15 +127,15 @@ def _build_convolution(a: Assembly, node: fx.Node, args: Arguments) -> None:
     }
 
     def make() -> tuple[nn.Module, nn.Module | None]:
-        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
-        dims = {"weight": a.dims(weight)}
+        tensors = {"weight": e.tensor(weight), "bias": e.tensor(bias)}
+        dims = {"weight": e.dims(weight)}
         if bias is not None:
-            dims["bias"] = a.dims(bias)
-        inputs, outputs = a.dims(x)[1], a.dims(node)[1]
+            dims["bias"] = e.dims(bias)
+        inputs, outputs = e.dims(x)[1], e.dims(node)[1]
         groups: Dim = args["groups"]
         if groups != 1:
             # The outermost factor of the channels that enter is the number of groups.
-            groups = groups_of(a, x, args["groups"])
+            groups = groups_of(e, x, args["groups"])
         layer = fitted.FittedConv(kind, inputs, outputs, groups, settings, tensors, dims)
         plain = None
         if all_fixed(*dims.values()) and isinstance(groups, int):
@@ -153,14 +146,14 @@ def _build_convolution(a: Assembly, node: fx.Node, args: Arguments) -> None:
         return layer, plain
 
     key = (name_of(node), weight, bias, str(settings), args["groups"])
-    a.layer(node, key, make, x)
+    e.layer(node, key, make, x)
 
 
-def groups_of(a: Assembly, x: fx.Node, groups: int) -> Dim:
+def groups_of(e: Emitter, x: fx.Node, groups: int) -> Dim:
     """How many groups a path has: the channels without what is inside a group."""
-    axis = ax.settled(a.analysis.axes[x][1])
-    each = ax.axis_size(axis) // groups
-    outer: ax.Axis = ()
+    axis = e.structure.axes[x][1]
+    each = axis_size(axis) // groups
+    outer: Axis = ()
     for term in axis:
         inner, kept = 1, list(term)
         while kept and inner < each:
@@ -168,15 +161,15 @@ def groups_of(a: Assembly, x: fx.Node, groups: int) -> Dim:
         if inner != each:
             return groups
         outer += (tuple(kept),)
-    return a.plan.dim(outer)
+    return e.sizes.dim(outer)
 
 
-def _build_linear(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_linear(e: Emitter, node: fx.Node, args: Arguments) -> None:
     weight, bias, x = args["weight"], args["bias"], args["input"]
 
     def make() -> tuple[nn.Module, nn.Module | None]:
-        dims = {"weight": a.dims(weight)} | ({"bias": a.dims(bias)} if bias is not None else {})
-        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
+        dims = {"weight": e.dims(weight)} | ({"bias": e.dims(bias)} if bias is not None else {})
+        tensors = {"weight": e.tensor(weight), "bias": e.tensor(bias)}
         outputs, inputs = dims["weight"]
         plain = None
         if all_fixed(*dims.values()):
@@ -185,23 +178,23 @@ def _build_linear(a: Assembly, node: fx.Node, args: Arguments) -> None:
             )
         return fitted.FittedLinear(inputs, outputs, tensors, dims), plain
 
-    a.layer(node, ("linear", weight, bias), make, x)
+    e.layer(node, ("linear", weight, bias), make, x)
 
 
-def _build_embedding(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_embedding(e: Emitter, node: fx.Node, args: Arguments) -> None:
     weight = args["weight"]
     padding = args["padding_idx"] if args["padding_idx"] >= 0 else None
 
     def make() -> tuple[nn.Module, nn.Module | None]:
-        dims = {"weight": a.dims(weight)}
-        tensors = {"weight": a.tensor(weight)}
+        dims = {"weight": e.dims(weight)}
+        tensors = {"weight": e.tensor(weight)}
         plain = None
         if all_fixed(*dims.values()):
             count, size = weight.meta["val"].shape
             plain = nn.Embedding(count, size, padding_idx=padding, device="meta")
         return fitted.FittedEmbedding(dims["weight"][1], padding, tensors, dims), plain
 
-    a.layer(node, ("embedding", weight, padding), make, args["indices"])
+    e.layer(node, ("embedding", weight, padding), make, args["indices"])
 
 
 # ---- in other words
@@ -232,19 +225,12 @@ def _embedding_bag(w: Writer) -> fx.Node | None:
     return w(reduce, vectors, [1])
 
 
-def _convolution_fits(a: Assembly, args: Arguments) -> bool:
-    axes = a.analysis.axes
-    return fits_weights(a, args) and len(axes[args["input"]]) == len(axes[args["weight"]])
+def _convolution_fits(program: Program, args: Arguments) -> bool:
+    return fits_weights(program, args) and rank_of(args["input"]) == rank_of(args["weight"])
 
 
-def _linear_fits(a: Assembly, args: Arguments) -> bool:
-    return fits_weights(a, args) and len(a.analysis.axes[args["input"]]) >= 2
-
-
-def _layer_macs(node: fx.Node) -> int:
-    args = bound(node)
-    given, weight = shape_of(args["input"]), shape_of(args["weight"])
-    return layer_macs(given, shape_of(node), weight, transposed="transpose" in name_of(node))
+def _linear_fits(program: Program, args: Arguments) -> bool:
+    return fits_weights(program, args) and rank_of(args["input"]) >= 2
 
 
 def _convolution_op(rank: int, *, transposed: bool) -> Op:
@@ -253,7 +239,6 @@ def _convolution_op(rank: int, *, transposed: bool) -> Op:
         Role.LAYER,
         build=_build_convolution,
         is_layer=_convolution_fits,
-        macs=_layer_macs,
         follows=always if (rank, transposed) == (2, False) else never,
     )
 
@@ -267,7 +252,6 @@ LAYERS = {
         build=_build_linear,
         is_layer=_linear_fits,
         rewrite=computed_linear,
-        macs=_layer_macs,
         follows=always,
     ),
     "embedding": Op(_embedding, Role.LOOKUP, build=_build_embedding, is_layer=fits_weights),

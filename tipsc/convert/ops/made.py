@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import fx
 
 from tipsc.convert.ops.record import Op, Role, always
 from tipsc.convert.program import hint, name_of
-
-if TYPE_CHECKING:
-    from tipsc.convert.rewrite import Writer
+from tipsc.convert.writer import Writer
 
 aten = torch.ops.aten
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 
 from tipsc.convert import axes as ax
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
 from tipsc.convert.axes import Group
+from tipsc.convert.emit import Emitter
 from tipsc.convert.ops.layers import all_fixed, groups_of
 from tipsc.convert.ops.record import (
     Arguments,
-    Axes,
-    NotUnderstood,
     Op,
     Role,
     always,
     fits_weights,
     nest,
     only_first_is_read,
+    rank_of,
 )
-from tipsc.convert.program import name_of
+from tipsc.convert.program import Program, name_of
+from tipsc.convert.writer import Writer
 from tipsc.elastic import fitted
 from tipsc.elastic.batch_norm import ElasticBatchNorm1d, ElasticBatchNorm2d, ElasticBatchNorm3d
 from tipsc.elastic.dims import largest
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.assemble import Assembly
-    from tipsc.convert.rewrite import Writer
 
 aten = torch.ops.aten
 
@@ -64,8 +61,6 @@ def _layer_norm(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
         if args.get(key) is not None:
             for axis, own in zip(x[-count:], a.of(args[key]), strict=True):
                 ax.unify(axis, own)
-    for axis in x[-count:]:
-        ax.mix(axis)
     return x
 
 
@@ -85,38 +80,38 @@ def _group_norm(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
 # ---- modules
 
 
-def _build_batch_norm(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_batch_norm(e: Emitter, node: fx.Node, args: Arguments) -> None:
     x = args["input"]
-    channels = a.dims(x)[1]
+    channels = e.dims(x)[1]
 
     def make() -> tuple[nn.Module, nn.Module | None]:
-        kind = _NORMS[len(a.analysis.axes[x])]
+        kind = _NORMS[rank_of(x)]
         norm = kind(channels, eps=args["eps"], momentum=args["momentum"])
         for name in ("weight", "bias"):
-            value = a.tensor(args[name])
+            value = e.tensor(args[name])
             if value is not None:
                 norm.register_parameter(name, cast(nn.Parameter, value))
             else:
                 getattr(norm, name).requires_grad_(False)  # the original has none
-        norm.running_mean = cast(Tensor, a.tensor(args["running_mean"]))
-        norm.running_var = cast(Tensor, a.tensor(args["running_var"]))
+        norm.running_mean = cast(Tensor, e.tensor(args["running_mean"]))
+        norm.running_var = cast(Tensor, e.tensor(args["running_var"]))
         return norm, None
 
-    key = ("batch_norm", args["weight"], args["running_mean"], len(a.analysis.axes[x]))
-    if key not in a.known:
+    key = ("batch_norm", args["weight"], args["running_mean"], rank_of(x))
+    if key not in e.known:
         norm, _ = make()
-        a.known[key] = a.place_layer(node, norm)
-    a.call(node, a.known[key], [x], "last")
+        e.known[key] = e.place_layer(node, norm)
+    e.call(node, e.known[key], [x], "last")
 
 
-def _build_layer_norm(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_layer_norm(e: Emitter, node: fx.Node, args: Arguments) -> None:
     weight, bias, x = args["weight"], args.get("bias"), args["input"]
     is_rms = name_of(node) == "rms_norm"
     eps = args["eps"]
 
     def make() -> tuple[nn.Module, nn.Module | None]:
-        dims = {"weight": a.dims(weight)} | ({"bias": a.dims(bias)} if bias is not None else {})
-        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
+        dims = {"weight": e.dims(weight)} | ({"bias": e.dims(bias)} if bias is not None else {})
+        tensors = {"weight": e.tensor(weight), "bias": e.tensor(bias)}
         kind = fitted.FittedRMSNorm if is_rms else fitted.FittedLayerNorm
         plain: nn.Module | None = None
         if all_fixed(*dims.values()):
@@ -130,16 +125,16 @@ def _build_layer_norm(a: Assembly, node: fx.Node, args: Arguments) -> None:
                 tensors.pop("bias")
         return kind(dims["weight"], eps, tensors, dims), plain
 
-    a.layer(node, (name_of(node), weight, bias, eps), make, x)
+    e.layer(node, (name_of(node), weight, bias, eps), make, x)
 
 
-def _build_group_norm(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_group_norm(e: Emitter, node: fx.Node, args: Arguments) -> None:
     weight, bias, x = args["weight"], args["bias"], args["input"]
 
     def make() -> tuple[nn.Module, nn.Module | None]:
-        dims = {"weight": a.dims(weight), "bias": a.dims(bias)}
-        tensors = {"weight": a.tensor(weight), "bias": a.tensor(bias)}
-        groups = groups_of(a, x, args["num_groups"])
+        dims = {"weight": e.dims(weight), "bias": e.dims(bias)}
+        tensors = {"weight": e.tensor(weight), "bias": e.tensor(bias)}
+        groups = groups_of(e, x, args["num_groups"])
         channels = dims["weight"][0]
         plain = None
         if all_fixed(*dims.values()):
@@ -148,7 +143,7 @@ def _build_group_norm(a: Assembly, node: fx.Node, args: Arguments) -> None:
             )
         return fitted.FittedGroupNorm(groups, channels, args["eps"], tensors, dims), plain
 
-    a.layer(node, ("group_norm", weight, bias, args["num_groups"]), make, x)
+    e.layer(node, ("group_norm", weight, bias, args["num_groups"]), make, x)
 
 
 # ---- in other words
@@ -203,16 +198,16 @@ def _rewrite_native_batch_norm(w: Writer) -> fx.Node | None:
     return w(aten.batch_norm.default, *tensors, False, w.args["momentum"], w.args["eps"], False)
 
 
-def _fits(a: Assembly, args: Arguments) -> bool:
-    return fits_weights(a, args) and len(a.analysis.axes[args["input"]]) >= 2
+def _fits(program: Program, args: Arguments) -> bool:
+    return fits_weights(program, args) and rank_of(args["input"]) >= 2
 
 
-def _group_norm_fits(a: Assembly, args: Arguments) -> bool:
-    return _fits(a, args) and args["bias"] is not None
+def _group_norm_fits(program: Program, args: Arguments) -> bool:
+    return _fits(program, args) and args["bias"] is not None
 
 
-def _batch_norm_fits(a: Assembly, args: Arguments) -> bool:
-    return not args["training"] and args["running_mean"] in a.program.tensors
+def _batch_norm_fits(program: Program, args: Arguments) -> bool:
+    return not args["training"] and args["running_mean"] in program.tensors
 
 
 def _layer_norm_op() -> Op:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import fx
 
 from tipsc.convert import axes as ax
-from tipsc.convert.axes import Axis, fix_all
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
+from tipsc.convert.axes import fix_all
+from tipsc.convert.emit import Emitter
 from tipsc.convert.functions import Function, LookUp, Slot
 from tipsc.convert.ops.record import (
     Arguments,
-    Axes,
-    NotUnderstood,
     Op,
     Role,
     always,
     never,
+    rank_of,
 )
 from tipsc.convert.program import hint
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.assemble import Assembly
-    from tipsc.convert.rewrite import Writer
+from tipsc.convert.units import axis_size, pieces
+from tipsc.convert.writer import Writer
 
 aten = torch.ops.aten
 _END = 1 << 62  # slices that go to the end say a number like this
@@ -101,17 +99,16 @@ def _slice(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
         ax.fix(x[axis], "every n-th is taken")
         x[axis] = ax.new_axis(kept, "every n-th is taken")
         return x
-    x[axis] = around_slice(x[axis], args["start"] or 0, kept)[1]
+    pieces = [ax.new_axis(s) if s else () for s in _around(size, args["start"] or 0, kept)]
+    ax.unify(x[axis], tuple(term for piece in pieces for term in piece))
+    x[axis] = pieces[1]
     return x
 
 
-def around_slice(axis: Axis, start: int, kept: int) -> list[Axis]:
-    """What lies before a slice of an axis, in it and after it."""
-    size = ax.axis_size(axis)
+def _around(size: int, start: int, kept: int) -> tuple[int, int, int]:
+    """How many places lie before a slice of an axis, in it and after it."""
     start = max(0, min(size, start + size if start < 0 else start))
-    pieces = [ax.new_axis(s) if s else () for s in (start, kept, size - start - kept)]
-    ax.unify(axis, tuple(term for piece in pieces for term in piece))
-    return pieces
+    return start, kept, size - start - kept
 
 
 def _select(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
@@ -176,52 +173,52 @@ def _index_put(w: Writer) -> fx.Node | None:
 # ---- functions of the path's sizes --------------------------------------------------------------
 
 
-def _build_split(a: Assembly, node: fx.Node, args: Arguments) -> None:
-    axis = args["dim"] % len(a.analysis.axes[args["self"]])
+def _build_split(e: Emitter, node: fx.Node, args: Arguments) -> None:
+    axis = args["dim"] % rank_of(args["self"])
     if isinstance(args["self"].meta["val"].shape[axis], torch.SymInt):
-        a.same(node)
+        e.same(node)
         return
-    sizes = [a.size(axes[axis]) for axes in a.analysis.axes[node]]
-    a.function(node, torch.split, (args["self"], sizes, axis))
+    sizes = [e.size(axes[axis]) for axes in e.structure.several[node]]
+    e.function(node, torch.split, (args["self"], sizes, axis))
 
 
-def _build_slice(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_slice(e: Emitter, node: fx.Node, args: Arguments) -> None:
     """Of an axis that depends on the path: a split, of which one piece is taken."""
     source = args["self"]
-    axis = args["dim"] % len(a.analysis.axes[source])
-    whole, size = a.analysis.axes[source][axis], hint(node.meta["val"].shape[axis])
-    if isinstance(a.plan.dim(whole), int):
-        a.same(node)
+    axis = args["dim"] % len(e.structure.axes[source])
+    whole, size = e.structure.axes[source][axis], hint(node.meta["val"].shape[axis])
+    if isinstance(e.sizes.dim(whole), int):
+        e.same(node)
         return
-    pieces = around_slice(whole, args["start"] or 0, size)
-    kept = [i for i, piece in enumerate(pieces) if piece]
+    parts = pieces(whole, _around(axis_size(whole), args["start"] or 0, size))
+    kept = [i for i, part in enumerate(parts) if part]
     if len(kept) == 1:
-        a.numbers[node] = a.value(source)
+        e.numbers[node] = e.value(source)
         return
-    split = Function(torch.split, (Slot(0), [a.size(pieces[i]) for i in kept], axis), {})
-    number = a.step(node, "slice", split, (a.value(source),))
+    split = Function(torch.split, (Slot(0), [e.size(parts[i]) for i in kept], axis), {})
+    number = e.step(node, "slice", split, (e.value(source),))
     pick = Function(operator.getitem, (Slot(0), kept.index(1)), {})
-    a.numbers[node] = a.step(node, "piece", pick, (number,))
+    e.numbers[node] = e.step(node, "piece", pick, (number,))
 
 
-def _build_index(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_index(e: Emitter, node: fx.Node, args: Arguments) -> None:
     """Of one axis by places from its beginning: a gather."""
     chosen = [(place, i) for place, i in enumerate(args["indices"]) if i is not None]
     if len(chosen) != 1 or chosen[0][1].meta["val"].dtype != torch.int64:
-        a.same(node)
+        e.same(node)
         return
     axis, index = chosen[0]
-    known = a.program.values.get(a.program.tensors.get(index, ""))
+    known = e.program.values.get(e.program.tensors.get(index, ""))
     rank = index.meta["val"].dim()
     batches = sum(isinstance(size, torch.SymInt) for size in node.meta["val"].shape)
     if known is not None and bool((known < 0).any()):
-        a.same(node)
+        e.same(node)
     elif rank > 1 and batches <= 1:
-        a.module(node, "index", LookUp(axis, a.shape(node)), [args["self"], index])
+        e.module(node, "index", LookUp(axis, e.shape(node)), [args["self"], index])
     elif rank == 1:
-        a.function(node, torch.index_select, (args["self"], axis, index))
+        e.function(node, torch.index_select, (args["self"], axis, index))
     else:
-        a.same(node)
+        e.same(node)
 
 
 def _split_op(*, follows: bool = True, may_view: bool = False) -> Op:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from tipsc.convert import axes as ax
+from tipsc.convert.analysis import Analysis, Axes
 from tipsc.convert.axes import fix_all
 from tipsc.convert.ops.record import (
     SPATIAL,
     Arguments,
-    Axes,
     Op,
     Role,
     Rule,
@@ -22,10 +22,7 @@ from tipsc.convert.ops.record import (
     spatial_axes,
 )
 from tipsc.convert.program import bound, hint
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.rewrite import Writer
+from tipsc.convert.writer import Writer
 
 aten = torch.ops.aten
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import fx
 
 from tipsc.convert import axes as ax
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
 from tipsc.convert.axes import Axis
+from tipsc.convert.emit import Emitter
 from tipsc.convert.functions import Attention
-from tipsc.convert.ops.record import Arguments, Axes, NotUnderstood, Op, shape_of
-from tipsc.convert.program import bound, hint
-from tipsc.elastic.macs import attention_macs, product_macs
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.assemble import Assembly
-    from tipsc.convert.rewrite import Writer
+from tipsc.convert.ops.record import Arguments, Op
+from tipsc.convert.program import hint
+from tipsc.convert.writer import Writer
 
 aten = torch.ops.aten
 
@@ -102,9 +98,9 @@ def _add_product(w: Writer) -> fx.Node | None:
     return w(aten.add.Tensor, product, added)
 
 
-def _build_attention(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_attention(e: Emitter, node: fx.Node, args: Arguments) -> None:
     if args["dropout_p"] or args.get("enable_gqa"):
-        a.same(node)
+        e.same(node)
         return
     query, key, mask = args["query"], args["key"], args["attn_mask"]
     sizes = [hint(n.meta["val"].shape[-2]) for n in (query, key)]
@@ -117,21 +113,12 @@ def _build_attention(a: Assembly, node: fx.Node, args: Arguments) -> None:
     if mask is not None:
         kind = "keep" if mask.meta["val"].dtype == torch.bool else "add"
     inputs = [query, key, args["value"], *([mask] if mask is not None else [])]
-    a.module(node, "attention", Attention(scale, kind, causal), inputs)
-
-
-def _product_macs(node: fx.Node) -> int:
-    return product_macs(shape_of(node.all_input_nodes[0]), shape_of(node))
-
-
-def _attention_macs(node: fx.Node) -> int:
-    query, key = (shape_of(bound(node)[part]) for part in ("query", "key"))
-    return attention_macs(query, key[-2], shape_of(node)[-1])
+    e.module(node, "attention", Attention(scale, kind, causal), inputs)
 
 
 PRODUCTS = {
-    **dict.fromkeys(("matmul", "bmm", "mm"), Op(_matmul, macs=_product_macs)),
+    **dict.fromkeys(("matmul", "bmm", "mm"), Op(_matmul)),
     **dict.fromkeys(("addmm", "baddbmm"), Op(rewrite=_add_product)),
-    "scaled_dot_product_attention": Op(_attention, build=_build_attention, macs=_attention_macs),
+    "scaled_dot_product_attention": Op(_attention, build=_build_attention),
     "einsum": Op(_einsum),
 }

@@ -5,34 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor, fx
 
 from tipsc.convert import axes as ax
-from tipsc.convert.axes import Axis
-from tipsc.convert.program import hint
+from tipsc.convert.analysis import Analysis, Axes
+from tipsc.convert.emit import Emitter
+from tipsc.convert.program import Program, hint
+from tipsc.convert.writer import Writer
 
-if TYPE_CHECKING:  # they read these records
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.assemble import Assembly
-    from tipsc.convert.rewrite import Writer
-
-Axes: TypeAlias = list[Axis]
 Arguments: TypeAlias = dict[str, Any]
 
-Rule: TypeAlias = Callable[["Analysis", fx.Node, Arguments], Any]
+Rule: TypeAlias = Callable[[Analysis, fx.Node, Arguments], Any]
 """Takes the axes of the inputs, unifies what is paired, and gives the axes of the output."""
 
-Build: TypeAlias = Callable[["Assembly", fx.Node, Arguments], None]
+Build: TypeAlias = Callable[[Emitter, fx.Node, Arguments], None]
 """Adds an operation to a supernet."""
 
-Rewrite: TypeAlias = Callable[["Writer"], fx.Node | None]
+Rewrite: TypeAlias = Callable[[Writer], fx.Node | None]
 """Writes what takes an operation's place, and gives its last node; None if it stays."""
-
-
-class NotUnderstood(Exception):
-    """A rule met arguments that it does not cover; the message says which."""
 
 
 class Role(Enum):
@@ -62,13 +54,11 @@ def always(node: fx.Node) -> bool:
     return True
 
 
-def no_macs(node: fx.Node) -> int:
-    return 0
-
-
 @dataclass(frozen=True)
 class Op:
     """What is known of one ATen operation. All that is not said is safe: it stays as it is.
+
+    Its multiply-accumulates are counted in :mod:`tipsc.elastic.operations`, as those of a path are.
 
     Attributes:
         axes: what it does to the axes of its tensors; None: it is not understood.
@@ -76,7 +66,6 @@ class Op:
         build: how it is built again; None: as the same function, of the path's sizes.
         is_layer: whether it is built as a layer with weights of its own, which has their name.
         rewrite: how it is written with other operations.
-        macs: multiply-accumulates, for the exported batch.
         follows: whether it is right at any resolution, as it is lowered.
         may_view: whether its output may share memory with its input, though its schema is silent.
     """
@@ -84,9 +73,8 @@ class Op:
     axes: Rule | None = None
     role: Role = Role.OTHER
     build: Build | None = None
-    is_layer: Callable[[Assembly, Arguments], bool] | None = None
+    is_layer: Callable[[Program, Arguments], bool] | None = None
     rewrite: Rewrite | None = None
-    macs: Callable[[fx.Node], int] = no_macs
     follows: Callable[[fx.Node], bool] = never
     may_view: bool = False
 
@@ -107,13 +95,18 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
     return tuple(hint(size) for size in node.meta["val"].shape)
 
 
+def rank_of(node: fx.Node) -> int:
+    rank: int = node.meta["val"].dim()
+    return rank
+
+
 def only_first_is_read(node: fx.Node) -> bool:
     """Whether of several outputs the first is all that is used."""
     return all(user.args[1] == 0 for user in node.users)
 
 
-def fits_weights(a: Assembly, args: Arguments) -> bool:
+def fits_weights(program: Program, args: Arguments) -> bool:
     """Whether weights are tensors of the model, and what they are applied to is not."""
-    weight, bias, tensors = args.get("weight"), args.get("bias"), a.program.tensors
+    weight, bias, tensors = args.get("weight"), args.get("bias"), program.tensors
     x = args.get("input", args.get("indices"))
     return weight in tensors and (bias is None or bias in tensors) and x not in tensors

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import fx
 
 from tipsc.convert.ops.record import Op
-
-if TYPE_CHECKING:
-    from tipsc.convert.rewrite import Writer
+from tipsc.convert.writer import Writer
 
 aten = torch.ops.aten
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import fx
 
 from tipsc.convert import axes as ax
-from tipsc.convert.axes import Group
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
+from tipsc.convert.axes import Group, fix_all
 from tipsc.convert.ops.record import (
     Arguments,
-    Axes,
-    NotUnderstood,
     Op,
     Role,
     Rule,
@@ -20,9 +19,6 @@ from tipsc.convert.ops.record import (
     spatial_axes,
 )
 from tipsc.convert.program import name_of
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
 
 aten = torch.ops.aten
 
@@ -40,11 +36,8 @@ def _reduction(*, keeps_scale: bool) -> Rule:
         if dims is None or dims == []:
             dims = list(range(len(x)))
         places = {d % len(x) for d in ([dims] if isinstance(dims, int) else dims)}
-        for place in places:
-            if keeps_scale:
-                ax.mix(x[place])
-            else:
-                ax.fix(x[place], f"{name_of(node)} over it")
+        if not keeps_scale:
+            fix_all([x[place] for place in places], f"{name_of(node)} over it")
         if args.get("keepdim"):
             return [((),) if i in places else axis for i, axis in enumerate(x)]
         return [axis for i, axis in enumerate(x) if i not in places]
@@ -62,7 +55,6 @@ def _extreme(a: Analysis, node: fx.Node, args: Arguments) -> Any:
     place = args["dim"] % len(x)
     if any(user.args[1] == 1 for user in node.users):
         ax.fix(x[place], "places in it are told")
-    ax.mix(x[place])
     kept = [((),)] if args["keepdim"] else []
     return [[*x[:place], *kept, *x[place + 1 :]] for _ in node.meta["val"]]
 

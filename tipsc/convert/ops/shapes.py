@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import fx
 
 from tipsc.convert import axes as ax
+from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
 from tipsc.convert.axes import Group
+from tipsc.convert.emit import Emitter
 from tipsc.convert.ops.record import (
     Arguments,
-    Axes,
-    NotUnderstood,
     Op,
     Rewrite,
     Role,
@@ -20,11 +20,7 @@ from tipsc.convert.ops.record import (
     always,
 )
 from tipsc.convert.program import hint, name_of
-
-if TYPE_CHECKING:
-    from tipsc.convert.analysis import Analysis
-    from tipsc.convert.assemble import Assembly
-    from tipsc.convert.rewrite import Writer
+from tipsc.convert.writer import Writer
 
 aten = torch.ops.aten
 
@@ -120,14 +116,14 @@ def _one_batch(node: fx.Node) -> bool:
     return sum(isinstance(size, torch.SymInt) for size in node.meta["val"].shape) <= 1
 
 
-def _build_view(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_view(e: Emitter, node: fx.Node, args: Arguments) -> None:
     if _one_batch(node):
-        a.function(node, torch.reshape, (args["self"], a.shape(node)))
+        e.function(node, torch.reshape, (args["self"], e.shape(node)))
     else:
-        a.same(node)
+        e.same(node)
 
 
-def _build_expand(a: Assembly, node: fx.Node, args: Arguments) -> None:
+def _build_expand(e: Emitter, node: fx.Node, args: Arguments) -> None:
     """To the path's sizes; what is not repeated keeps its own."""
     source = args["self"]
     lacking = len(node.meta["val"].shape) - len(source.meta["val"].shape)
@@ -137,13 +133,13 @@ def _build_expand(a: Assembly, node: fx.Node, args: Arguments) -> None:
         if own >= 0 and hint(source.meta["val"].shape[own]) == hint(size):
             shape.append(-1)
         elif not isinstance(size, torch.SymInt):
-            shape.append(a.size(a.analysis.axes[node][place]))
+            shape.append(e.size(e.structure.axes[node][place]))
         elif "size" in args:
             shape.append(args["size"][place])
         else:
-            a.same(node)
+            e.same(node)
             return
-    a.function(node, torch.ops.aten.expand.default, (source, shape))
+    e.function(node, torch.ops.aten.expand.default, (source, shape))
 
 
 def _view_op(rule: Rule, rewrite: Rewrite | None = None, *, may_view: bool = False) -> Op:
