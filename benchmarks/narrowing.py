@@ -5,12 +5,13 @@
     python benchmarks/narrowing.py show
 
 A STUDY is a plain net with its data (`benchmarks/compare/nets.py`). From the trained net, or from
-scratch, K paths are made for K budgets, 0.25 to 0.8 of its multiply-accumulates. The compute of an
-arm is counted in passes of the largest path over the training examples. What an arm trains:
+scratch, K paths are made for K budgets, `--lowest` to `--highest` of its multiply-accumulates. The
+compute of an arm is counted in passes of the largest path over the training examples. What an arm
+trains:
 
     largest   the whole space, the largest path in every step
     whole     the whole space, one path a step, drawn by the cost-folded chain
-    chosen    K paths chosen before the training, one a step, each with as much compute
+    chosen    K paths chosen before the training, one a step (how often each: `--thrift`)
     third     the whole space for a third of the compute, then K paths chosen by it
     half      likewise, half
     late      likewise, two thirds
@@ -68,14 +69,12 @@ BEFORE = {"chosen": 0.0, "third": 1 / 3, "half": 0.5, "late": 2 / 3, "big": 0.5}
 RATES = {"trained": (0.001, 0.003, 0.01), "scratch": (0.003, 0.006, 0.012)}
 TUNED_ON = 100  # a seed of its own
 BATCH, EPOCHS, FROZEN = 64, 4, 1
-LOWEST, HIGHEST = 0.25, 0.8
 EVALUATIONS = 6  # for each budget
 CALIBRATED_ON = 1024
-THRIFT = 0.5
-COLUMNS = (
-    "study", "start", "passes", "paths", "arm", "rate", "seed", "validation", "test", "costs",
-    "original", "chosen",
+IDENTITY = (
+    "study", "start", "passes", "paths", "lowest", "highest", "thrift", "arm", "rate", "seed",
 )  # fmt: skip
+COLUMNS = (*IDENTITY, "validation", "test", "costs", "original", "chosen")
 
 
 def quietly(done: int, total: int, text: str) -> None:
@@ -92,6 +91,9 @@ class Setting:
     paths: int
     rate: float
     seed: int
+    lowest: float = 0.25
+    highest: float = 0.8
+    thrift: float = 0.5
 
     @cached_property
     def data(self) -> Data:
@@ -126,8 +128,8 @@ class Setting:
     @cached_property
     def budgets(self) -> list[float]:
         """Of MACs, as shares of the largest path's."""
-        step = (HIGHEST / LOWEST) ** (1 / max(1, self.paths - 1))
-        return [LOWEST * step**i for i in range(self.paths)]
+        step = (self.highest / self.lowest) ** (1 / max(1, self.paths - 1))
+        return [self.lowest * step**i for i in range(self.paths)]
 
     @cached_property
     def macs(self):  # type: ignore[no-untyped-def]
@@ -169,7 +171,7 @@ class Setting:
         steps = max(EPOCHS, round(compute / mean / BATCH))
         settings = TrainConfig(
             epochs=EPOCHS, frozen_epochs=FROZEN if frozen else 0, learning_rate=self.rate,
-            seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=THRIFT, cycle=cycle,
+            seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=self.thrift, cycle=cycle,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             history = train(
@@ -190,7 +192,9 @@ class Setting:
 
         cost = mac_counter(supernet)
         sampler = (
-            Shipping.of(paths, [cost(p) for p in paths], THRIFT) if paths else make(supernet, 0)
+            Shipping.of(paths, [cost(p) for p in paths], self.thrift)
+            if paths
+            else make(supernet, 0)
         )
         drawn = [sampler.draw(random.Random(i), 1)[0] for i in range(2000)]  # type: ignore[union-attr]
         always = self.most if largest else 0.0
@@ -212,6 +216,12 @@ class Setting:
     ) -> list[float]:
         found = evaluate(supernet, paths, self.data, split=split, own_scale=own)
         return [found[path.id].value for path in paths]
+
+    def identity(self, arm: str) -> dict[str, str]:
+        """The columns by which a row is known."""
+        values = {**vars(self), "arm": arm}
+        found = {name: values[name] for name in COLUMNS if name in IDENTITY}
+        return {n: f"{v:g}" if isinstance(v, float) else str(v) for n, v in found.items()}
 
     def run(self, arm: str) -> dict[str, object]:
         """One row."""
@@ -245,8 +255,7 @@ class Setting:
             self.scores(start, largest, "test", False)[0] if self.teacher is not None else 0.0
         )
         return {
-            "study": self.study, "start": self.start, "passes": f"{self.passes:g}",
-            "paths": self.paths, "arm": arm, "rate": f"{self.rate:g}", "seed": self.seed,
+            **self.identity(arm),
             "validation": joined(scores["validation"]), "test": joined(scores["test"]),
             "costs": joined([self.macs.of(path) / self.most for path in paths]),
             "original": f"{100 * original:.2f}", "chosen": " ".join(path.id for path in paths),
@@ -269,17 +278,12 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 
 def matching(found: list[dict[str, str]], **wanted: object) -> Iterator[dict[str, str]]:
-    texts = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in wanted.items()}
-    return (row for row in found if all(row[k] == v for k, v in texts.items()))
+    return (row for row in found if all(row[k] == str(v) for k, v in wanted.items()))
 
 
 def done(file: Path, setting: Setting, arm: str) -> None:
     """Runs it, unless its row is there."""
-    known = {
-        "study": setting.study, "start": setting.start, "passes": setting.passes,
-        "paths": setting.paths, "arm": arm, "rate": setting.rate, "seed": setting.seed,
-    }  # fmt: skip
-    if any(matching(rows(file), **known)):
+    if any(matching(rows(file), **setting.identity(arm))):
         return
     row = setting.run(arm)
     fresh = not file.exists()
@@ -304,14 +308,16 @@ def tuned_rate(file: Path, study: str, start: str, arm: str) -> float:
 
 def show(file: Path) -> None:
     found = [row for row in rows(file) if row["seed"] != str(TUNED_ON)]
-    groups = sorted({(r["study"], r["start"], r["passes"], r["paths"]) for r in found})
-    for study, start, passes, paths in groups:
-        group = list(matching(found, study=study, start=start, passes=passes, paths=paths))
+    shared = [name for name in IDENTITY if name not in ("arm", "rate", "seed")]
+    for values in sorted({tuple(row[name] for name in shared) for row in found}):
+        study, start, passes, paths, lowest, highest, thrift = values
+        group = list(matching(found, **dict(zip(shared, values, strict=True))))
         by_arm = {arm: {r["seed"]: r for r in group if r["arm"] == arm} for arm in ARMS}
         by_arm = {arm: by_seed for arm, by_seed in by_arm.items() if by_seed}
         originals = [float(r["original"]) for r in group]
         print(
-            f"\n{study}, {start}, compute of {passes} passes, {paths} paths"
+            f"\n{study}, {start}, compute of {passes} passes, {paths} paths of {lowest} to "
+            f"{highest} of the largest, thrift {thrift}"
             + (f", original {statistics.mean(originals):.2f} %" if start == "trained" else "")
         )
         print(
@@ -345,6 +351,9 @@ def main() -> None:
     parser.add_argument("--start", choices=RATES, default="trained")
     parser.add_argument("--passes", type=float, default=2.5)
     parser.add_argument("--paths", type=int, default=4)
+    parser.add_argument("--lowest", type=float, default=0.25, help="budget, share of the largest")
+    parser.add_argument("--highest", type=float, default=0.8)
+    parser.add_argument("--thrift", type=float, default=0.5)
     parser.add_argument("--seeds", default="0-4")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--rate", type=float, help="instead of the tuned one")
@@ -362,7 +371,10 @@ def main() -> None:
         for arm in given.arms.split(","):
             tuned = (given.rate or tuned_rate(given.csv, given.study, given.start, arm),)
             for rate in RATES[given.start] if given.what == "tune" else tuned:
-                setting = Setting(given.study, given.start, given.passes, given.paths, rate, seed)
+                setting = Setting(
+                    given.study, given.start, given.passes, given.paths, rate, seed,
+                    given.lowest, given.highest, given.thrift,
+                )  # fmt: skip
                 done(given.csv, setting, arm)
 
 
