@@ -41,7 +41,7 @@ def check_same(model: nn.Module, supernet: Supernet, example: Tensor) -> float:
     """
     few = example[:_EXAMPLES]
     found = _compare(model, supernet, few, few, supernet.space.largest)
-    _check_alone(model, few)
+    check_alone(model, few)
     return found
 
 
@@ -94,7 +94,7 @@ def _in_double(
         return float("inf")
 
 
-def _check_alone(model: nn.Module, seen: Tensor) -> None:
+def check_alone(model: nn.Module, seen: Tensor) -> None:
     """Refuses a model whose answer to an example depends on the others in the batch.
 
     Raises:
