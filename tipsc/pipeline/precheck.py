@@ -90,15 +90,17 @@ class Precheck:
 
     Attributes:
         problems: why a build would fail; none: nothing was found.
-        calibrate_s: seconds for one example of one path, on average.
-        compile_s: seconds for one path, on average.
+        calibrate_s: seconds for one path, with :data:`CALIBRATED` images.
+        export_s: seconds that compiling takes whatever the number of paths.
+        compile_s: seconds for each path beside that.
         remark: of the compiler; "" for nothing.
     """
 
     paths: tuple[TriedPath, ...]
     problems: tuple[Problem, ...]
     calibrate_s: float
-    compile_s: float
+    export_s: float = 0.0
+    compile_s: float = 0.0
     remark: str = ""
 
     def require(self) -> None:
@@ -161,13 +163,13 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         wanted = paths_to_try(supernet, project.config.seed)
         begin = time.perf_counter()
         candidates = _calibrated(supernet, list(wanted), data, progress)
-        calibrate_s = (time.perf_counter() - begin) / (len(candidates) * CALIBRATED)
-        begin = time.perf_counter()
+        calibrate_s = (time.perf_counter() - begin) / len(candidates)
+        ticks = _Ticks(progress)
         try:
-            remark = bench.write(ENGINE, supernet, candidates)
+            remark = replace(bench, progress=ticks).write(ENGINE, supernet, candidates)
         except LoweringError as error:
-            return Precheck(_untried(wanted, candidates), (_of(error),), calibrate_s, 0.0)
-        compile_s = (time.perf_counter() - begin) / len(candidates)
+            return Precheck(_untried(wanted, candidates), (_of(error),), calibrate_s)
+        export_s, compile_s = ticks.split(len(candidates))
         tried, problems = [], []
         with bench.opened(ENGINE, [c.path.id for c in candidates]) as run:
             for place, candidate in enumerate(candidates):
@@ -183,7 +185,27 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
             try_paths(project.target, folder / ENGINE, folder, progress)
         except VerificationError as error:
             problems = [_of(error)]
-    return Precheck(tuple(tried), tuple(problems), calibrate_s, compile_s, remark)
+    return Precheck(tuple(tried), tuple(problems), calibrate_s, export_s, compile_s, remark)
+
+
+class _Ticks:
+    """Hands progress on, and keeps when each of the paths was done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._begin = progress, time.perf_counter()
+        self._done: dict[float, float] = {}
+
+    def __call__(self, done: float, total: float, note: str = "") -> None:
+        self._done.setdefault(done, time.perf_counter())
+        self._progress(done, total, note)
+
+    def split(self, count: int) -> tuple[float, float]:
+        """Seconds until now: those that come once, and those of each of `count` paths."""
+        whole = time.perf_counter() - self._begin
+        times = sorted(self._done.values())
+        each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 2 else whole / count
+        each = min(each, whole / count)
+        return whole - count * each, each
 
 
 @dataclass(frozen=True)
