@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tipsc.pipeline.outlook import StageOutlook
-    from tipsc.pipeline.precheck import Precheck, Problem
+    from tipsc.pipeline.tried import Precheck, Problem
 
 _MIB = 2**20
 

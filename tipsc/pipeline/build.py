@@ -15,13 +15,14 @@ from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import built
 from tipsc.pipeline.narrow import NARROW, narrowed_supernet
 from tipsc.pipeline.original import Original, original_of
-from tipsc.pipeline.precheck import Precheck, prechecked
+from tipsc.pipeline.precheck import prechecked
 from tipsc.pipeline.profile import profiled
 from tipsc.pipeline.record import BuildRecord, record_of
 from tipsc.pipeline.search import SEARCH
 from tipsc.pipeline.ship import SHIP
 from tipsc.pipeline.stages import StageDone, only_one_build
 from tipsc.pipeline.train import TRAIN
+from tipsc.pipeline.tried import Precheck
 from tipsc.progress import Reporter
 
 

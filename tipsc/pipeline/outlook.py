@@ -8,33 +8,30 @@ comparisons: other work on the machine is in them.
 from __future__ import annotations
 
 import copy
-import math
 import random
 import statistics
-import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from tipsc.elastic import extract
-from tipsc.elastic.looking import looking
+from tipsc.elastic.looking import at_rest, looking
 from tipsc.measure.loop import MIN_RUNS
 from tipsc.measure.resources import forget_peak, peak_mib
-from tipsc.paths import Path as Subnet
 from tipsc.pipeline.context import TargetProject
-from tipsc.pipeline.precheck import CALIBRATED, Precheck
 from tipsc.pipeline.profile import PROFILED_IMAGES, most_measured
+from tipsc.pipeline.tried import CALIBRATED, Precheck
 from tipsc.profile import Protocol
-from tipsc.search.candidates import draw_spread
-from tipsc.train import Batch, Split, TrainConfig, train
+from tipsc.train import TrainConfig
+from tipsc.train.data import placed
+from tipsc.train.passes import train_paths
 
-_STEPS = 3  # that are timed at each size of batch; the first does not count
 _LONG_S = 0.4  # a step that takes longer is not made with a larger batch
-_FEW = 4  # examples of the smaller of two batches
+_FEW = 2  # examples of the smaller of two batches
 _EVALUATED = 128  # examples that a path is calibrated and evaluated on at once
 
 
@@ -144,49 +141,37 @@ def _at(size: int, found: dict[int, Load]) -> Load:
     )
 
 
-@dataclass(frozen=True)
-class _Repeated:
-    """The same few examples, step after step."""
-
-    split: Split
-    augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return _STEPS
-
-    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        for step in range(first, _STEPS):
-            inputs = self.split.inputs
-            if self.augment is not None:
-                inputs = self.augment(inputs.clone(), torch.Generator().manual_seed(step))
-            yield inputs, self.split.targets
-
-
 def _steps(project: TargetProject, lesson: TrainConfig, examples: int) -> Load:
-    """A few steps with so many examples, on a copy of the model."""
+    """Steps with so many examples on a copy of the model: memory of one on the largest path, which
+    takes most, and seconds of one on a random path.
+    """
     data, supernet = project.data, copy.deepcopy(project.untrained)
-    few = Split(data.train.inputs[:examples], data.train.targets[:examples])
-    config = replace(
-        lesson, epochs=1, frozen_epochs=0, batch_size=examples, checkpoint_seconds=math.inf
-    )
-    paths: tuple[Subnet, ...] = ()
-    if project.lessons.wide is None:
-        chance = random.Random(project.config.seed)
-        count = project.config.build.paths
-        paths = tuple(draw_spread(supernet.space, project.totals["macs"], count, chance))
-    with _chance_kept(), tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
+    inputs, targets = data.train.inputs[:examples], data.train.targets[:examples]
+    optimizer = torch.optim.AdamW(supernet.parameters(), lesson.learning_rate, fused=True)
+    recipe, space, chance = lesson.recipe, supernet.space, random.Random(project.config.seed)
+    drawn = [space.sample_options(chance) for _ in range(recipe.paths_per_step)]
+    always = [space.largest] * recipe.with_largest + [space.smallest] * recipe.with_smallest
+    supernet.train()
+    with _chance_kept(), at_rest(*filter(None, [project.model.original])):
         forget_peak()
-        history = train(
-            supernet,
-            _Repeated(few, data.augment),
-            config,
-            folder=Path(folder),
-            original=project.model.original,
-            task=data.task,
-            paths=paths,
-        )
-        return Load(statistics.fmean(r.seconds for r in history.steps[1:]), peak_mib())
+        for paths in ([space.largest], [*drawn, *always]):
+            begin = time.perf_counter()
+            if data.augment is not None:
+                inputs = data.augment(inputs.clone(), torch.Generator().manual_seed(0))
+            optimizer.zero_grad(set_to_none=True)
+            train_paths(
+                supernet,
+                placed(inputs, inputs.device),
+                targets,
+                list(dict.fromkeys(paths)),
+                data.task,
+                distill=recipe.distill,
+                label_smoothing=lesson.label_smoothing,
+                original=project.model.original,
+                teacher_share=lesson.teacher_share,
+            )
+            optimizer.step()
+        return Load(time.perf_counter() - begin, peak_mib())
 
 
 def _evaluating(project: TargetProject) -> Load:
