@@ -161,7 +161,7 @@ class Setting:
 
     def train(
         self, supernet: Supernet, compute: float, paths: Sequence[Subnet] = (), *,
-        largest: bool = False, frozen: bool = True,
+        largest: bool = False, frozen: bool = True, cycle: tuple[float, float] = (0.0, 1.0),
     ) -> Supernet:  # fmt: skip
         """A copy that was trained for that much compute."""
         supernet = copy.deepcopy(supernet)
@@ -169,7 +169,7 @@ class Setting:
         steps = max(EPOCHS, round(compute / mean / BATCH))
         settings = TrainConfig(
             epochs=EPOCHS, frozen_epochs=FROZEN if frozen else 0, learning_rate=self.rate,
-            seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=THRIFT,
+            seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=THRIFT, cycle=cycle,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             history = train(
@@ -224,10 +224,14 @@ class Setting:
             supernet = start
             if share:
                 first = [start.space.largest] if arm == "big" else []
-                supernet = self.train(start, share * self.compute, first, frozen=False)
+                supernet = self.train(
+                    start, share * self.compute, first, frozen=False, cycle=(0.0, share)
+                )
             paths = self.choose(supernet, own_scale=True)
             if not own:
-                supernet = self.train(supernet, (1 - share) * self.compute, paths)
+                supernet = self.train(
+                    supernet, (1 - share) * self.compute, paths, cycle=(share, 1.0)
+                )
         scores = {}
         if own:
             nets = {p.id: self.train(start, self.compute / self.paths, [p]) for p in paths}

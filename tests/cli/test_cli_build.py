@@ -25,7 +25,7 @@ TRAIN = {
     "batch_size": 64,
     "learning_rate": 0.03,
 }
-STAGES = ["precheck", "train", "profile", "search", "choose", "narrow", "ship", "engine"]
+STAGES = ["precheck", "train", "profile", "search", "choose", "ship", "engine"]
 
 
 def build(folder: Path, *options: str) -> dict:

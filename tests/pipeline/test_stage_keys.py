@@ -156,6 +156,7 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "batch_size": (8, TRAINED),
     "learning_rate": (0.1, TRAINED),
     "weight_decay": (0.1, TRAINED),
+    "thrift": (1.0, TRAINED),
     "schedule": ("cosine", TRAINED),
     "label_smoothing": (0.1, TRAINED),
     "teacher_share": (0.3, TRAINED),

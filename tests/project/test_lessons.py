@@ -141,9 +141,9 @@ def parts(found: Lessons) -> list[tuple[int, int] | None]:
     ]
 
 
-def test_of_a_trained_model_only_the_paths_that_ship_are_trained_and_half_from_scratch() -> None:
+def test_of_a_trained_model_only_the_paths_that_ship_are_trained() -> None:
     assert parts(lessons()) == [None, (4, 2)]
-    assert parts(lessons(plain=False)) == [(2, 0), (2, 2)]
+    assert parts(lessons(plain=False)) == [(4, 2), None]
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,16 @@ def test_narrow_is_the_share_of_the_last_epochs(
 def test_a_single_epoch_is_not_divided() -> None:
     for narrow, expected in ((0.0, [(1, 1), None]), (0.9, [(1, 1), None]), (1.0, [None, (1, 1)])):
         assert parts(lessons(epochs=1, frozen_epochs=1, narrow=narrow)) == expected
+
+
+def test_both_parts_are_one_cycle_of_the_learning_rate() -> None:
+    found = lessons(narrow=0.25, epochs=8)
+    assert found.wide is not None and found.narrow is not None
+    rates = [found.wide.rate(step, 600) for step in range(600)]
+    rates += [found.narrow.rate(step, 200) for step in range(200)]
+    whole = lessons(narrow=0.0, epochs=8).wide
+    assert whole is not None
+    assert rates == pytest.approx([whole.rate(step, 800) for step in range(800)])
 
 
 def test_both_parts_learn_the_same_from_other_orders_of_the_examples() -> None:

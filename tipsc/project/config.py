@@ -37,6 +37,7 @@ _TRAIN_FIELDS: Any = {
         else field.default,
     )
     for field in dataclasses.fields(TrainConfig)
+    if field.name != "cycle"  # follows from narrow
 }
 _PHASE_HINTS = get_type_hints(Phase)
 _PHASE_FIELDS: Any = {
@@ -55,7 +56,7 @@ _TRAIN_FIELDS["narrow"] = (
         None,
         description="share of the epochs, the last ones, in which only the paths that ship are "
         "trained, each with as much compute; they are chosen before. Null: all of a model that was "
-        "trained already, half of another",
+        "trained already, none of another",
     ),
 )
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)

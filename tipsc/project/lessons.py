@@ -1,8 +1,9 @@
 """What is trained, how long and from what; keys that would have no effect are refused.
 
 First the whole space, then, once they are chosen, the paths that ship. A model that was trained
-already ranks its paths well as it is, so that nothing but those is trained; from scratch the whole
-space comes first, where cheap steps teach the weights that all share (docs/learning.md).
+already ranks its paths well as it is, so that nothing but those is trained; from scratch cheap
+steps in the whole space teach the weights that all share (docs/learning.md). Both parts go through
+one cycle of the learning rate: of two, the second would undo what the first has settled.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tipsc.train import TrainConfig
 from tipsc.train.chance import seed_of
 
 #: `train.narrow` where the configuration does not say: of a model that was trained, and of another
-NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.5
+NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.0
 #: settings that say which paths of the whole space are drawn
 _OF_THE_WHOLE_SPACE = ("sampler", "sampler_options", "phases")
 
@@ -69,8 +70,10 @@ def lessons_of(config: Config, model: Model) -> Lessons:
         sampler_options={},
     )
     if last < settings.epochs:
-        wide = replace(settings, epochs=settings.epochs - last, frozen_epochs=0)
-        return Lessons(wide, narrowed)
+        first = settings.epochs - last
+        turn = first / settings.epochs
+        wide = replace(settings, epochs=first, frozen_epochs=0, cycle=(0.0, turn))
+        return Lessons(wide, replace(narrowed, cycle=(turn, 1.0)))
     for name in _OF_THE_WHOLE_SPACE:
         if name in given:
             raise ConfigError(

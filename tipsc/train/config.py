@@ -41,7 +41,7 @@ class TrainConfig:
     """Settings of :func:`tipsc.train.train`.
 
     The defaults of what is drawn are what ``benchmarks/learning.py`` found best at equal compute:
-    one path a step, from the cost-folded chain (docs/learning.md).
+    one path a step, from the cost-folded chain (docs/samplers.md).
 
     Attributes:
         epochs: passes over the training examples, the frozen ones included.
@@ -70,6 +70,8 @@ class TrainConfig:
         scale_images: examples that the shared scales are measured on, for some paths each. Large
             images take long, and a hundred are enough: each of their places counts.
         seed: of everything random in the training; initial weights are the caller's.
+        cycle: from where to where in the schedule this training is, where it is a part of a longer
+            one; as shares of the whole.
         threads: of torch; with none given they are left alone.
         checkpoint_seconds: time between checkpoints; 0 writes one after each step.
     """
@@ -92,6 +94,7 @@ class TrainConfig:
     frozen_epochs: int = 2
     scale_images: int = 1024
     seed: int = 0
+    cycle: tuple[float, float] = (0.0, 1.0)
     threads: int | None = None
     checkpoint_seconds: float = 20.0
 
@@ -160,6 +163,12 @@ class TrainConfig:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, from 0, of `steps`."""
+        begin, end = self.cycle
+        whole = steps / (end - begin)
+        return self._rate(begin * whole + step, whole)
+
+    def _rate(self, step: float, steps: float) -> float:
+        """In a whole cycle."""
         rise = max(1.0, _RISE[self.schedule] * steps)
         low = self.learning_rate / 25
         if step < rise:

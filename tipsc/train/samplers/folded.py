@@ -97,7 +97,7 @@ def make(
         tas: the published scores are the utility's prior.
         every: steps between foldings of the utility.
         thrift: 1 trains all budgets with as much compute, 0 with as many steps. Steps on cheap
-            paths are cheap, so 1 makes more of them; it trained better (docs/learning.md).
+            paths are cheap, so 1 makes more of them; it trained better (docs/samplers.md).
     """
     costs = (additive_totals(supernet)["macs"],)
     mixture = FoldedMixture.of(costs, spread=Spread(budgets, spacing, thrift=thrift), eta=eta)
