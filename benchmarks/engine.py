@@ -304,7 +304,7 @@ def worker(what: str, folder: Path) -> None:
     else:
         for i in ids if what == "all" else ids[:1]:
             session = plain_session(folder / "alone" / f"{i}.onnx")
-            session.run(None, {"input": x})
+            session.run(None, {session.get_inputs()[0].name: x})
             kept.append(session)
     after = memory_kib()
     print(json.dumps({key: after[key] - before[key] for key in before}))

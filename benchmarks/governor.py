@@ -206,7 +206,7 @@ def main() -> None:
     )
     for file in arguments.engines:
         with Engine.open(file) as engine:
-            spec = engine.manifest.inputs[0]
+            spec = engine.manifest.signature.inputs[0]
             x = np.zeros(spec.shape, spec.dtype)
             for path in engine.paths:
                 engine.run(x, path=path)

@@ -119,7 +119,7 @@ def of_engine(file: Path, config: Path | None, target: str, chosen: Path | None)
         images = torch.cat(pipeline.data.calibration(pipeline.config.build.calibration_images))
         int8 = model_of(supernet, candidates, images, pipeline.runs / COMPILED, "int8")
     ids = tuple(path.id for path in engine.manifest.paths)
-    shape = engine.manifest.inputs[0].shape
+    shape = engine.manifest.signature.inputs[0].shape
     return Subject(engine.manifest.name, ids, tuple(shape), bytes(engine.weights), int8)
 
 

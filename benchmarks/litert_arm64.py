@@ -94,7 +94,7 @@ def compare(engine_file: Path, folder: Path, cpu: str) -> dict[str, object]:
     fetch(folder)
     engine = folder / engine_file.name  # caches are made beside it
     shutil.copy(engine_file, engine)
-    spec = read_engine(engine).manifest.inputs[0]
+    spec = read_engine(engine).manifest.signature.inputs[0]
     generator = np.random.default_rng(0)
     inputs = generator.standard_normal((INPUTS, *spec.shape[1:])).astype(np.float32)
     np.save(folder / "inputs.npy", inputs)

@@ -22,7 +22,7 @@ from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.merge import depth_groups
 from tipsc.convert import convert
 from tipsc.elastic import Supernet
-from tipsc.engine import Manifest, PathEntry, TensorSpec, write_engine
+from tipsc.engine import Manifest, PathEntry, write_engine
 from tipsc.engine.plan import plan_name
 from tipsc.lower import lower
 from tipsc.lower.plain import in_older_opset, with_plain_weights
@@ -69,8 +69,7 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     entries = tuple(PathEntry(path.id, path.options, None, None, 0, 0, 0, 0) for path in paths)
     manifest = Manifest(
         "depths", "jetson", "tensorrt",
-        (TensorSpec("input", "float32", lowered.input_shape),),
-        (TensorSpec("output", "float32", lowered.output_shape),),
+        lowered.signature,
         entries, supernet.space.to_json(), recipe={"precision": "fp32"},
     )  # fmt: skip
     file = folder / "depths.tipsc"

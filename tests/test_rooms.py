@@ -48,7 +48,7 @@ ROOMS: Mapping[str, str] = {
 #: what is shared by all, from the lowest up
 SHARED = (
     "printable", "extras", "errors", "files", "system_errors", "progress", "paths", "factors",
-    "quality",     "__init__", "__main__",
+    "quality", "tree", "signature", "__init__", "__main__",
 )  # fmt: skip
 
 FILES = {

@@ -15,9 +15,9 @@ from onnx import TensorProto, helper
 
 import tipsc.backends.apart as apart
 from tipsc.engine import parse_engine, read_engine, write_engine
-from tipsc.engine.manifest import TensorSpec
 from tipsc.errors import DataError, EngineDamagedError, EngineDeviceError, UsageError
 from tipsc.runtime import Engine, Limits
+from tipsc.signature import Signature, TensorSpec
 
 MIB = 1 << 20
 
@@ -93,7 +93,7 @@ def test_a_manifest_of_endless_tensors(engine_file):
 
     header, bodies = unpacked(engine_file.read_bytes())
     manifest = json.loads(bodies["manifest"])
-    manifest["inputs"][0]["shape"] = [1, 3, 10**6, 10**6]
+    manifest["signature"]["inputs"][0]["shape"] = [1, 3, 10**6, 10**6]
     bodies["manifest"] = json.dumps(manifest).encode()
     with pytest.raises(EngineDamagedError, match=r"inputs and outputs.*got 12000000"):
         parse_engine(forged(header, bodies))
@@ -101,9 +101,9 @@ def test_a_manifest_of_endless_tensors(engine_file):
 
 def engine_of(net, file: Path, nodes, constants, weights: bytes = b"") -> Path:
     """An engine of one path, which takes ``image`` and gives ``y``, a number each."""
-    one = (TensorSpec("image", "float32", (1,)), TensorSpec("y", "float32", (1,)))
+    one = [TensorSpec(name, "float32", (1,), "-") for name in ("image", "y")]
     manifest = net.manifest(["00000000"])
-    vars(manifest).update(inputs=one[:1], outputs=one[1:])
+    vars(manifest).update(signature=Signature.plain(one[:1], one[1:]))
     values = [helper.make_tensor_value_info(name, 1, [1]) for name in ("image", "y")]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -16,10 +16,11 @@ from synthetic_engine import Net
 
 from tipsc.backends import BACKENDS, cache, runtime_of
 from tipsc.backends import onnxruntime as backend_ort
-from tipsc.engine import TensorSpec, read_engine, write_engine
+from tipsc.engine import read_engine, write_engine
 from tipsc.engine.blob import Blob
 from tipsc.engine.external import external_data
 from tipsc.errors import EngineDeviceError, UsageError
+from tipsc.signature import Signature, TensorSpec
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -135,8 +136,10 @@ def test_a_system_that_cannot_be_written(engine_file, image, tmp_path, monkeypat
 def one_path_engine(net: Net, file: Path, graph: onnx.GraphProto, weights: bytes) -> Path:
     manifest = net.manifest(["00000000"])
     vars(manifest).update(
-        inputs=(TensorSpec("image", "float32", (1, 4, 6)),),
-        outputs=(TensorSpec("y", "float32", (1, 2, 8)),),
+        signature=Signature.plain(
+            [TensorSpec("image", "float32", (1, 4, 6), "NCL")],
+            [TensorSpec("y", "float32", (1, 2, 8), "NCL")],
+        )
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     write_engine(file, manifest, weights, {"00000000": model.SerializeToString()})

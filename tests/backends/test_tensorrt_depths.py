@@ -28,7 +28,7 @@ from tipsc.backends.tensorrt.merge import depth_groups, merge_graphs
 from tipsc.backends.tensorrt.plans import PlanBuilder, Unsupported, UnsupportedGraph
 from tipsc.convert import convert
 from tipsc.elastic import Supernet
-from tipsc.engine import Manifest, PathEntry, TensorSpec, write_engine
+from tipsc.engine import Manifest, PathEntry, write_engine
 from tipsc.engine.plan import plan_name, switches
 from tipsc.errors import EngineDeviceError
 from tipsc.lower import Lowered, lower
@@ -93,8 +93,7 @@ def engine_file(lowered: Lowered, tmp_path_factory: pytest.TempPathFactory) -> P
         "depths",
         "jetson",
         "tensorrt",
-        (TensorSpec("input", "float32", lowered.input_shape),),
-        (TensorSpec("output", "float32", lowered.output_shape),),
+        lowered.signature,
         entries,
         [{"name": "path", "options": list(range(len(entries))), "gate": None, "gate_from": 0}],
         recipe={"precision": "fp32"},
@@ -121,12 +120,13 @@ def test_each_branch_computes_what_its_path_computes(lowered: Lowered, tmp_path:
     merged = merge_graphs([lowered.graphs[name] for name in group])
     shared = session(tmp_path, merged)
     onnx.checker.check_model(str(tmp_path / "model.onnx"))
-    x = np.random.default_rng(0).standard_normal(lowered.input_shape).astype(np.float32)
+    given, shape = lowered.signature.inputs[0].name, lowered.signature.inputs[0].shape
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     seen = []
     for place, name in enumerate(group):
         flags = {n: np.array(value) for n, value in switches(place, len(group)).items()}
-        (got,) = shared.run(None, {"input": x, **flags})
-        (expected,) = session(tmp_path, lowered.graphs[name]).run(None, {"input": x})
+        (got,) = shared.run(None, {given: x, **flags})
+        (expected,) = session(tmp_path, lowered.graphs[name]).run(None, {given: x})
         # Kernels are chosen anew within a branch: equal but for the order of sums.
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
         seen.append(got)
@@ -333,7 +333,7 @@ def test_a_child_whose_parent_is_gone_ends() -> None:
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_depths_share_a_plan_in_each_precision(lowered: Lowered, precision: str) -> None:
     older = in_older_opset(lowered)
-    images = np.random.default_rng(0).standard_normal((8, *lowered.input_shape[1:]))
+    images = np.random.default_rng(0).standard_normal((8, *lowered.signature.inputs[0].shape[1:]))
     precise = to_half(older) if precision == "fp16" else to_int8(older, images.astype(np.float32))
     plain = with_plain_weights(precise)
     builder = PlanBuilder(api.load(), memoryview(plain.weights), precision=precision)

@@ -20,11 +20,11 @@ from tipsc import engine
 from tipsc.backends.tensorrt import cuda as cuda_module
 from tipsc.backends.tensorrt.cuda import Cuda, Memory, candidates
 from tipsc.backends.tensorrt.execute import make_executors
-from tipsc.engine import TensorSpec
 from tipsc.engine.plan import switch_names
 from tipsc.errors import EngineDeviceError
+from tipsc.signature import TensorSpec
 
-SPECS = (TensorSpec("x", "float32", (1, 4)),), (TensorSpec("y", "float32", (1, 4)),)
+SPECS = (TensorSpec("x", "float32", (1, 4), "N-"),), (TensorSpec("y", "float32", (1, 4), "N-"),)
 
 
 def test_nvidias_runtime_says_that_no_device_is_here() -> None:
@@ -171,7 +171,7 @@ def test_paths_that_share_a_plan_run_each_its_own_branch(
 @pytest.mark.parametrize("inside", ["int32", "int64"])
 def test_tokens_reach_the_plan_in_its_own_type(library: ctypes.CDLL, inside: str) -> None:
     """TensorRT before 10 has int32 where a model has int64."""
-    specs = (TensorSpec("x", "int64", (1, 4)),), SPECS[1]
+    specs = (TensorSpec("x", "int64", (1, 4), "NL"),), SPECS[1]
     executors = make_executors(stand_in(x=inside), Cuda(library), [plan("2", "a")], *specs)
     x = np.array([[3, 1, 4, 1]])
     np.testing.assert_array_equal(executors["a"].run([x])[0], 2 * x)
@@ -182,7 +182,7 @@ def test_tokens_reach_the_plan_in_its_own_type(library: ctypes.CDLL, inside: str
 def test_another_type_or_an_unknown_tensor_is_refused(library: ctypes.CDLL) -> None:
     with pytest.raises(EngineDeviceError, match=r"a, x: .*another type.*float32.*int32"):
         make_executors(stand_in(x="int32"), Cuda(library), [plan("2", "a")], *SPECS)
-    unknown = (TensorSpec("unknown", "float32", (1, 4)),)
+    unknown = (TensorSpec("unknown", "float32", (1, 4), "N-"),)
     with pytest.raises(EngineDeviceError, match="unknown: the plan does not take this tensor"):
         make_executors(stand_in(), Cuda(library), [plan("2", "a")], unknown, SPECS[1])
     assert library.live() == 0

@@ -234,7 +234,7 @@ def test_init_plain_gives_a_project_that_builds_as_it_stands(call, tmp_path):
     assert made.returncode == 0, made.stderr
     names = {Path(file).name for file in json.loads(made.stdout)["files"]}
     assert names == {"tipsc.yaml", "model.py", "data.py", "data.npz"}
-    sizes = ("epochs: 6", "frozen_epochs: 2", "paths: 6", "measured: 30", "evaluations: 20")
+    sizes = ("epochs: 12", "frozen_epochs: 3", "paths: 6", "measured: 30", "evaluations: 20")
     small = ("epochs: 2", "frozen_epochs: 1", "paths: 2", "measured: 10", "evaluations: 4")
     for file, old, new in (
         ("model.py", "EPOCHS, BATCH, LEARNING_RATE = 12", "EPOCHS, BATCH, LEARNING_RATE = 2"),

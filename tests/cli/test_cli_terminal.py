@@ -31,7 +31,6 @@ def hostile_engine(built_engine, tmp_path_factory):
         name=f"net{EVIL}",
         target=f"host{EVIL}",
         provenance={f"who{EVIL}": f"me{EVIL}"},
-        outputs=tuple(replace(spec, name=spec.name) for spec in m.outputs),
     )
     file = tmp_path_factory.mktemp("hostile") / f"a{EVIL.replace('/', '')}.tipsc"
     graphs = {path.id: found.graph(path.id) for path in m.paths}

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tipsc.engine import Manifest, PathEntry, TensorSpec, write_tflite_engine
+from tipsc.engine import Manifest, PathEntry, write_tflite_engine
 from tipsc.engine.tflite import flatbuffer
 from tipsc.paths import Choice, SearchSpace
+from tipsc.signature import Signature, TensorSpec
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 SHAPE = (1, 4, 4, 8)  # of the input, channels last
@@ -152,8 +153,10 @@ def engine_of(file: Path, model: bytes, paths: Sequence[str]) -> Path:
         name="plain",
         target="mobile-cpu",
         backend="litert",
-        inputs=(TensorSpec("input", "float32", (1, channels, height, width)),),
-        outputs=(TensorSpec("output", "float32", SHAPE),),
+        signature=Signature.plain(
+            [TensorSpec("input", "float32", (1, channels, height, width), "NCHW")],
+            [TensorSpec("output", "float32", SHAPE, "NHWC")],
+        ),
         paths=entries,
         space=list(SearchSpace((Choice("width", (1, 2)),)).to_json()),
     )

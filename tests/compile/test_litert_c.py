@@ -13,7 +13,7 @@ import pytest
 from conftest import Case
 from tiny_paths import inputs_of
 
-from tipsc.backends.litert import channels_last, open_model
+from tipsc.backends.litert import in_order, open_model
 from tipsc.engine import unpack
 
 SOURCE = Path(__file__).with_name("run_signatures.c")
@@ -41,7 +41,7 @@ def test_a_c_program_computes_what_python_computes(
 ) -> None:
     engine = int8_engine if precision == "int8" else images_case.engine
     model, _ = unpack(engine, tmp_path / "out")
-    x = channels_last(inputs_of(images_case.supernet, 1).numpy())
+    x = in_order(inputs_of(images_case.supernet, 1).numpy(), (0, 2, 3, 1))
     (tmp_path / "x").write_bytes(x.tobytes())
     command = [str(program), str(model), str(tmp_path / "x")]
     told = subprocess.run(command, capture_output=True, text=True)

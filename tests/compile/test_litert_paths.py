@@ -28,6 +28,7 @@ from tipsc.errors import LoweringError
 from tipsc.paths import Choice, SearchSpace
 from tipsc.pipeline.verify import verify_engine
 from tipsc.runtime import Engine
+from tipsc.signature import TensorSpec
 from tipsc.tasks import Classification
 from tipsc.train import Split
 
@@ -211,7 +212,8 @@ class Strange(Supernet):
     """With two operations that TFLite does not have, and one layer that it has."""
 
     def __init__(self) -> None:
-        super().__init__(SearchSpace((Choice("width", (4, 8)),)), (6,))
+        given = TensorSpec("input", "float32", (1, 6), "NC")
+        super().__init__(SearchSpace((Choice("width", (4, 8)),)), [given])
         width = self.space.choices[0]
         self.first = ElasticLinear(6, width)
         self.second = ElasticLinear(width, 3)

@@ -25,7 +25,7 @@ from tiny_paths import inputs_of
 
 from tipsc.backends import check_caches
 from tipsc.backends.isa import cpu_features, has_atomics
-from tipsc.backends.litert import IN_MEMORY, channels_last, open_model
+from tipsc.backends.litert import IN_MEMORY, in_order, open_model
 from tipsc.backends.litert_compiled import CompiledProgram
 from tipsc.backends.litert_interpreter import InterpreterProgram
 from tipsc.compile.tflite.merge import merge
@@ -106,7 +106,7 @@ def test_int8_weights_and_biases_alike_but_for_the_scale(
             tensor.quantization.scale = tensor.quantization.scale * next(factors)
     right, wrong = tmp_path / "right.tflite", tmp_path / "wrong.tflite"
     right.write_bytes(merge({"a": content, "b": flatbuffer(model)}).model)
-    x = channels_last(inputs_of(images_case.supernet, 1).numpy())
+    x = in_order(inputs_of(images_case.supernet, 1).numpy(), (0, 2, 3, 1))
     expected = outputs(right, None, x)
     assert not np.array_equal(expected["a"], expected["b"])
     for cache in caches(tmp_path):
@@ -199,7 +199,7 @@ def test_external_buffers_are_read(images_case: Case, tmp_path: Path) -> None:
     once = merge({"a": file.read_bytes()}).model
     assert any(b.offset > 1 for b in schema.ModelT.InitFromPackedBuf(once, 0).buffers)
     (tmp_path / "twice.tflite").write_bytes(merge({"a": once}).model)
-    x = channels_last(inputs_of(images_case.supernet, 1).numpy())
+    x = in_order(inputs_of(images_case.supernet, 1).numpy(), (0, 2, 3, 1))
     alone = Interpreter(str(file)).get_signature_runner()
     (given,) = alone.get_input_details()
     (expected,) = alone(**{given: x}).values()

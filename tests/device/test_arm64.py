@@ -63,7 +63,7 @@ def test_engines_compute_there_what_they_compute_here(
         device = Remote(connection)
         for file in files.values():
             manifest = read_engine(file).manifest
-            shape = manifest.inputs[0].shape[1:]
+            shape = manifest.signature.inputs[0].shape[1:]
             x = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
             ids = [path.id for path in manifest.paths]
             with Engine.open(file) as here, device.opened(file, load_target("host"), ids, x) as run:

@@ -32,7 +32,6 @@ from tipsc.device.expected import (
 )
 from tipsc.device.incoming import Wrong
 from tipsc.device.link import parse_link
-from tipsc.engine.manifest import TensorSpec
 from tipsc.errors import (
     DeviceLinkError,
     DeviceProtocolError,
@@ -42,6 +41,7 @@ from tipsc.errors import (
 )
 from tipsc.measure.facts import read_facts
 from tipsc.measure.pauses import ROUNDS
+from tipsc.signature import TensorSpec
 
 #: an agent that greets, has everything, and then does `{act}` in place of a job
 HOSTILE = """#!{python}
@@ -222,7 +222,7 @@ def test_calls_after_pauses_took_time() -> None:
 
 
 def test_an_array_is_not_made_larger_than_what_was_asked_for() -> None:
-    output = TensorSpec("y", "float32", (1, 3))
+    output = TensorSpec("y", "float32", (1, 3), "N-")
     file = io.BytesIO()
     np.save(file, np.arange(6, dtype=np.float32).reshape(2, 3))
     good = file.getvalue()

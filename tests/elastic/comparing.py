@@ -33,7 +33,7 @@ def exported(
     for path in paths:
         (folder / "path.onnx").write_bytes(lowered.graphs[path.id])
         session = onnxruntime.InferenceSession(folder / "path.onnx", options)
-        output = session.run(None, {"input": x.numpy()})[0]
+        output = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
         yield path, torch.from_numpy(np.asarray(output))
 
 

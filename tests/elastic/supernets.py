@@ -18,6 +18,7 @@ from tipsc.elastic import (
 )
 from tipsc.elastic.families.mobilenet import MobileStage
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.signature import TensorSpec
 
 ARGUMENTS = {
     "mobilenet": {
@@ -46,7 +47,8 @@ class HandWritten(Supernet):
         second = Choice("second", (0, 1))
         kernel = Choice("kernel", (1, 3, 5), gate="second", gate_from=1)
         hidden = Choice("hidden", (1, 2, 3))
-        super().__init__(SearchSpace((width, second, kernel, hidden)), (3, 10))
+        given = TensorSpec("input", "float32", (1, 3, 10), "NCL")
+        super().__init__(SearchSpace((width, second, kernel, hidden)), [given])
         self.first = ElasticConv1d(3, width, 3, bias=True)
         self.second = ElasticConv1d(3, width, kernel, dilation=2)
         self.norm = ElasticBatchNorm1d(width)

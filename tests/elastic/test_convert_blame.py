@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.convert.check import check_same
+from tipsc.convert.given import given_of
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice, SearchSpace
@@ -39,4 +40,4 @@ class Converted(nn.Module):
 def test_who_is_to_blame(net: nn.Module, says: str) -> None:
     supernet: Supernet = Converted()  # type: ignore[assignment]
     with pytest.raises(ConversionError, match=says):
-        check_same(net, supernet, torch.ones(2, 3))
+        check_same(net, supernet, given_of(net, torch.ones(2, 3)))

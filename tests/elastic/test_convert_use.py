@@ -39,7 +39,7 @@ def test_three_lines_of_ones_own_loop_train_every_path() -> None:
     for start in range(0, 4 * 1280, 64):
         x, y = images[start % 1280 :][:64], labels[start % 1280 :][:64]
         path = supernet.space.sample(generator)
-        F.cross_entropy(supernet(x, path=path), y).backward()
+        F.cross_entropy(supernet(x, path), y).backward()
         optimizer.step(), optimizer.zero_grad()
     with torch.no_grad():
         for path in (supernet.space.smallest, supernet.space.largest):
@@ -77,7 +77,7 @@ def test_distributed_data_parallel(supernet: ConvertedSupernet, tmp_path: Path) 
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         wrapped = DistributedDataParallel(supernet, find_unused_parameters=True)
-        wrapped(torch.randn(4, 3, 16, 16), path=supernet.space.smallest).sum().backward()
+        wrapped(torch.randn(4, 3, 16, 16), supernet.space.smallest).sum().backward()
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in supernet.parameters())
     finally:
         dist.destroy_process_group()

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tipsc.convert import convert
 from tipsc.convert.capture import capture
 from tipsc.convert.flow import Flow
+from tipsc.convert.given import given_of
 from tipsc.convert.ops import OPS
 from tipsc.elastic import CostModel
 from tipsc.elastic.operations import ACTIVATIONS, ARITHMETIC, LAYERS, Arithmetic
@@ -59,14 +60,14 @@ def test_programs_and_paths_are_counted_alike(name: str) -> None:
     net, shape = NETS[name]
     example = torch.randn(*shape)
     # The exported example has 13 examples, and the counter of programs counts all of them.
-    program = Flow(capture(net.eval(), example)).macs / 13
+    program = Flow(capture(net.eval(), given_of(net, example))).macs / 13
     supernet = convert(net, example)
     assert program == CostModel(supernet).of(supernet.space.largest).macs
 
 
 def test_a_transposed_convolution_multiplies_each_value_that_it_reads() -> None:
     net = nn.Sequential(nn.ConvTranspose2d(8, 12, 4, 2, 1, groups=2))
-    flow = Flow(capture(net.eval(), torch.randn(1, 8, 5, 5)))
+    flow = Flow(capture(net.eval(), given_of(net, torch.randn(1, 8, 5, 5))))
     assert flow.macs / 13 == 8 * 5 * 5 * 6 * 4 * 4
 
 

@@ -13,14 +13,17 @@ from torch.nn import functional as F
 from tipsc.convert import convert
 from tipsc.convert.converted import ConvertedSupernet
 from tipsc.convert.names import Names, cleaned
+from tipsc.convert.output_tree import OutputTree
 from tipsc.elastic import extract
 from tipsc.paths import SearchSpace
+from tipsc.signature import Signature, TensorSpec
+from tipsc.tree import TENSOR
 
 WORDS = (
     *("a", "b", "0", "1", "a_b", "a_", "a_2", "relu", "größe 1", "", "lambda"),
     *(
         "input_shape",
-        "input_dtype",
+        "inputs",
         "to",
         "half",
         "report",
@@ -33,7 +36,8 @@ WORDS = (
     ),
     *("code", "T_destination"),
 )
-NET = ConvertedSupernet(SearchSpace(()), (3, 8, 8), torch.float32)
+IMAGE = TensorSpec("input", "float32", (1, 3, 8, 8), "NCHW")
+NET = ConvertedSupernet(SearchSpace(()), Signature.plain([IMAGE], [IMAGE]), OutputTree(TENSOR))
 PARTS = st.sampled_from(WORDS) | st.text(max_size=4)
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 

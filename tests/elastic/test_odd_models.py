@@ -162,7 +162,12 @@ def test_it_is_elastic_exact_and_exported(name: str, tmp_path: FilePath) -> None
             assert costs.of(path).macs - executed_macs(supernet, path, other[:1]) == full
             (tmp_path / "path.onnx").write_bytes(lowered.graphs[path.id])
             session = onnxruntime.InferenceSession(tmp_path / "path.onnx")
-            got = np.concatenate([session.run(None, {"input": o[None].numpy()})[0] for o in other])
+            got = np.concatenate(
+                [
+                    session.run(None, {session.get_inputs()[0].name: o[None].numpy()})[0]
+                    for o in other
+                ]
+            )
             assert apart(torch.from_numpy(got), expected) <= 1e-4
 
 

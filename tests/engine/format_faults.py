@@ -108,6 +108,21 @@ def path(**values: object) -> Callable[[Any], object]:
     return lambda manifest: manifest["paths"][0].update(values)
 
 
+LEAF = {"kind": "tensor"}
+
+
+def tensor(**values: object) -> Callable[[Any], object]:
+    return lambda manifest: manifest["signature"]["inputs"][0].update(values)
+
+
+def taken(**values: object) -> Callable[[Any], object]:
+    return lambda manifest: manifest["signature"].update(takes=LEAF | values)
+
+
+def nested(levels: int) -> object:
+    return {"kind": "list", "parts": [nested(levels - 1)] if levels > 1 else []}
+
+
 def negative_plan(header: Any) -> None:
     header["plans"][0]["length"], header["plans"][1]["length"] = -1, 18
 
@@ -251,15 +266,36 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "measures": (in_manifest(path(quality=SHARE | {"name": "error"})), "one measure"),
     "id": (in_manifest(path(id="../x")), "path id"),
     "a path twice": (in_manifest(lambda m: m["paths"].append(m["paths"][0])), "a path twice"),
-    "no name": (in_manifest(lambda m: m["inputs"][0].update(name="")), "name and dtype"),
-    "dtype": (in_manifest(lambda m: m["inputs"][0].update(dtype="complex64")), "name and dtype"),
+    "no name": (
+        in_manifest(tensor(name="")),
+        "name and dtype",
+    ),
+    "dtype": (
+        in_manifest(tensor(dtype="complex64")),
+        "name and dtype",
+    ),
     "two inputs of a name": (
-        in_manifest(lambda m: m["inputs"].append(m["inputs"][0])),
+        in_manifest(lambda m: m["signature"]["inputs"].append(m["signature"]["inputs"][0])),
         "a name twice",
     ),
-    "no inputs": (in_manifest(lambda m: m.update(inputs=[])), "a list"),
-    "shape": (in_manifest(lambda m: m["inputs"][0].update(shape=[1, 0])), "a shape"),
-    "too large": (in_manifest(lambda m: m["inputs"][0].update(shape=[1 << 29])), "too large"),
+    "no inputs": (in_manifest(lambda m: m["signature"].update(inputs=[])), "a list"),
+    "shape": (in_manifest(tensor(shape=[1, 0], layout="--")), "a shape"),
+    "too large": (
+        in_manifest(tensor(shape=[1 << 29], layout="-")),
+        "too large",
+    ),
+    "another letter": (in_manifest(tensor(layout="NXHW")), "a layout"),
+    "a letter twice": (in_manifest(tensor(layout="NCHH")), "a layout"),
+    "letters": (in_manifest(tensor(layout="NCH")), "a layout"),
+    "kind of a tree": (in_manifest(taken(kind="set")), "kind of a tree"),
+    "parts of a tensor": (in_manifest(taken(parts=[LEAF])), "parts of a leaf"),
+    "keys of a tuple": (in_manifest(taken(kind="tuple", keys=["a"], parts=[LEAF])), "keys"),
+    "key twice": (in_manifest(taken(kind="dict", keys=["a"] * 2, parts=[LEAF] * 2)), "keys"),
+    "keys": (in_manifest(taken(kind="dict", keys=["a"], parts=[])), "keys"),
+    "field": (in_manifest(taken(kind="record", keys=["a b"], parts=[LEAF])), "name of a field"),
+    "tensors of a tree": (in_manifest(taken(kind="list", parts=[LEAF] * 2)), "tensors of a tree"),
+    "a deep tree": (in_manifest(taken(kind="list", parts=[nested(6)])), "too deep"),
+    "a deeper tree": (in_manifest(taken(kind="list", parts=[nested(9)])), "levels"),
     "gate": (in_manifest(lambda m: m["space"][0].update(gate="none")), "a gate"),
     "options of a text": (in_manifest(lambda m: m["space"][0].update(options="12")), "a list"),
     "gate from a text": (in_manifest(lambda m: m["space"][0].update(gate_from="0")), "an integer"),

@@ -32,7 +32,7 @@ def checked_graph(graph: bytes, manifest: dict[str, Any], weights: int) -> Messa
     need(len(model["graph"]) == 1, "one graph")
     check_constants(model["graph"][0])
     for name in ("input", "output"):
-        wanted = [(t["name"], t["dtype"], t["shape"]) for t in manifest[f"{name}s"]]
+        wanted = [(t["name"], t["dtype"], t["shape"]) for t in manifest["signature"][f"{name}s"]]
         need(fits(model["graph"][0][name], wanted), f"{name}s are not the manifest's")
     return model
 

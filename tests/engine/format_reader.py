@@ -43,7 +43,7 @@ class Read:
 def read(data: bytes) -> Read:
     need(data[:8] == b"TIPSCENG" and len(data) >= 48, "magic")
     version, length = struct.unpack_from("<II", data, 8)
-    need(version == 2, "version")
+    need(version == 3, "version")
     need(length <= MIB, "header too long")
     raw = data[48 : 48 + length]
     need(len(raw) == length, "header cut short")
@@ -125,11 +125,20 @@ def parse_json(raw: bytes) -> Any:
         raise Refused(f"{name} is no number")
 
     try:
-        return json.loads(
+        value = json.loads(
             raw.decode(), object_pairs_hook=unique, parse_int=integer, parse_constant=constant
         )
+        need(levels(value) <= 16, "levels")
+        return value
     except (ValueError, RecursionError) as error:
         raise Refused(f"no JSON: {error}") from error
+
+
+def levels(value: Any) -> int:
+    if not isinstance(value, (dict, list)):
+        return 0
+    parts = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(levels, parts), default=0)
 
 
 def text(value: Any) -> str:
@@ -198,9 +207,40 @@ HEADER = keys(
     graphs=list_of(keys(path=text, length=integer)),
     plans=(list_of(keys(paths=list_of(text), length=integer)), []),
 )
-TENSOR = keys(name=text, dtype=text, shape=list_of(integer))
+TENSOR = keys(name=text, dtype=text, shape=list_of(integer), layout=text)
 LATENCY = keys(p10_ms=time, p50_ms=time, p95_ms=time, pause_ms=(or_null(number), None))
 QUALITY = keys(name=text, value=number, unit=(text, ""), better=(text, "higher"))
+
+
+def tree(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = TREE(value)
+    kind, names, parts = found["kind"], found["keys"], found["parts"]
+    need(kind in ("tensor", "none", "tuple", "list", "dict", "record"), "kind of a tree")
+    need(not parts or kind not in ("tensor", "none"), "parts of a leaf")
+    need(len(names) == (len(parts) if kind in ("dict", "record") else 0), "keys")
+    need(len(set(names)) == len(names), "keys")
+    need(kind != "record" or all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", n) for n in names),
+         "name of a field")  # fmt: skip
+    need(height(found) <= 6, "too deep")
+    return found
+
+
+TREE = keys(kind=text, keys=(list_of(text), []), parts=(list_of(tree), []))
+
+
+def height(found: dict[str, Any]) -> int:
+    if found["kind"] in ("tensor", "none"):
+        return 0
+    return 1 + max(map(height, found["parts"]), default=0)
+
+
+def tensors_of(found: dict[str, Any]) -> int:
+    return int(found["kind"] == "tensor") + sum(map(tensors_of, found["parts"]))
+
+
+SIGNATURE = keys(
+    inputs=list_of(TENSOR, 1), outputs=list_of(TENSOR, 1), takes=tree, gives=tree
+)  # fmt: skip
 
 
 def quality(value: Any) -> dict[str, Any]:
@@ -216,7 +256,7 @@ PATH = keys(
 )  # fmt: skip
 CHOICE = keys(name=text, options=list_of(integer, 1), gate=or_null(text), gate_from=integer)
 MANIFEST = keys(
-    name=text, target=text, backend=text, inputs=list_of(TENSOR, 1), outputs=list_of(TENSOR, 1),
+    name=text, target=text, backend=text, signature=SIGNATURE,
     paths=list_of(PATH, 1), space=list_of(CHOICE), provenance=(map_of(text), {}),
     recipe=(map_of(text), {}), built=(map_of(text), {}), noise=(text, ""),
 )  # fmt: skip
@@ -224,13 +264,19 @@ MANIFEST = keys(
 
 def checked_manifest(value: Any) -> dict[str, Any]:
     manifest: dict[str, Any] = MANIFEST(value)
-    tensors = manifest["inputs"] + manifest["outputs"]
+    signature = manifest["signature"]
+    tensors = signature["inputs"] + signature["outputs"]
     for tensor in tensors:
         need(tensor["name"] != "" and tensor["dtype"] in SIZES, "a tensor's name and dtype")
         need(all(n >= 1 for n in tensor["shape"]), "a shape")
+        known = tensor["layout"].replace("-", "")
+        need(len(tensor["layout"]) == len(tensor["shape"]), "a layout")
+        need(set(known) <= set("NCDHWL") and len(set(known)) == len(known), "a layout")
     need(sum(math.prod(t["shape"]) * SIZES[t["dtype"]] for t in tensors) <= 1 << 30, "too large")
-    for part in ("inputs", "outputs"):
-        need(len({t["name"] for t in manifest[part]}) == len(manifest[part]), "a name twice")
+    for part, found in (("inputs", "takes"), ("outputs", "gives")):
+        names = [tensor["name"] for tensor in signature[part]]
+        need(len(set(names)) == len(names), "a name twice")
+        need(tensors_of(signature[found]) == len(names), "tensors of a tree")
     ids = [path["id"] for path in manifest["paths"]]
     need(len(set(ids)) == len(ids), "a path twice")
     need(all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) for name in ids), "a path id")

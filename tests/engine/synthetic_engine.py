@@ -14,8 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine import Latency, Manifest, PathEntry
 from tipsc.quality import Quality
+from tipsc.signature import Signature, TensorSpec
 
 ALIGNMENT = 64
 #: expansion, channels, blocks, stride of each stage of MobileNetV2
@@ -185,8 +186,10 @@ class Net:
             name="synthetic",
             target="host",
             backend="onnxruntime",
-            inputs=(TensorSpec("image", "float32", (1, 3, self.image, self.image)),),
-            outputs=(TensorSpec("logits", "float32", (1, self.classes)),),
+            signature=Signature.plain(
+                [TensorSpec("image", "float32", (1, 3, self.image, self.image), "NCHW")],
+                [TensorSpec("logits", "float32", (1, self.classes), "N-")],
+            ),
             paths=tuple(
                 PathEntry(
                     id=name,

@@ -8,21 +8,19 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_signatures import signatures
 
-from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine import Latency, Manifest, PathEntry
 from tipsc.engine.strict import dumps, loads
 from tipsc.errors import EngineDamagedError
 from tipsc.quality import Quality
+from tipsc.signature import Signature, TensorSpec
+from tipsc.tree import TENSOR, Tree
 
 times = st.floats(1e-6, 1e6)
 counts = st.integers(0, 2**53)
 names = st.text(min_size=1, max_size=12)
-tensors = st.builds(
-    TensorSpec,
-    name=names,
-    dtype=st.sampled_from(["float32", "int8", "uint8"]),
-    shape=st.lists(st.integers(1, 4096), max_size=4).map(tuple),
-)
+
 entries = st.builds(
     PathEntry,
     id=st.from_regex(r"[a-f0-9]{8}", fullmatch=True),
@@ -39,8 +37,7 @@ manifests = st.builds(
     name=names,
     target=names,
     backend=names,
-    inputs=st.lists(tensors, min_size=1, max_size=2, unique_by=lambda t: t.name).map(tuple),
-    outputs=st.lists(tensors, min_size=1, max_size=2, unique_by=lambda t: t.name).map(tuple),
+    signature=signatures(),
     paths=st.lists(entries, min_size=1, max_size=5, unique_by=lambda e: e.id).map(tuple),
     space=st.just([{"name": "w", "options": [1, 2], "gate": None, "gate_from": 0}]),
     provenance=st.dictionaries(names, names, max_size=3),
@@ -77,9 +74,10 @@ def plain() -> dict:
     entry = PathEntry(
         "ab", {"w": 1}, Quality("accuracy", 0.5, "share"), Latency(1, 2, 3), 1, 1, 1, 1
     )
-    spec = TensorSpec("x", "float32", (1, 2))
+    spec = TensorSpec("x", "float32", (1, 2), "N-")
+    signature = Signature((spec,), (spec,), Tree("tuple", (), (TENSOR,)), TENSOR)
     space = [{"name": "w", "options": [1, 2], "gate": None, "gate_from": 0}]
-    return Manifest("n", "t", "b", (spec,), (spec,), (entry,), space, {"k": "v"}).to_json()
+    return Manifest("n", "t", "b", signature, (entry,), space, {"k": "v"}).to_json()
 
 
 @pytest.mark.parametrize("route", list(leaves(plain())), ids=str)
@@ -91,6 +89,26 @@ def test_an_unusable_value_anywhere_is_refused(route):
     holder[("root", *route)[-1]] = {"unexpected": [None]}
     with pytest.raises(EngineDamagedError):
         Manifest.from_json(holder["root"] if not route else value)
+
+
+def tensor(manifest: dict) -> dict:
+    return manifest["signature"]["inputs"][0]
+
+
+def deep(levels: int) -> dict:
+    tree = {"kind": "tensor"}
+    for _ in range(levels):
+        tree = {"kind": "list", "parts": [tree]}
+    return tree
+
+
+def test_more_levels_than_a_tree_may_have_are_no_json_of_ours():
+    loads(dumps([[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]), "m")
+    with pytest.raises(EngineDamagedError, match="nested more than 16 levels"):
+        loads(dumps([[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]), "m")
+    value = plain()
+    value["signature"]["takes"] = deep(6)
+    assert Manifest.from_json(loads(dumps(value), "m")).to_json()["signature"]["takes"]
 
 
 @pytest.mark.parametrize(
@@ -114,8 +132,14 @@ def test_an_unusable_value_anywhere_is_refused(route):
         (lambda m: m["paths"][0].update(id=""), "manifest.paths[0].id"),
         (lambda m: m["paths"][0]["latency"].update(p95_ms=0), "manifest.paths[0].latency.p95_ms"),
         (lambda m: m["paths"][0]["options"].update(w=1.5), "manifest.paths[0].options.w"),
-        (lambda m: m["inputs"][0].update(shape=[1, 0]), "manifest.inputs[0].shape"),
-        (lambda m: m["inputs"][0].update(dtype="complex"), "manifest.inputs[0].dtype"),
+        (lambda m: tensor(m).update(shape=[1, 0]), "manifest.signature.inputs[0].shape"),
+        (lambda m: tensor(m).update(dtype="complex"), "manifest.signature.inputs[0].dtype"),
+        (lambda m: tensor(m).update(layout="NN"), "manifest.signature.inputs[0].layout"),
+        (lambda m: m["signature"].update(inputs=[]), "manifest.signature.inputs"),
+        (lambda m: m["signature"]["outputs"].append(tensor(m)), "manifest.signature.outputs"),
+        (lambda m: m["signature"]["takes"].update(kind="set"), "manifest.signature.takes.kind"),
+        (lambda m: m["signature"]["takes"].update(parts=[]), "manifest.signature.inputs"),
+        (lambda m: m["signature"].update(takes=deep(7)), "manifest.signature.takes"),
         (lambda m: m.update(space=[{"name": "w"}]), "manifest.space"),
         (lambda m: m.update(space=[3]), "manifest.space"),
     ],

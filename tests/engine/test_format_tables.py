@@ -18,13 +18,15 @@ from tipsc.engine import (
     Latency,
     Manifest,
     PathEntry,
-    TensorSpec,
     allowed,
+    strict,
     tflite_schema,
     tflite_shapes,
 )
 from tipsc.engine import flatbuffer as engine_flatbuffer
 from tipsc.engine import format as engine_format
+from tipsc.signature import LETTERS, Signature, TensorSpec
+from tipsc.tree import MOST_DEEP, Tree
 
 
 def block(name: str) -> str:
@@ -88,7 +90,9 @@ def test_the_tables_and_operators_of_a_tflite() -> None:
     [
         ("## Header", engine_format.Header),
         ("## Manifest", Manifest),
+        ("A signature, an object:", Signature),
         ("A tensor, an object:", TensorSpec),
+        ("A tree, an object:", Tree),
         ("A path, an object;", PathEntry),
     ],
 )
@@ -105,6 +109,9 @@ def test_the_keys_of_a_latency_and_the_numbers_of_the_page() -> None:
     assert all(f"`{field.name}`" in text for field in fields(Latency))
     assert f"**format version {engine_format.VERSION}**" in text
     assert f"at most {engine_format.MAX_HEADER:,}" in text
+    assert f"at most {strict.MOST_LEVELS} levels" in text
+    assert f"at most {MOST_DEEP} containers" in text
+    assert all(f"`{letter}` " in text for letter in LETTERS)
     assert f"| manifest | {engine_format.MAX_MANIFEST >> 20} MiB |" in text
     assert f"| all graphs, unpacked | {engine_format.MAX_GRAPHS >> 20} MiB |" in text
     assert f"at most {engine_flatbuffer.MAX_TABLES:,} tables" in text

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from synthetic_engine import Net
 
-from tipsc.engine import TensorSpec, read_engine, write_engine
+from tipsc.engine import read_engine, write_engine
 from tipsc.engine.strict import loads
 from tipsc.errors import EngineDamagedError
+from tipsc.signature import TensorSpec
 
 
 @pytest.mark.parametrize("which", ["inputs", "outputs"])
@@ -20,16 +21,17 @@ from tipsc.errors import EngineDamagedError
     [
         {"name": "other"},
         {"dtype": "float16"},
-        {"shape": (1, 7)},
+        {"shape": (1, 7), "layout": "N-"},
     ],
 )
 def test_a_manifest_of_another_graph(
     net: Net, graphs: dict[str, bytes], tmp_path: Path, which: str, change: dict[str, Any]
 ) -> None:
     manifest = net.manifest(list(graphs))
-    (spec,) = getattr(manifest, which)
+    (spec,) = getattr(manifest.signature, which)
     changed: tuple[TensorSpec, ...] = (dataclasses.replace(spec, **change),)
-    manifest = dataclasses.replace(manifest, **{which: changed})
+    signature = dataclasses.replace(manifest.signature, **{which: changed})
+    manifest = dataclasses.replace(manifest, signature=signature)
     file = tmp_path / "engine.tipsc"
     write_engine(file, manifest, net.store.blob, graphs)
     with pytest.raises(EngineDamagedError, match=f"manifest's {which} are not the graph's"):

@@ -231,8 +231,9 @@ def test_what_tipsc_does_not_write_is_refused(name: str, sound: bytes, manifest:
 def test_a_manifest_that_says_otherwise(
     part: str, wrong: dict[str, Any], sound: bytes, manifest: Manifest
 ) -> None:
-    (spec,) = getattr(manifest, part)
-    other = replace(manifest, **{part: (replace(spec, **wrong),)})
+    (spec,) = getattr(manifest.signature, part)
+    signature = replace(manifest.signature, **{part: (replace(spec, **wrong),)})
+    other = replace(manifest, signature=signature)
     with pytest.raises(EngineDamagedError, match=f"the manifest says otherwise of {spec.name}"):
         check_tflite(memoryview(sound), other, "model")
 
@@ -298,7 +299,7 @@ def test_an_engine_is_checked_before_the_library_sees_it(sound: bytes, tmp_path:
     paths = list(two_widths())
     good = engine_of(tmp_path / "good.tipsc", sound, paths)
     with Engine.open(good) as engine:
-        x = np.zeros(engine.manifest.inputs[0].shape, np.float32)
+        x = np.zeros(engine.manifest.signature.inputs[0].shape, np.float32)
         assert np.isfinite(engine.run(x, path="wide")).all()
     bad = engine_of(tmp_path / "bad.tipsc", changed(sound, later_input), paths)
     with pytest.raises(EngineDamagedError, match=r"bad.tipsc: model: subgraph 0.*nothing wrote"):

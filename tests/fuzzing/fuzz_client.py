@@ -33,13 +33,13 @@ from tipsc.device.expected import (
 from tipsc.device.info import lines_of
 from tipsc.device.link import parse_link
 from tipsc.device.measuring import samples_of
-from tipsc.engine.manifest import TensorSpec
 from tipsc.measure.facts import read_facts
 from tipsc.measure.pauses import ROUNDS
 from tipsc.profile import System
+from tipsc.signature import TensorSpec
 
 PATHS, MEASURED = ["p1", "p2"], 4
-OUTPUT = TensorSpec("y", "float32", (1, 3))
+OUTPUT = TensorSpec("y", "float32", (1, 3), "N-")
 SHAPE = (2, 3)
 TIMES = {path: [[1000, 1100], [1200], [900], [1000]] for path in PATHS}
 TIMED = {"cores": [0], "held": [0], "seconds": 0.5, "disturbance": {"spread": 1.1, "visits": 4}}

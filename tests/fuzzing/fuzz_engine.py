@@ -154,5 +154,5 @@ def make_executor(folder: pathlib.Path) -> Callable[[random.Random], None]:
 
 def run(file: pathlib.Path, cache: pathlib.Path) -> None:
     with Engine.open(file, cache_dir=cache) as engine:
-        (spec,) = engine.manifest.inputs
+        (spec,) = engine.manifest.signature.inputs
         engine.run(np.zeros(spec.shape, spec.dtype), path=engine.manifest.paths[0].id)

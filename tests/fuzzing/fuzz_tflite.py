@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends import litert
-from tipsc.engine import Manifest, PathEntry, TensorSpec
+from tipsc.engine import Manifest, PathEntry
 from tipsc.engine.flatbuffer import Row, parse
 from tipsc.engine.format import TFLITE_IDENTIFIER
 from tipsc.engine.tflite_check import check_tflite
 from tipsc.engine.tflite_schema import SCHEMA, TYPES
 from tipsc.paths import Choice, SearchSpace
+from tipsc.signature import Signature, TensorSpec
 
 FILES = pathlib.Path(__file__).resolve().parent / "tflite"
 #: where a number is, and its format for struct
@@ -124,9 +125,11 @@ def manifest_of(model: bytes) -> Manifest:
     def spec(name: str, index: int) -> TensorSpec:
         tensor = graph["tensors"][index]
         shape = tuple(tensor["shape"])
+        layout = "N" + "-" * (len(shape) - 1)
         if name == "input" and len(shape) in (3, 4):
             shape = (shape[0], shape[-1], *shape[1:-1])
-        return TensorSpec(name, TYPES[tensor["type"]], shape)
+            layout = {3: "NCL", 4: "NCHW"}[len(shape)]
+        return TensorSpec(name, TYPES[tensor["type"]], shape, layout[: len(shape)])
 
     names = [signature["signature_key"] for signature in parsed["signature_defs"]]
     options = tuple(range(1, len(names) + 2))
@@ -136,8 +139,9 @@ def manifest_of(model: bytes) -> Manifest:
     )
     return Manifest(
         name="fuzzed", target="mobile-cpu", backend="litert",
-        inputs=(spec("input", graph["inputs"][0]),),
-        outputs=(spec("output", graph["outputs"][0]),),
+        signature=Signature.plain(
+            [spec("input", graph["inputs"][0])], [spec("output", graph["outputs"][0])]
+        ),
         paths=entries, space=list(SearchSpace((Choice("width", options),)).to_json()),
     )  # fmt: skip
 
@@ -157,12 +161,14 @@ def make_executor(folder: pathlib.Path) -> Callable[[random.Random], None]:
         model.unlink(missing_ok=True)  # not over what is mapped
         model.write_bytes(litert.plain(changed))
         program = litert.open_model(model, weight_cache=litert.IN_MEMORY)
-        spec = manifest.inputs[0]
+        spec = manifest.signature.inputs[0]
         noise = np.random.default_rng(generator.randrange(1 << 30))
         x = noise.integers(0, 9, spec.shape) if spec.dtype[0] == "i" else noise.normal(
             size=spec.shape)  # fmt: skip
         for path in manifest.paths:
-            executor = litert.SignatureExecutor(program, path.id, threading.Lock(), "fuzzed")
+            executor = litert.SignatureExecutor(
+                program, path.id, spec.channels_last, threading.Lock(), "fuzzed"
+            )
             executor.run([x.astype(spec.dtype)])
             executor.close()
 

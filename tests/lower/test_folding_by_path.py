@@ -14,6 +14,7 @@ from tipsc.convert import convert
 from tipsc.elastic import ElasticLinear, Supernet
 from tipsc.lower import LOCATION, lower
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.signature import TensorSpec
 
 IMAGE = (4, 3, 8, 8)
 
@@ -67,7 +68,9 @@ def run(folder: FilePath, supernet: Supernet, paths: list[Path], x: Tensor) -> l
     for path in paths:
         (folder / "path.onnx").write_bytes(lowered.graphs[path.id])
         session = onnxruntime.InferenceSession(folder / "path.onnx")
-        rows = [session.run(None, {"input": row[None].numpy()})[0] for row in x]
+        rows = [
+            session.run(None, {session.get_inputs()[0].name: row[None].numpy()})[0] for row in x
+        ]
         outputs.append(torch.from_numpy(np.concatenate(rows)))
     return outputs
 
@@ -110,7 +113,9 @@ class Leaf(Supernet):
 
     def __init__(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
         width = Choice("width", (4, 8))
-        super().__init__(SearchSpace((width,)), shape)
+        layout = "NCHW"[: len(shape) + 1]
+        given = TensorSpec("input", "float32", (1, *shape), layout)
+        super().__init__(SearchSpace((width,)), [given])
         self.layer = layer
         self.first = ElasticLinear(12, width)
         self.last = ElasticLinear(width, 5)

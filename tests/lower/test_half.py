@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import onnx
@@ -18,19 +19,19 @@ from synthetic_engine import Net, tiny_net
 
 from tipsc.backends.tensorrt import api
 from tipsc.backends.tensorrt.examine import check_engine
-from tipsc.engine import Manifest, TensorSpec, write_engine
+from tipsc.engine import Manifest, write_engine
 from tipsc.errors import LoweringError
 from tipsc.lower import Lowered
 from tipsc.lower.half import to_half
 from tipsc.runtime import Engine
+from tipsc.signature import TensorSpec
 
 #: of the largest output: half precision rounds by 5e-4, and a handful of layers add up
 TOLERANCE = 1e-2
 
 
 def lowered(net: Net, graphs: dict[str, bytes]) -> Lowered:
-    shape = (1, 3, net.image, net.image)
-    return Lowered(bytes(net.store.blob), graphs, {}, shape, (1, net.classes), "float32")
+    return Lowered(bytes(net.store.blob), graphs, {}, net.manifest(list(graphs)).signature)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_outputs_are_those_of_fp32_within_the_rounding(
     manifest = net.manifest(list(full.graphs))
     full.write(tmp_path / "full.tipsc", manifest)
     half.write(tmp_path / "half.tipsc", manifest)
-    x = np.random.default_rng(0).standard_normal(full.input_shape).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal(full.signature.inputs[0].shape).astype(np.float32)
     with (
         Engine.open(tmp_path / "full.tipsc") as expected,
         Engine.open(tmp_path / "half.tipsc") as got,
@@ -99,7 +100,7 @@ def test_what_half_precision_cannot_have_is_named(kind: str, opset: int) -> None
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
     graph = helper.make_graph([node], "one", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    one = Lowered(b"", {"one": model.SerializeToString()}, {}, (1,), (1,), "float32")
+    one = Lowered(b"", {"one": model.SerializeToString()}, {}, ANY)
     with pytest.raises(LoweringError, match=rf"path one, layer.act: ONNX has no {kind}"):
         to_half(one)
 
@@ -112,7 +113,7 @@ def test_control_flow_is_refused() -> None:
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])]
     graph = helper.make_graph([node], "one", inputs, [value])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
-    one = Lowered(b"", {"one": model.SerializeToString()}, {}, (1,), (1,), "float32")
+    one = Lowered(b"", {"one": model.SerializeToString()}, {}, ANY)
     with pytest.raises(LoweringError, match="path one: control flow has no half precision"):
         to_half(one)
 
@@ -205,8 +206,10 @@ def test_a_calibrated_graph_with_quantise_nodes_is_built(net: Net, tmp_path: Pat
     # On average: what was beyond the calibrated range is cut off.
     assert 0 < np.abs(found - right).mean() / np.abs(right).mean() < 0.1
     file = tmp_path / "int8.tipsc"
-    outputs = (TensorSpec("logits", "float32", (1, 8, 16, 16)),)
-    manifest = replace(net.manifest(["one"]), outputs=outputs, recipe={"precision": "int8"})
+    taken = net.manifest(["one"])
+    given = TensorSpec("logits", "float32", (1, 8, 16, 16), "NCHW")
+    signature = replace(taken.signature, outputs=(given,))
+    manifest = replace(taken, signature=signature, recipe={"precision": "int8"})
     write_engine(file, manifest, b"", {"one": graph})
     (check,) = check_engine(file, ["one"])
     assert check.problem == ""
@@ -241,7 +244,7 @@ def test_lowered_supernets_keep_their_outputs_and_are_built(name: str, tmp_path:
             (folder / "weights").write_bytes(made.weights)
             (folder / f"{path.id}.onnx").write_bytes(made.graphs[path.id])
             session = ort.InferenceSession(str(folder / f"{path.id}.onnx"))
-            found[kind] = session.run(None, {"input": inputs[:1].numpy()})[0]
+            found[kind] = session.run(None, {session.get_inputs()[0].name: inputs[:1].numpy()})[0]
         difference = np.abs(found["half"] - found["full"]).max() / np.abs(found["full"]).max()
         assert difference < TOLERANCE
     if api.installed() is not None:
@@ -256,7 +259,6 @@ def _manifest(half: Lowered) -> Manifest:
     made = net.manifest(list(half.graphs))
     return replace(
         made,
-        inputs=(TensorSpec("input", half.input_dtype, half.input_shape),),
-        outputs=(TensorSpec("output", "float32", half.output_shape),),
+        signature=half.signature,
         recipe={"precision": "fp16"},
     )

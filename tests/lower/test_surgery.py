@@ -27,6 +27,7 @@ from tipsc.lower import LOCATION, Lowered, compare, lower
 from tipsc.lower.plan import Planner
 from tipsc.lower.surgery import _check_weights_read
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.signature import TensorSpec
 from tipsc.tasks import Classification
 
 STAGES = (
@@ -94,7 +95,11 @@ def largest_difference(
     inputs, targets = inputs_for(supernet, 4), torch.zeros(4, dtype=torch.int64)
     module = extract(supernet, path, statistics)
     found = compare(
-        lambda x: run.run(None, {"input": x})[0], module, inputs, targets, Classification()
+        lambda x: run.run(None, {run.get_inputs()[0].name: x})[0],
+        module,
+        inputs,
+        targets,
+        Classification(),
     )
     return found.largest
 
@@ -169,12 +174,16 @@ def test_the_supernet_keeps_its_mode() -> None:
     assert supernet.training
 
 
+GIVEN = TensorSpec("input", "float32", (1, 3), "NC")
+
+
 class PreActivation(Supernet):
     """Norms that cannot be folded, a stock convolution with a bias, and a split."""
 
     def __init__(self) -> None:
         self.width = Choice("width", (4, 8))
-        super().__init__(SearchSpace((self.width,)), (3, 6, 6))
+        given = TensorSpec("input", "float32", (1, 3, 6, 6), "NCHW")
+        super().__init__(SearchSpace((self.width,)), [given])
         self.entry = nn.Conv2d(3, 8, 3, padding=1)
         self.norm = ElasticBatchNorm2d(8)
         self.widen = ElasticConv2d(8, self.width, 3, bias=True)
@@ -203,7 +212,7 @@ class OnlyWhenSmall(Supernet):
     """A step that the largest path does not have."""
 
     def __init__(self) -> None:
-        super().__init__(SearchSpace((Choice("width", (4, 8)),)), (3,))
+        super().__init__(SearchSpace((Choice("width", (4, 8)),)), [GIVEN])
         self.one = nn.Linear(3, 5)
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
@@ -226,7 +235,7 @@ class Halves(nn.Module):
 
 class ShapesWithin(Supernet):
     def __init__(self) -> None:
-        super().__init__(SearchSpace((Choice("width", (4, 8)),)), (3,))
+        super().__init__(SearchSpace((Choice("width", (4, 8)),)), [GIVEN])
         width = self.space.choices[0]
         self.first, self.last = ElasticLinear(3, width), ElasticLinear(width, 5)
         self.halves = Halves()
@@ -247,7 +256,7 @@ class JoinsMore(Supernet):
     """An operation with two inputs on one path, and three on the other."""
 
     def __init__(self) -> None:
-        super().__init__(SearchSpace((Choice("width", (4, 8)),)), (3,))
+        super().__init__(SearchSpace((Choice("width", (4, 8)),)), [GIVEN])
         self.one = nn.Linear(3, 5)
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
@@ -263,7 +272,7 @@ def test_an_operation_with_another_number_of_inputs_is_named() -> None:
 
 def test_a_weight_that_no_node_reads_is_named() -> None:
     """It would be a path that computes something else."""
-    first, *_ = Planner(make("temporal")).plan(make("temporal").space.largest)
+    first = Planner(make("temporal")).plan(make("temporal").space.largest).operations[0]
     assert first.weights
     with pytest.raises(LoweringError, match=r"its .* has no place in what was exported"):
         _check_weights_read([onnx.helper.make_node("Relu", ["input"], ["output"])], first)
@@ -271,7 +280,7 @@ def test_a_weight_that_no_node_reads_is_named() -> None:
 
 class DependsOnValues(Supernet):
     def __init__(self) -> None:
-        super().__init__(SearchSpace((Choice("width", (4, 8)),)), (3,))
+        super().__init__(SearchSpace((Choice("width", (4, 8)),)), [GIVEN])
         self.one = nn.Linear(3, 5)
 
     def forward(self, x: Tensor, path: Path) -> Tensor:

@@ -22,6 +22,7 @@ from tipsc.backends import finisher
 from tipsc.backends.tensorrt import api
 from tipsc.compile import Job, compile_candidates
 from tipsc.convert import check, convert
+from tipsc.convert.given import given_of
 from tipsc.elastic import CostModel
 from tipsc.engine import read_engine, write_engine
 from tipsc.errors import BudgetError, ConversionError, VerificationError
@@ -297,13 +298,13 @@ def test_a_conversion_that_computes_something_else_is_refused() -> None:
         torch.randn(2, 8),
     )
     supernet = convert(model, x)
-    costs = CostModel(supernet)
-    check.check_same(model, supernet, x)
-    check.check_paths(supernet, costs, x)
+    costs, given = CostModel(supernet), given_of(model, x)
+    check.check_same(model, supernet, given)
+    check.check_paths(supernet, costs, given.first(1))
     for wrong in (1e-4, np.nan):
         hook = supernet.register_forward_hook(lambda *a, wrong=wrong: a[-1] + wrong)
         with pytest.raises(ConversionError, match="computes something else"):
-            check.check_same(model, supernet, x)
+            check.check_same(model, supernet, given)
         with pytest.raises(ConversionError, match="does not equal its extraction"):
-            check.check_paths(supernet, costs, x)
+            check.check_paths(supernet, costs, given.first(1))
         hook.remove()

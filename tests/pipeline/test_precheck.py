@@ -51,7 +51,7 @@ def load():
 
     class Net(Supernet):
         def __init__(self):
-            super().__init__(inner.space, inner.input_shape)
+            super().__init__(inner.space, inner.inputs)
             self.inner = inner
 
         def forward(self, x, path):

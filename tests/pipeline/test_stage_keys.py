@@ -7,6 +7,7 @@ import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -439,5 +440,5 @@ def test_objects_count_by_their_attributes_and_not_by_what_they_remember() -> No
     two.train()
     _ = two.space.largest, two.space.size
     assert values.fingerprint(one.eval()) == values.fingerprint(two)
-    two.input_dtype = torch.int64
+    two.inputs = (replace(two.inputs[0], dtype="int64"),)
     assert values.fingerprint(one) != values.fingerprint(two)

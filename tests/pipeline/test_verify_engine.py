@@ -170,7 +170,7 @@ def after(*operations: tuple[str, Sequence[object]]) -> Change:
             names = []
             for place, operand in enumerate(operands):
                 if isinstance(operand, str):
-                    known = {"x": "input", "y": before}
+                    known = {"x": graph.input[0].name, "y": before}
                     names.append(known.get(operand, operand))
                     continue
                 names.append(f"constant:{index}:{place}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tipsc.engine import Latency, TensorSpec
+from tipsc.engine import Latency
 from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.errors import EngineDamagedError, ProfileError
 from tipsc.measure.pauses import collect_pauses
@@ -12,6 +12,7 @@ from tipsc.paths import Choice, SearchSpace
 from tipsc.pipeline.manifest import with_latencies
 from tipsc.profile import Measurement
 from tipsc.profile.latency import Samples
+from tipsc.signature import Signature, TensorSpec
 
 
 class Machine:
@@ -43,9 +44,10 @@ def test_every_timed_call_follows_a_pause(every: float, extra: float) -> None:
 
 def measured() -> tuple[Manifest, Measurement]:
     entries = tuple(PathEntry(i, {"w": o}, None, None, 1, 1, 0, 0) for i, o in (("a", 1), ("b", 2)))
-    tensors = (TensorSpec("x", "float32", (1, 2)),)
+    tensors = (TensorSpec("x", "float32", (1, 2), "N-"),)
     space = SearchSpace((Choice("w", (1, 2)),))
-    manifest = Manifest("m", "host", "onnxruntime", tensors, tensors, entries, space.to_json())
+    signature = Signature.plain(tensors, tensors)
+    manifest = Manifest("m", "host", "onnxruntime", signature, entries, space.to_json())
     batches = {"a": [[10**6] * 4] * 4, "b": [[2 * 10**6] * 4] * 4}
     return manifest, Samples(batches, (), 1.0).summarise()
 

@@ -15,7 +15,7 @@ OPEN = """
     import numpy as np
     from tipsc.runtime import Engine
     with Engine.open(sys.argv[1]) as engine:
-        spec = engine.manifest.inputs[0]
+        spec = engine.manifest.signature.inputs[0]
         engine.run(np.zeros(spec.shape, spec.dtype), path=engine.paths[0])
 """
 

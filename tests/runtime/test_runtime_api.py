@@ -27,6 +27,7 @@ def test_the_public_names():
         "Manifest",
         "PathEntry",
         "Result",
+        "Signature",
         "TensorSpec",
         "pick",
     ]

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import helper
 
-from tipsc.engine import TensorSpec, unpack, write_engine
+from tipsc.engine import unpack, write_engine
 from tipsc.errors import (
     BudgetError,
     DataError,
@@ -19,6 +19,7 @@ from tipsc.errors import (
     UsageError,
 )
 from tipsc.runtime import Engine
+from tipsc.signature import Signature, TensorSpec
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_an_input_that_is_a_view_is_the_same_input(engine, image):
         (lambda x: x[0], r"expected float32\[1, 3, 16, 16\], got float32\[3, 16, 16\]"),
         (lambda x: x.astype(np.float64), r"got float64\[1, 3, 16, 16\]"),
         (lambda x: np.concatenate([x, x]), r"got float32\[2, 3, 16, 16\]"),
-        (lambda x: (x, x), "wrong number of inputs.*expected 1, got 2"),
+        (lambda x: (x, x), "wrong number of inputs.*expected 1: image, got 2"),
         (lambda x: [], "wrong number of inputs"),
         (lambda x: x.tolist(), "not a numpy array"),
         (lambda x: None, "not a numpy array"),
@@ -148,9 +149,10 @@ def test_several_inputs_and_outputs(net, tmp_path):
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     manifest = net.manifest(["00000000"])
-    specs = [TensorSpec(name, "float32", (2,)) for name in names]
+    specs = [TensorSpec(name, "float32", (2,), "-") for name in names]
     # The manifest's order counts, not the graph's.
-    vars(manifest).update(inputs=(specs[1], specs[0]), outputs=(specs[3], specs[2]))
+    signature = Signature.plain([specs[1], specs[0]], [specs[3], specs[2]])
+    vars(manifest).update(signature=signature)
     write_engine(tmp_path / "e", manifest, b"", {"00000000": model.SerializeToString()})
     with Engine.open(tmp_path / "e") as engine:
         b_value, a_value = np.float32([1, 2]), np.float32([10, 20])

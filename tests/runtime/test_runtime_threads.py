@@ -59,7 +59,7 @@ def loop(runner, x, path, ends):
 for turn in range(25):
     ends, threads = [], []
     with Engine.open(sys.argv[1]) as engine:
-        spec = engine.manifest.inputs[0]
+        spec = engine.manifest.signature.inputs[0]
         x = np.ones(spec.shape, spec.dtype)
         for number in range(4):
             runner = engine.context() if number % 2 else engine

@@ -98,7 +98,7 @@ def main() -> None:
     try:
         folder = Path(task["folder"])
         backend.fill(engine, folder, task["threads"])
-        feeds = [np.zeros(spec.shape, spec.dtype) for spec in engine.manifest.inputs]
+        feeds = [np.zeros(spec.shape, spec.dtype) for spec in engine.manifest.signature.inputs]
         for executor in backend.executors(engine, folder, None, task["threads"]).values():
             executor.run(feeds)
     except MemoryError:

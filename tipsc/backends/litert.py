@@ -70,19 +70,28 @@ class TfliteProgram(Protocol):
 class SignatureExecutor:
     """One path as a signature of a program that all paths share.
 
+    Args:
+        axes: of the input, in the order in which the program takes them.
+
     Calls of all paths of an engine follow one after the other: a program computes one at a time.
     """
 
     def __init__(
-        self, program: TfliteProgram, path_id: str, lock: threading.Lock, where: str
+        self,
+        program: TfliteProgram,
+        path_id: str,
+        axes: Sequence[int],
+        lock: threading.Lock,
+        where: str,
     ) -> None:
+        self._axes = tuple(axes)
         self._lock, self._named = lock, _Named(f"{where}, path {path_id}")
         with self._named:
             self._run: Callable[[np.ndarray], np.ndarray] | None = program.runner(path_id)
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         (x,) = feeds
-        x = channels_last(x)
+        x = in_order(x, self._axes)
         with self._lock, self._named:
             assert self._run is not None
             return [self._run(x)]
@@ -92,9 +101,13 @@ class SignatureExecutor:
             self._run = None
 
 
-def channels_last(x: np.ndarray) -> np.ndarray:
-    """An input as the .tflite takes it: (N, C, L) and (N, C, H, W) get their channels last."""
-    return np.ascontiguousarray(np.moveaxis(x, 1, -1)) if x.ndim in (3, 4) else x
+def in_order(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """An input as the .tflite takes it.
+
+    Args:
+        axes: see :attr:`tipsc.signature.TensorSpec.channels_last`.
+    """
+    return np.ascontiguousarray(np.transpose(x, axes))
 
 
 def check() -> Mapping[str, str]:
@@ -178,6 +191,7 @@ def executors(
     """An executor for each of `path_ids` (None: all) over what :func:`fill` wrote."""
     program = _load(folder / MODEL, threads, str(folder / PACKED))
     known, lock, opened = program.signatures(), threading.Lock(), {}
+    (given,) = engine.manifest.signature.inputs
     for path in engine.manifest.paths:
         if path.id not in known:
             raise EngineDamagedError(
@@ -186,7 +200,9 @@ def executors(
                 fix="copy or build the engine again",
             )
         if path_ids is None or path.id in path_ids:
-            opened[path.id] = SignatureExecutor(program, path.id, lock, str(engine.file))
+            opened[path.id] = SignatureExecutor(
+                program, path.id, given.channels_last, lock, str(engine.file)
+            )
     return opened
 
 

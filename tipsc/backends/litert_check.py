@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tipsc.backends.litert import IN_MEMORY, MODEL, channels_last, open_model, plain
+from tipsc.backends.litert import IN_MEMORY, MODEL, in_order, open_model, plain
 from tipsc.engine.read import EngineFile
 from tipsc.errors import VerificationError
 
@@ -29,7 +29,8 @@ def check_caches(engine: EngineFile, inputs: np.ndarray, threads: int) -> None:
         programs = {"none": open_model(shipped, threads=threads)}
         for name, cache in caches.items():
             programs[name] = open_model(opened, threads=threads, weight_cache=cache)
-        examples = [channels_last(inputs[i : i + 1]) for i in range(len(inputs))]
+        (given,) = engine.manifest.signature.inputs
+        examples = [in_order(inputs[i : i + 1], given.channels_last) for i in range(len(inputs))]
         for path in engine.manifest.paths:
             outputs = {}
             for name, program in programs.items():

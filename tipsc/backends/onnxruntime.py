@@ -115,8 +115,8 @@ def executors(
     engine: EngineFile, folder: Path, path_ids: Collection[str] | None, threads: int
 ) -> dict[str, SessionExecutor]:
     """An executor for each of `path_ids` (None: all) over what :func:`fill` wrote."""
-    inputs = [tensor.name for tensor in engine.manifest.inputs]
-    outputs = [tensor.name for tensor in engine.manifest.outputs]
+    inputs = [tensor.name for tensor in engine.manifest.signature.inputs]
+    outputs = [tensor.name for tensor in engine.manifest.signature.outputs]
     folder = folder.resolve()  # ONNX Runtime refuses external data behind a symbolic link
     weights = SharedWeights(folder)
     opened = {}

@@ -66,8 +66,8 @@ def open(
     Args:
         threads, cache_dir: of no use here.
     """
-    inputs = [tensor.name for tensor in engine.manifest.inputs]
-    outputs = [tensor.name for tensor in engine.manifest.outputs]
+    inputs = [tensor.name for tensor in engine.manifest.signature.inputs]
+    outputs = [tensor.name for tensor in engine.manifest.signature.outputs]
     opened = {}
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         (Path(folder) / WEIGHTS_LOCATION).write_bytes(b"".join(engine.weights_parts()))

@@ -16,9 +16,9 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from tipsc.engine import TensorSpec
 from tipsc.errors import DataError, listed
 from tipsc.files import open_regular
+from tipsc.signature import TensorSpec
 
 
 def load_inputs(file: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, ...]:

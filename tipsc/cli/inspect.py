@@ -29,8 +29,7 @@ def command(output: Output, engine: Path) -> None:
         "name": manifest.name,
         "target": manifest.target,
         "backend": manifest.backend,
-        "inputs": encode(manifest.inputs),
-        "outputs": encode(manifest.outputs),
+        "signature": encode(manifest.signature),
         "paths": [path_document(path) for path in manifest.paths],
         "space": manifest.space,
         "provenance": dict(manifest.provenance),
@@ -45,7 +44,8 @@ def command(output: Output, engine: Path) -> None:
 def _heading(engine: EngineFile, file: Path) -> list[str]:
     manifest = engine.manifest
     size, weights = byte_size(file.stat().st_size), byte_size(len(engine.weights))
-    tensors = [f"{t.name} {t.dtype}{list(t.shape)}" for t in (*manifest.inputs, *manifest.outputs)]
+    specs = manifest.signature.inputs, manifest.signature.outputs
+    tensors = [", ".join(f"{t.name} {t.dtype}{list(t.shape)}" for t in part) for part in specs]
     recipe = ", ".join(f"{name} {value}" for name, value in manifest.recipe.items())
     built = ", ".join(f"{k} {v}" for k, v in manifest.built.items() if k != "state")
     if manifest.unbuilt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def command(
     found = read_engine(engine)
     manifest = found.manifest
     feeds = (
-        load_inputs(input_file, manifest.inputs)
+        load_inputs(input_file, manifest.signature.inputs)
         if input_file is not None
         else _random(manifest, seed or 0)
     )
@@ -96,7 +97,7 @@ def command(
         path = _path(opened, path_id, budget_ms)
         result = opened.run(feeds, path=path.id)
         times = [_milliseconds(opened, feeds, path) for _ in range(TIMED_CALLS)]
-    results = result if isinstance(result, tuple) else (result,)
+    results = manifest.signature.gives.flat(result, "output")
     if output_file is not None:
         _save(output_file, manifest, results)
     p50_ms = statistics.median(times)
@@ -150,7 +151,7 @@ def _random(manifest: Manifest, seed: int) -> tuple[np.ndarray, ...]:
         generator.standard_normal(spec.shape).astype(spec.dtype)
         if np.dtype(spec.dtype).kind == "f"
         else generator.integers(0, 2, spec.shape).astype(spec.dtype)
-        for spec in manifest.inputs
+        for spec in manifest.signature.inputs
     )
 
 
@@ -166,11 +167,11 @@ def _top(result: np.ndarray, count: int) -> list[tuple[int, float]]:
     return [(int(index), float(values[index])) for index in order]
 
 
-def _save(file: Path, manifest: Manifest, results: tuple[Any, ...]) -> None:
+def _save(file: Path, manifest: Manifest, results: Sequence[Any]) -> None:
     content = io.BytesIO()  # np.save by name would add an ending of its own
     if len(results) == 1:
         np.save(content, results[0])
     else:
-        names = (spec.name for spec in manifest.outputs)
+        names = (spec.name for spec in manifest.signature.outputs)
         np.savez(content, **dict(zip(names, results, strict=True)))
     write_atomically(file, [content.getbuffer()])

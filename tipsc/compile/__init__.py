@@ -22,6 +22,7 @@ from tipsc.lower import PathBytes
 from tipsc.progress import Progress
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate
+from tipsc.signature import Signature
 
 __all__ = ["Compiled", "Compiler", "Job", "compile_candidates"]
 
@@ -55,16 +56,8 @@ class Compiled(Protocol):
         """Weight bytes of each path, by path id."""
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Batch included."""
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Batch included."""
-
-    @property
-    def input_dtype(self) -> str:
-        """As numpy spells it."""
+    def signature(self) -> Signature:
+        """What each path takes and gives."""
 
     @property
     def remark(self) -> str:

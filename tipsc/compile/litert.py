@@ -22,6 +22,7 @@ from tipsc.engine import Manifest, write_tflite_engine
 from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
 from tipsc.lower.plan import PlannedOperation, Planner, with_values
+from tipsc.signature import Signature
 
 #: of what is kept in the cache; a new number makes old conversions unused
 _FORMAT = "1"
@@ -31,13 +32,11 @@ _CALIBRATION_IMAGES = 256
 
 @dataclass(frozen=True)
 class CompiledTflite:
-    """Paths in one .tflite. `input_shape` is the supernet's; the file has its channels last."""
+    """Paths in one .tflite, which takes images and series with their channels last."""
 
     model: bytes
     sizes: Mapping[str, PathBytes]
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    input_dtype: str
+    signature: Signature
     remark: str = ""
 
     def write(self, file: Path, manifest: Manifest) -> None:
@@ -62,10 +61,17 @@ def compile_paths(job: Job) -> CompiledTflite:
             fix="choose fp32 or int8, or a target with another backend",
         )
     versions = _versions("torch", "litert-torch", "litert-converter")
-    supernet, example = job.supernet, job.supernet.example()
+    supernet, signature = job.supernet, job.supernet.signature
+    if len(signature.inputs) != 1 or len(signature.outputs) != 1:
+        raise LoweringError(
+            "LiteRT paths take one tensor and give one",
+            got=", ".join(spec.name for spec in (*signature.inputs, *signature.outputs)),
+            fix="build for another backend",
+        )
+    (example,) = supernet.examples()
     with at_rest(supernet):
         planner = Planner(supernet)
-        plans = {c.path.id: planner.plan(c.path, c.statistics) for c in job.candidates}
+        plans = {c.path.id: planner.plan(c.path, c.statistics).operations for c in job.candidates}
         with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
             cache = Path(temporary) if job.cache is None else job.cache
             cache.mkdir(parents=True, exist_ok=True)
@@ -73,15 +79,13 @@ def compile_paths(job: Job) -> CompiledTflite:
     return CompiledTflite(
         merged.model,
         merged.sizes,
-        tuple(example.shape),
-        merged.output_shape,
-        str(supernet.input_dtype).removeprefix("torch."),
+        signature,
     )
 
 
-def channels_last(x: torch.Tensor) -> torch.Tensor:
-    """A batch as the .tflite takes it: (N, C, ...) with spatial axes becomes (N, ..., C)."""
-    return x.movedim(1, -1).contiguous() if x.dim() in (3, 4) else x
+def in_order(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
+    """A batch as the .tflite takes it; see :attr:`tipsc.signature.TensorSpec.channels_last`."""
+    return x.permute(*axes).contiguous()
 
 
 def _converted(
@@ -92,14 +96,13 @@ def _converted(
     cache: Path,
 ) -> dict[str, bytes]:
     """A .tflite of each path."""
-    keys = {
-        path: _key(versions, tuple(example.shape), digest_of(plan)) for path, plan in plans.items()
-    }
+    (given,) = job.supernet.inputs
+    keys = {path: _key(versions, given, digest_of(plan)) for path, plan in plans.items()}
     float_files = {path: cache / f"{key}.tflite" for path, key in keys.items()}
     files = float_files
     images, images_key = None, ""
     if job.target.precision == "int8":
-        images = channels_last(job.images[:_CALIBRATION_IMAGES]).numpy()
+        images = in_order(job.images[:_CALIBRATION_IMAGES], given.channels_last).numpy()
         images_key = hashlib.sha256(images.tobytes()).hexdigest() + _versions("ai-edge-quantizer")
         files = {p: cache / f"{_key(key, images_key)}.int8.tflite" for p, key in keys.items()}
     missing = {path: float_files[path] for path in plans if not files[path].is_file()}
@@ -114,7 +117,11 @@ def _converted(
                 [
                     (
                         "convert",
-                        (folded_module(plans[p], example.dim()), channels_last(example), file),
+                        (
+                            folded_module(plans[p], given.layout),
+                            in_order(example, given.channels_last),
+                            file,
+                        ),
                     )
                     for p, file in {str(f): (p, f) for p, f in conversions.items()}.values()
                 ],
@@ -182,4 +189,4 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-__all__ = ["CompiledTflite", "Merged", "channels_last", "compile_paths"]
+__all__ = ["CompiledTflite", "Merged", "compile_paths"]

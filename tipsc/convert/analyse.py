@@ -35,7 +35,8 @@ def analyse(program: Program, streams: Iterable[fx.Node]) -> Structure:
         if is_tensors(node.meta.get("val")):
             with blamed_on(node):
                 _apply(analysis, node)
-    ax.fix_all(analysis.axes[program.output], "the model's output")
+    for node in program.outputs:
+        ax.fix_all(analysis.axes[node], "the model's output")
     for node in streams:
         ax.fix_all(analysis.axes[node], "the residual stream")
     _keep_whole(analysis)
@@ -134,7 +135,7 @@ def _unread(program: Program, structure: Structure) -> set[UnitSet]:
     A unit is used where it meets what depends on the input, or is summed over.
     """
     seen = {n: {u for a in structure.all_axes(n) for u in free(a)} for n in structure.nodes()}
-    computed, used = {program.input}, set[UnitSet]()
+    computed, used = set(program.inputs), set[UnitSet]()
     for node in program.nodes():
         sources = [n for n in node.all_input_nodes if n in seen]
         if node in seen and not computed.isdisjoint(sources):

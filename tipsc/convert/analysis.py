@@ -33,7 +33,8 @@ class Analysis:
         self.notes: list[tuple[str, str]] = []
         for node in program.tensors:
             self.axes[node] = [ax.new_axis(size) for size in node.meta["val"].shape]
-        self.axes[program.input] = self.opaque(program.input, "the model's input")
+        for node in program.inputs:
+            self.axes[node] = self.opaque(node, "the model's input")
 
     def all_axes(self, node: fx.Node) -> Axes:
         """Of what a node gives, be it one tensor or several; none if it gives no tensor."""

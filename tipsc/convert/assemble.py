@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from torch import Tensor, fx
@@ -13,9 +14,11 @@ from tipsc.convert.emit import Emitter, Gates, layer_name
 from tipsc.convert.heads import add_head, leaves_of
 from tipsc.convert.names import Names
 from tipsc.convert.ops import build, is_layer
+from tipsc.convert.output_tree import OutputTree
 from tipsc.convert.program import Program
 from tipsc.convert.units import Structure
 from tipsc.elastic.resolution import ElasticResize
+from tipsc.signature import Signature
 
 
 def assemble(
@@ -23,10 +26,11 @@ def assemble(
     structure: Structure,
     plan: Plan,
     values: Mapping[str, Tensor],
-    example: Tensor,
+    signature: Signature,
+    outputs: OutputTree,
 ) -> ConvertedSupernet:
     """The supernet with these weights (permuted copies of the program's tensors)."""
-    net = ConvertedSupernet(plan.space, tuple(example.shape[1:]), example.dtype)
+    net = ConvertedSupernet(plan.space, signature, outputs)
     layers = [layer_name(program, node) for node in program.nodes() if is_layer(program, node)]
     emitter = Emitter(
         program,
@@ -37,7 +41,8 @@ def assemble(
         Names(layers, net),
         _gates(program, plan),
         net._calls,
-        {program.input: 0},
+        {node: number for number, node in enumerate(program.inputs)},
+        itertools.count(len(program.inputs)),
     )
     if plan.resolutions is not None:  # all else reads the resized input as value 0
         place = emitter.place("resize", ElasticResize(plan.resolutions.choice))
@@ -52,7 +57,7 @@ def assemble(
             emitter.calls.append(Bypass(emitter.numbers[node], emitter.numbers[source], gate))
         for leave in leaves.get(node, ()):
             add_head(emitter, leave, plan.exits)
-    net._finish(emitter.numbers[program.output])
+    net._finish([emitter.value(node) for node in program.outputs])
     return net
 
 

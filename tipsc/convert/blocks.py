@@ -61,10 +61,10 @@ def residual_additions(program: Program) -> dict[fx.Node, tuple[fx.Node, frozens
             mask |= ancestors.get(source, 0)
             if source in number:
                 mask |= 1 << number[source]
-            elif source is program.input:
-                mask |= 1 << len(nodes)
+            elif source in program.inputs:
+                mask |= 1 << len(nodes) + program.inputs.index(source)
         ancestors[node] = mask
-    place = number | {program.input: len(nodes)}
+    place = number | {node: len(nodes) + i for i, node in enumerate(program.inputs)}
     found = {}
     for node in nodes:
         if op_of(node).role is not Role.ADDITION or len(node.args) < 2:
@@ -77,7 +77,7 @@ def residual_additions(program: Program) -> dict[fx.Node, tuple[fx.Node, frozens
                 continue  # a mask, a bias: what has fewer axes is no stream that is handed on
             if not ancestors[branch] >> place[skip] & 1:
                 continue
-            inner = _exclusive(node, branch, skip)
+            inner = _exclusive(program, node, branch, skip)
             between = {n for n in nodes if ancestors[branch] >> number[n] & 1} | {branch}
             between = {n for n in between if _depends(ancestors, place, n, skip)}
             if any(_has_weights(program, n) for n in between):
@@ -99,11 +99,13 @@ def _has_weights(program: Program, node: fx.Node) -> bool:
     )
 
 
-def _exclusive(addition: fx.Node, branch: fx.Node, skip: fx.Node) -> set[fx.Node]:
+def _exclusive(program: Program, addition: fx.Node, branch: fx.Node, skip: fx.Node) -> set[fx.Node]:
     """What is computed for this branch only."""
     inside = {addition}
     for node in _backwards(branch, skip):
-        if node.op == "call_function" and all(user in inside for user in node.users):
+        if node.op != "call_function" or node in program.outputs:
+            continue
+        if all(user in inside for user in node.users):
             inside.add(node)
     return inside
 
@@ -160,7 +162,7 @@ def _units(
     trailing: list[str] = []
     for addition, (skip, nodes) in additions.items():
         others = set(additions) - {addition}
-        if skip is program.input or nodes & others or len(nodes) < 2:
+        if skip in program.inputs or nodes & others or len(nodes) < 2:
             continue
         if _shape(skip) != _shape(addition):
             continue
@@ -177,7 +179,7 @@ def _trailing(program: Program, addition: fx.Node, entries: set[fx.Node]) -> lis
     """Activations and norms between the addition and the next point of the stream."""
     found: list[fx.Node] = []
     node = addition
-    while node not in entries and len(node.users) == 1 and node is not program.output:
+    while node not in entries and len(node.users) == 1 and node not in program.outputs:
         (following,) = node.users
         data = [n for n in following.all_input_nodes if n not in program.tensors]
         if data != [node] or not goes_on(following):

@@ -12,7 +12,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -26,27 +26,27 @@ from tipsc.convert.fold import (
     split_parameters,
 )
 from tipsc.convert.functional import decomposed, make_functional
+from tipsc.convert.given import Given
 from tipsc.convert.program import Program, hint, is_of_torch
 from tipsc.convert.rewrite import rewrite
 from tipsc.elastic.looking import looking
-from tipsc.errors import ConversionError, first_line
+from tipsc.errors import ConversionError, DataError, TipscError, first_line
+from tipsc.tree import Tree, tree_of
 
 _BATCH = 13  # of the exported example: a size that other axes hardly have
-_INPUT_TYPES = (torch.float32, torch.int64)
 
 
-def capture(model: nn.Module, example: Tensor) -> Program:
+def capture(model: nn.Module, given: Given) -> Program:
     """The operations of `model` in eval mode.
 
     Raises:
         ConversionError: it cannot be traced, or not for any size of a batch.
     """
-    check_example(example)
     _check_weights(model)
     with looking(model), _quiet():
-        exported = _export(model, example)
+        exported = _export(model, given)
         exported = decomposed(exported)
-    program = _program(model, exported)
+    program = _program(model, exported, given)
     make_functional(program)
     drop_dead(program)  # what nothing reads is none of what follows
     split_parameters(program)
@@ -56,25 +56,6 @@ def capture(model: nn.Module, example: Tensor) -> Program:
     drop_no_operations(program)
     drop_dead(program)
     return program
-
-
-def check_example(example: Any) -> None:
-    """Raises ConversionError unless it is one batch of signals or tokens."""
-    if not isinstance(example, Tensor):
-        raise ConversionError(
-            "only models with one tensor as input are supported",
-            where="example_inputs",
-            expected="a tensor, or a tuple of one",
-            got=type(example).__name__,
-            fix="wrap the model so that its other inputs are fixed or taken from that tensor",
-        )
-    if example.dtype not in _INPUT_TYPES or not example.dim() or not len(example):
-        raise ConversionError(
-            "this example is no batch of signals or tokens",
-            where="example_inputs",
-            expected="float32 or int64 of shape (N, ...)",
-            got=f"{str(example.dtype).removeprefix('torch.')} of shape {tuple(example.shape)}",
-        )
 
 
 def _check_weights(model: nn.Module) -> None:
@@ -88,17 +69,25 @@ def _check_weights(model: nn.Module) -> None:
             )
 
 
-def _export(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+def _export(model: nn.Module, given: Given) -> torch.export.ExportedProgram:
     # No value of it is read; it lies in memory as a batch does, which an expanded one does not.
-    batch = torch.empty((_BATCH, *example.shape[1:]), dtype=example.dtype, device=example.device)
+    batch = [
+        torch.empty(_sized(tensor.shape, axis), dtype=tensor.dtype, device=tensor.device)
+        for tensor, axis in zip(given.tensors, given.batch_axes, strict=True)
+    ]
+    dynamic = [{} if axis is None else {axis: torch.export.Dim.AUTO} for axis in given.batch_axes]
+    (args, named), (fixed, named_fixed) = given.arguments(batch), given.arguments(dynamic)
     try:
-        return torch.export.export(
-            model, (batch,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False
-        )
+        with _only_tensors(model):
+            return torch.export.export(
+                model, args, named, dynamic_shapes=named_fixed or fixed, strict=False
+            )
+    except TipscError:
+        raise
     except Exception as error:
         first = first_line(error, 300)
         values = "data-dependent" in str(error) or "GuardOnDataDependent" in type(error).__name__
-        if not values and _runs_for_one_batch(model, example):
+        if not values and _runs_for_one_batch(model, given):
             raise ConversionError(
                 "the forward pass works for one batch size only",
                 where=_place(error, model),
@@ -117,10 +106,49 @@ def _export(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
         ) from error
 
 
-def _runs_for_one_batch(model: nn.Module, example: Tensor) -> bool:
-    """Whether it can be traced if all its sizes are constants."""
+def _sized(shape: Sequence[int], axis: int | None) -> list[int]:
+    return [_BATCH if place == axis else size for place, size in enumerate(shape)]
+
+
+@contextlib.contextmanager
+def _only_tensors(model: nn.Module) -> Iterator[None]:
+    """Inside, the model gives the tensors of its outputs in a row, which torch can export."""
+
+    def flattened(module: nn.Module, args: Any, outputs: Any) -> list[Any]:
+        return outputs_of(outputs)[1]
+
+    hook = model.register_forward_hook(flattened)
     try:
-        torch.export.export(model, (example,), strict=False)
+        yield
+    finally:
+        hook.remove()
+
+
+def outputs_of(outputs: Any) -> tuple[Tree, list[Any]]:
+    """The tree of what a model gives, and its tensors.
+
+    Raises:
+        ConversionError: it gives something else.
+    """
+    try:
+        tree = tree_of(outputs, "the output")
+    except DataError as error:
+        raise ConversionError(
+            error.what,
+            where=error.where,
+            expected=error.expected,
+            got=error.got,
+            fix="wrap the model so that it returns tensors only",
+        ) from error
+    return tree, tree.flat(outputs, "the output")
+
+
+def _runs_for_one_batch(model: nn.Module, given: Given) -> bool:
+    """Whether it can be traced if all its sizes are constants."""
+    args, named = given.arguments(given.tensors)
+    try:
+        with _only_tensors(model):
+            torch.export.export(model, args, named, strict=False)
     except Exception:
         return False
     return True
@@ -167,7 +195,7 @@ def _quiet() -> Iterator[None]:
         torch.backends.opt_einsum.enabled = ordered
 
 
-def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Program:
+def _program(model: nn.Module, exported: torch.export.ExportedProgram, given: Given) -> Program:
     signature = exported.graph_signature
     graph = exported.graph
     names = {
@@ -198,38 +226,51 @@ def _program(model: nn.Module, exported: torch.export.ExportedProgram) -> Progra
             continue
         first[name] = node
         tensors[node], values[name] = name, value
-    (source,) = user
     outputs = next(n for n in graph.nodes if n.op == "output").args[0]
-    flat = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
-    structure = str(exported.call_spec.out_spec)
     results = [
-        o for o, s in zip(flat, signature.output_specs, strict=True) if s.kind.name == "USER_OUTPUT"
+        o
+        for o, s in zip(outputs, signature.output_specs, strict=True)
+        if s.kind.name == "USER_OUTPUT"
     ]
-    if len(results) != 1 or structure != "*" or not isinstance(results[0], fx.Node):
-        raise ConversionError(
-            "only models that return one tensor are supported",
-            where=f"the output of {type(model).__name__}",
-            got=f"{len(results)} values in a {structure.partition('(')[2].partition(',')[0]}",
-            fix="wrap the model so that it returns the tensor that counts",
-        )
-    shape = results[0].meta["val"].shape
-    is_constant = len(shape) > 0 and isinstance(shape[0], int) and shape[0] == _BATCH
-    if is_constant or not isinstance(source.meta["val"].shape[0], torch.SymInt):
-        raise ConversionError(
-            "the forward pass works for one batch size only",
-            where=type(model).__name__,
-            fix="use x.shape[0] or -1 in place of a constant",
-        )
-    result = results[0]
-    if not len(shape) or not isinstance(shape[0], torch.SymInt) or hint(shape[0]) != _BATCH:
-        raise ConversionError(
-            "the output does not have the batch as its first axis",
-            where=f"the output of {type(model).__name__}",
-            got=tuple("N" if isinstance(s, torch.SymInt) else s for s in shape),
-        )
-    if not result.meta["val"].dtype.is_floating_point:
+    where = f"the output of {type(model).__name__}"
+    if not results or not all(isinstance(r, fx.Node) for r in results):
+        raise ConversionError("holds what is no tensor", where=where, got=results)
+    program = Program(graph, tuple(user), tuple(results), tensors, values)
+    for node, axis in zip(user, given.batch_axes, strict=True):
+        if axis is not None and not isinstance(node.meta["val"].shape[axis], torch.SymInt):
+            raise _one_batch_only(model)
+    _check_outputs(model, program, where)
+    return program
+
+
+def _check_outputs(model: nn.Module, program: Program, where: str) -> None:
+    found = [node.meta["val"] for node in program.outputs]
+    if not any(value.dtype.is_floating_point for value in found):
         raise ConversionError("the output is not of floating point", where=type(model).__name__)
-    return Program(graph, source, result, tensors, values)
+    for value in found:
+        axes = [size for size in value.shape if isinstance(size, torch.SymInt)]
+        if not axes and len(value.shape) and value.shape[0] == _BATCH:
+            raise _one_batch_only(model)
+        if (not axes and len(found) == 1) or [hint(size) for size in axes] not in ([], [_BATCH]):
+            raise ConversionError(
+                "the output has no axis of the examples",
+                where=where,
+                got=tuple("N" if isinstance(s, torch.SymInt) else s for s in value.shape),
+            )
+
+
+def batch_axis_of(node: fx.Node) -> int | None:
+    """The axis of the examples of a value."""
+    shape = node.meta["val"].shape
+    return next((axis for axis, size in enumerate(shape) if isinstance(size, torch.SymInt)), None)
+
+
+def _one_batch_only(model: nn.Module) -> ConversionError:
+    return ConversionError(
+        "the forward pass works for one batch size only",
+        where=type(model).__name__,
+        fix="use x.shape[0] or -1 in place of a constant",
+    )
 
 
 def _tensors_of(model: nn.Module) -> dict[str, Tensor]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tipsc.convert.capture import outputs_of
+from tipsc.convert.given import Given
 from tipsc.elastic.cost import CostModel
 from tipsc.elastic.extract import extract_traced
 from tipsc.elastic.looking import looking
@@ -25,51 +31,71 @@ _PATHS = 2
 _EXAMPLES = 2  # of the batch: arithmetic and memory grow with them, what is checked does not
 
 
-def difference(got: Tensor, expected: Tensor) -> float:
-    """Largest absolute difference over the largest absolute value; infinite if shapes differ."""
-    if got.shape != expected.shape:
+def difference(got: Any, expected: Any) -> float:
+    """Largest absolute difference over the largest absolute value, of the worst of all outputs.
+
+    Infinite if their trees, shapes or types differ.
+    """
+    (tree, found), (other, wanted) = outputs_of(got), outputs_of(expected)
+    if tree != other:
         return float("inf")
+    return max(itertools.starmap(_difference, zip(found, wanted, strict=True)), key=_or_inf)
+
+
+def _or_inf(value: float) -> float:
+    return float("inf") if math.isnan(value) else value
+
+
+def _difference(got: Tensor, expected: Tensor) -> float:
+    if got.shape != expected.shape or got.dtype != expected.dtype:
+        return float("inf")
+    if not got.is_floating_point():
+        got, expected = got.double(), expected.double()
     scale = expected.abs().max().clamp_min(1e-12)
     return float(((got - expected).abs().max() / scale).item())
 
 
-def check_same(model: nn.Module, supernet: Supernet, example: Tensor) -> float:
+def check_same(model: nn.Module, supernet: Supernet, given: Given) -> float:
     """The largest path against the model in eval mode, on the example.
 
     Raises:
         ConversionError: they differ.
     """
-    few = example[:_EXAMPLES]
-    found = _compare(model, supernet, few, few, supernet.space.largest)
-    check_alone(model, few)
+    few = given.first(_EXAMPLES)
+    found = _compare(model, supernet, given, few, few, supernet.space.largest)
+    _check_alone(model, supernet, given, few)
     return found
 
 
-def check_resolutions(
-    model: nn.Module, supernet: Supernet, example: Tensor, choice: Choice
-) -> None:
+def check_resolutions(model: nn.Module, supernet: Supernet, given: Given, choice: Choice) -> None:
     """The full path at each resolution against the model on the resized example.
 
     Raises:
         ConversionError: they differ.
     """
-    example = example[:_EXAMPLES]
+    (example,) = given.first(_EXAMPLES)
     for size in choice.options:
         path = supernet.space.path({**supernet.space.largest.options, choice.name: size})
-        _compare(model, supernet, example, ElasticResize(choice)(example, path), path)
+        seen = ElasticResize(choice)(example, path)
+        _compare(model, supernet, given, [example], [seen], path)
 
 
 def _compare(
-    model: nn.Module, supernet: Supernet, example: Tensor, seen: Tensor, path: Path
+    model: nn.Module,
+    supernet: Supernet,
+    given: Given,
+    example: Sequence[Tensor],
+    seen: Sequence[Tensor],
+    path: Path,
 ) -> float:
     """A path on the example against the model in eval mode on what it sees of it."""
     with looking(model, supernet):
-        expected = model(seen.clone())
-        got = supernet(example, path)
+        expected = given.call(model, seen)
+        got = supernet(*example, path)
     found = difference(got, expected)
     if not found <= TOLERANCE:
-        _check_answers(model, seen, expected)
-        precise = _in_double(model, supernet, example, seen, path)
+        _check_answers(model, given, seen, expected)
+        precise = _in_double(model, supernet, given, example, seen, path)
         if not precise <= TOLERANCE * _DOUBLE:
             raise ConversionError(
                 "the converted model computes something else",
@@ -82,31 +108,45 @@ def _compare(
 
 
 def _in_double(
-    model: nn.Module, supernet: Supernet, example: Tensor, seen: Tensor, path: Path
+    model: nn.Module,
+    supernet: Supernet,
+    given: Given,
+    example: Sequence[Tensor],
+    seen: Sequence[Tensor],
+    path: Path,
 ) -> float:
     """The difference without float32's rounding, which is large in deep models; or infinity."""
     try:
         copies = [copy.deepcopy(net).double() for net in (model, supernet)]
-        example, seen = (x.double() if x.is_floating_point() else x for x in (example, seen))
         with looking(*copies):
-            return difference(copies[1](example, path), copies[0](seen.clone()))
+            expected = given.call(copies[0], _doubled(seen))
+            return difference(copies[1](*_doubled(example), path), expected)
     except (RuntimeError, TypeError, ValueError):
         return float("inf")
 
 
-def check_alone(model: nn.Module, seen: Tensor) -> None:
+def _doubled(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [x.double() if x.is_floating_point() else x for x in tensors]
+
+
+def _check_alone(
+    model: nn.Module, supernet: Supernet, given: Given, seen: Sequence[Tensor]
+) -> None:
     """Refuses a model whose answer to an example depends on the others in the batch.
 
     Raises:
         ConversionError: it does.
     """
-    other = seen[:1].roll(1, -1)  # unlike it in scale, too: examples of one source are alike
-    seen = torch.cat([seen, other if other.dtype == torch.int64 else 3 * other])
-    apart = _apart_alone(model, seen)
+    alone = given.with_tensors(seen).first(1)
+    more = [
+        tensor if axis is None else torch.cat([tensor, _unlike(one)], axis)
+        for tensor, one, axis in zip(seen, alone, given.batch_axes, strict=True)
+    ]
+    apart = _apart_alone(model, supernet, given, alone, more)
     if not apart <= _ALONE:
         try:  # deep models amplify what another order of sums changes in float32
             exact = copy.deepcopy(model).double()
-            apart = _apart_alone(exact, seen.double() if seen.is_floating_point() else seen)
+            apart = _apart_alone(exact, supernet, given, _doubled(alone), _doubled(more))
         except (RuntimeError, TypeError, ValueError):
             pass
     if not apart <= _ALONE:
@@ -119,26 +159,44 @@ def check_alone(model: nn.Module, seen: Tensor) -> None:
         )
 
 
-def _apart_alone(model: nn.Module, seen: Tensor) -> float:
+def _unlike(one: Tensor) -> Tensor:
+    """Another example, in scale too: those of one source are alike."""
+    other = one.roll(1, -1)
+    return 3 * other if other.is_floating_point() else other
+
+
+def _apart_alone(
+    model: nn.Module,
+    supernet: Supernet,
+    given: Given,
+    alone: Sequence[Tensor],
+    more: Sequence[Tensor],
+) -> float:
     with looking(model):
-        return difference(model(seen[:1].clone()), model(seen.clone())[:1])
+        by_itself = outputs_of(given.call(model, alone))[1]
+        among_others = outputs_of(given.call(model, more))[1]
+    first = [
+        value if spec.batch_axis is None else value.narrow(spec.batch_axis, 0, 1)
+        for value, spec in zip(among_others, supernet.signature.outputs, strict=True)
+    ]
+    return difference(by_itself, first)
 
 
-def _check_answers(model: nn.Module, seen: Tensor, first: Tensor) -> None:
+def _check_answers(model: nn.Module, given: Given, seen: Sequence[Tensor], first: Any) -> None:
     """Refuses a model with which no other can be compared.
 
     Raises:
         ConversionError: its answer is not finite, or another one each time.
     """
     where = type(model).__name__
-    if not first.isfinite().all():
+    if not all(value.isfinite().all() for value in outputs_of(first)[1]):
         raise ConversionError(
             "the model's output for an example of the data holds NaN or infinity",
             where=where,
             fix="look at the weights that it loads, and at the scale of the data",
         )
     with looking(model):  # both in one, as what is drawn by chance begins anew with each
-        apart = difference(model(seen.clone()), model(seen.clone()))
+        apart = difference(given.call(model, seen), given.call(model, seen))
     if not apart <= TOLERANCE:
         raise ConversionError(
             "the model gives another answer to the same input",
@@ -149,7 +207,7 @@ def _check_answers(model: nn.Module, seen: Tensor, first: Tensor) -> None:
         )
 
 
-def check_paths(supernet: Supernet, costs: CostModel, example: Tensor) -> None:
+def check_paths(supernet: Supernet, costs: CostModel, example: Sequence[Tensor]) -> None:
     """The smallest path, each early exit and random paths run, and equal their extraction.
 
     Raises:
@@ -161,8 +219,8 @@ def check_paths(supernet: Supernet, costs: CostModel, example: Tensor) -> None:
     for path in (space.smallest, *supernet.spanning[1:], *drawn):
         try:
             with looking(supernet):
-                got = supernet(example[:1], path)
-                expected = extract_traced(supernet, costs.trace(path))(example[:1])
+                got = supernet(*example, path)
+                expected = extract_traced(supernet, costs.trace(path))(*example)
         except (RuntimeError, IndexError, ValueError) as error:
             raise ConversionError(
                 f"a path does not run: {error}", where=str(path), fix="report this model"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from tipsc.convert.analyse import analyse
 from tipsc.convert.assemble import assemble
@@ -17,7 +17,9 @@ from tipsc.convert.check import check_paths, check_resolutions, check_same
 from tipsc.convert.choices import Plan, make_plan
 from tipsc.convert.converted import ConvertedSupernet
 from tipsc.convert.exits import Exits, check_wanted, depths, divided, find_exits
+from tipsc.convert.given import Given, given_of
 from tipsc.convert.importance import Importance, norms, permuted
+from tipsc.convert.outputs import outputs_on, signature_of
 from tipsc.convert.program import Program
 from tipsc.convert.report import ExitRow, Kept, Report, Row
 from tipsc.convert.resolutions import find_resolutions
@@ -32,13 +34,14 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0)
 
 def convert(
     model: nn.Module,
-    example_inputs: Tensor | tuple[Tensor, ...],
+    example_inputs: Any,
     *,
     widths: Sequence[float] = WIDTHS,
     depth: bool = True,
     resolutions: Sequence[int] | None = None,
     exits: bool | int | Sequence[int] = False,
     importance: Importance = norms,
+    batch_axes: Mapping[str, int | None] | None = None,
 ) -> ConvertedSupernet:
     """Finds what can be elastic in a model and makes it so; its weights are kept.
 
@@ -48,8 +51,11 @@ def convert(
     The model itself is not changed; the supernet has copies of its weights, and is in eval mode.
 
     Args:
-        model: with float32 weights; one input, one output, any batch size.
-        example_inputs: one batch (N, ...), float32 or int64.
+        model: with float32 weights, for any batch size. It may take several tensors, and give a
+            tuple, list, dict or dataclass of them; each has at most one axis of the examples.
+        example_inputs: one batch as the model takes it: a tensor (N, ...), a tuple of its
+            arguments, or a dict of its keyword arguments; float32, int64, int32 or bool. The
+            supernet takes their tensors one after the other, and then a path.
         widths: shares of channels or heads that options keep, rounded to whole heads and groups
             and, in wider layers, to multiples of 4 or 8 channels.
         depth: whether residual branches can be left out.
@@ -61,20 +67,23 @@ def convert(
             possible, or how many (spread over the MACs), or the numbers of stages, from 1 on. The
             report says where it is not possible, and why.
         importance: what keeps units longest: :func:`norms` (no data) or ``taylor(batches, loss)``.
+        batch_axes: by the name of an input, its axis of the examples, or None if it has none. Of
+            an input that is not there it is the first axis that is as long as the first input's
+            first axis; give more than one example, so that this is clear.
 
     Raises:
         ConversionError: the model cannot be traced, or nothing of it can be elastic, or what came
             out is not the same model.
     """
     with said_of(type(model).__name__):
-        return _converted(
-            unwrapped(model), _single(example_inputs), widths, depth, resolutions, exits, importance
-        )
+        model = unwrapped(model)
+        given = given_of(model, example_inputs, batch_axes)
+        return _converted(model, given, widths, depth, resolutions, exits, importance)
 
 
 def _converted(
     model: nn.Module,
-    example: Tensor,
+    given: Given,
     widths: Sequence[float],
     depth: bool,
     resolutions: Sequence[int] | None,
@@ -88,7 +97,9 @@ def _converted(
             "widths must be shares of the whole", got=list(widths), expected="(0, 1]"
         )
     check_wanted(exits)
-    program = capture(model, example)
+    program = capture(model, given)
+    outputs = outputs_on(model, given)
+    signature = signature_of(program, given, outputs.tree)
     made_of = fingerprint((list(program.operations()), program.values))
     additions = residual_additions(program)
     structure = analyse(program, additions)
@@ -99,7 +110,7 @@ def _converted(
         found = find_exits(program, structure, stages, exits)
     plan = make_plan(program, structure, depths(stages, found) if depth else [], shares, found)
     if resolutions is not None:
-        plan = plan.at_resolutions(find_resolutions(model, program, example, resolutions))
+        plan = plan.at_resolutions(find_resolutions(model, program, given, resolutions))
     if not plan.space.choices:
         raise ConversionError(
             "nothing in this model can be elastic",
@@ -109,15 +120,14 @@ def _converted(
             ),
             fix="a path leaves out channels between two layers, or residual blocks: have some",
         )
-    supernet = assemble(
-        program, structure, plan, permuted(program, structure, plan, importance(model)), example
-    ).eval()
+    weights = permuted(program, structure, plan, importance(model))
+    supernet = assemble(program, structure, plan, weights, signature, outputs).eval()
     supernet.made_of = made_of
-    difference = check_same(model, supernet, example)
+    difference = check_same(model, supernet, given)
     if plan.resolutions is not None:
-        check_resolutions(model, supernet, example, plan.resolutions.choice)
+        check_resolutions(model, supernet, given, plan.resolutions.choice)
     costs = CostModel(supernet)
-    check_paths(supernet, costs, example)
+    check_paths(supernet, costs, given.first(1))
     ends = [costs.of(path) for path in (plan.space.largest, plan.space.smallest)]
     supernet.report = Report(
         type(model).__name__,
@@ -132,20 +142,6 @@ def _converted(
         time.perf_counter() - begin,
     )
     return supernet
-
-
-def _single(example_inputs: Any) -> Tensor:
-    if isinstance(example_inputs, tuple | list) and len(example_inputs) == 1:
-        return example_inputs[0]
-    if isinstance(example_inputs, tuple | list):
-        raise ConversionError(
-            "only models with one tensor as input are supported",
-            where="example_inputs",
-            expected="one tensor",
-            got=f"{len(example_inputs)}",
-            fix="wrap the model so that its other inputs are fixed or taken from that tensor",
-        )
-    return example_inputs
 
 
 def _rows(plan: Plan) -> tuple[Row, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from tipsc.convert.output_tree import OutputTree
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Path, SearchSpace
+from tipsc.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Call:
 
     Attributes:
         module: its name in the supernet.
-        inputs: numbers of the values that it reads; value 0 is the input.
+        inputs: numbers of the values that it reads; the first ones are the inputs.
         output: number of the value that it gives.
         with_path: whether the module is given the path, first or last or not.
         gates: (choice, least option) that switch it on, all of them.
@@ -65,13 +65,17 @@ class ConvertedSupernet(Supernet):
     report: Any
     made_of: str
 
-    def __init__(
-        self, space: SearchSpace, input_shape: tuple[int, ...], dtype: torch.dtype
-    ) -> None:
-        super().__init__(space, input_shape, dtype)
+    def __init__(self, space: SearchSpace, signature: Signature, outputs: OutputTree) -> None:
+        super().__init__(space, signature.inputs)
+        self._signature = signature
+        self._outputs = outputs
         self._calls: list[Call | Bypass | Leave] = []
-        self._result = 0
+        self._results: tuple[int, ...] = (0,)
         self._spent: list[tuple[int, ...]] = []
+
+    @property
+    def signature(self) -> Signature:
+        return self._signature
 
     @property
     def leaves(self) -> tuple[Leave, ...]:
@@ -84,9 +88,10 @@ class ConvertedSupernet(Supernet):
         early = ({**whole.options, leave.choice: leave.option} for leave in self.leaves)
         return (whole, *map(self.space.path, early))
 
-    def forward(self, x: Tensor, path: Path) -> Tensor:
-        """The output for a batch `x` (N, *input_shape) on one path."""
-        values: dict[int, Any] = {0: x}
+    def forward(self, *given: Any) -> Any:
+        """The outputs on one path: of the tensors of a batch, one after the other, and a path."""
+        *tensors, path = given
+        values: dict[int, Any] = dict(enumerate(tensors))
         for call, spent in zip(self._calls, self._spent, strict=True):
             if isinstance(call, Leave):
                 if path[call.choice] == call.option:
@@ -101,10 +106,10 @@ class ConvertedSupernet(Supernet):
                 self._run(call, values, path)
             for number in spent:
                 values.pop(number, None)
-        return values[self._result]
+        return self._outputs.build([values[number] for number in self._results])
 
-    def _finish(self, result: int) -> None:
-        """Notes what the output is, and after which call each other value is read no more."""
+    def _finish(self, results: Sequence[int]) -> None:
+        """Notes what the outputs are, and after which call each other value is read no more."""
         last: dict[int, int] = {}
         for place, call in enumerate(self._calls):
             if isinstance(call, Leave):
@@ -114,11 +119,12 @@ class ConvertedSupernet(Supernet):
             else:
                 used = [*call.inputs, call.output]
             last |= dict.fromkeys(used, place)
-        last.pop(result, None)
+        for number in results:
+            last.pop(number, None)
         spent: list[list[int]] = [[] for _ in self._calls]
         for number, place in last.items():
             spent[place].append(number)
-        self._result, self._spent = result, [tuple(numbers) for numbers in spent]
+        self._results, self._spent = tuple(results), [tuple(numbers) for numbers in spent]
 
     def _run(self, call: Call, values: dict[int, Any], path: Path) -> None:
         module = self.get_submodule(call.module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
@@ -37,7 +36,8 @@ class Emitter:
         names: of its modules.
         gates: of the operations that not all paths compute.
         calls: what was added.
-        numbers: of the values of operations that were added; value 0 is the input.
+        numbers: of the values of operations that were added; the first ones are the inputs.
+        fresh: numbers of the values to come.
         known: names of layers that were added, by what makes two of them one.
         prefix: of the names of modules.
     """
@@ -51,9 +51,9 @@ class Emitter:
     gates: Mapping[fx.Node, Gates]
     calls: list[Call | Bypass | Leave]
     numbers: dict[fx.Node, int]
+    fresh: Iterator[int]
     known: dict[object, str] = field(default_factory=dict)
     prefix: str = ""
-    _fresh: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def within(self, prefix: str) -> Emitter:
         """One that goes on from here, but for itself: calls, names and layers are its own."""
@@ -96,7 +96,7 @@ class Emitter:
         return self._called(self.place(name, module), inputs, with_path, ())
 
     def _called(self, module: str, inputs: tuple[int, ...], with_path: str, gates: Gates) -> int:
-        number = next(self._fresh)
+        number = next(self.fresh)
         self.calls.append(Call(module, inputs, number, with_path, gates))
         return number
 
@@ -106,7 +106,8 @@ class Emitter:
             name = self.program.tensors[node]
             module = fitted.FittedTensor(cast(Tensor, self.tensor(node)), self.dims(node))
             place = self.place(name, module)
-            gates = _common([self.gates.get(user, ()) for user in node.users])
+            is_given = node in self.program.outputs
+            gates = () if is_given else _common([self.gates.get(u, ()) for u in node.users])
             self.numbers[node] = self._called(place, (), "last", gates)
         return self.numbers[node]
 

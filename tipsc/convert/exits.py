@@ -279,7 +279,9 @@ def _taken(head: Head | None) -> int | None:
 
 def _no_classifier(program: Program) -> str | None:
     """Why the output is not that of a classifier with a linear layer at its end."""
-    node = program.output
+    if len(program.outputs) != 1:
+        return "it gives several tensors"
+    (node,) = program.outputs
     if node.meta["val"].dim() != 2:
         return "its output is not one vector of scores for each example"
     while op_of(node).role in (Role.VIEW, Role.POOL, Role.DROPOUT):

@@ -19,7 +19,7 @@ class Flow:
         self.program = program
         self.nodes = program.nodes()
         self._number = {node: i for i, node in enumerate(self.nodes)}
-        self._before: dict[fx.Node, int] = {program.input: 1 << len(self.nodes)}
+        self._before = dict.fromkeys(program.inputs, 1 << len(self.nodes))
         self.maps: set[fx.Node] = set()  # feature maps: of the input, after a layer with weights
         for node in self.nodes:
             mask = 1 << self._number[node]

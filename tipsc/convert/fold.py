@@ -36,10 +36,11 @@ def fold_constants(program: Program) -> None:
             )
         known[node] = _computed(node, known)
     for node, value in known.items():
-        if not isinstance(value, Tensor) or all(user in known for user in node.users):
+        read = node in program.outputs or any(user not in known for user in node.users)
+        if not isinstance(value, Tensor) or not read:
             continue
         name = ".".join(filter(None, (scope_of(node), name_of(node))))
-        node.replace_all_uses_with(program.add_tensor(name, value.clone(), node))
+        program.replace(node, program.add_tensor(name, value.clone(), node))
 
 
 def drop_no_operations(program: Program) -> None:
@@ -47,9 +48,7 @@ def drop_no_operations(program: Program) -> None:
     for node in program.nodes():
         if op_of(node).role is Role.COPY:
             source = node.all_input_nodes[0]
-            if node is program.output:
-                program.output = source
-            node.replace_all_uses_with(source)
+            program.replace(node, source)
             program.graph.erase_node(node)
 
 
@@ -77,7 +76,7 @@ def compute_weights(program: Program) -> None:
 def _compute(program: Program, layer: fx.Node, key: str, made: list[fx.Node]) -> None:
     """Puts one parameter in the place of these operations, which compute the same."""
     nodes, tensors = _made_of(program, made)
-    if program.input in tensors or not tensors <= set(program.tensors):
+    if not tensors <= set(program.tensors):
         return
     if any(u not in nodes for n in {*nodes, *tensors} - {*made} for u in n.users):
         return  # also read as it is, such as the table that embeds and decodes
@@ -181,14 +180,21 @@ def split_parameters(program: Program) -> None:
 
 def drop_dead(program: Program) -> None:
     needed: set[fx.Node] = set()
-    stack = [program.output]
+    stack = list(program.outputs)
     while stack:
         node = stack.pop()
         if node not in needed:
             needed.add(node)
             stack += node.all_input_nodes
-    if program.input not in needed:
+    if needed.isdisjoint(program.inputs):
         raise ConversionError("the output does not depend on the input", where="the model")
+    unread = [node.name for node in program.inputs if node not in needed]
+    if unread:
+        raise ConversionError(
+            "no output depends on this input",
+            where=", ".join(unread),
+            fix="leave it out of example_inputs; wrap the model if it cannot be left out",
+        )
     for node in reversed(list(program.graph.nodes)):
         if node.op == "output":
             program.graph.erase_node(node)

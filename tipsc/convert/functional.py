@@ -69,8 +69,7 @@ def make_functional(program: Program) -> None:
         node.target = overload
         for user in [u for u in target.users if u not in keep]:
             user.replace_input_with(target, node)
-        if program.output is target:
-            program.output = node
+        program.outputs = tuple(node if old is target else old for old in program.outputs)
 
 
 def _changes_buffer(where: str) -> ConversionError:

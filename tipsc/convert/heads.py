@@ -63,7 +63,7 @@ def _make(e: Emitter, node: fx.Node, pooling: Pooling) -> None:
     The layer reads as many channels as a path has there.
     """
     shape, width = node.meta["val"].shape, e.dims(node)[pooling.channels]
-    channels, classes = int(shape[pooling.channels]), int(e.program.output.meta["val"].shape[1])
+    channels, classes = int(shape[pooling.channels]), int(e.program.outputs[0].meta["val"].shape[1])
     x = e.numbers[node]
     if pooling.taken is not None:
         take = Function(torch.select, (Slot(0), pooling.places[0], pooling.taken), {})

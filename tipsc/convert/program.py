@@ -22,10 +22,10 @@ class Program:
     """A model as operations.
 
     Attributes:
-        graph: placeholders are the input and the tensors; the rest are ATen operators and
+        graph: placeholders are the inputs and the tensors; the rest are ATen operators and
             arithmetic on sizes; no operation writes into a tensor of another one.
-        input: the node of the input.
-        output: the node that gives the output.
+        inputs: the nodes of the inputs.
+        outputs: the nodes that give the outputs; one may give several.
         tensors: node of each parameter, buffer or constant -> its name.
         values: the tensors by name.
         notes: what was seen on the way, (layer, remark).
@@ -34,13 +34,25 @@ class Program:
     """
 
     graph: fx.Graph
-    input: fx.Node
-    output: fx.Node
+    inputs: tuple[fx.Node, ...]
+    outputs: tuple[fx.Node, ...]
     tensors: dict[fx.Node, str]
     values: dict[str, Tensor]
     notes: list[tuple[str, str]] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def input(self) -> fx.Node:
+        """The first input whose first axis are the examples."""
+        return next(
+            node for node in self.inputs if isinstance(node.meta["val"].shape[0], torch.SymInt)
+        )
+
+    def replace(self, old: fx.Node, new: fx.Node) -> None:
+        """Whatever reads `old` reads `new`, and what `old` gave `new` gives."""
+        old.replace_all_uses_with(new)
+        self.outputs = tuple(new if node is old else node for node in self.outputs)
 
     def check_time(self, node: fx.Node) -> None:
         """Raises ConversionError if the conversion has come as far as this in too long a time."""
@@ -63,10 +75,10 @@ class Program:
         for node in self.graph.nodes:
             numbers[node] = f"%{len(numbers)}"
             arguments = fx.node.map_arg((node.args, node.kwargs), lambda n: numbers[n])
-            named = "input" if node is self.input else self.tensors.get(node, "")
+            named = "input" if node in self.inputs else self.tensors.get(node, "")
             target = node.target if node.op == "call_function" else ""
             yield f"{node.op} {target} {named} {arguments}"
-        yield f"output {numbers[self.output]}"
+        yield f"output {' '.join(numbers[node] for node in self.outputs)}"
 
     def nodes(self) -> list[fx.Node]:
         """All that computes, in order."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from tipsc.convert.capture import capture
+from tipsc.convert.given import Given
 from tipsc.convert.ops import Role, op_of
 from tipsc.convert.program import Program, hint, name_of, scope_of
 from tipsc.convert.sizes import Resolutions
@@ -26,18 +27,25 @@ NAME = "resolution"
 
 
 def find_resolutions(
-    model: nn.Module, program: Program, example: Tensor, sizes: Sequence[int]
+    model: nn.Module, program: Program, given: Given, sizes: Sequence[int]
 ) -> Resolutions:
     """The choice of the resolution.
 
     Args:
         program: of the model, captured on the example.
-        example: images (N, C, H, H).
+        given: images (N, C, H, H).
         sizes: pixels a side; H is added.
 
     Raises:
         ConversionError: the sizes make no sense, or the model does not follow one of them.
     """
+    if len(given.tensors) != 1:
+        raise ConversionError(
+            "the resolution can be a choice for models of one input only",
+            where="resolutions",
+            got=f"{len(given.tensors)} inputs: {', '.join(given.names)}",
+        )
+    (example,) = given.tensors
     shape = tuple(example.shape[1:])
     if len(shape) != 3 or shape[1] != shape[2] or example.dtype != torch.float32:
         raise ConversionError(
@@ -61,7 +69,7 @@ def find_resolutions(
     for size in reversed(choice.options[:-1]):
         smaller = resize(example[:1], space.path({NAME: size}))
         try:
-            other = capture(model, smaller)
+            other = capture(model, given.with_tensors([smaller]))
         except ConversionError as error:
             raise _refusal(size, error.where or "the model", error.what) from error
         for node, twin in _pairs(program, other, size):
@@ -75,12 +83,13 @@ def find_resolutions(
                 scope_of(node) or "the model",
                 f"{name_of(node)} works on a size that depends on the resolution",
             )
-    if len(set(shapes[program.output])) > 1:
-        raise _refusal(
-            choice.smallest,
-            scope_of(program.output) or "the model",
-            "the size of its output depends on the resolution",
-        )
+    for node in program.outputs:
+        if len(set(shapes.get(node, ()))) > 1:
+            raise _refusal(
+                choice.smallest,
+                scope_of(node) or "the model",
+                "the size of its output depends on the resolution",
+            )
     return Resolutions(
         choice, {node: tuple(found) for node, found in shapes.items() if len(set(found)) > 1}
     )

@@ -26,12 +26,8 @@ def rewrite(program: Program) -> None:
             continue
         if isinstance(node.meta["val"], tuple | list):  # of whose parts only the first is read
             for item in list(node.users):
-                item.replace_all_uses_with(made)
-                if item is program.output:
-                    program.output = made
+                program.replace(item, made)
                 program.graph.erase_node(item)
         else:
-            node.replace_all_uses_with(made)
-        if node is program.output:
-            program.output = made
+            program.replace(node, made)
         program.graph.erase_node(node)

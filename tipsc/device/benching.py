@@ -77,7 +77,7 @@ def bench_engine(
     pin: Any = arguments["pin"]
     cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
     settings = Settings(**arguments["protocol"], cores=cores)
-    feeds = tuple(np.zeros(spec.shape, spec.dtype) for spec in manifest.inputs)
+    feeds = tuple(np.zeros(spec.shape, spec.dtype) for spec in manifest.signature.inputs)
     known = {path.id for path in manifest.paths}
     for name in only or ():
         if name not in known:

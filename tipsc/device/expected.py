@@ -29,10 +29,10 @@ from tipsc.device.incoming import (
     text,
     whole,
 )
-from tipsc.engine.manifest import TensorSpec
 from tipsc.engine.plan import plan_name
 from tipsc.measure.loop import MAX_RUNS, Batches
 from tipsc.measure.pauses import ROUNDS
+from tipsc.signature import TensorSpec
 
 SAMPLES = "samples.json"
 _TIME_BYTES = 20  # of one time in samples.json

@@ -290,7 +290,7 @@ class Remote:
         with self._runnable(file, target) as runnable:
             blobs = {"engine": self.connection.push(runnable), "inputs": self._push(inputs)}
         arguments = {"threads": target.threads, "paths": list(paths)}
-        outputs, count = read_engine(file).manifest.outputs, len(inputs)
+        outputs, count = read_engine(file).manifest.signature.outputs, len(inputs)
         # Of several outputs the first one whole, of one the first example of it.
         shape = (count, *outputs[0].shape[1 if len(outputs) == 1 else 0 :])
         expected = computed(paths, outputs[0], count)

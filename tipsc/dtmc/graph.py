@@ -215,7 +215,7 @@ def _edges(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
                 f"step {step.label!r} is not usable",
                 expected="a label of its own and at least one channel group",
             )
-        for source in dict.fromkeys(step.inputs):
+        for source in dict.fromkeys(_known(label) for label in step.inputs):
             if source not in written:
                 raise DataError(
                     f"step {step.label!r} reads {source!r}, which no earlier step writes",
@@ -228,6 +228,11 @@ def _edges(steps: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
                 else:
                     yield from ((tail, head, step.label) for tail in tails)
         written[step.label] = groups
+
+
+def _known(label: str) -> str:
+    """Several inputs are one feature map."""
+    return INPUT if label.startswith(f"{INPUT}:") else label
 
 
 def _read_only(array: Any, dtype: Any) -> NDArray[Any]:

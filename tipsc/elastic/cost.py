@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tipsc.elastic.layers import ElasticLayer, cut_out, operation_of
 from tipsc.elastic.operations import macs_of
 from tipsc.elastic.supernet import Supernet
-from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
+from tipsc.elastic.trace import Trace, TracedStep, input_labels, skeleton, trace
 from tipsc.paths import Path
 
 
@@ -58,7 +58,8 @@ class CostModel:
         """The cost of each step of `path`; a module's parameters stand at its last use."""
         traced = self.trace(path)
         shapes = {step.label: step.shape for step in traced.steps}
-        shapes["input"] = tuple(self._supernet.example(device="meta").shape)
+        inputs = self._supernet.inputs
+        shapes |= {k: s.shape for k, s in zip(input_labels(inputs), inputs, strict=True)}
         last = {step.module or step.label: step.label for step in traced.steps}
         return tuple(
             StepCost(

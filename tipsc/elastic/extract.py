@@ -18,6 +18,8 @@ from tipsc.paths import Path
 def extract(supernet: Supernet, path: Path, statistics: Statistics | None = None) -> fx.GraphModule:
     """The subnetwork of `path` as an ``nn.Module`` in eval mode that knows nothing of tipsc.
 
+    It takes the inputs one after the other, or by their names, and gives what the supernet gives.
+
     Args:
         supernet: keeps its weights; the result has copies.
         path: of its space.

@@ -2,44 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from tipsc.elastic.looking import looking
 from tipsc.paths import Path, SearchSpace
+from tipsc.signature import Signature, TensorSpec
+from tipsc.tree import tree_of
 
 
 class Supernet(nn.Module):
     """An elastic model: one set of weights, many paths.
 
     A subclass builds elastic layers from the choices of `space` and gives
-    ``forward(x, path)``. Its control flow may depend on the path but not on the values in `x`.
+    ``forward(x, path)``, with as many tensors before the path as there are inputs. Its control
+    flow may depend on the path but not on the values in `x`.
 
     Args:
         space: the choices.
-        input_shape: of one example, without the batch axis.
-        input_dtype: float32 for signals, int64 for tokens.
+        inputs: what it takes, in a batch of one: float32 for signals, int64 for tokens. The first
+            axis of the first one is the batch.
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        input_shape: tuple[int, ...],
-        input_dtype: torch.dtype = torch.float32,
+        inputs: Sequence[TensorSpec],
     ) -> None:
         super().__init__()
         self.space = space
-        self.input_shape = tuple(input_shape)
-        self.input_dtype = input_dtype
+        self.inputs = tuple(inputs)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one example, without the batch axis."""
+        return self.inputs[0].shape[1:]
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.inputs[0].dtype)
+        return dtype
 
     @property
     def spanning(self) -> tuple[Path, ...]:
         """Paths that together take every operation in its largest size; the largest comes first."""
         return (self.space.largest,)
 
-    def forward(self, x: Tensor, path: Path) -> Tensor:
-        """The output for a batch `x` (N, *input_shape) on one path."""
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives, in a batch of one."""
+        with looking(self):
+            gives = self(*self.examples(), self.space.smallest)
+        tree = tree_of(gives, "the output")
+        tensors = zip(tree.names("output"), tree.flat(gives, "the output"), strict=True)
+        outputs = [
+            TensorSpec(
+                name, str(t.dtype).removeprefix("torch."), tuple(t.shape), "N" + "-" * (t.dim() - 1)
+            )
+            for name, t in tensors
+        ]
+        takes = Signature.plain(self.inputs, outputs).takes
+        return Signature(self.inputs, tuple(outputs), takes, tree)
+
+    def forward(self, *given: Any) -> Any:
+        """The output for a batch on one path: the inputs, one after the other, and the path."""
         raise NotImplementedError
 
-    def example(self, batch: int = 1, device: str | torch.device = "cpu") -> Tensor:
-        """A batch of zeros of the right shape and type."""
-        return torch.zeros((batch, *self.input_shape), dtype=self.input_dtype, device=device)
+    def examples(
+        self, batch: int = 1, device: str | torch.device | None = None
+    ) -> tuple[Tensor, ...]:
+        """Zeros for each input. `device`: by default that of the weights."""
+        if device is None:
+            device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        return tuple(
+            torch.zeros(
+                spec.with_batch(batch).shape, dtype=getattr(torch, spec.dtype), device=device
+            )
+            for spec in self.inputs
+        )

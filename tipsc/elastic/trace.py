@@ -9,8 +9,10 @@ node. Labels are stable: the same step has the same label on every path that tak
 from __future__ import annotations
 
 import copy
+import dataclasses
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +26,10 @@ from tipsc.elastic.operations import arithmetic_of
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import LoweringError, first_line
 from tipsc.paths import Path
+from tipsc.signature import TensorSpec
+from tipsc.tree import fields_of
 
-INPUT = "input"
+INPUT = "input"  # the first one; others have their name behind it: "input:mask"
 _PREFIX = "net."
 
 
@@ -35,7 +39,8 @@ class TracedStep:
 
     Attributes:
         label: stable across paths; a layer's label is its name in the supernet.
-        inputs: labels of the steps whose outputs it reads; ``"input"`` is the network's input.
+        inputs: labels of the steps whose outputs it reads; ``"input"`` is the network's input, see
+            :func:`input_labels`.
         module: the layer's name in the supernet, or "" for a function of torch or a parameter.
         operation: "module", "parameter", or the function's name.
         shape: of its output, for a batch of one; () if it gives several tensors.
@@ -59,9 +64,10 @@ class TracedStep:
 
 @dataclass(frozen=True)
 class Trace:
-    """A path's steps in the order of computation; the last one gives the output.
+    """A path's steps in the order of computation.
 
     Attributes:
+        outputs: labels of what it gives, in the order of the tree.
         constants: what is computed from shapes alone (a size, say), by label; for a batch of one.
     """
 
@@ -69,6 +75,7 @@ class Trace:
     steps: tuple[TracedStep, ...]
     graph: fx.Graph
     constants: Mapping[str, object]
+    outputs: tuple[str, ...]
 
     def nodes(self) -> Iterator[tuple[fx.Node, str]]:
         """The fx nodes that compute (no placeholder, no output), with their labels."""
@@ -84,9 +91,12 @@ class _Root(nn.Module):
         super().__init__()
         self.net = net
         self._path = path
+        self._count = len(net.inputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x, self._path)
+    def forward(self, x: Any) -> Any:
+        # Of several inputs these are places in one, until :func:`_with_inputs` sees the graph.
+        given = (x,) if self._count == 1 else (x[i] for i in range(self._count))
+        return self.net(*given, self._path)
 
 
 class _Tracer(fx.Tracer):
@@ -103,6 +113,13 @@ class _Tracer(fx.Tracer):
             kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Path)}
         return super().call_module(m, forward, args, kwargs)
 
+    def create_arg(self, a: Any) -> Any:
+        if isinstance(a, Mapping) and dataclasses.is_dataclass(a):  # for fx it is a dict only
+            fields = {name: getattr(a, name) for name in fields_of(a) or ()}
+            kept = {name: self.create_arg(v) for name, v in fields.items() if v is not None}
+            return self.create_node("call_function", type(a), (), kept)
+        return super().create_arg(a)
+
     def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(kind, target, *args, **kwargs)
         if kind == "placeholder":
@@ -117,6 +134,40 @@ class _Tracer(fx.Tracer):
         count = self._seen[label]
         node.meta["label"] = label if count == 1 else f"{label}#{count}"
         return node
+
+
+def input_labels(inputs: Sequence[TensorSpec]) -> tuple[str, ...]:
+    """Of the network's inputs, in order."""
+    return (INPUT, *(f"{INPUT}:{spec.name}" for spec in inputs[1:]))
+
+
+def _with_inputs(graph: fx.Graph, inputs: Sequence[TensorSpec]) -> fx.Graph:
+    """The graph with a placeholder for each of several inputs."""
+    if len(inputs) == 1:
+        return graph
+    (given,) = (node for node in graph.nodes if node.op == "placeholder")
+    items = {node.args[1]: node for node in given.users}
+    for place, (spec, label) in enumerate(zip(inputs, input_labels(inputs), strict=True)):
+        with graph.inserting_before(given):
+            node = graph.placeholder(re.sub(r"\W", "_", spec.name))
+        node.meta["label"] = label
+        items[place].replace_all_uses_with(node)
+        graph.erase_node(items[place])
+    graph.erase_node(given)
+    return graph
+
+
+def _outputs(value: Any) -> Iterator[str]:
+    """Labels of the tensors in what a graph gives."""
+    if isinstance(value, fx.Node) and isinstance(value.target, type):  # a record of them
+        yield from _outputs([*value.args, *value.kwargs.values()])
+    elif isinstance(value, fx.Node):
+        yield value.meta["label"]
+    elif isinstance(value, Mapping):
+        yield from _outputs(list(value.values()))
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _outputs(part)
 
 
 def skeleton(supernet: Supernet) -> Supernet:
@@ -140,7 +191,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
     tracer = _Tracer()
     try:
         with at_rest(supernet):
-            graph = tracer.trace(_Root(supernet, path))
+            graph = _with_inputs(tracer.trace(_Root(supernet, path)), supernet.inputs)
             values = _Values(supernet, graph, path).of_nodes()
     except LoweringError:
         raise
@@ -152,7 +203,7 @@ def trace(supernet: Supernet, path: Path) -> Trace:
         ) from error
     steps: list[TracedStep] = []
     constants: dict[str, object] = {}
-    groups = {INPUT: 1}
+    groups = dict.fromkeys(input_labels(supernet.inputs), 1)
     for node in graph.nodes:
         if node.op in ("placeholder", "output"):
             continue
@@ -179,7 +230,8 @@ def trace(supernet: Supernet, path: Path) -> Trace:
                 _equation(node),
             )
         )
-    return Trace(path, tuple(steps), graph, constants)
+    (given,) = (node for node in graph.nodes if node.op == "output")
+    return Trace(path, tuple(steps), graph, constants, tuple(_outputs(given.args[0])))
 
 
 def sources(node: fx.Node) -> list[fx.Node]:
@@ -244,7 +296,7 @@ class _Values(fx.Interpreter):
     def of_nodes(self) -> dict[fx.Node, Any]:
         device = next(iter(self._supernet.parameters())).device
         with torch.no_grad():
-            self.run(self._supernet.example(device=device))
+            self.run(*self._supernet.examples(device=device))
         return self.env
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:

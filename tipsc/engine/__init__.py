@@ -4,7 +4,7 @@ Needs the standard library alone. :mod:`tipsc.runtime` runs what is read here.
 """
 
 from tipsc.engine.limits import Limits
-from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine.manifest import Latency, Manifest, PathEntry
 from tipsc.engine.plan import DevicePlan
 from tipsc.engine.read import EngineFile, parse_engine, read_engine
 from tipsc.engine.unpack import unpack
@@ -17,7 +17,6 @@ __all__ = [
     "Manifest",
     "PathEntry",
     "DevicePlan",
-    "TensorSpec",
     "parse_engine",
     "read_engine",
     "unpack",

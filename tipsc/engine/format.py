@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from tipsc.engine.strict import dumps, encode
 
 MAGIC = b"TIPSCENG"
-VERSION = 2
+VERSION = 3
 PAGE = 4096
 PREFIX = struct.Struct("<8sII32s")
 MAX_HEADER = 1 << 20

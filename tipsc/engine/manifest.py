@@ -1,4 +1,4 @@
-"""What an engine says about itself: its inputs and outputs, and what each path is and costs."""
+"""What an engine says about itself: what it takes and gives, and what each path is and costs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from tipsc.engine.strict import decode, encode
 from tipsc.errors import EngineDamagedError, PathError
 from tipsc.paths import SearchSpace
 from tipsc.quality import Quality
+from tipsc.signature import Signature
 
-DTYPES = (
-    "float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool",
-)  # fmt: skip
-_BYTES = dict(zip(DTYPES, (4, 2, 8, 1, 1, 2, 4, 8, 1), strict=True))
 #: a path id becomes the name of a file when an engine is unpacked
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -23,25 +20,6 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 def _require(ok: bool, what: str, where: str, got: object) -> None:
     if not ok:
         raise EngineDamagedError(what, where=where, got=got)
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Name, numpy dtype name and static shape (batch included) of an input or output."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        _require(bool(self.name), "a tensor has no name", "name", repr(self.name))
-        _require(self.dtype in DTYPES, "unknown dtype", "dtype", self.dtype)
-        _require(all(d >= 1 for d in self.shape), "not a static shape", "shape", self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Of an array of it."""
-        return math.prod(self.shape) * _BYTES[self.dtype]
 
 
 @dataclass(frozen=True)
@@ -110,8 +88,7 @@ class Manifest:
         name: name of the engine.
         target: name of the target that it was built for.
         backend: a name in :data:`tipsc.backends.BACKENDS`.
-        inputs: at least one.
-        outputs: at least one.
+        signature: what each path takes and gives.
         paths: at least one; their qualities are values of one measure.
         space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
         recipe: how a device finishes an engine that only it can build: precision, plans, ... .
@@ -126,8 +103,7 @@ class Manifest:
     name: str
     target: str
     backend: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    signature: Signature
     paths: tuple[PathEntry, ...]
     space: list[object]
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -137,11 +113,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))
-        for name in ("inputs", "outputs", "paths"):
-            _require(len(getattr(self, name)) > 0, "is empty", name, "no entry")
-        for part in ("inputs", "outputs"):
-            names = [spec.name for spec in getattr(self, part)]
-            _require(len(set(names)) == len(names), "a name is repeated", part, names)
+        _require(len(self.paths) > 0, "is empty", "paths", "no entry")
         ids = [path.id for path in self.paths]
         _require(len(set(ids)) == len(ids), "a path id is repeated", "paths", ids)
         measures = {path.quality.measure for path in self.paths if path.quality is not None}

@@ -144,7 +144,7 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
     manifest = Manifest.from_json(
         loads(content("manifest"), f"{where}: manifest"), f"{where}: manifest"
     )
-    tensors = sum(spec.nbytes for spec in (*manifest.inputs, *manifest.outputs))
+    tensors = sum(spec.nbytes for spec in (*manifest.signature.inputs, *manifest.signature.outputs))
     _bound("inputs and outputs", tensors, limits.tensor_bytes, where)
     graphs: dict[str, bytes] = {}
     plans: tuple[DevicePlan, ...] = ()

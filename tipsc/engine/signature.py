@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tipsc.engine.external import fields_of, number_at, text_of
-from tipsc.engine.manifest import Manifest, TensorSpec
+from tipsc.engine.manifest import Manifest
 from tipsc.errors import EngineDamagedError
+from tipsc.signature import TensorSpec
 
 #: ``TensorProto.DataType`` to numpy's name
 _DTYPES = {
@@ -32,7 +33,8 @@ def check_signature(model: bytes, manifest: Manifest, where: str) -> None:
         EngineDamagedError: name, dtype or shape of one differs, or `model` is not well-formed.
     """
     graph = b"".join(_of(memoryview(model), 7, where))  # parts of one message add up
-    for name, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
+    signature = manifest.signature
+    for name, specs in (("inputs", signature.inputs), ("outputs", signature.outputs)):
         found = [_tensor(part, where) for part in _of(memoryview(graph), _FIELDS[name], where)]
         _compare(found, specs, name, where)
 

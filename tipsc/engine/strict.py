@@ -20,12 +20,13 @@ from tipsc.printable import cut
 
 T = TypeVar("T")
 _DIGITS = 20  # of a number of 64 bits, with its sign
+MOST_LEVELS = 16  # of objects and lists inside each other
 _TYPE_NAMES = {str: "a string", int: "an integer", float: "a finite number", bool: "true or false"}
 
 
 def loads(text: bytes, where: str) -> object:
-    """Parsed JSON; refuses repeated keys, NaN, infinities, absurd nesting, huge integers, half
-    surrogates.
+    """Parsed JSON; refuses repeated keys, NaN, infinities, more than 16 levels, huge integers,
+    half surrogates.
 
     Raises:
         EngineDamagedError: `text` is not such JSON.
@@ -61,9 +62,18 @@ def loads(text: bytes, where: str) -> object:
         )
         if b"\\ud" in text.lower():  # an escape may be half of a character
             json.dumps(value, ensure_ascii=False).encode()
+        _check_levels(value, MOST_LEVELS)
         return value
     except (ValueError, RecursionError) as error:
         raise EngineDamagedError(f"not valid JSON: {error}", where=where) from error
+
+
+def _check_levels(value: object, most: int) -> None:
+    if isinstance(value, (dict, list)):
+        if not most:
+            raise ValueError(f"nested more than {MOST_LEVELS} levels deep")
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_levels(part, most - 1)
 
 
 def dumps(value: object) -> bytes:

@@ -19,10 +19,11 @@ import numpy as np
 from tipsc.engine.blob import ALIGNMENT
 from tipsc.engine.flatbuffer import Row, parse
 from tipsc.engine.format import TFLITE_IDENTIFIER
-from tipsc.engine.manifest import Manifest, TensorSpec
+from tipsc.engine.manifest import Manifest
 from tipsc.engine.tflite_schema import OPERATORS, SCHEMA, TYPES, Kind
 from tipsc.engine.tflite_shapes import Operation, Tensor, Unfit, expected
 from tipsc.errors import EngineDamagedError
+from tipsc.signature import TensorSpec
 
 _VERSION = 3
 #: axes that LiteRT's kernels have room for
@@ -58,12 +59,6 @@ def check_tflite(model: memoryview, manifest: Manifest, where: str) -> None:
         _check_graph(graph, tensors, kinds, inside)
         graphs.append(tensors)
     _check_signatures(parsed, graphs, manifest, where)
-
-
-def channels_last(shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of an input as a .tflite takes it; see the backend ``litert``."""
-    last = tuple(shape)
-    return (last[0], *last[2:], last[1]) if len(last) in (3, 4) else last
 
 
 def _content(model: memoryview, buffer: Row, where: str) -> memoryview | None:
@@ -216,7 +211,7 @@ def _needs_options(kind: Kind) -> bool:
 def _check_signatures(
     parsed: Row, graphs: Sequence[Sequence[Tensor]], manifest: Manifest, where: str
 ) -> None:
-    found = set()
+    found, whole = set(), manifest.signature
     for signature in parsed["signature_defs"]:
         key, number = signature["signature_key"], signature["subgraph_index"]
         inside = f"{where}: signature {key}"
@@ -224,7 +219,7 @@ def _check_signatures(
             _refuse("a signature that is repeated, or of no subgraph", inside, None, number)
         found.add(key)
         graph = parsed["subgraphs"][number]
-        for part, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
+        for part, specs in (("inputs", whole.inputs), ("outputs", whole.outputs)):
             indices = [entry["tensor_index"] for entry in signature[part]]
             if indices != list(graph[part]) or len(indices) != len(specs):
                 _refuse(f"other {part} than its subgraph", inside, len(specs), indices)
@@ -236,7 +231,7 @@ def _check_signatures(
 
 
 def _check_spec(tensor: Tensor, spec: TensorSpec, part: str, where: str) -> None:
-    shape = channels_last(spec.shape) if part == "inputs" else spec.shape
+    shape = tuple(spec.shape[i] for i in spec.channels_last) if part == "inputs" else spec.shape
     if (tensor.dtype, tensor.shape) != (spec.dtype, shape):
         _refuse(
             f"the manifest says otherwise of {spec.name}",

@@ -13,9 +13,9 @@ from pathlib import Path
 TRAINING = ("torch", "numpy", "scipy")
 #: rooms of tipsc whose code decides what comes out of a training
 TRAINS = (
-    "paths.py", "factors.py", "quality.py", "tasks", "elastic", "convert", "dtmc", "train",
-    "pipeline/train.py",
-    "pipeline/narrow.py", "project/lessons.py", "project/loading.py",
+    "paths.py", "factors.py", "quality.py", "signature.py", "tree.py", "tasks", "elastic",
+    "convert", "dtmc", "train", "pipeline/train.py", "pipeline/narrow.py", "project/lessons.py",
+    "project/loading.py",
 )  # fmt: skip
 #: and what comes out of the stages after it
 BUILDS = (

@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-import torch
-from onnx import TensorProto
-
 from tipsc.elastic.looking import at_rest
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
+from tipsc.elastic.trace import input_labels
 from tipsc.engine import Manifest, write_engine
 from tipsc.errors import LoweringError
 from tipsc.lower.places import PathBytes
@@ -21,8 +19,7 @@ from tipsc.lower.surgery import build_graph
 from tipsc.lower.template import export_templates
 from tipsc.lower.weights import WeightStore
 from tipsc.paths import Path
-
-_ONNX_TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
+from tipsc.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -31,19 +28,16 @@ class Lowered:
 
     Attributes:
         weights: the store.
-        graphs: by path id; a serialised ONNX ModelProto each, input "input", output "output".
+        graphs: by path id; a serialised ONNX ModelProto each.
         sizes: by path id.
-        input_shape, output_shape: batch included.
-        input_dtype: as numpy spells it.
+        signature: what each graph takes and gives, in a batch of one.
         remark: what should be known of the graphs; empty for nothing.
     """
 
     weights: bytes
     graphs: Mapping[str, bytes]
     sizes: Mapping[str, PathBytes]
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    input_dtype: str
+    signature: Signature
     remark: str = ""
 
     def write(self, file: FilePath, manifest: Manifest) -> None:
@@ -73,20 +67,14 @@ def lower(
     statistics = statistics or {}
     with at_rest(supernet):
         planner = Planner(supernet)
-        example = supernet.example()
-        templates = export_templates([planner.plan(p) for p in supernet.spanning], example)
+        signature = supernet.signature
+        given = dict(zip(input_labels(supernet.inputs), supernet.examples(), strict=True))
+        templates = export_templates([planner.plan(p) for p in supernet.spanning], given)
         store = WeightStore()
         graphs = {}
         for done, path in enumerate(paths, 1):
-            operations = planner.plan(path, statistics.get(path.id))
-            graphs[path.id] = build_graph(
-                path.id,
-                operations,
-                templates,
-                store,
-                tuple(example.shape),
-                _ONNX_TYPES[supernet.input_dtype],
-            )
+            plan = planner.plan(path, statistics.get(path.id))
+            graphs[path.id] = build_graph(path.id, plan, templates, store, signature)
             if progress:
                 progress(done, len(paths))
     readers = Counter(
@@ -102,7 +90,5 @@ def lower(
             )
             for path_id, graph in graphs.items()
         },
-        tuple(example.shape),
-        operations[-1].shape,
-        str(supernet.input_dtype).removeprefix("torch."),
+        signature,
     )

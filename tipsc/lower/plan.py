@@ -39,7 +39,7 @@ class PlannedOperation:
 
     Attributes:
         label: the step's; unique, stable across paths.
-        inputs: labels of operations, or "input".
+        inputs: labels of operations, or of inputs (:func:`tipsc.elastic.trace.input_labels`).
         module: computes the operation; takes the inputs in order; without values (see
             :func:`with_values`).
         weights: the part of the store behind each of the module's parameters, by its name there.
@@ -83,6 +83,19 @@ def with_values(operation: PlannedOperation) -> nn.Module:
     return module
 
 
+@dataclass(frozen=True)
+class PlannedPath:
+    """What a path computes.
+
+    Attributes:
+        operations: in the order of computation.
+        outputs: labels of what it gives, in the order of the signature.
+    """
+
+    operations: tuple[PlannedOperation, ...]
+    outputs: tuple[str, ...]
+
+
 class Planner:
     """Plans paths of one supernet; folded full-size weights are computed once and shared.
 
@@ -96,10 +109,8 @@ class Planner:
         self._folded: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self._full: dict[str, np.ndarray] = {}
 
-    def plan(
-        self, path: Path, statistics: Statistics | None = None
-    ) -> tuple[PlannedOperation, ...]:
-        """The operations of a path, in the order of computation.
+    def plan(self, path: Path, statistics: Statistics | None = None) -> PlannedPath:
+        """The operations of a path, and which of them give its outputs.
 
         Raises:
             LoweringError: the supernet cannot be traced.
@@ -135,7 +146,8 @@ class Planner:
                     step.label, inputs, module, weights, step.shape, step.parts, _item(node)
                 )
             )
-        return tuple(operations)
+        outputs = tuple(norms.get(label, label) for label in traced.outputs)
+        return PlannedPath(tuple(operations), outputs)
 
     def _stored(self, name: str) -> np.ndarray:
         """A parameter or buffer of the supernet in its full size, one array for all paths."""
@@ -240,6 +252,7 @@ def _shortest(vector: np.ndarray) -> np.ndarray:
 def _foldable_norms(traced: Trace, modules: Mapping[str, object]) -> dict[str, str]:
     """Label of each norm that can be folded, and of the layer that it folds into."""
     readers = Counter(label for step in traced.steps for label in step.inputs)
+    readers.update(traced.outputs)
     by_label = {step.label: step for step in traced.steps}
     calls = Counter(step.module for step in traced.steps)
     foldable = {}

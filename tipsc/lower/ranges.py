@@ -33,6 +33,7 @@ def ranges_of(
     except ImportError as error:
         raise MissingExtraError.of("onnxruntime", None, "int8 calibration") from error
     model = onnx.load_from_string(lowered.graphs[path])
+    (given,) = lowered.signature.inputs
     known = {value.name for value in model.graph.input}
     largest = dict.fromkeys(names, 0.0)
     options = ort.SessionOptions()
@@ -46,7 +47,7 @@ def ranges_of(
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         outputs = [output.name for output in session.get_outputs()]
         for image in images:
-            feed = {"input": image[None]}
+            feed = {given.name: image[None]}
             values = dict(zip(outputs, session.run(outputs, feed), strict=True)) | feed
             for name in names:
                 largest[name] = float(np.maximum(largest[name], np.abs(values[name]).max()))

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from tipsc.elastic.trace import input_labels
 from tipsc.errors import LoweringError
 from tipsc.lower.places import external_tensor
-from tipsc.lower.plan import PlannedOperation
+from tipsc.lower.plan import PlannedOperation, PlannedPath
 from tipsc.lower.template import OPSET, Template
 from tipsc.lower.weights import Stored, Use, Weight, WeightStore, use_of
+from tipsc.signature import Signature, TensorSpec
 
 _INLINE_BYTES = 64  # smaller tensors cost less inside the graph than a reference to the store
 _WEIGHT = "weight:"  # the prefix of weights' names in a template
@@ -42,11 +45,10 @@ class PathGraph:
 
 def build_graph(
     name: str,
-    operations: Sequence[PlannedOperation],
+    plan: PlannedPath,
     templates: Mapping[str, Template],
     store: WeightStore,
-    input_shape: tuple[int, ...],
-    input_type: int = TensorProto.FLOAT,
+    signature: Signature,
 ) -> PathGraph:
     """The graph of a planned path.
 
@@ -54,13 +56,13 @@ def build_graph(
         name: of the graph, the path's id.
         templates: from an export of a path that has all of these operations.
         store: gets the weights that it does not have yet.
-        input_shape: batch included.
-        input_type: an ONNX element type.
+        signature: what the graph takes and gives, batch included.
 
     Raises:
-        LoweringError: an operation differs from its template in a way that surgery cannot follow.
+        LoweringError: an operation differs from its template in a way that surgery cannot follow,
+            or an output's shape from the signature's.
     """
-    return _Surgery(templates, store).run(name, operations, input_shape, input_type)
+    return _Surgery(templates, store).run(name, plan, signature)
 
 
 class _Surgery:
@@ -72,24 +74,27 @@ class _Surgery:
         self._uses: dict[Use, None] = {}
         self._views: set[str] = set()
 
-    def run(
-        self,
-        name: str,
-        operations: Sequence[PlannedOperation],
-        input_shape: tuple[int, ...],
-        input_type: int,
-    ) -> PathGraph:
-        values: dict[str, list[str]] = {"input": ["input"]}
-        for index, operation in enumerate(operations):
+    def run(self, name: str, plan: PlannedPath, signature: Signature) -> PathGraph:
+        labels = input_labels(signature.inputs)
+        shapes = {label: spec.shape for label, spec in zip(labels, signature.inputs, strict=True)}
+        values = {label: [spec.name] for label, spec in zip(labels, signature.inputs, strict=True)}
+        for index, operation in enumerate(plan.operations):
             values[operation.label] = self._place(f"t{index}", operation, values)
-        last = values[operations[-1].label][0]
-        self._nodes.append(helper.make_node("Identity", [last], ["output"]))
-        self._end_with_output(last)
+            shapes[operation.label] = operation.shape
+        for label, spec in zip(plan.outputs, signature.outputs, strict=True):
+            if shapes[label] != spec.shape:
+                raise LoweringError(
+                    f"the shape of output {spec.name} depends on the path",
+                    where=f"path {name}, operation {label}",
+                    expected=spec.shape,
+                    got=shapes[label],
+                )
+        self._give([values[label][0] for label in plan.outputs], signature.outputs)
         graph = helper.make_graph(
             self._nodes,
             name,
-            [helper.make_tensor_value_info("input", input_type, input_shape)],
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, operations[-1].shape)],
+            [_value_info(spec) for spec in signature.inputs],
+            [_value_info(spec) for spec in signature.outputs],
             list(self._initializers.values()),
         )
         model = helper.make_model(
@@ -98,13 +103,16 @@ class _Surgery:
         model.ir_version = 10
         return PathGraph(model.SerializeToString(deterministic=True), tuple(self._uses))
 
-    def _end_with_output(self, last: str) -> None:
-        """Lets the last node write the output itself, where one node makes it."""
-        makers = [node for node in self._nodes[:-1] if last in node.output]
-        readers = [node for node in self._nodes[:-1] if last in node.input]
-        if makers and not readers:
-            makers[0].output[:] = ["output" if o == last else o for o in makers[0].output]
-            self._nodes.pop()
+    def _give(self, values: Sequence[str], outputs: Sequence[TensorSpec]) -> None:
+        """Lets nodes write the outputs themselves, where one makes it and nothing else reads it."""
+        makers = {name: node for node in self._nodes for name in node.output}
+        read = Counter(name for node in self._nodes for name in node.input) + Counter(values)
+        for value, spec in zip(values, outputs, strict=True):
+            if value in makers and read[value] == 1:
+                written = makers[value].output
+                written[:] = [spec.name if name == value else name for name in written]
+            else:
+                self._nodes.append(helper.make_node("Identity", [value], [spec.name]))
 
     def _place(
         self, prefix: str, operation: PlannedOperation, values: Mapping[str, list[str]]
@@ -328,6 +336,11 @@ class _Surgery:
             self._views.add(output)
             self._nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
         return output
+
+
+def _value_info(spec: TensorSpec) -> ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
+    return helper.make_tensor_value_info(spec.name, kind, spec.shape)
 
 
 def _with_own_bias(node: NodeProto, operation: PlannedOperation) -> NodeProto:

@@ -25,10 +25,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError, first_line
 from tipsc.lower.constants import evaluated
-from tipsc.lower.plan import PlannedOperation, with_values
+from tipsc.lower.plan import PlannedOperation, PlannedPath, with_values
 
 OPSET = 20
 SIZES = "sizes"  # of the parts of a split; surgery fills them in
+_PLAIN = re.compile(r"\W")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -68,38 +69,46 @@ class _Part(nn.Module):
 class _Assembled(nn.Module):
     """Runs operations one after the other; operation i is the submodule ``op<i>``."""
 
-    def __init__(self, operations: Sequence[PlannedOperation], ends: Sequence[str]) -> None:
+    def __init__(
+        self,
+        operations: Sequence[PlannedOperation],
+        given: Sequence[str],
+        ends: Sequence[str],
+    ) -> None:
         super().__init__()
-        self._ends = tuple(ends)
+        self._given, self._ends = tuple(given), tuple(ends)
         for index, operation in enumerate(operations):
             module = with_values(operation)
             self.add_module(f"op{index}", module if operation.item is None else _Part(module))
         self._wiring = [(o.label, o.inputs) for o in operations]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        values: dict[str, Any] = {"input": x}
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        values: dict[str, Any] = dict(zip(self._given, tensors, strict=True))
         for index, (label, inputs) in enumerate(self._wiring):
             values[label] = getattr(self, f"op{index}")(*(values[i] for i in inputs))
         return tuple(values[label] for label in self._ends)
 
 
 def export_templates(
-    plans: Sequence[Sequence[PlannedOperation]], example: Tensor
+    plans: Sequence[PlannedPath], given: Mapping[str, Tensor]
 ) -> dict[str, Template]:
     """Exports some paths as one module with an output for each; templates by label.
 
     Args:
         plans: of the largest path, and of others with operations that it does not have.
-        example: an input of batch 1.
+        given: an input of batch 1 for each label of one.
 
     Raises:
         LoweringError: torch.onnx cannot export them, or an operation has no clear border.
     """
-    by_label = {operation.label: operation for plan in reversed(plans) for operation in plan}
-    order = dict.fromkeys(operation.label for plan in plans for operation in plan)
+    by_label = {o.label: o for plan in reversed(plans) for o in plan.operations}
+    order = dict.fromkeys(o.label for plan in plans for o in plan.operations)
     operations = [by_label[label] for label in order]
-    ends = [plan[-1].label for plan in plans]
-    model = _export(operations, ends, example)
+    # Of what is given as it was stored the exporter makes no node.
+    stored = {label for label, operation in by_label.items() if not operation.inputs}
+    ends = dict.fromkeys(label for plan in plans for label in plan.outputs)
+    ends = {label: None for label in ends if label not in given and label not in stored}
+    model = _export(operations, list(ends), given)
     graph = model.graph
     groups: dict[int, list[NodeProto]] = {index: [] for index in range(len(operations))}
     constants = {}
@@ -124,13 +133,15 @@ def export_templates(
         if operation.item is not None:
             parts.setdefault(operation.inputs[0], {})[operation.item] = groups[index][0].input[0]
 
-    values: dict[str, list[str]] = {"input": [graph.input[0].name]}
+    values = {label: [_PLAIN.sub("_", label)] for label in given}
     templates = {}
     for index, operation in enumerate(operations):
         inputs = [values[label][0] for label in operation.inputs]
         nodes = list(_fold_constants(groups[index], constants, types))
         if operation.parts:
             nodes = _with_split(nodes, constants, len(operation.parts))
+        if operation.name.partition(".")[0].endswith("_like"):
+            nodes = _of_own_shape(nodes, constants, operation.shape)
         if isinstance(operation.module, _ConvNd) and operation.module.bias is None:
             nodes = _without_zero_bias(nodes)
         if operation.item is not None:
@@ -146,8 +157,8 @@ def export_templates(
         elif not nodes:
             values[operation.label] = _pass_on(operation, values, parameters, index)
         else:
-            ends = [name for name in made if name not in inner]
-            values[operation.label] = outputs or ends[:1]
+            unread = [name for name in made if name not in inner]
+            values[operation.label] = outputs or unread[:1]
             if operation.parts:
                 read = parts.get(operation.label, {})
                 values[operation.label] = [
@@ -185,6 +196,8 @@ def _pass_on(
 ) -> list[str]:
     if not operation.inputs:  # a parameter that others read
         found = [name for name in parameters if name.startswith(f"op{index}.")]
+        if not found and operation.weights:  # read by nothing: it is given as it is
+            return [f"op{index}.value"]
         if not found:
             raise LoweringError(
                 "makes a tensor of the batch's size from nothing, which has no place in the graph",
@@ -196,19 +209,19 @@ def _pass_on(
 
 
 def _export(
-    operations: Sequence[PlannedOperation], ends: Sequence[str], example: Tensor
+    operations: Sequence[PlannedOperation], ends: Sequence[str], given: Mapping[str, Tensor]
 ) -> onnx.ModelProto:
-    module = _Assembled(operations, ends).eval()
+    module = _Assembled(operations, list(given), ends).eval()
     try:
         with _silence(), torch.no_grad():
             program = torch.onnx.export(
                 module,
-                (example,),
+                tuple(given.values()),
                 dynamo=True,
                 optimize=False,
                 opset_version=OPSET,
                 verbose=False,
-                input_names=["input"],
+                input_names=[_PLAIN.sub("_", label) for label in given],
                 output_names=[f"output{number}" for number in range(len(ends))],
             )
     except Exception as error:
@@ -316,6 +329,18 @@ def _with_split(
         elif node.op_type != "SequenceAt":
             result.append(node)
     return result
+
+
+def _of_own_shape(
+    nodes: Sequence[NodeProto], constants: dict[str, np.ndarray], shape: tuple[int, ...]
+) -> list[NodeProto]:
+    """The exporter asks for the shape of what is read, which is known: it is the output's."""
+    asked = {node.output[0] for node in nodes if node.op_type == "Shape"}
+    for node in nodes:
+        if node.op_type == "Expand" and node.input[1] in asked:
+            node.input[1] = f"{node.output[0]}: shape"
+            constants[node.input[1]] = np.asarray(shape, np.int64)
+    return [node for node in nodes if node.op_type != "Shape"]
 
 
 def _without_zero_bias(nodes: Sequence[NodeProto]) -> list[NodeProto]:

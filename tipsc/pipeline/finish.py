@@ -183,7 +183,7 @@ def _inputs(manifest: Manifest, count: int) -> list[np.ndarray]:
 
     Integers may be places in a table whose length is not known here: so 0 and 1 only.
     """
-    (spec,) = manifest.inputs
+    (spec,) = manifest.signature.inputs
     generator = np.random.default_rng(0)
     if np.dtype(spec.dtype).kind == "f":
         return [generator.standard_normal(spec.shape).astype(spec.dtype) for _ in range(count)]

@@ -13,7 +13,7 @@ import torch
 from tipsc import __version__
 from tipsc.compile import Compiled
 from tipsc.elastic import Supernet
-from tipsc.engine import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine import Latency, Manifest, PathEntry
 from tipsc.errors import ProfileError
 from tipsc.profile import Measurement
 from tipsc.project.target import Target
@@ -52,8 +52,7 @@ def make_manifest(
         name=name,
         target=target.name,
         backend=target.backend,
-        inputs=(TensorSpec("input", compiled.input_dtype, compiled.input_shape),),
-        outputs=(TensorSpec("output", "float32", compiled.output_shape),),
+        signature=compiled.signature,
         paths=entries,
         space=list(supernet.space.to_json()),
         provenance={**versions, **provenance},

@@ -16,15 +16,15 @@ from pathlib import Path as FilePath
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tipsc.compile import Job, compile_candidates
-from tipsc.convert.check import check_alone
+from tipsc.convert.check import difference
 from tipsc.device.measuring import Run, ThisMachine
 from tipsc.elastic import CostModel, Statistics, Supernet, extract
-from tipsc.elastic.looking import at_rest
+from tipsc.elastic.looking import at_rest, looking
 from tipsc.engine.atomic import write_atomically
-from tipsc.errors import LoweringError, TipscError, VerificationError
+from tipsc.errors import ConversionError, LoweringError, TipscError, VerificationError
 from tipsc.fingerprint.installed import TRAINING, versions
 from tipsc.fingerprint.values import fingerprint
 from tipsc.lower import run_both
@@ -40,6 +40,7 @@ from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate
 from tipsc.train import Data, calibrate
 
+_ALONE = 1e-4  # for batches of other sizes kernels sum in another order
 FILE = "precheck.json"
 ENGINE = "engine.tipsc"  # with the paths that are tried
 TAPPED = "tapped.tipsc"  # with one of them, to find the layer that is wrong
@@ -56,7 +57,7 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
     supernet, data = project.untrained, project.data
     with at_rest(supernet):
         if project.conversion is None:  # else it was done there
-            check_alone(extract(supernet, supernet.space.largest), data.validation.inputs[:2])
+            _check_alone(extract(supernet, supernet.space.largest), data.validation.inputs[:2])
         bench = _TrialBench(project, folder, progress)
         wanted = paths_to_try(supernet, project.config.seed)
         begin = time.perf_counter()
@@ -84,6 +85,26 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         except VerificationError as error:
             problems = [_of(error)]
     return Precheck(tuple(tried), tuple(problems), calibrate_s, export_s, compile_s, remark)
+
+
+def _check_alone(net: nn.Module, seen: Tensor) -> None:
+    """Refuses a net whose answer to the first example depends on the others.
+
+    Raises:
+        ConversionError: it does.
+    """
+    unlike = seen[:1].roll(1, -1)  # in scale too: examples of one source are alike
+    among = torch.cat([seen, 3 * unlike if seen.is_floating_point() else unlike])
+    with looking(net):
+        apart = difference(net(seen[:1]), net(among)[:1])
+    if not apart <= _ALONE:
+        raise ConversionError(
+            "the model's answer to an example depends on the other examples of the batch",
+            where=type(net).__name__,
+            expected=f"a relative difference of at most {_ALONE:g} from its answer to it alone",
+            got=f"{apart:.3g}",
+            fix="compute means, norms and sums over the axes of one example only",
+        )
 
 
 class _Ticks:

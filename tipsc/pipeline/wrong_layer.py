@@ -54,7 +54,7 @@ class TappedPath(Supernet):
     """
 
     def __init__(self, supernet: Supernet, candidate: Candidate, example: Tensor) -> None:
-        super().__init__(SearchSpace(()), supernet.input_shape, supernet.input_dtype)
+        super().__init__(SearchSpace(()), supernet.inputs)
         traced = trace(skeleton(supernet), candidate.path)
         by_label = {step.label: step for step in traced.steps}
         # As long as its nodes have labels: what is extracted has none.

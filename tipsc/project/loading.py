@@ -108,7 +108,7 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
                 got=error.got,
             ) from error
     with looking(supernet):
-        outputs = supernet(supernet.example(), supernet.space.smallest)
+        outputs = supernet(*supernet.examples(), supernet.space.smallest)
     data.task.check_outputs(
         outputs, config.at("data.callable"), _fix(config, data.task.sized_by, "the last layer")
     )

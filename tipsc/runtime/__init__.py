@@ -8,11 +8,12 @@
 """
 
 from tipsc.engine.limits import Limits
-from tipsc.engine.manifest import Latency, Manifest, PathEntry, TensorSpec
+from tipsc.engine.manifest import Latency, Manifest, PathEntry
 from tipsc.runtime.context import Context
 from tipsc.runtime.engine import Engine
 from tipsc.runtime.governor import Governor, Result
 from tipsc.runtime.pick import pick
+from tipsc.signature import Signature, TensorSpec
 
 __all__ = [
     "Context",
@@ -23,6 +24,7 @@ __all__ = [
     "Manifest",
     "PathEntry",
     "Result",
+    "Signature",
     "TensorSpec",
     "pick",
 ]

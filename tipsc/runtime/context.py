@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from tipsc.backends import Executor
-from tipsc.engine.manifest import Manifest, PathEntry, TensorSpec
-from tipsc.errors import DataError, PathError, UsageError, near
+from tipsc.engine.manifest import Manifest, PathEntry
+from tipsc.errors import DataError, PathError, UsageError, listed, near
 from tipsc.runtime.calls import Calls
+from tipsc.signature import TensorSpec
+from tipsc.tree import TENSOR
 
 
 class Context:
@@ -25,32 +27,35 @@ class Context:
         self._executors = executors
         self._calls = calls or Calls()
         self._ids = {path.id for path in manifest.paths}
-        self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in manifest.inputs)
-        self._single_output = len(manifest.outputs) == 1
+        self._signature = manifest.signature
+        self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in manifest.signature.inputs)
+        self._takes_one = manifest.signature.takes == TENSOR
+        self._gives_one = manifest.signature.gives == TENSOR
 
-    def run(self, x: np.ndarray | Sequence[np.ndarray], *, path: PathEntry | str) -> Any:
+    def run(self, x: Any, *, path: PathEntry | str) -> Any:
         """The outputs of one path.
 
         Args:
-            x: the input; for an engine with several, a sequence in the manifest's order. Shapes
-                and dtypes are those of ``manifest.inputs``, batch included.
+            x: an array, or what ``manifest.signature.takes`` says: a tuple, list or dict of arrays
+                as the model takes them. A dict by the names of ``manifest.signature.inputs`` or a
+                tuple in their order will do for any engine. Shapes and dtypes are theirs, batch
+                included.
             path: an entry of ``engine.paths``, or its id.
 
         Returns:
-            An array, or for an engine with several outputs a tuple in the manifest's order.
+            An array, or what ``manifest.signature.gives`` says. What the model gives as a dataclass
+            or named tuple is an object with these attributes.
 
         Raises:
             PathError: the engine, as it was opened, has no such path.
-            DataError: an input of the wrong shape or dtype, or not the right number of them.
+            DataError: an input of the wrong shape or dtype, or inputs of another form.
             UsageError: `path` is no path, or the engine is closed.
         """
         name = path if isinstance(path, str) else getattr(path, "id", None)
         executor = self._executors.get(name) if isinstance(name, str) else None
         if executor is None:
             raise self._no_path(path, name)
-        feeds = tuple(x) if isinstance(x, (tuple, list)) else (x,)
-        if len(feeds) != len(self._inputs):
-            raise DataError("wrong number of inputs", expected=len(self._inputs), got=len(feeds))
+        feeds = (x,) if self._takes_one and isinstance(x, np.ndarray) else self._feeds(x)
         for array, (spec, dtype) in zip(feeds, self._inputs, strict=True):
             if not isinstance(array, np.ndarray):
                 raise _wrong(spec, "is not a numpy array", type(array).__name__)
@@ -58,7 +63,18 @@ class Context:
                 raise _wrong(spec, "does not fit", f"{array.dtype}{list(array.shape)}")
         with self._calls:
             outputs = executor.run(feeds)
-        return outputs[0] if self._single_output else tuple(outputs)
+        return outputs[0] if self._gives_one else self._signature.gives.build(outputs)
+
+    def _feeds(self, x: Any) -> Sequence[np.ndarray]:
+        names = [spec.name for spec, _ in self._inputs]
+        if isinstance(x, Mapping) and set(x) == set(names):
+            return [x[name] for name in names]
+        if isinstance(x, (tuple, list)) and all(isinstance(array, np.ndarray) for array in x):
+            if len(x) != len(names):
+                expected = f"{len(names)}: {listed(names)}"
+                raise DataError("wrong number of inputs", expected=expected, got=len(x))
+            return x
+        return self._signature.takes.flat(x, "input")
 
     def _no_path(self, path: object, name: object) -> Exception:
         if self._calls.closed:

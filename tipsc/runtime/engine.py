@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import numpy as np
 
 from tipsc.backends import Executor, open_paths
 from tipsc.engine.limits import Limits
@@ -113,7 +111,7 @@ class Engine:
         """
         return pick(self._paths, budget_ms, percentile=percentile, slowdown=slowdown)
 
-    def run(self, x: np.ndarray | Sequence[np.ndarray], *, path: PathEntry | str) -> Any:
+    def run(self, x: Any, *, path: PathEntry | str) -> Any:
         """The outputs of one path; see :meth:`tipsc.runtime.Context.run`."""
         return self._context.run(x, path=path)
 

@@ -155,7 +155,7 @@ class Governor:
         with self._lock:
             return self._choose(check_budget(budget_ms)).path
 
-    def run(self, x: np.ndarray | Sequence[np.ndarray], *, budget_ms: float) -> Result:
+    def run(self, x: Any, *, budget_ms: float) -> Result:
         """Pick, run, time, learn.
 
         Raises:

@@ -326,7 +326,7 @@ def _batches(
             got=f"{tuple(inputs.shape[1:])} {inputs.dtype}",
         )
     with looking(supernet):
-        outputs = supernet(supernet.example(1, inputs.device), supernet.space.largest)
+        outputs = supernet(*supernet.examples(1, inputs.device), supernet.space.largest)
     data.task.check_outputs(outputs)
     return Shuffled(
         data.train, config.batch_size, config.seed, data.augment, ranks.rank, ranks.ranks

@@ -83,8 +83,15 @@ def open(
     check_built(manifest, here, file)
     wanted = [plan for plan in engine.plans if path_ids is None or set(plan.paths) & set(path_ids)]
     refit = partial(refit_plan, trt, engine) if manifest.built.get("stripped") == "yes" else None
+    taken, given = manifest.signature.inputs, manifest.signature.outputs
     return make_executors(
-        trt, device, wanted, manifest.inputs, manifest.outputs, refit=refit, path_ids=path_ids
+        trt,
+        device,
+        wanted,
+        taken,
+        given,
+        refit=refit,
+        path_ids=path_ids,
     )
 
 

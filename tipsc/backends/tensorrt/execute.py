@@ -18,9 +18,9 @@ import numpy as np
 
 from tipsc.backends.tensorrt.api import Capabilities, probe
 from tipsc.backends.tensorrt.cuda import Cuda, CudaStream, Event, Memory
-from tipsc.engine.manifest import TensorSpec
 from tipsc.engine.plan import DevicePlan, switches
 from tipsc.errors import EngineDeviceError
+from tipsc.signature import TensorSpec
 
 #: numpy's names of types to TensorRT's
 _TYPES: Mapping[str, str] = {

@@ -134,9 +134,8 @@ def try_group(
         stored = sum(len(plan.content) for plan in alone)
         return PlanTrial(paths, False, 0, stored, problem=check.problem)
     manifest = engine.manifest
-    trial = try_shared(
-        trt, device, DevicePlan(paths, content), alone, manifest.inputs, manifest.outputs
-    )
+    taken, given = manifest.signature.inputs, manifest.signature.outputs
+    trial = try_shared(trt, device, DevicePlan(paths, content), alone, taken, given)
     if trial.kept:
         _plan_file(out, name).write_bytes(content)
     return trial

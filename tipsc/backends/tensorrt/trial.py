@@ -16,11 +16,11 @@ import numpy as np
 from tipsc.backends.finishing import PlanTrial
 from tipsc.backends.tensorrt.cuda import Cuda
 from tipsc.backends.tensorrt.execute import PlanExecutor, make_executors
-from tipsc.engine.manifest import TensorSpec
 from tipsc.engine.plan import DevicePlan
 from tipsc.errors import EngineDeviceError
 from tipsc.measure.disturbance import noise_of
 from tipsc.measure.loop import Batches, Settings, collect_times
+from tipsc.signature import TensorSpec
 
 #: latency in the shared plan over latency in a plan built alone, of each path
 LIMIT = 1.10

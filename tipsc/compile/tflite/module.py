@@ -31,23 +31,23 @@ _ELEMENTWISE_MODULES = (
 )  # fmt: skip
 
 
-def folded_module(operations: Sequence[PlannedOperation], input_rank: int) -> fx.GraphModule:
+def folded_module(operations: Sequence[PlannedOperation], layout: str) -> fx.GraphModule:
     """A module in eval mode that computes `operations` on one input.
 
     Args:
         operations: of one path, in order; the last gives the output.
-        input_rank: dimensions of the input, batch included. An input (N, C, L) or (N, C, H, W) is
-            taken with its channels last: (N, L, C) or (N, H, W, C).
+        layout: of the input, which is taken with its channels last: NCHW as (N, H, W, C).
     """
     graph, root = fx.Graph(), nn.Module()
     call = graph.call_function
     given = graph.placeholder("input")
     values, lifted = {"input": given}, set()
-    if input_rank == 3:  # (N, L, C) -> (N, C, 1, L)
+    if layout == "NCL":  # (N, L, C) -> (N, C, 1, L)
         values["input"] = call(torch.permute, (call(torch.unsqueeze, (given, 1)), (0, 3, 1, 2)))
         lifted.add("input")
-    elif input_rank == 4:
-        values["input"] = call(torch.permute, (given, (0, 3, 1, 2)))
+    elif layout.startswith("NC") and len(layout) > 2:
+        back = (0, len(layout) - 1, *range(1, len(layout) - 1))
+        values["input"] = call(torch.permute, (given, back))
     for index, operation in enumerate(operations):
         module = with_values(operation)
         over_image = None

@@ -21,6 +21,7 @@ from tipsc.convert.ops.parts import PARTS
 from tipsc.convert.ops.pooling import POOLING
 from tipsc.convert.ops.products import PRODUCTS
 from tipsc.convert.ops.record import Op, Role
+from tipsc.convert.ops.recurrent import RECURRENT
 from tipsc.convert.ops.reductions import REDUCTIONS
 from tipsc.convert.ops.shapes import SHAPES
 from tipsc.convert.program import Program, bound, is_tensors, name_of
@@ -37,6 +38,7 @@ OPS: Mapping[str, Op] = {
     **REDUCTIONS,
     **ELEMENTWISE,
     **MADE,
+    **RECURRENT,
 }
 """By the operator's name, without its overload."""
 

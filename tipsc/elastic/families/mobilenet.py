@@ -18,6 +18,7 @@ from tipsc.elastic.layers import ElasticConv2d, ElasticDepthwiseConv2d
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConfigError
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.signature import TensorSpec
 from tipsc.strict.arguments import check_arguments
 
 
@@ -147,7 +148,8 @@ class MobileNet(Supernet):
                 kernel = decide("kernel", stage.kernels)
                 blocks[-1].append((inputs, width, kernel))
                 inputs = stage.channels
-        super().__init__(SearchSpace(tuple(choices)), input_shape)
+        image = TensorSpec("input", "float32", (1, *input_shape), "NCHW")
+        super().__init__(SearchSpace(tuple(choices)), [image])
 
         self.stem = ElasticConv2d(input_shape[0], stem, 3, stride=stem_stride)
         self.stem_norm = ElasticBatchNorm2d(stem)

@@ -14,6 +14,7 @@ from tipsc.elastic.dims import Dim
 from tipsc.elastic.layers import ElasticConv1d
 from tipsc.elastic.supernet import Supernet
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.signature import TensorSpec
 
 
 class TemporalBlock(nn.Module):
@@ -70,7 +71,8 @@ class TemporalNet(Supernet):
                 )
                 inner[-1].append(pair)
                 choices += pair
-        super().__init__(SearchSpace(tuple(choices)), input_shape)
+        series = TensorSpec("input", "float32", (1, *input_shape), "NCL")
+        super().__init__(SearchSpace(tuple(choices)), [series])
 
         self.entries = nn.ModuleList(
             ElasticConv1d(before, after, 3, stride=1 if s == 0 else 2)

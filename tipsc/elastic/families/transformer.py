@@ -18,11 +18,13 @@ from tipsc.elastic.layers import ElasticLinear
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConfigError
 from tipsc.paths import Choice, Path, SearchSpace
+from tipsc.signature import TensorSpec
 
 HEAD_SIZE = 24
 HEADS = (1, 2, 4)
 FFN = (96, 192, 288)
 DEPTHS = (2, 4, 6)
+_LAYOUTS = {2: "NCL", 3: "NCHW"}
 
 
 class TransformerAttention(nn.Module):
@@ -92,6 +94,7 @@ class Encoder(Supernet):
     Args:
         embed: from inputs to (N, positions, width).
         positions: how many.
+        takes: the input.
         heads: options for the number of heads.
         ffn: options for the FFN's inner width.
         depths: options for the number of blocks.
@@ -103,8 +106,7 @@ class Encoder(Supernet):
         positions: int,
         *,
         classes: int,
-        input_shape: tuple[int, ...],
-        input_dtype: torch.dtype = torch.float32,
+        takes: TensorSpec,
         width: int = 96,
         head_size: int = HEAD_SIZE,
         heads: tuple[int, ...] = HEADS,
@@ -122,7 +124,7 @@ class Encoder(Supernet):
             )
             per_block.append(pair)
             choices += pair
-        super().__init__(SearchSpace(tuple(choices)), input_shape, input_dtype)
+        super().__init__(SearchSpace(tuple(choices)), [takes])
 
         self.embed = embed
         self.position = nn.Parameter(torch.randn(1, positions, width) * 0.02)
@@ -131,7 +133,7 @@ class Encoder(Supernet):
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
-        """Inputs (N, *input_shape) -> logits (N, classes)."""
+        """Inputs (N, ...) -> logits (N, classes)."""
         x = self.embed(x) + self.position
         for block in list(self.blocks)[: path["depth"]]:
             x = block(x, path)
@@ -166,7 +168,7 @@ def patch_transformer(
         embed,
         embed.count,
         classes=classes,
-        input_shape=input_shape,
+        takes=TensorSpec("input", "float32", (1, *input_shape), _LAYOUTS[len(input_shape)]),
         width=width,
         head_size=head_size,
         heads=heads,
@@ -204,8 +206,7 @@ def token_transformer(
         embed,
         length,
         classes=classes,
-        input_shape=(length,),
-        input_dtype=torch.int64,
+        takes=TensorSpec("input", "int64", (1, length), "NL"),
         width=width,
         head_size=head_size,
         heads=heads,
