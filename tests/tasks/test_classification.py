@@ -51,6 +51,12 @@ def test_chance_names_the_commonest_class() -> None:
     assert TASK.chance(TARGETS) == Quality("accuracy", 0.5, "share")
 
 
+def test_classes_without_an_example_are_named_where_labels_are_known() -> None:
+    parts = {"train": TARGETS, "validation": torch.tensor([2, 2])}
+    assert TASK.lacking(parts) == ["2 of 3 classes have no validation example: a, b"]
+    assert Classification(("a", "b", "c"), labelled=False).lacking(parts) == []
+
+
 def test_outputs_of_another_number_are_refused_with_what_to_correct() -> None:
     TASK.check_outputs(OUTPUTS)
     with pytest.raises(DataError, match=r"here: .*3 outputs.*got 4 .*classes or the last layer"):

@@ -25,6 +25,7 @@ from tipsc.errors import near
 #: that ``tipsc --help`` imports no verb, and no verb pays for the imports of another.
 VERBS = {
     "init": ("tipsc.cli.init", "Write a commented tipsc.yaml and data.py to start from."),
+    "check": ("tipsc.cli.check", "Try what can go wrong, in seconds, before anything is trained."),
     "train": ("tipsc.cli.train", "Train the supernet; also under torchrun."),
     "score": ("tipsc.cli.score", "Rank feature maps and paths by topology, before any training."),
     "profile": ("tipsc.cli.profile", "Measure candidate paths on the target."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -26,6 +27,21 @@ def resident_mib(root: Path = Path("/")) -> float | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def forget_peak(root: Path = Path("/")) -> None:
+    """The peak of this process's memory begins anew, where the system can do that."""
+    with contextlib.suppress(OSError):
+        (root / "proc/self/clear_refs").write_text("5")
+
+
+def peak_mib(root: Path = Path("/")) -> float | None:
+    """Most memory that was resident at once since :func:`forget_peak`, in MiB."""
+    try:
+        lines = (root / "proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
 
 
 def input_power(root: Path = Path("/")) -> Power:

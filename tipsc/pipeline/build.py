@@ -15,17 +15,23 @@ from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import built
 from tipsc.pipeline.narrow import NARROW, narrowed_supernet
 from tipsc.pipeline.original import Original, original_of
+from tipsc.pipeline.precheck import prechecked
 from tipsc.pipeline.profile import profiled
 from tipsc.pipeline.record import BuildRecord, record_of
 from tipsc.pipeline.search import SEARCH
 from tipsc.pipeline.ship import SHIP
 from tipsc.pipeline.stages import StageDone, only_one_build
 from tipsc.pipeline.train import TRAIN
+from tipsc.pipeline.tried import Precheck
 from tipsc.progress import Reporter
 
 
 class Pipeline(TargetProject):
     """The stages of one configuration and target; see :class:`TargetProject` for the arguments."""
+
+    def precheck(self) -> Precheck:
+        """What a few paths show before anything is trained: whether it can be built at all."""
+        return prechecked(self)
 
     def original(self) -> Original | None:
         """The score of the plain model that was converted; None without one, or without labels."""
@@ -73,6 +79,7 @@ class Pipeline(TargetProject):
         if not self.plan.unbuilt:  # a runtime that is not there: told before all
             self.device.versions(self.target.backend)
         with only_one_build(self.runs):
+            self.precheck().require()
             self.original()
             self.engine()
             return record_of(self)

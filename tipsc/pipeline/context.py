@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from tipsc.backends import BACKENDS
 from tipsc.convert import ConvertedSupernet
+from tipsc.convert.report import Report
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, additive_totals
 from tipsc.engine.atomic import write_atomically
@@ -129,6 +130,12 @@ class Project:
         return (
             supernet.made_of if isinstance(supernet, ConvertedSupernet) else fingerprint(supernet)
         )
+
+    @property
+    def conversion(self) -> Report | None:
+        """What became elastic of a plain model, what not and why; None for a supernet."""
+        supernet = self.untrained
+        return supernet.report if isinstance(supernet, ConvertedSupernet) else None
 
     @cached_property
     def totals(self) -> dict[str, Additive]:

@@ -23,6 +23,8 @@ def doubts(data: Data, original: Original | None) -> list[str]:
                 f"{use} by {count} {name} examples, of which one is {100 / count:.1f} % of the "
                 f"{data.task.measure}: give more"
             )
+    parts = {name: getattr(data, name).targets for name in ("train", "validation", "test")}
+    found += data.task.lacking(parts)
     chance = data.task.chance(data.test.targets)
     margin = (CHANCE - 1) * abs(chance.value)
     if original is not None and original.quality.above(chance) < margin:

@@ -20,7 +20,7 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
 
     rows = list(paths.shipped if isinstance(paths, BuildReport) else paths)
     metric = metric_of(next((row.quality for row in rows if row.quality is not None), None))
-    table = _table()
+    table = plain_table()
     # Ids are data: as Text they are not read as rich's markup.
     table.add_column("path", no_wrap=True, overflow="fold")
     for heading in (
@@ -70,7 +70,7 @@ def stages_table(stages: Iterable[StageTime]) -> Table:
     """Stages of a build with their time."""
     from rich.text import Text
 
-    table = _table()
+    table = plain_table()
     table.add_column("stage", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("")
@@ -81,7 +81,8 @@ def stages_table(stages: Iterable[StageTime]) -> Table:
     return table
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """One without rows and columns yet, in the style of all."""
     from rich import box
     from rich.table import Table
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tipsc.errors import DataError
+from tipsc.errors import DataError, listed
 from tipsc.quality import SHARE, Quality
 from tipsc.tasks.task import Task
 
@@ -92,6 +92,18 @@ class Classification:
                 got=int(targets.max()),
                 fix="name all classes; their numbers begin with 0",
             )
+
+    def lacking(self, parts: Mapping[str, Tensor]) -> list[str]:
+        found: list[str] = []
+        for part, targets in parts.items() if self.labelled else ():
+            there = set(targets.unique().tolist())
+            gone = [name for number, name in enumerate(self.classes) if number not in there]
+            if gone:
+                found.append(
+                    f"{len(gone)} of {len(self.classes)} classes have no {part} example: "
+                    f"{listed(gone, most=6)}"
+                )
+        return found
 
     def check_outputs(self, outputs: Tensor, where: str = "", fix: str = "") -> None:
         if outputs.shape[-1] != len(self.classes):

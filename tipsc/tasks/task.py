@@ -77,6 +77,13 @@ class Task(Protocol):
             DataError: names the first example that is wrong.
         """
 
+    def lacking(self, parts: Mapping[str, Tensor]) -> list[str]:
+        """Sentences on what the targets of a part of the data do not have; none if all is there.
+
+        Args:
+            parts: targets that :meth:`check` lets pass, by the part's name.
+        """
+
     def check_outputs(self, outputs: Tensor, where: str = "", fix: str = "") -> None:
         """Refuses a model whose outputs (N, ...) do not fit the targets.
 

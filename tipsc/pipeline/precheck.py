@@ -1,0 +1,325 @@
+"""Stage ``precheck``: whether the model can be built at all, known before anything is trained.
+
+A few paths that take every kind of step, and leave each kind out, are compiled for the target and
+compared with torch on real examples. What a compiler gets wrong is named by its layer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path as FilePath
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tipsc.compile import Job, compile_candidates
+from tipsc.convert.check import difference
+from tipsc.device.measuring import Run, ThisMachine
+from tipsc.elastic import CostModel, Statistics, Supernet, extract
+from tipsc.elastic.looking import at_rest, looking
+from tipsc.engine.atomic import write_atomically
+from tipsc.errors import ConversionError, LoweringError, TipscError, VerificationError
+from tipsc.fingerprint.installed import TRAINING, versions
+from tipsc.fingerprint.values import fingerprint
+from tipsc.lower import run_both
+from tipsc.paths import Path
+from tipsc.pipeline.context import StageSpec, TargetProject
+from tipsc.pipeline.manifest import make_manifest
+from tipsc.pipeline.profile import tools
+from tipsc.pipeline.tried import CALIBRATED, Precheck, Problem, TriedPath, paths_to_try
+from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
+from tipsc.pipeline.wrong_layer import TappedPath, first_wrong
+from tipsc.progress import Progress
+from tipsc.project.target import essence_of
+from tipsc.search.candidates import Candidate
+from tipsc.train import Data, calibrate
+
+_ALONE = 1e-4  # for batches of other sizes kernels sum in another order
+FILE = "precheck.json"
+ENGINE = "engine.tipsc"  # with the paths that are tried
+TAPPED = "tapped.tipsc"  # with one of them, to find the layer that is wrong
+COMPARED = 3  # real examples; what is wrong is wrong on each
+
+
+def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Precheck:
+    """Compiles some paths and compares them; leaves weights and chance alone.
+
+    Raises:
+        ConversionError: the model's answer to an example depends on the rest of its batch.
+        TargetError, MissingExtraError: nothing here compiles for the target.
+    """
+    supernet, data = project.untrained, project.data
+    with at_rest(supernet):
+        if project.conversion is None:  # else it was done there
+            _check_alone(extract(supernet, supernet.space.largest), data.validation.inputs[:2])
+        bench = _TrialBench(project, folder, progress)
+        wanted = paths_to_try(supernet, project.config.seed)
+        begin = time.perf_counter()
+        candidates = _calibrated(supernet, list(wanted), data, progress)
+        calibrate_s = (time.perf_counter() - begin) / len(candidates)
+        ticks = _Ticks(progress)
+        try:
+            remark = replace(bench, progress=ticks).write(ENGINE, supernet, candidates)
+        except LoweringError as error:
+            return Precheck(_untried(wanted, candidates), (_of(error),), calibrate_s)
+        export_s, compile_s = ticks.split(len(candidates))
+        tried, problems = [], []
+        with bench.opened(ENGINE, [c.path.id for c in candidates]) as run:
+            for place, candidate in enumerate(candidates):
+                progress(place, len(candidates), "comparing")
+                path, wrong = _compared(bench, run, candidate, wanted[candidate.path])
+                tried.append(path)
+                if wrong:
+                    problems.append(Problem(path.id, "", wrong))
+    if problems:
+        problems = _named(bench, candidates, problems)
+    elif project.plan.unbuilt:
+        try:
+            try_paths(project.target, folder / ENGINE, folder, progress)
+        except VerificationError as error:
+            problems = [_of(error)]
+    return Precheck(tuple(tried), tuple(problems), calibrate_s, export_s, compile_s, remark)
+
+
+def _check_alone(net: nn.Module, seen: Tensor) -> None:
+    """Refuses a net whose answer to the first example depends on the others.
+
+    Raises:
+        ConversionError: it does.
+    """
+    unlike = seen[:1].roll(1, -1)  # in scale too: examples of one source are alike
+    among = torch.cat([seen, 3 * unlike if seen.is_floating_point() else unlike])
+    with looking(net):
+        apart = difference(net(seen[:1]), net(among)[:1])
+    if not apart <= _ALONE:
+        raise ConversionError(
+            "the model's answer to an example depends on the other examples of the batch",
+            where=type(net).__name__,
+            expected=f"a relative difference of at most {_ALONE:g} from its answer to it alone",
+            got=f"{apart:.3g}",
+            fix="compute means, norms and sums over the axes of one example only",
+        )
+
+
+class _Ticks:
+    """Hands progress on, and keeps when each of the paths was done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._begin = progress, time.perf_counter()
+        self._done: dict[float, float] = {}
+
+    def __call__(self, done: float, total: float, note: str = "") -> None:
+        self._done.setdefault(done, time.perf_counter())
+        self._progress(done, total, note)
+
+    def split(self, count: int) -> tuple[float, float]:
+        """Seconds until now: those that come once, and those of each of `count` paths."""
+        whole = time.perf_counter() - self._begin
+        times = sorted(self._done.values())
+        each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 2 else whole / count
+        each = min(each, whole / count)
+        return whole - count * each, each
+
+
+@dataclass(frozen=True)
+class _TrialBench:
+    """Where engines are written, and run as far as they run here."""
+
+    project: TargetProject
+    folder: FilePath
+    progress: Progress
+
+    @property
+    def examples(self) -> Tensor:
+        return self.project.data.validation.inputs[:COMPARED]
+
+    def write(
+        self, name: str, supernet: Supernet, candidates: Sequence[Candidate], precision: str = ""
+    ) -> str:
+        """Compiles paths into an engine; gives the compiler's remark."""
+        target = self.project.target
+        target = target.model_copy(update={"precision": precision or target.precision})
+        images, cache = self.project.data.calibration(CALIBRATED), self.project.compiled
+        job = Job(target, supernet, candidates, torch.cat(images), cache, self.progress)
+        compiled = compile_candidates(job)
+        made = make_manifest(self.project.config.name, target, supernet, candidates, compiled, {})
+        if self.project.plan.unbuilt:
+            recipe = recipe_of(target, self.project.plan, compiled.remark)
+            compiled.write(self.folder / name, replace(made, recipe=recipe))
+        runs_as = replace(made, backend=self.project.plan.verifies_as)
+        compiled.write(self._runnable(name), runs_as)
+        return compiled.remark
+
+    def _runnable(self, name: str) -> FilePath:
+        """The engine as it runs here: of one that is left unbuilt, another file."""
+        return self.folder / (f"here-{name}" if self.project.plan.unbuilt else name)
+
+    @contextmanager
+    def opened(self, name: str, ids: Sequence[str]) -> Iterator[Run]:
+        project = self.project
+        target = project.target.model_copy(update={"backend": project.plan.verifies_as})
+        device = ThisMachine() if project.plan.unbuilt else project.device
+        with device.opened(self._runnable(name), target, ids, self.examples.numpy()) as run:
+            yield run
+
+
+def _calibrated(
+    supernet: Supernet, paths: Sequence[Path], data: Data, progress: Progress
+) -> list[Candidate]:
+    costs, batches, found = CostModel(supernet), data.calibration(CALIBRATED), []
+    for place, path in enumerate(paths):
+        progress(place, len(paths), "calibrating")
+        cost, statistics = costs.of(path), calibrate(supernet, path, batches)
+        found.append(Candidate(path, None, cost.macs, cost.parameters, statistics))
+    return found
+
+
+def _compared(
+    bench: _TrialBench, run: Run, candidate: Candidate, why: str
+) -> tuple[TriedPath, str]:
+    """A path against torch, and what is wrong with it; "" for nothing."""
+    project, path_id, taken = bench.project, candidate.path.id, 0.0
+    examples, targets = bench.examples, project.data.validation.targets[:COMPARED]
+    module = extract(project.untrained, candidate.path, candidate.statistics)
+
+    def timed(example: np.ndarray) -> np.ndarray:
+        nonlocal taken
+        begin = time.perf_counter()
+        answer = run(example, path_id)
+        taken += time.perf_counter() - begin
+        return answer
+
+    tried = TriedPath(path_id, why, candidate.macs, candidate.parameters, None, None, None)
+    begin = time.perf_counter()
+    try:
+        outputs = run_both(timed, module, examples)
+    except VerificationError as error:
+        return tried, _sentence(error)
+    whole = time.perf_counter() - begin
+    found = outputs.difference(targets, project.data.task)
+    tried = replace(
+        tried,
+        difference=found.largest if math.isfinite(found.largest) else None,
+        torch_s=(whole - taken) / len(examples),
+        engine_s=taken / len(examples),
+    )
+    try:
+        if project.target.precision == "fp32":
+            found.check("", project.config.build.tolerance)
+        else:  # a few examples say nothing of the quality that rounding costs
+            found.check_rounded("", most_lost=math.inf)
+    except VerificationError as error:
+        return tried, _sentence(error)
+    return tried, ""
+
+
+def _named(
+    bench: _TrialBench, candidates: Sequence[Candidate], problems: Sequence[Problem]
+) -> list[Problem]:
+    """The problems, each with the layer that is its cause, if there is one."""
+    by_id, named = {candidate.path.id: candidate for candidate in candidates}, []
+    supernet, example = bench.project.untrained, bench.examples[:1]
+    costs = CostModel(supernet)
+    left = sorted(problems, key=lambda problem: by_id[problem.path].macs)
+    while left:
+        first = left[0]
+        wrong = first_wrong(
+            supernet,
+            by_id[first.path],
+            example,
+            lambda tapped: _compiled_alone(bench, tapped),
+            bench.project.config.build.tolerance,
+        )
+        alike = [first]
+        if wrong is not None:
+            what = (
+                f"{wrong} computes something else on {bench.project.target.name} than in torch "
+                f"(a relative difference of {wrong.difference:.2g})"
+            )
+            alike = [
+                problem
+                for problem in left
+                if any(
+                    step.label == wrong.label
+                    for step in costs.trace(by_id[problem.path].path).steps
+                )
+            ]
+        for problem in alike:
+            left.remove(problem)
+            named.append(
+                problem if wrong is None else Problem(problem.path, wrong.layer or wrong.kind, what)
+            )
+    return named
+
+
+def _compiled_alone(bench: _TrialBench, tapped: TappedPath) -> Callable[[np.ndarray], np.ndarray]:
+    path = tapped.space.largest
+    # In fp32, whatever the target's precision: values side by side would be rounded alike.
+    bench.write(TAPPED, tapped, [Candidate(path, None, 0, 0, Statistics(path.id))], "fp32")
+
+    def run(example: np.ndarray) -> np.ndarray:
+        with bench.opened(TAPPED, [path.id]) as opened:
+            return opened(example, path.id)
+
+    return run
+
+
+def _untried(wanted: Mapping[Path, str], candidates: Sequence[Candidate]) -> tuple[TriedPath, ...]:
+    return tuple(
+        TriedPath(c.path.id, wanted[c.path], c.macs, c.parameters, None, None, None)
+        for c in candidates
+    )
+
+
+def _of(error: TipscError) -> Problem:
+    """What concerns the export, and so all paths."""
+    return Problem("", "", _sentence(error))
+
+
+def _sentence(error: TipscError) -> str:
+    """What is wrong, without what to do about it, which is not the same this early."""
+    where = error.where or None
+    return str(TipscError(error.what, where=where, expected=error.expected, got=error.got))
+
+
+def _inputs(project: TargetProject) -> dict[str, object]:
+    build, data = project.config.build, project.data
+    return {
+        "model": project.made_of,
+        "space": project.untrained.space.to_json(),
+        "seed": project.config.seed,
+        "target": essence_of(project.target),
+        "tolerance": build.tolerance,
+        "cpu": project.device.system().cpu,
+        "task": project.data.task.name,
+        "images": [
+            fingerprint(data.validation.inputs[:COMPARED]),
+            fingerprint(torch.cat(data.calibration(CALIBRATED))),
+        ],
+        "calibrated_by": versions(TRAINING),
+        **tools(project.target),
+        **(tried_with(project.target) if project.plan.unbuilt else {}),
+        **project.device.essence,
+    }
+
+
+def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
+    found = try_out(project, folder, progress)
+    write_atomically(folder / FILE, [json.dumps(asdict(found), indent=1).encode()])
+
+
+PRECHECK: StageSpec[TargetProject] = StageSpec("precheck", _inputs, _make)
+
+
+def prechecked(project: TargetProject) -> Precheck:
+    """What the stage found; done now if it was not."""
+    found = json.loads((project.done(PRECHECK).folder / FILE).read_text())
+    paths = tuple(TriedPath(**fields) for fields in found.pop("paths"))
+    problems = tuple(Problem(**fields) for fields in found.pop("problems"))
+    return Precheck(paths, problems, **found)
