@@ -21,6 +21,7 @@ from tipsc.device.measuring import ThisMachine
 from tipsc.fingerprint import installed, values
 from tipsc.pipeline import check, choose, engine, profile
 from tipsc.pipeline.build import Pipeline
+from tipsc.pipeline.precheck import PRECHECK
 from tipsc.pipeline.stages import StageDone, Stages, key_of
 from tipsc.profile import Profile
 from tipsc.project.config import Build, BuildLimits, Config, Convert
@@ -98,7 +99,9 @@ NARROWED = {"narrow", *SHIPPED}
 CHOSEN = {"search", "choose", *SHIPPED}
 MEASURED = {"profile", "check", *CHOSEN}
 TRAINED = {"train", "narrow", *CHOSEN}
-ALL = {"original", "profile", "check", *TRAINED}
+#: compiled and compared before all else, on a few examples
+TRIED = {"precheck"}
+ALL = {"original", "profile", "check", *TRIED, *TRAINED}
 #: of a model that is another one
 MODEL_CHANGED = ALL - {"original"}
 
@@ -112,8 +115,8 @@ SOURCES: list[tuple[Change, set[str]]] = [
     (("model.py", "+ self.shift", "- self.shift"), ALL),
     (("model.py", "manual_seed(0)", "manual_seed(1)"), ALL),
     (("model.py", "torch.zeros(32)", "torch.ones(32)"), ALL),
-    (("data.py", "split(1)", "split(11)"), TRAINED),
-    (("data.py", "split(2)", "split(12)"), MEASURED),
+    (("data.py", "split(1)", "split(11)"), TRAINED | TRIED),
+    (("data.py", "split(2)", "split(12)"), MEASURED | TRIED),
     (("data.py", "split(3)", "split(13)"), {"original", "engine"}),
     (("data.py", "augmentation(strength))", "None)"), TRAINED),
     (("data.py", "* SCALE", "/ SCALE"), TRAINED),
@@ -142,7 +145,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "limits": (None, set()),  # below
     "calibration_images": (50, TRAINED),
     "verify_examples": (7, {"original", "engine"}),
-    "tolerance": (1e-3, {"engine"}),
+    "tolerance": (1e-3, {"engine", *TRIED}),
     "own_scale_above": (0.5, SHIPPED),
     "quantised_loss": (0.5, {"engine"}),
 }
@@ -182,10 +185,13 @@ CONFIG: Mapping[str, tuple[Any, set[str]]] = {
     "data": (None, set()),
     "train": (None, set()),
     "build": (None, set()),
-    "seed": (5, MEASURED),
+    "seed": (5, MEASURED | TRIED),
 }
 #: package -> the stages of a build for this machine that its version decides
-PACKAGES = {"torch": ALL, "numpy": ALL, "onnx": MEASURED, "onnxruntime": MEASURED, "click": set()}
+PACKAGES = {
+    "torch": ALL, "numpy": ALL, "onnx": MEASURED | TRIED, "onnxruntime": MEASURED | TRIED,
+    "click": set(),
+}  # fmt: skip
 
 
 class KeysAlone(Stages):
@@ -225,6 +231,7 @@ def keys(folder: Path, monkeypatch: pytest.MonkeyPatch, target: str = "host") ->
         sys.modules.pop(name, None)
     pipeline = Pipeline(folder, target)
     pipeline.stages = KeysAlone(folder / "runs")
+    pipeline.done(PRECHECK)
     pipeline.original()
     pipeline.engine()
     if not pipeline.plan.unbuilt:
@@ -339,7 +346,7 @@ def test_what_compiles_for_another_backend_counts_there_alone(
     folder = write(tmp_path / "project")
     before = keys(folder, monkeypatch, target="mobile-cpu")
     known = importlib.metadata.version
-    for package, stages in (("ai-edge-quantizer", MEASURED), ("onnxscript", set())):
+    for package, stages in (("ai-edge-quantizer", MEASURED | TRIED), ("onnxscript", set())):
         with monkeypatch.context() as patch:
             patch.setattr(
                 importlib.metadata, "version", lambda n, p=package: "0" if n == p else known(n)
@@ -352,7 +359,7 @@ def test_what_compiles_for_another_backend_counts_there_alone(
 
 @pytest.mark.parametrize(
     ("module", "stages"),
-    [("tipsc.pipeline.train", TRAINED), ("tipsc.pipeline.profile", MEASURED)],
+    [("tipsc.pipeline.train", TRAINED), ("tipsc.pipeline.profile", MEASURED | TRIED)],
 )
 def test_a_change_of_tipsc_itself_is_seen(
     module: str,
@@ -381,8 +388,8 @@ def test_another_device_or_runtime_is_measured_again(
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ({"model": MODEL.replace("torch.relu", "torch.sin")}, {*TRAINED, "original"}),
-        ({"data": DATA.replace("split(2)", "split(12)")}, CHOSEN),
+        ({"model": MODEL.replace("torch.relu", "torch.sin")}, {*TRAINED, *TRIED, "original"}),
+        ({"data": DATA.replace("split(2)", "split(12)")}, CHOSEN | TRIED),
         ({"data": DATA.replace("split(3)", "split(13)")}, {"original", "engine"}),
         ({"tipsc": YAML.replace("paths: 2", "paths: 3")}, CHOSEN),
         ({"tipsc": YAML + "  quantised_loss: 0.5\n"}, set()),
