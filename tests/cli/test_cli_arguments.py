@@ -76,6 +76,8 @@ READS = [
     ("build", "FILE"),
     ("build", "CONFIG", "--target", "FILE.yaml"),
     ("build", "CONFIG", "--target", "jetson", "--profile", "FILE"),
+    ("check", "FILE"),
+    ("check", "CONFIG", "--target", "FILE.yaml"),
     ("train", "FILE"),
     ("profile", "FILE"),
     ("profile", "CONFIG", "--target", "FILE.yaml"),

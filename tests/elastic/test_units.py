@@ -11,6 +11,7 @@ from tipsc.convert.blocks import residual_additions
 from tipsc.convert.capture import capture
 from tipsc.convert.choices import make_plan
 from tipsc.convert.exits import Exits
+from tipsc.convert.given import given_of
 from tipsc.convert.units import Axis, Structure, UnitSet, axis_size, pieces
 
 
@@ -75,7 +76,8 @@ class _Narrow(nn.Module):
 
 def test_plans_are_made_in_any_order_of_one_structure() -> None:
     """A choice that is drafted changes nothing that another one, or the next plan, reads."""
-    program = capture(_Narrow().eval(), torch.randn(4, 9, 6))
+    net = _Narrow().eval()
+    program = capture(net, given_of(net, torch.randn(4, 9, 6)))
     structure = analyse(program, residual_additions(program))
     seen = {node: structure.all_axes(node) for node in structure.nodes()}
     coarse = make_plan(program, structure, [], [1.0], Exits())

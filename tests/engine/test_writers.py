@@ -38,6 +38,7 @@ ALLOWED = {
     "files.py": "opens for reading",
     "lower/ranges.py": "a temporary folder",
     "profile/profile.py": "renames by itself",
+    "measure/resources.py": "a switch of the kernel",
     "pipeline/stages.py": "a lock",
     "train/checkpoint.py": "renames by itself",
     "pipeline/train.py": "a stage, whose manifest with all hashes comes last",

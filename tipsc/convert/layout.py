@@ -8,11 +8,10 @@ from tipsc.convert.ops import Role, op_of
 from tipsc.convert.ops.record import shape_of
 from tipsc.convert.ops.shapes import SHAPES
 from tipsc.convert.program import name_of
+from tipsc.elastic.operations import CHANNELS_LAST, CHANNELS_SECOND
 from tipsc.signature import OTHER
 
 _PLACES = {1: "L", 2: "HW", 3: "DHW"}
-_CHANNELS_SECOND = ("conv", "pool", "batch_norm", "instance_norm", "group_norm", "upsample")
-_CHANNELS_LAST = ("linear", "layer_norm", "rms_norm")
 
 
 def layout_of(given: fx.Node, batch_axis: int | None) -> str:
@@ -28,7 +27,7 @@ def layout_of(given: fx.Node, batch_axis: int | None) -> str:
     if op_of(knows).role is Role.LOOKUP:
         return "NL" if rank == 2 else "N" + OTHER * (rank - 1)
     places = _PLACES.get(rank - 2, OTHER * (rank - 2))
-    return f"NC{places}" if _is_one_of(knows, _CHANNELS_SECOND) else f"N{places}C"
+    return f"NC{places}" if _is_one_of(knows, CHANNELS_SECOND) else f"N{places}C"
 
 
 def _first_that_knows(given: fx.Node) -> fx.Node | None:
@@ -39,9 +38,7 @@ def _first_that_knows(given: fx.Node) -> fx.Node | None:
             if user in seen or user.op != "call_function":
                 continue
             seen.add(user)
-            if op_of(user).role is Role.LOOKUP or _is_one_of(
-                user, _CHANNELS_SECOND + _CHANNELS_LAST
-            ):
+            if op_of(user).role is Role.LOOKUP or _is_one_of(user, CHANNELS_SECOND + CHANNELS_LAST):
                 return user
             value = user.meta.get("val")
             if isinstance(value, Tensor) and value.dim() == rank and name_of(user) not in SHAPES:

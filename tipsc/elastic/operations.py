@@ -95,3 +95,8 @@ def macs_of(operation: str, inputs: Sequence[Shape], result: Shape, equation: st
         equation: of an einsum.
     """
     return arithmetic_of(operation).macs(inputs, result, equation)
+
+
+#: words in the names of operations whose input has its channels second, and last
+CHANNELS_SECOND = ("conv", "pool", "batch_norm", "instance_norm", "group_norm", "upsample")
+CHANNELS_LAST = ("linear", "layer_norm", "rms_norm")
