@@ -34,8 +34,10 @@ from torch.nn import functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "examples" / "fashion_mnist"))
 
+from compare.nets import residual  # noqa: E402
 from data import load  # noqa: E402
 
 from tipsc.convert import convert  # noqa: E402
@@ -49,25 +51,6 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STUDIES = ("clothes", "clothes-few", "clothes-noisy", "digits")
 #: of Student's t, 95 %, by degrees of freedom
 T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36}
-
-
-class Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
-        )  # fmt: skip
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(x + self.body(x))
-
-
-def net(classes: int) -> nn.Module:
-    layers: list[nn.Module] = [nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()]
-    layers += [Block(16), Block(16), nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU()]
-    layers += [Block(32), Block(32), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, classes)]
-    return nn.Sequential(*layers)
 
 
 def data_of(study: str) -> Data:
@@ -105,7 +88,7 @@ def fine_tuned_on(data: Data, study: str, seed: int) -> Data:
 
 def original(data: Data, seed: int, epochs: int) -> nn.Module:
     torch.manual_seed(seed)
-    model = net(len(data.task.classes)).train()
+    model = residual(1, len(data.task.classes), (16, 32), 2).train()
     optimizer = torch.optim.AdamW(model.parameters(), 0.005, weight_decay=0.05)
     steps = epochs * (len(data.train) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.005, total_steps=steps)

@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tipsc.elastic import additive_totals, family
+from tipsc.errors import ConfigError
 from tipsc.pipeline.goal import Goal, by_macs, one_for_each
-from tipsc.project.config import Build
+from tipsc.pipeline.plan import plan_of
+from tipsc.project.config import Build, BuildLimits
+from tipsc.project.target import load_target
+from tipsc.search.limits import within
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +53,24 @@ def test_budgets_come_into_the_widest_gap(goal: Goal) -> None:
     low = goal.latencies([goal.cost.space.smallest])[0][0]
     (middle, top) = one_for_each(replace(goal, budgets=(high,)), 2).budgets
     assert top == high and middle == pytest.approx((low * high) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("key", "build"),
+    [
+        ("build.budgets_ms", Build(budgets_ms=(1.0,))),
+        ("build.limits.latency_ms", Build(limits=BuildLimits(latency_ms=1.0))),
+    ],
+)
+def test_milliseconds_are_refused_where_macs_stand_in(key: str, build: Build) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}.*--profile"):
+        plan_of(load_target("jetson"), build)
+    assert plan_of(load_target("host"), build).by_macs is False
+
+
+def test_bytes_are_limited_without_a_profile_as_well(goal: Goal) -> None:
+    space, weights = goal.cost.space, goal.totals["parameters"]
+    limits = BuildLimits(file_bytes=4 * weights.of(space.smallest))
+    found = by_macs(goal.totals, Build(paths=4, limits=limits))
+    assert [limit.name for limit in found.limits] == ["file_bytes"]
+    assert within(found.limits, [space.smallest, space.largest]) == [space.smallest]

@@ -139,7 +139,7 @@ def _check_alone(
     """
     alone = given.with_tensors(seen).first(1)
     more = [
-        tensor if axis is None else torch.cat([tensor, _unlike(one)], axis)
+        tensor if axis is None else torch.cat([tensor, unlike(one)], axis)
         for tensor, one, axis in zip(seen, alone, given.batch_axes, strict=True)
     ]
     apart = _apart_alone(model, supernet, given, alone, more)
@@ -149,6 +149,18 @@ def _check_alone(
             apart = _apart_alone(exact, supernet, given, _doubled(alone), _doubled(more))
         except (RuntimeError, TypeError, ValueError):
             pass
+    require_alone(model, apart)
+
+
+def require_alone(model: nn.Module, apart: float) -> None:
+    """Refuses a model whose answer to an example differs in a batch with others.
+
+    Args:
+        apart: relative difference of the two answers.
+
+    Raises:
+        ConversionError: it is more than sums in another order make.
+    """
     if not apart <= _ALONE:
         raise ConversionError(
             "the model's answer to an example depends on the other examples of the batch",
@@ -159,7 +171,7 @@ def _check_alone(
         )
 
 
-def _unlike(one: Tensor) -> Tensor:
+def unlike(one: Tensor) -> Tensor:
     """Another example, in scale too: those of one source are alike."""
     other = one.roll(1, -1)
     return 3 * other if other.is_floating_point() else other

@@ -69,7 +69,7 @@ def plan_of(
     Raises:
         UsageError: a profile is given for a target whose paths are measured.
         ProfileError: the profile is not of this target, or not of the device's conditions.
-        ConfigError: the configuration has budgets, which only a profile can judge.
+        ConfigError: the configuration has milliseconds, which only a profile can judge.
     """
     found_backend = backend(target.backend)
     if not found_backend.finishes:
@@ -81,12 +81,16 @@ def plan_of(
         return BuildPlan(False, target.backend)
     runs_here = found_backend.verifies_as or target.backend
     if given is None:
-        if build.budgets_ms:
-            raise ConfigError(
-                "budgets in milliseconds mean nothing without a profile of the device",
-                where="build.budgets_ms",
-                fix="give --profile FILE, or leave the budgets out",
-            )
+        for key, given_ms in (
+            ("budgets_ms", build.budgets_ms),
+            ("limits.latency_ms", build.limits.latency_ms),
+        ):
+            if given_ms:
+                raise ConfigError(
+                    "milliseconds mean nothing without a profile of the device",
+                    where=f"build.{key}",
+                    fix="give --profile FILE, or leave this out",
+                )
         return BuildPlan(True, runs_here)
     found = Profile.load(given)
     if found.target != target.name:

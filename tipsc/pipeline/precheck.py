@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from tipsc.compile import Job, compile_candidates
-from tipsc.convert.check import difference
+from tipsc.convert.check import difference, require_alone, unlike
 from tipsc.device.measuring import Run, ThisMachine
 from tipsc.elastic import CostModel, Statistics, Supernet, extract
 from tipsc.elastic.looking import at_rest, looking
 from tipsc.engine.atomic import write_atomically
-from tipsc.errors import ConversionError, LoweringError, TipscError, VerificationError
+from tipsc.errors import LoweringError, TipscError, VerificationError
 from tipsc.fingerprint.installed import TRAINING, versions
 from tipsc.fingerprint.values import fingerprint
 from tipsc.lower import run_both
@@ -40,7 +40,6 @@ from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate
 from tipsc.train import Data, calibrate
 
-_ALONE = 1e-4  # for batches of other sizes kernels sum in another order
 FILE = "precheck.json"
 ENGINE = "engine.tipsc"  # with the paths that are tried
 TAPPED = "tapped.tipsc"  # with one of them, to find the layer that is wrong
@@ -93,18 +92,9 @@ def _check_alone(net: nn.Module, seen: Tensor) -> None:
     Raises:
         ConversionError: it does.
     """
-    unlike = seen[:1].roll(1, -1)  # in scale too: examples of one source are alike
-    among = torch.cat([seen, 3 * unlike if seen.is_floating_point() else unlike])
+    among = torch.cat([seen, unlike(seen[:1])])
     with looking(net):
-        apart = difference(net(seen[:1]), net(among)[:1])
-    if not apart <= _ALONE:
-        raise ConversionError(
-            "the model's answer to an example depends on the other examples of the batch",
-            where=type(net).__name__,
-            expected=f"a relative difference of at most {_ALONE:g} from its answer to it alone",
-            got=f"{apart:.3g}",
-            fix="compute means, norms and sums over the axes of one example only",
-        )
+        require_alone(net, difference(net(seen[:1]), net(among)[:1]))
 
 
 class _Ticks:

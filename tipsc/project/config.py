@@ -55,7 +55,7 @@ _TRAIN_FIELDS["narrow"] = (
     Field(
         None,
         description="share of the epochs, the last ones, in which only the paths that ship are "
-        "trained, each with as much compute; they are chosen before. Null: all of a model that was "
+        "trained; they are chosen before (`thrift`: how often each). Null: all of a model that was "
         "trained already, none of another",
     ),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tipsc.errors import DataError
-from tipsc.search.choose import Rated, Selection, dominates
+from tipsc.search.choose import Rated, Selection, selections_of
 from tipsc.search.limits import ROUNDING
 
 
@@ -43,14 +43,4 @@ def for_budgets(candidates: Iterable[Rated], budgets: Sequence[float]) -> tuple[
             expected="a candidate within one of them",
             got=f"{len(found)} candidates, {len(budgets)} budgets",
         )
-    chosen.sort(key=lambda c: (c.latency_ms, -c.merit, c.path_id))
-    return tuple(
-        Selection(
-            path_id=c.path_id,
-            merit=c.merit,
-            latency_ms=c.latency_ms,
-            budget_ms=c.latency_ms,
-            dominated=any(dominates(other, c) for other in chosen),
-        )
-        for c in chosen
-    )
+    return selections_of(chosen)

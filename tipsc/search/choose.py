@@ -73,16 +73,21 @@ def choose(candidates: Iterable[Rated], k: int, *, spread: float = 0.0) -> tuple
         chosen = _spread_over(front, k, spread)
     else:
         chosen = [*front, *_fill(found, front, k - len(front))]
-    chosen.sort(key=lambda c: (c.latency_ms, -c.merit, c.path_id))
+    return selections_of(chosen)
+
+
+def selections_of(chosen: Iterable[Rated]) -> tuple[Selection, ...]:
+    """Candidates as paths to ship, from fast to slow; each is told whether another dominates it."""
+    ordered = sorted(chosen, key=lambda c: (c.latency_ms, -c.merit, c.path_id))
     return tuple(
         Selection(
             path_id=c.path_id,
             merit=c.merit,
             latency_ms=c.latency_ms,
             budget_ms=c.latency_ms,
-            dominated=any(dominates(other, c) for other in chosen),
+            dominated=any(dominates(other, c) for other in ordered),
         )
-        for c in chosen
+        for c in ordered
     )
 
 

@@ -73,8 +73,9 @@ def train(
             from beside the labels (``config.teacher_share``); it stays as it is. None: they learn
             the labels.
         task: what the targets of batches mean that are no :class:`Data`, which have a task.
-        paths: the only ones that are trained, each with as much compute, and that shared scales
-            are measured on: those that ship. None given: all, as the sampler draws them.
+        paths: the only ones that are trained, and that shared scales are measured on: those that
+            ship. They stand in for any sampler; ``config.thrift`` says how often each is drawn.
+            None given: all, as the sampler draws them.
 
     Returns:
         The whole history, steps from before a resumption included.
