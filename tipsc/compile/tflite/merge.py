@@ -134,9 +134,8 @@ def merge(
 def _renamed(entries: Any, indices: Any, names: Sequence[str], where: str) -> list[Any]:
     """The entries of a signature with these names, in the order of the graph."""
     order = [int(index) for index in indices]
-    if sorted(int(entry.tensorIndex) for entry in entries) != sorted(order) or len(order) != len(
-        names
-    ):
+    found = sorted(int(entry.tensorIndex) for entry in entries)
+    if found != sorted(order) or len(order) != len(names):
         raise LoweringError(
             "the converter gave a path other inputs or outputs",
             where=where,
