@@ -129,7 +129,7 @@ class _Run:
         self.folder, self.ranks = folder, ranks
         self.device = next(supernet.parameters()).device
         self.parameters = [p for p in supernet.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(self.parameters, config)
+        self.optimizer = optimizer_of(self.parameters, config)
         essence = {**config.essence(), "processes": ranks.ranks}
         if original is not None:
             essence["original"] = type(original).__name__
@@ -291,7 +291,7 @@ class _Run:
             checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())
 
 
-def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+def optimizer_of(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
     matrices = [p for p in parameters if p.dim() > 1]
     vectors = [p for p in parameters if p.dim() <= 1]
     groups = [

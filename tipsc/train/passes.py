@@ -40,7 +40,7 @@ class Loss:
 
 
 def train_paths(
-    supernet: Supernet,
+    supernet: Supernet | Callable[..., Tensor],
     inputs: Tensor,
     targets: Tensor,
     paths: list[Path],
@@ -54,6 +54,7 @@ def train_paths(
     """Runs each path forward and backward; the gradients are those of the mean loss.
 
     Args:
+        supernet: or what computes its paths in another way, called with inputs and path.
         task: what the targets mean.
         distill: the first path learns the labels and the others its output.
         original: all paths learn its output and the labels.

@@ -1,0 +1,66 @@
+"""Two models on the same examples: which is better, and whether the examples can tell."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tipsc.quality import Quality
+from tipsc.tasks import Task
+from tipsc.train.data import Split, placed
+
+#: in which a split is cut: the spread of their differences says how sure the whole one is
+BLOCKS = 25
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much one is better than the other.
+
+    Attributes:
+        amount: in the unit of the quality; negative where it is worse.
+        error: the standard error of that, from the differences on blocks of the same examples.
+    """
+
+    amount: float
+    error: float
+
+    def exceeds(self, limit: float) -> bool:
+        """Whether it is more than `limit`, and more than chance alone makes of nothing."""
+        return self.amount > max(limit, self.error)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model on a split.
+
+    Attributes:
+        quality: over all examples.
+        merits: on blocks of them, in order.
+    """
+
+    quality: Quality
+    merits: tuple[float, ...]
+
+    def over(self, other: Judged) -> Gain:
+        """What it gains over another on the same split."""
+        gaps = [mine - its for mine, its in zip(self.merits, other.merits, strict=True)]
+        error = statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.inf
+        return Gain(self.quality.above(other.quality), error)
+
+
+def judge(module: nn.Module, split: Split, task: Task) -> Judged:
+    """The quality of a module in eval mode, over all examples and on blocks of them."""
+    device = next(module.parameters()).device
+    whole, merits = task.score(), []
+    with torch.inference_mode():
+        for inputs, targets in split.batches(math.ceil(len(split) / BLOCKS)):
+            outputs, block = module(placed(inputs, device)), task.score()
+            for tally in (whole, block):
+                tally.add(outputs, targets.to(device))
+            merits.append(block.quality.merit)
+    return Judged(whole.quality, tuple(merits))
