@@ -86,7 +86,7 @@ def train(
     """
     device = next(supernet.parameters()).device
     mode = supernet.training
-    with group(device) as ranks, _threads(config.threads), torch.random.fork_rng():
+    with group(device) as ranks, using_threads(config.threads), torch.random.fork_rng():
         batches = _batches(supernet, data, config, ranks)
         run = _Run(
             supernet,
@@ -292,6 +292,7 @@ class _Run:
 
 
 def optimizer_of(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; matrices and filters decay, biases and norms do not."""
     matrices = [p for p in parameters if p.dim() > 1]
     vectors = [p for p in parameters if p.dim() <= 1]
     groups = [
@@ -335,7 +336,8 @@ def _batches(
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def using_threads(count: int | None) -> Iterator[None]:
+    """Inside, torch has so many threads; None: as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

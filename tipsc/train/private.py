@@ -12,13 +12,14 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tipsc.elastic import Statistics, Supernet, extract
+from tipsc.elastic.looking import at_rest
 from tipsc.errors import TrainingError
 from tipsc.paths import Path
 from tipsc.train.calibrate import with_short_offset
 from tipsc.train.chance import seed_of
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Data, Shuffled, placed
-from tipsc.train.loop import optimizer_of
+from tipsc.train.loop import optimizer_of, using_threads
 from tipsc.train.passes import train_paths
 
 
@@ -65,7 +66,11 @@ def train_private(
         output: Tensor = module(*given[:-1])
         return output
 
-    with torch.random.fork_rng():
+    with (
+        at_rest(*filter(None, [original])),
+        using_threads(config.threads),
+        torch.random.fork_rng(),
+    ):
         torch.manual_seed(seed_of("torch", config.seed, path.id))
         for step in range(steps):
             epoch, place = divmod(step, batches.steps_per_epoch)
