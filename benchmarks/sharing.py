@@ -92,7 +92,7 @@ class Trial:
     ) -> dict[str, object]:
         setting, stand = self.setting, rung.stand
         module = extract(supernet, path, stand.statistics)
-        test = quality_of(module, setting.data.test, setting.data.task)
+        test = quality_of(module, setting.data.test, setting.data.judged_by)
         return {
             **self.identity(),
             "path": path.id,

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from tipsc.batch import flat, in_order
 from tipsc.elastic import Statistics, Supernet, extract
 from tipsc.lower.parts import Part, Parts, parts_of, together
 from tipsc.paths import Path
 from tipsc.quality import Quality
 from tipsc.train import Data, TrainConfig
-from tipsc.train.data import placed
 from tipsc.train.paired import Gain, Judged, judge
 from tipsc.train.private import train_private
 
@@ -136,7 +136,7 @@ def climb(
 
     def standing(statistics: Statistics, values: int) -> Stand:
         module = extract(supernet, path, statistics)
-        return Stand(values, statistics, judge(module, data.validation, data.task))
+        return Stand(values, statistics, judge(module, data.validation, data.judged_by))
 
     def tried(part: Part) -> Stand:
         tell(part.label)
@@ -221,12 +221,9 @@ def _named(layers: Sequence[Part]) -> str:
 
 def _add_gradients(module: nn.Module, data: Data) -> None:
     """Of the mean loss of validation examples, in eval mode."""
-    split, seen = data.validation, 0
+    examples = data.validation
     device = next(module.parameters()).device
-    for inputs, targets in split.batches(_BATCH):
-        count = len(targets)
-        loss = data.task.loss(module(placed(inputs, device)), targets.to(device))
-        (loss * (count / min(len(split), _EXAMPLES))).backward()
-        seen += count
-        if seen >= _EXAMPLES:
-            return
+    for batch in in_order(examples, _BATCH, _EXAMPLES):
+        there, share = batch.on(device), batch.examples / min(len(examples), _EXAMPLES)
+        outputs = module(*flat(there.inputs))
+        (data.judged_by.loss(outputs, there.targets) * share).backward()

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tipsc.batch import Examples, in_order
 from tipsc.quality import Quality
 from tipsc.tasks import Task
-from tipsc.train.data import Split, placed
+from tipsc.train.evaluate import outputs_of
 
 #: in which a split is cut: the spread of their differences says how sure the whole one is
 BLOCKS = 25
+#: of a block, if there are so many: fewer can tell no quality
+FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,16 @@ class Judged:
         return Gain(self.quality.above(other.quality), error)
 
 
-def judge(module: nn.Module, split: Split, task: Task) -> Judged:
+def judge(module: nn.Module, examples: Examples, task: Task) -> Judged:
     """The quality of a module in eval mode, over all examples and on blocks of them."""
     device = next(module.parameters()).device
     whole, merits = task.score(), []
+    blocks = max(1, min(BLOCKS, len(examples) // FEWEST))
     with torch.inference_mode():
-        for inputs, targets in split.batches(math.ceil(len(split) / BLOCKS)):
-            outputs, block = module(placed(inputs, device)), task.score()
+        for batch in in_order(examples, math.ceil(len(examples) / blocks)):
+            there, block = batch.on(device), task.score()
+            outputs = outputs_of(module, there.inputs)
             for tally in (whole, block):
-                tally.add(outputs, targets.to(device))
+                tally.add(outputs, there.targets)
             merits.append(block.quality.merit)
     return Judged(whole.quality, tuple(merits))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tipsc.elastic import Statistics, Supernet, extract
@@ -18,7 +18,7 @@ from tipsc.paths import Path
 from tipsc.train.calibrate import with_short_offset
 from tipsc.train.chance import seed_of
 from tipsc.train.config import TrainConfig
-from tipsc.train.data import Data, Shuffled, placed
+from tipsc.train.data import Data, Shuffled
 from tipsc.train.loop import optimizer_of, using_threads
 from tipsc.train.passes import train_paths
 
@@ -62,9 +62,8 @@ def train_private(
     )
     _drop_out(module)
 
-    def alone(*given: Any) -> Tensor:  # the last one is the path, which the module is
-        output: Tensor = module(*given[:-1])
-        return output
+    def alone(*given: Any) -> Any:  # the last one is the path, which the module is
+        return module(*given[:-1])
 
     with (
         at_rest(*filter(None, [original])),
@@ -76,17 +75,15 @@ def train_private(
             epoch, place = divmod(step, batches.steps_per_epoch)
             if place == 0:
                 order = batches.epoch(epoch)
-            inputs, targets = next(order)
+            batch = next(order).on(trained[0].device)
             for group in optimizer.param_groups:
                 group["lr"] = config.rate(step, steps)
             optimizer.zero_grad(set_to_none=True)
-            device = trained[0].device
             (loss,) = train_paths(
                 alone,
-                placed(inputs, device),
-                targets.to(device),
+                batch,
                 [path],
-                data.task,
+                data.judged_by,
                 distill=False,
                 label_smoothing=config.label_smoothing,
                 original=original,
