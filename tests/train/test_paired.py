@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tipsc.tasks import Classification, Quality
 from tipsc.train import Split
-from tipsc.train.paired import BLOCKS, Gain, Judged, judge
+from tipsc.train.paired import BLOCKS, Appraisal, Gain, judge
 
 
 class Says(nn.Module):
@@ -30,7 +30,7 @@ def examples() -> Split:
     return Split(torch.stack([labels.float(), order.float()], 1), labels)
 
 
-def judged(wrong: int) -> Judged:
+def judged(wrong: int) -> Appraisal:
     return judge(Says(wrong), examples(), Classification(("no", "yes")))
 
 
@@ -57,6 +57,6 @@ def test_a_gain_within_its_error_is_none() -> None:
 
 
 def test_few_examples_tell_nothing() -> None:
-    one = Judged(Quality("accuracy", 1.0, "share"), (1.0,))
-    none = Judged(Quality("accuracy", 0.0, "share"), (0.0,))
+    one = Appraisal(Quality("accuracy", 1.0, "share"), (1.0,))
+    none = Appraisal(Quality("accuracy", 0.0, "share"), (0.0,))
     assert not one.over(none).exceeds(0.0)

@@ -22,7 +22,7 @@ from tipsc.lower.parts import Part, Parts, parts_of, together
 from tipsc.paths import Path
 from tipsc.quality import Quality
 from tipsc.train import Data, TrainConfig
-from tipsc.train.paired import Gain, Judged, judge
+from tipsc.train.paired import Appraisal, Gain, judge
 from tipsc.train.private import train_private
 
 #: of the weights of a path's layers, how many each rung of layers makes its own
@@ -43,7 +43,7 @@ class Stand:
 
     values: int
     statistics: Statistics
-    judged: Judged
+    judged: Appraisal
 
     @property
     def quality(self) -> Quality:

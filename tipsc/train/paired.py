@@ -38,7 +38,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Appraisal:
     """A model on a split.
 
     Attributes:
@@ -49,14 +49,14 @@ class Judged:
     quality: Quality
     merits: tuple[float, ...]
 
-    def over(self, other: Judged) -> Gain:
+    def over(self, other: Appraisal) -> Gain:
         """What it gains over another on the same split."""
         gaps = [mine - its for mine, its in zip(self.merits, other.merits, strict=True)]
         error = statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.inf
         return Gain(self.quality.above(other.quality), error)
 
 
-def judge(module: nn.Module, examples: Examples, task: Task) -> Judged:
+def judge(module: nn.Module, examples: Examples, task: Task) -> Appraisal:
     """The quality of a module in eval mode, over all examples and on blocks of them."""
     device = next(module.parameters()).device
     whole, merits = task.score(), []
@@ -68,4 +68,4 @@ def judge(module: nn.Module, examples: Examples, task: Task) -> Judged:
             for tally in (whole, block):
                 tally.add(outputs, there.targets)
             merits.append(block.quality.merit)
-    return Judged(whole.quality, tuple(merits))
+    return Appraisal(whole.quality, tuple(merits))
