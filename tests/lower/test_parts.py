@@ -13,6 +13,7 @@ import torch
 from test_surgery import (
     FAMILIES,
     PreActivation,
+    inputs_for,
     largest_difference,
     make,
     own_statistics,
@@ -135,7 +136,8 @@ def test_what_is_private_is_in_the_precision_of_all(precision: str, tmp_path: Fi
     path, *others = three_paths(supernet)
     statistics = {p.id: own_statistics(supernet, p) for p in (path, *others)}
     owned = with_own(supernet, statistics[path.id], path, all_parts(parts_of(supernet, path)))
-    images = torch.randn(64, *supernet.input_shape, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    images = inputs_for(supernet, 64)
 
     lowered = lower(supernet, [path, *others], {**statistics, path.id: owned})
     after = to_half(lowered) if precision == "fp16" else to_int8(lowered, images.numpy())
