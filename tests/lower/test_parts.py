@@ -140,7 +140,7 @@ def test_what_is_private_is_in_the_precision_of_all(precision: str, tmp_path: Fi
     images = inputs_for(supernet, 64)
 
     lowered = lower(supernet, [path, *others], {**statistics, path.id: owned})
-    after = to_half(lowered) if precision == "fp16" else to_int8(lowered, images.numpy())
+    after = to_half(lowered) if precision == "fp16" else to_int8(lowered, (images.numpy(),))
     run, module = session(after, path.id, tmp_path), extract(supernet, path, owned)
     name = run.get_inputs()[0].name
     expected = module(images).detach().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -113,18 +114,15 @@ def test_layers_come_by_what_they_gain_for_their_bytes(supernet: Supernet) -> No
     parts = parts_of(supernet, supernet.space.largest)
     best = 1
     gains = [layer.values * (2.0 if i == best else 1.0) for i, layer in enumerate(parts.layers)]
-    rungs = list(rungs_of(parts, gains))
-    assert [rung.label for rung in rungs[:2]] == ["bias", "head"]
-    layers = [rung for rung in rungs[2:] if rung.label]
-    assert layers[0].names[: len(parts.layers[best].names)] == parts.layers[best].names
+    (bias, head, *layers) = list(rungs_of(parts, gains))
+    assert (bias, head) == (("bias", (parts.biases,)), ("head", (parts.head,)))
+    assert layers[0][1][0] == parts.layers[best]
     most = sum(layer.values for layer in parts.layers)
-    taken = 0
-    for rung, share in zip(layers, SHARES, strict=False):
-        taken += rung.values
-        assert taken >= share * most
-    assert taken < most
-    names = [name for rung in rungs for name in rung.names]
-    assert len(names) == len(set(names))
+    for (label, taken), share in zip(layers, SHARES, strict=False):
+        assert share * most <= sum(layer.values for layer in taken) < most
+        assert label == f"{len(taken)} of {len(parts.layers)} layers"
+    for (_, below), (_, above) in itertools.pairwise(layers):
+        assert above[: len(below)] == below
 
 
 def test_what_is_private_is_trained_and_nothing_else(supernet: Supernet) -> None:

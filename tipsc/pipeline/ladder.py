@@ -2,8 +2,9 @@
 
 The measure is the path with all its weights its own, trained by itself for as long as each rung.
 Rungs in order: biases, which cost next to nothing; scales of norms; the head; those layers that
-gain most for their bytes, an eighth, a quarter and a half of them; all. Each rung is trained from
-what is shared, with what was kept of the rungs below it, and kept if it gains.
+gain most for their bytes, an eighth, then a quarter, then half of all; all. Each rung is trained
+from what is shared, with what was kept of the rungs below it, and kept if it gains. A rung of
+layers has those of the one below it in any case: what each gains may be too little to be seen.
 
 How much a layer gains is estimated from the two ends: the mean of the gradients there, times how
 far the layer moved between them. Over all layers that is what the loss fell by, to third order.
@@ -153,12 +154,13 @@ def climb(
         return Attempt(label, stand, stand.judged.over(best.judged), left)
 
     rungs: list[Attempt] = []
-    best, kept, losing = shared, together("none", ()), alone.judged.over(shared.judged)
+    best, losing = shared, alone.judged.over(shared.judged)
+    kept: tuple[Part, ...] = ()
     if losing.exceeds(teaching.limit):
         gains = layer_gains(supernet, path, statistics, alone.statistics, parts.layers, data)
-        for part in rungs_of(parts, gains):
-            on = together(part.label, (kept, part))
-            rungs.append(rung(part.label, tried(on), best))
+        for label, added in rungs_of(parts, gains):
+            on = tuple(dict.fromkeys((*kept, *added)))
+            rungs.append(rung(label, tried(together(label, on)), best))
             if rungs[-1].kept:
                 kept, best = on, rungs[-1].stand
             if not alone.judged.over(best.judged).exceeds(teaching.limit):
@@ -195,28 +197,26 @@ def layer_gains(
     return [sum(map(gain, layer.names)) for layer in layers]
 
 
-def rungs_of(parts: Parts, gains: Sequence[float]) -> Iterator[Part]:
-    """What is tried, in order, but for all weights at last.
+def rungs_of(parts: Parts, gains: Sequence[float]) -> Iterator[tuple[str, tuple[Part, ...]]]:
+    """What is tried, in order, with its name; all weights, the last, are not among it.
 
     Args:
         gains: of each layer.
     """
-    yield from filter(lambda part: part.names, (parts.biases, parts.scales, parts.head))
+    for part in (parts.biases, parts.scales, parts.head):
+        if part.names:
+            yield part.label, (part,)
     layers, total = parts.layers, 0
     order = sorted(range(len(layers)), key=lambda i: gains[i] / layers[i].values, reverse=True)
     most = sum(layer.values for layer in layers)
+    taken: list[Part] = []
     for share in SHARES:
-        taken = []
+        before = len(taken)
         while order and total < share * most:
             taken.append(layers[order.pop(0)])
             total += taken[-1].values
-        if taken and order:  # else they are all
-            yield together(_named(taken), tuple(taken))
-
-
-def _named(layers: Sequence[Part]) -> str:
-    first = layers[0].label
-    return first if len(layers) == 1 else f"{first} and {len(layers) - 1} more"
+        if len(taken) > before and order:  # else they are all
+            yield f"{len(taken)} of {len(layers)} layers", tuple(taken)
 
 
 def _add_gradients(module: nn.Module, data: Data) -> None:
