@@ -192,6 +192,8 @@ class Build(Strict):
             the training of the paths that ship, and longer for each path that loses.
         quantised_loss: most quality that a path may lose in int8 or fp16, on the verified
             examples; it takes the place of `tolerance` there.
+        states: of a model that streams: name of an input to that of the output which is its value
+            in the next call. The engine keeps them, see ``Engine.stream``.
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
@@ -204,6 +206,7 @@ class Build(Strict):
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     share_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     quantised_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    states: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _enough_evaluations(self) -> Build:
