@@ -182,11 +182,19 @@ def _load(config: Config, folder: Path) -> Data | Unlabelled:
 
 def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
     from tipsc.convert import convert
+    from tipsc.convert.camera import Camera
 
     if isinstance(data, Unlabelled):
         example = rows(data.train, slice(1))
     else:
         example = first(data.train, 1).inputs
+    if section.input is not None:
+        original = Camera(
+            original,
+            section.input.mean,
+            section.input.std,
+            channels_last=section.input.channels == "last",
+        )
     _check_runs(original, example)
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
     supernet = convert(
