@@ -12,7 +12,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ def capture(model: nn.Module, given: Given) -> Program:
     Raises:
         ConversionError: it cannot be traced, or not for any size of a batch.
     """
-    _check_weights(model)
+    _check_weights(dict(model.named_parameters()))
     with looking(model), _quiet():
         exported = _export(model, given)
         exported = decomposed(exported)
@@ -55,11 +55,12 @@ def capture(model: nn.Module, given: Given) -> Program:
     fold_constants(program)
     drop_no_operations(program)
     drop_dead(program)
+    _check_weights(program.values)  # buffers too, as they are read
     return program
 
 
-def _check_weights(model: nn.Module) -> None:
-    for name, value in _tensors_of(model).items():
+def _check_weights(weights: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
         if value.is_floating_point() and value.dtype != torch.float32:
             raise ConversionError(
                 "only float32 weights are supported",

@@ -35,6 +35,8 @@ def _transpose(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
     first, second = args.get("dim0", 0), args.get("dim1", 1)
     if name_of(node) in ("t", "numpy_T", "mT") and len(x) < 2:
         return x
+    if name_of(node) == "numpy_T":
+        return x[::-1]
     if name_of(node) == "mT":
         first, second = -2, -1
     x[first], x[second] = x[second], x[first]
@@ -165,7 +167,7 @@ SHAPES = {
     "reshape_as": Op(rewrite=_view_as, may_view=True),
     "permute": Op(_permute, follows=always),
     "transpose": Op(_transpose, follows=always),
-    **dict.fromkeys(("t", "swapaxes", "mT"), Op(_transpose)),
+    **dict.fromkeys(("t", "numpy_T", "swapaxes", "mT"), Op(_transpose)),
     "expand": Op(_expand, build=_build_expand),
     "expand_as": Op(_expand, build=_build_expand, may_view=True),
     "repeat": Op(_repeat),
