@@ -139,7 +139,7 @@ def study(name: str, seed: int) -> dict[str, float]:
     tps = dict(zip(sampled, dtmc.tps(union, scores).tolist(), strict=True))
     paths = list(tps)[:PATHS]
     chance = torch.Generator().manual_seed(seed)
-    batch = torch.randn((128, *supernet.input_shape), generator=chance)
+    batch = torch.randn((128, *supernet.inputs[0].shape[1:]), generator=chance)
     rows = []
     for path in track(paths, name):
         module = extract(supernet, path)

@@ -133,7 +133,7 @@ def of_mobilenet(cache: Path) -> Subject:
         model_of(supernet, candidates, images, cache, precision) for precision in ("fp32", "int8")
     )
     ids = tuple(c.path.id for c in candidates)
-    return Subject("mobilenet-v2", ids, (1, *supernet.input_shape), fp32, int8)
+    return Subject("mobilenet-v2", ids, (1, *supernet.inputs[0].shape[1:]), fp32, int8)
 
 
 def model_of(
@@ -148,7 +148,7 @@ def model_of(
         target=load_target("mobile-cpu").model_copy(update={"precision": precision}),
         supernet=supernet,
         candidates=candidates,
-        images=images,
+        inputs=images,
         cache=cache,
         progress=lambda done, total, note="": None,
     )

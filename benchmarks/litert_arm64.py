@@ -48,7 +48,7 @@ with Engine.open(engine_file) as engine:
         path.id: np.concatenate([engine.run(x[None], path=path) for x in inputs])
         for path in engine.paths
     }
-check_caches(read_engine(engine_file), inputs[:2])
+check_caches(read_engine(engine_file), [inputs[:2]])
 np.savez(outputs_file, **outputs)
 program = "compiled models" if litert._COMPILES else "the interpreter"
 print(f"{platform.machine()}, emulated {cpu}, through {program}")

@@ -53,7 +53,7 @@ def measure(config_file: Path) -> dict[str, object]:
             target=load_target("mobile-cpu"),
             supernet=supernet,
             candidates=[Candidate(path, None, 0, 0, statistics)],
-            images=model.data.train.inputs[:1],
+            inputs=model.data.train.inputs[:1],
             cache=None,
             progress=lambda done, total, note="": None,
         )

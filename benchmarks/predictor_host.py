@@ -63,7 +63,7 @@ def run(seed: int, rounds: int) -> dict[str, Any]:
         version="",
         supernet=supernet,
         totals=additive_totals(supernet),
-        images=torch.randn(64, *supernet.input_shape),
+        inputs=torch.randn(64, *supernet.inputs[0].shape[1:]),
         seed=seed,
     )
     samples = _measure(bench, paths)

@@ -100,16 +100,17 @@ def measure(name: str, rounds: int) -> Simplified:
     paths += [space.sample_options(generator) for _ in range(PATHS - len(paths))]
     planner = Planner(net)
     plan = planner.plan(space.largest)
-    whole = template._export(plan, [plan[-1].label], net.example())
+    whole = template._export(plan, [plan[-1].label], {"input": net.examples()[0]})
     simple, _ = onnxsim.simplify(whole)
     lowered = lower(net, paths)
     plain = {key: _with_weights(graph, lowered.weights) for key, graph in lowered.graphs.items()}
     begin = time.perf_counter()
     simplified = {key: onnxsim.simplify(model)[0] for key, model in plain.items()}
     seconds = time.perf_counter() - begin
-    kind = np.dtype(lowered.input_dtype)
-    drawn = np.random.default_rng(SEED).normal(size=lowered.input_shape)
-    feed = {"input": drawn.astype(kind) if kind.kind == "f" else np.zeros(drawn.shape, kind)}
+    (spec,) = lowered.signature.inputs
+    kind = np.dtype(spec.dtype)
+    drawn = np.random.default_rng(SEED).normal(size=spec.shape)
+    feed = {spec.name: drawn.astype(kind) if kind.kind == "f" else np.zeros(drawn.shape, kind)}
     ratios: list[float] = []
     latencies: list[float] = []
     apart = 0.0

@@ -30,7 +30,7 @@ ROOMS: Mapping[str, str] = {
     "tasks": "",
     "train": "dtmc elastic strict tasks",
     # what the user wrote, and what was measured
-    "project": "backends convert elastic engine fingerprint strict train",
+    "project": "backends convert elastic engine fingerprint strict tasks train",
     "profile": "elastic measure project",
     # which paths, and what an engine holds of them
     "search": "dtmc elastic engine profile train",
@@ -48,7 +48,7 @@ ROOMS: Mapping[str, str] = {
 #: what is shared by all, from the lowest up
 SHARED = (
     "printable", "extras", "errors", "files", "system_errors", "progress", "paths", "factors",
-    "quality", "tree", "signature", "__init__", "__main__",
+    "quality", "tree", "batch", "signature", "__init__", "__main__",
 )  # fmt: skip
 
 FILES = {

@@ -19,10 +19,10 @@ import torch
 from torch.nn import functional as F
 
 from compare.studies import Study, candidates
+from tipsc.batch import placed
 from tipsc.elastic import CostModel, Supernet
 from tipsc.paths import Path
 from tipsc.profile import fit
-from tipsc.train.data import placed
 from tipsc.train.macs import mac_counter
 
 ROUNDS = 12

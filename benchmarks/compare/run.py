@@ -16,11 +16,11 @@ from torch import Tensor
 from compare.arms import Arm
 from compare.price import Prices
 from compare.studies import Study, candidates, first
+from tipsc.batch import Batch
 from tipsc.elastic import Supernet, extract
 from tipsc.paths import Path
 from tipsc.train import Data, Shuffled, TrainConfig, quality_of, train
 from tipsc.train.calibrate import measure
-from tipsc.train.data import Batch
 from tipsc.train.phases import PhasePlan
 from tipsc.train.samplers import Adaptive, Losses, Probe, adaptive, sampler
 

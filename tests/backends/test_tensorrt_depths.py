@@ -334,7 +334,7 @@ def test_a_child_whose_parent_is_gone_ends() -> None:
 def test_depths_share_a_plan_in_each_precision(lowered: Lowered, precision: str) -> None:
     older = in_older_opset(lowered)
     images = np.random.default_rng(0).standard_normal((8, *lowered.signature.inputs[0].shape[1:]))
-    precise = to_half(older) if precision == "fp16" else to_int8(older, images.astype(np.float32))
+    precise = to_half(older) if precision == "fp16" else to_int8(older, [images.astype(np.float32)])
     plain = with_plain_weights(precise)
     builder = PlanBuilder(api.load(), memoryview(plain.weights), precision=precision)
     (group,) = depth_groups(plain.graphs)

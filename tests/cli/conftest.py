@@ -95,7 +95,7 @@ def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target=load_target("host"),
         supernet=supernet,
         candidates=candidates,
-        images=images,
+        inputs=images,
         cache=tmp_path_factory.mktemp("compiled"),
         progress=lambda done, total, note="": None,
     )

@@ -120,10 +120,10 @@ def test_the_check_of_caches_finds_each_of_them(tmp_path: Path) -> None:
     inputs = np.moveaxis(X, -1, 1)
     model = merge(two_widths()).model
     engine = engine_of(tmp_path / "right.tipsc", model, ["narrow", "wide"])
-    check_caches(read_engine(engine), inputs)
+    check_caches(read_engine(engine), [inputs])
     aliased = engine_of(tmp_path / "wrong.tipsc", with_shared_biases(model), ["narrow", "wide"])
     with pytest.raises(VerificationError, match="path wide, cache in memory"):
-        check_caches(read_engine(aliased), inputs)
+        check_caches(read_engine(aliased), [inputs])
 
 
 def test_a_cache_of_another_model_is_never_used(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def candidates_of(supernet: Supernet, paths: Sequence[Path]) -> list[Candidate]:
 
 def inputs_of(supernet: Supernet, count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, *supernet.input_shape, generator=generator)
+    return torch.randn(count, *supernet.inputs[0].shape[1:], generator=generator)
 
 
 def some_paths(supernet: Supernet, count: int) -> list[Path]:

@@ -66,11 +66,16 @@ def test_engines_compute_there_what_they_compute_here(
             shape = manifest.signature.inputs[0].shape[1:]
             x = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
             ids = [path.id for path in manifest.paths]
-            with Engine.open(file) as here, device.opened(file, load_target("host"), ids, x) as run:
+            with (
+                Engine.open(file) as here,
+                device.opened(file, load_target("host"), ids, [x]) as run,
+            ):
                 for path in ids:
                     for row in x:
                         np.testing.assert_allclose(
-                            run(row[None], path), here.run(row[None], path=path), atol=TOLERANCE
+                            run([row[None]], path)[0],
+                            here.run(row[None], path=path),
+                            atol=TOLERANCE,
                         )
         with pytest.raises(DeviceCrashError):
             connection.run("selftest", {"how": "crash"})

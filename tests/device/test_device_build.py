@@ -57,21 +57,21 @@ def test_a_build_over_ssh_equals_a_local_one(ssh: str, root: Path, tmp_path: Pat
         ids = [path.id for path in read_engine(tmp_path / "there.tipsc").manifest.paths]
         with (
             Engine.open(tmp_path / "there.tipsc") as engine,
-            device.opened(tmp_path / "there.tipsc", load_target("host"), ids, x) as run,
+            device.opened(tmp_path / "there.tipsc", load_target("host"), ids, [x]) as run,
         ):
             for path in ids:
                 for row in x:
                     np.testing.assert_array_equal(
-                        run(row[None], path), engine.run(row[None], path=path)
+                        run([row[None]], path)[0], engine.run(row[None], path=path)
                     )
         broken = tmp_path / "broken.tipsc"
         broken.write_bytes((tmp_path / "there.tipsc").read_bytes()[:-4096])
         with (  # it is damaged here, so that no device is named
             pytest.raises(EngineDamagedError, match=r"^\S*broken\.tipsc: "),
-            device.opened(broken, load_target("host"), ids, x),
+            device.opened(broken, load_target("host"), ids, [x]),
         ):
             pass
-        blobs = {"engine": connection.push(broken), "inputs": device._push(x)}
+        blobs = {"engine": connection.push(broken), "inputs": device._push([x])}
         with pytest.raises(EngineDamagedError, match="on ssh://"):
             connection.run("outputs", {"threads": 1, "paths": ids}, blobs)
         connection.clean()

@@ -27,7 +27,7 @@ from tipsc.device.expected import (
     measured,
     paused,
     planned,
-    read_rows,
+    read_answers,
     read_samples,
 )
 from tipsc.device.incoming import Wrong
@@ -222,19 +222,20 @@ def test_calls_after_pauses_took_time() -> None:
 
 
 def test_an_array_is_not_made_larger_than_what_was_asked_for() -> None:
-    output = TensorSpec("y", "float32", (1, 3), "N-")
+    outputs = [TensorSpec("y", "float32", (1, 3), "N-")]
     file = io.BytesIO()
-    np.save(file, np.arange(6, dtype=np.float32).reshape(2, 3))
+    np.save(file, np.arange(6, dtype=np.float32).reshape(2, 1, 3))
     good = file.getvalue()
-    assert read_rows(good, output, (2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert computed(["a"], output, 2).files["a.npy"] >= len(good)
+    (read,) = read_answers({"a.0.npy": good}, "a", outputs, 2)
+    assert read.tolist() == [[[0, 1, 2]], [[3, 4, 5]]]
+    assert computed(["a"], outputs, 2).files["a.0.npy"] >= len(good)
     for wrong in (
         good[:-1], good + b"x", b"", b"\x93NUMPY", good.replace(b"<f4", b"|O8"),
-        good.replace(b"(2, 3), }          ", b"(2, 300000000000), }"[:20]),
+        good.replace(b"(2, 1, 3), }       ", b"(2, 1, 3000000000), }"[:21]),
         good.replace(b"<", b">"),
     ):  # fmt: skip
         with little_memory(64 << 20), pytest.raises(Wrong):
-            read_rows(wrong, output, (2, 3))
+            read_answers({"a.0.npy": wrong}, "a", outputs, 2)
 
 
 def test_plans_are_of_the_paths_that_were_asked_for() -> None:

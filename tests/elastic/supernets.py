@@ -67,8 +67,8 @@ class HandWritten(Supernet):
 
 def inputs(supernet: Supernet, count: int) -> Tensor:
     """Random signals or tokens."""
-    shape = (count, *supernet.input_shape)
-    if supernet.input_dtype == torch.int64:
+    shape = (count, *supernet.inputs[0].shape[1:])
+    if supernet.inputs[0].dtype == "int64":
         return torch.randint(0, _TOKENS, shape)
     return 0.5 + 2 * torch.randn(shape)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tipsc.batch import Batch
 from tipsc.convert import convert, fit_exits, taylor
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import looking, trying
@@ -111,7 +112,7 @@ ELASTIC: dict[str, Callable[[Supernet], object]] = {
         {net.space.smallest.id: calibrate(net, net.space.smallest, [IMAGES])},
     ),
     "calibrate": lambda net: calibrate(net, net.space.smallest, [IMAGES]),
-    "trial": lambda net: Trial(net, IMAGES, _data().train.targets, Classification())(
+    "trial": lambda net: Trial(net, Batch(IMAGES, _data().train.targets), Classification())(
         net.space.smallest
     ),
 }
@@ -144,7 +145,7 @@ def test_fitting_exits_leaves_the_modes() -> None:
 
 def test_a_trial_is_the_same_twice_and_uses_the_batch_s_statistics() -> None:
     net = convert(made(), IMAGES).train()
-    trial = Trial(net, IMAGES, _data().train.targets, Classification())
+    trial = Trial(net, Batch(IMAGES, _data().train.targets), Classification())
     first = trial(net.space.largest)
     assert first == trial(net.space.largest)
     rested = copy.deepcopy(net).eval()

@@ -228,8 +228,8 @@ def test_lowered_supernets_keep_their_outputs_and_are_built(name: str, tmp_path:
 
     torch.manual_seed(0)
     supernet = family(name, **ARGUMENTS[name]).eval()
-    tokens = supernet.input_dtype == torch.int64
-    shape = (32, *supernet.input_shape)
+    tokens = supernet.inputs[0].dtype == "int64"
+    shape = (32, *supernet.inputs[0].shape[1:])
     inputs = torch.randint(0, 11, shape) if tokens else torch.randn(shape)
     paths = [supernet.space.smallest, supernet.space.largest]
     statistics = {path.id: calibrate(supernet, path, [inputs]) for path in paths}

@@ -88,7 +88,7 @@ def full(supernet: ConvertedSupernet, paths: list[NetPath], images: torch.Tensor
 
 @pytest.fixture(scope="module")
 def short(full: Lowered, images: torch.Tensor) -> Lowered:
-    return to_int8(full, images.numpy())
+    return to_int8(full, [images.numpy()])
 
 
 def write(file: Path, supernet: ConvertedSupernet, paths: list[NetPath], lowered: Lowered) -> Path:
@@ -178,7 +178,7 @@ def test_nothing_is_stored_that_no_path_reads(
     supernet: ConvertedSupernet, paths: list[NetPath], images: torch.Tensor
 ) -> None:
     statistics = {path.id: calibrate(supernet, path, [images]) for path in paths[1:]}
-    part = to_int8(lower(supernet, paths[1:], statistics), images.numpy())
+    part = to_int8(lower(supernet, paths[1:], statistics), [images.numpy()])
     read = {(d.offset, d.length) for graph in part.graphs.values() for d in external_data(graph)}
     used = sum(end - begin for begin, end in runs(read))
     assert used <= len(part.weights) <= used + 64 * len(read)
@@ -203,7 +203,7 @@ def test_a_transformers_linear_layers_are_quantised_too(tmp_path: Path) -> None:
     net = convert(Encoder().eval(), x[:2], widths=(0.5, 1.0))
     paths = [net.space.largest, net.space.smallest]
     full = lower(net, paths)
-    short = to_int8(full, x.numpy())
+    short = to_int8(full, [x.numpy()])
     for path in paths:
         inner = onnx.load_from_string(short.graphs[path.id]).graph
         makers = {name: node.op_type for node in inner.node for name in node.output}
@@ -229,9 +229,9 @@ def test_layers_that_all_read_the_input_need_no_inner_ranges() -> None:
     net = convert(
         nn.Sequential(nn.Conv1d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(160, 5)).eval(), x[:2]
     )
-    assert to_int8(lower(net, [net.space.largest]), x.numpy()).graphs
+    assert to_int8(lower(net, [net.space.largest]), [x.numpy()]).graphs
     with pytest.raises(LoweringError, match="not finite"):
-        to_int8(lower(net, [net.space.largest]), np.full((2, 3, 12), np.nan, np.float32))
+        to_int8(lower(net, [net.space.largest]), [np.full((2, 3, 12), np.nan, np.float32)])
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt"])
@@ -260,7 +260,7 @@ def test_it_is_compiled_for_tensorrt_only(
 
 def test_it_needs_images(full: Lowered) -> None:
     with pytest.raises(LoweringError, match="need images"):
-        to_int8(full, np.zeros((0, *IMAGE), np.float32))
+        to_int8(full, [np.zeros((0, *IMAGE), np.float32)])
 
 
 @pytest.mark.skipif(api.installed() is None, reason="tensorrt-rtx-cu12 has no wheel here")
@@ -285,4 +285,4 @@ def test_a_path_without_a_layer_to_quantise_is_named() -> None:
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "one", values[:1], values[1:]))
     one = Lowered(b"", {"one": model.SerializeToString()}, {}, ANY)
     with pytest.raises(LoweringError, match="path one: none of its layers can be quantised"):
-        to_int8(one, np.zeros((2, 4), np.float32))
+        to_int8(one, [np.zeros((2, 4), np.float32)])

@@ -94,7 +94,7 @@ def test_each_precision_has_plain_weights(name: str, tmp_path: Path) -> None:
     precisions = [to_half(older)]
     if x.dtype == np.float32:
         images = np.random.default_rng(0).standard_normal((8, *x.shape[1:])).astype(np.float32)
-        precisions.append(to_int8(older, images))
+        precisions.append(to_int8(older, [images]))
     for precise in precisions:
         plain = with_plain_weights(precise)
         for path, graph in plain.graphs.items():

@@ -27,7 +27,7 @@ from tipsc.lower import LOCATION, Lowered, compare, lower
 from tipsc.lower.plan import Planner
 from tipsc.lower.surgery import _check_weights_read
 from tipsc.paths import Choice, Path, SearchSpace
-from tipsc.signature import TensorSpec
+from tipsc.signature import Signature, TensorSpec
 from tipsc.tasks import Classification
 
 STAGES = (
@@ -50,8 +50,8 @@ FAMILIES = {
 
 def inputs_for(supernet: Supernet, count: int) -> Tensor:
     """Random signals or tokens."""
-    shape = (count, *supernet.input_shape)
-    tokens = supernet.input_dtype == torch.int64
+    shape = (count, *supernet.inputs[0].shape[1:])
+    tokens = supernet.inputs[0].dtype == "int64"
     return torch.randint(0, 11, shape) if tokens else torch.randn(shape)
 
 
@@ -95,10 +95,11 @@ def largest_difference(
     inputs, targets = inputs_for(supernet, 4), torch.zeros(4, dtype=torch.int64)
     module = extract(supernet, path, statistics)
     found = compare(
-        lambda x: run.run(None, {run.get_inputs()[0].name: x})[0],
+        lambda feeds: run.run(None, {run.get_inputs()[0].name: feeds[0]}),
         module,
         inputs,
         targets,
+        supernet.signature,
         Classification(),
     )
     return found.largest
@@ -299,11 +300,15 @@ def test_nothing_to_lower_is_an_error() -> None:
 
 def test_a_wrong_output_is_seen() -> None:
     module = nn.Linear(3, 2)
+    signature = Signature.plain(
+        [TensorSpec("x", "float32", (1, 3), "N-")], [TensorSpec("y", "float32", (1, 2), "N-")]
+    )
     wrong = compare(
-        lambda x: np.full((1, 2), np.nan),
+        lambda feeds: [np.full((1, 2), np.nan)],
         module,
         torch.randn(2, 3),
         torch.zeros(2),
+        signature,
         Classification(),
     )
     with pytest.raises(Exception, match="something else than torch"):

@@ -266,9 +266,9 @@ class Elsewhere:
         with Engine.open(self.file) as engine:
             last = engine.paths[-1].id
 
-            def run(example: np.ndarray, path: str) -> np.ndarray:
+            def run(example: list[np.ndarray], path: str) -> list[np.ndarray]:
                 output: np.ndarray = engine.run(example, path=path)
-                return output * np.float32(self.wrong if path == last else 1.0)
+                return [output * np.float32(self.wrong if path == last else 1.0)]
 
             yield run
 

@@ -44,7 +44,7 @@ def bench() -> Bench:
         version="1.0",
         supernet=supernet,
         totals=additive_totals(supernet),
-        images=torch.randn(8, *supernet.input_shape),
+        inputs=torch.randn(8, *supernet.inputs[0].shape[1:]),
         seed=0,
     )
 

@@ -25,8 +25,10 @@ from tipsc.pipeline.manifest import make_manifest
 from tipsc.pipeline.verify import verify_engine
 from tipsc.project.target import Target, load_target
 from tipsc.search.candidates import Candidate
+from tipsc.signature import Signature, TensorSpec
 from tipsc.tasks import Classification
 from tipsc.train import Split, calibrate
+from tipsc.tree import TENSOR
 
 PRECISIONS = {"fp32": "host", "fp16": "jetson-fp16", "int8": "jetson-int8"}
 EXAMPLES = 200
@@ -283,8 +285,9 @@ def test_the_backend_s_caches_are_checked_too(
 ) -> None:
     """What they can get wrong is tested with LiteRT, which alone has a trap there."""
 
-    def wrong(engine: EngineFile, inputs: np.ndarray, *, threads: int) -> None:
-        raise VerificationError(f"cache of {len(engine.manifest.paths)}, {len(inputs)}, {threads}")
+    def wrong(engine: EngineFile, inputs: list[np.ndarray], *, threads: int) -> None:
+        paths, examples = len(engine.manifest.paths), len(inputs[0])
+        raise VerificationError(f"cache of {paths}, {examples}, {threads}")
 
     monkeypatch.setattr(assemble, "check_caches", wrong)
     with pytest.raises(VerificationError, match="cache of 3, 16, 1"):
@@ -293,13 +296,20 @@ def test_the_backend_s_caches_are_checked_too(
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3,), ()])
 def test_outputs_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    signature = Signature.plain(
+        [TensorSpec("x", "float32", (1, 3), "N-")], [TensorSpec("y", "float32", (1, 2), "N-")]
+    )
     with pytest.raises(VerificationError, match=r"another shape.*expected \(1, 2\)"):
-        run_both(lambda x: np.zeros(shape), nn.Linear(3, 2), torch.randn(2, 3))
+        run_both(lambda _: [np.zeros(shape)], nn.Linear(3, 2), torch.randn(2, 3), signature)
 
 
 def test_like_paths_may_be_a_little_nearer_to_each_other_than_rounding() -> None:
     """Rounding moves outputs in any direction: only what is far nearer is another path."""
     own, other = np.zeros((8, 4)), np.full((8, 4), 1.0)
-    check_distinct({"a": Outputs(own, own + 0.6), "b": Outputs(other, other)}, "net.tipsc")
+
+    def outputs(expected: np.ndarray, got: np.ndarray) -> Outputs:
+        return Outputs((expected,), (got,), TENSOR, 8)
+
+    check_distinct({"a": outputs(own, own + 0.6), "b": outputs(other, other)}, "net.tipsc")
     with pytest.raises(VerificationError, match=r"path a of net\.tipsc.*outputs of path b"):
-        check_distinct({"a": Outputs(own, own + 0.7), "b": Outputs(other, other)}, "net.tipsc")
+        check_distinct({"a": outputs(own, own + 0.7), "b": outputs(other, other)}, "net.tipsc")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tipsc.batch import Batch
 from tipsc.convert import ConvertedSupernet, convert
 from tipsc.elastic import family
 from tipsc.errors import ConfigError
@@ -43,7 +44,7 @@ def gradient(
     supernet = moved()
     settings = {"distill": False, "label_smoothing": 0.0, "original": teacher, **settings}
     (loss,) = train_paths(
-        supernet, X, labels, [supernet.space.largest], Classification(), **settings
+        supernet, Batch(X, labels), [supernet.space.largest], Classification(), **settings
     )
     grads = [p.grad.flatten() for p in supernet.parameters() if p.grad is not None]
     return loss.trained, torch.cat(grads)

@@ -196,7 +196,7 @@ def test_divergence_names_the_step_and_the_rate(tmp_path: FilePath) -> None:
 
 def test_data_of_another_shape_is_refused(tmp_path: FilePath) -> None:
     other = family("temporal", classes=10, input_shape=(1, 64))
-    with pytest.raises(DataError, match=r"expected \(1, 64\) .*got \(1, 8, 8\)"):
+    with pytest.raises(DataError, match=r"examples of shape \(1, 64\).*got \(1, 8, 8\)"):
         train(other, load(), config(), folder=tmp_path)
 
 

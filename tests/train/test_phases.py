@@ -157,8 +157,8 @@ def test_a_trial_drops_nothing_out_and_leaves_no_gradient() -> None:
     from tipsc.train.passes import Trial
 
     supernet = make().train()
-    inputs, targets = load().train.inputs[:64], load().train.targets[:64]
-    trial = Trial(supernet, inputs, targets, Classification())
+    inputs, targets = batch = load().train.take(range(64))
+    trial = Trial(supernet, batch, Classification())
     first, second = trial(supernet.space.largest), trial(supernet.space.largest)
     assert first == second
     assert supernet.dropout.training

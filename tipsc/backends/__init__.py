@@ -111,11 +111,11 @@ def open_paths(
     )
 
 
-def check_caches(engine: EngineFile, inputs: np.ndarray, *, threads: int = 1) -> None:
+def check_caches(engine: EngineFile, inputs: Sequence[np.ndarray], *, threads: int = 1) -> None:
     """Compares what each path computes with and without what its backend keeps between runs.
 
     Args:
-        inputs: examples (N, *shape) for an engine with one input of batch 1.
+        inputs: examples (N, *shape) of each input, for an engine of batch 1.
 
     Raises:
         VerificationError: a path gives other outputs with a cache than without.

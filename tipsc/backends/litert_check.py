@@ -8,6 +8,7 @@ operation without a word. So every path is run as it ships with no cache; and in
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tipsc.engine.read import EngineFile
 from tipsc.errors import VerificationError
 
 
-def check_caches(engine: EngineFile, inputs: np.ndarray, threads: int) -> None:
+def check_caches(engine: EngineFile, inputs: Sequence[np.ndarray], threads: int) -> None:
     """Raises VerificationError for the first path with other outputs; see the table's entry."""
     with tempfile.TemporaryDirectory(prefix="tipsc-") as folder:
         shipped, opened = Path(folder) / "shipped.tflite", Path(folder) / MODEL
@@ -30,7 +31,8 @@ def check_caches(engine: EngineFile, inputs: np.ndarray, threads: int) -> None:
         for name, cache in caches.items():
             programs[name] = open_model(opened, threads=threads, weight_cache=cache)
         (given,) = engine.manifest.signature.inputs
-        examples = [in_order(inputs[i : i + 1], given.channels_last) for i in range(len(inputs))]
+        (array,) = inputs
+        examples = [in_order(array[i : i + 1], given.channels_last) for i in range(len(array))]
         for path in engine.manifest.paths:
             outputs = {}
             for name, program in programs.items():

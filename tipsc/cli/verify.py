@@ -49,7 +49,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
             supernet,
             candidates,
             pipeline.data.test,
-            pipeline.data.task,
+            pipeline.data.judged_by,
             build.verify_examples,
             build.tolerance,
             reporter.begin("verifying"),
@@ -88,7 +88,7 @@ def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
         )
     return (
         f"no path of {paths} loses more than {build.quantised_loss:g} of the "
-        f"{pipeline.data.task.measure} against torch on {examples} examples"
+        f"{pipeline.data.judged_by.measure} against torch on {examples} examples"
     )
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-import torch
-
 from tipsc.backends.table import BACKENDS
+from tipsc.batch import Tensors
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest
 from tipsc.errors import TargetError, near
@@ -35,7 +34,7 @@ class Job:
         target: the kind of device.
         supernet: with trained weights.
         candidates: paths with their statistics; at least one.
-        images: inputs (N, *input_shape) of the user's training data, to calibrate int8 on.
+        inputs: (N, *shape), or a tree of such, of the user's training data: to calibrate int8 on.
         cache: a folder for what can be used again, made if need be. None: nothing is kept.
         progress: called with (done, all, what).
     """
@@ -43,7 +42,7 @@ class Job:
     target: Target
     supernet: Supernet
     candidates: Sequence[Candidate]
-    images: torch.Tensor
+    inputs: Tensors
     cache: Path | None
     progress: Progress
 

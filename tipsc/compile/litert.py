@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tipsc.batch import flat
 from tipsc.compile import Job
 from tipsc.compile.tflite.merge import Merged, merge
 from tipsc.compile.tflite.module import digest_of, folded_module, function_of
@@ -102,7 +103,7 @@ def _converted(
     files = float_files
     images, images_key = None, ""
     if job.target.precision == "int8":
-        images = in_order(job.images[:_CALIBRATION_IMAGES], given.channels_last).numpy()
+        images = in_order(flat(job.inputs)[0][:_CALIBRATION_IMAGES], given.channels_last).numpy()
         images_key = hashlib.sha256(images.tobytes()).hexdigest() + _versions("ai-edge-quantizer")
         files = {p: cache / f"{_key(key, images_key)}.int8.tflite" for p, key in keys.items()}
     missing = {path: float_files[path] for path in plans if not files[path].is_file()}

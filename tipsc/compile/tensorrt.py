@@ -3,6 +3,7 @@ plans."""
 
 from __future__ import annotations
 
+from tipsc.batch import arrays
 from tipsc.compile import Job
 from tipsc.compile.portable import lowered_paths
 from tipsc.lower import Lowered
@@ -19,7 +20,7 @@ def compile_paths(job: Job) -> Lowered:
     """
     lowered = in_older_opset(lowered_paths(job))
     if job.target.precision == "int8":
-        lowered = to_int8(lowered, job.images.numpy())
+        lowered = to_int8(lowered, arrays(job.inputs))
     elif job.target.precision == "fp16":
         lowered = to_half(lowered)
     return with_plain_weights(lowered)

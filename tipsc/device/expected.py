@@ -171,10 +171,13 @@ def _among(paths: Sequence[str], check: Check) -> Check:
     return checked
 
 
-def computed(paths: Sequence[str], output: TensorSpec, examples: int) -> Expected:
-    """What paths give for examples; :func:`read_rows` reads a file of it."""
-    most = _HEADER_BYTES + examples * int(np.prod(output.shape)) * np.dtype(output.dtype).itemsize
-    files = {f"{path}.npy": most for path in paths}
+def computed(paths: Sequence[str], outputs: Sequence[TensorSpec], examples: int) -> Expected:
+    """What paths give for examples; :func:`read_answers` reads the files of a path."""
+    files = {
+        f"{path}.{place}.npy": _HEADER_BYTES + examples * output.nbytes
+        for path in paths
+        for place, output in enumerate(outputs)
+    }
     return Expected(one_of((None,)), files, tuple(files))
 
 
@@ -247,7 +250,21 @@ def read_samples(
     return found
 
 
-def read_rows(content: bytes, output: TensorSpec, shape: tuple[int, ...]) -> np.ndarray:
+def read_answers(
+    files: Mapping[str, bytes], path: str, outputs: Sequence[TensorSpec], examples: int
+) -> list[np.ndarray]:
+    """Of each output of a path, what it gives for each example: (examples, *shape).
+
+    Raises:
+        Wrong: one is another array, or none.
+    """
+    return [
+        _read_array(files[f"{path}.{place}.npy"], output, (examples, *output.shape))
+        for place, output in enumerate(outputs)
+    ]
+
+
+def _read_array(content: bytes, output: TensorSpec, shape: tuple[int, ...]) -> np.ndarray:
     """An array of this shape and the output's type, from the bytes of an ``.npy``.
 
     Raises:

@@ -106,8 +106,6 @@ def measure(
     arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
 ) -> dict[str, Any]:
     """Times of the paths of the blob ``engine`` on the blob ``input``; samples.json has them."""
-    import numpy as np
-
     from tipsc.measure.loop import Settings
     from tipsc.measure.pinning import select_cores
     from tipsc.measure.quiet import collect_quiet
@@ -117,9 +115,9 @@ def measure(
     threads = arguments["threads"]
     cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
     settings = Settings(**arguments["protocol"], cores=cores)
-    x, only = np.load(blobs["input"], allow_pickle=False), arguments["only"]
+    only = arguments["only"]
     with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
-        context = engine.context()
+        context, x = engine.context(), _call(_arrays(blobs["input"], engine))
         names = [path.id for path in engine.paths if only is None or path.id in only]
         calls = {name: partial(context.run, x, path=name) for name in names}
         times = collect_quiet(calls, settings, progress)
@@ -136,8 +134,6 @@ def pauses(
     arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
 ) -> dict[str, Any]:
     """By path of the blob ``engine``, ms of calls on the blob ``input`` after pauses."""
-    import numpy as np
-
     from tipsc.measure.pauses import collect_pauses
     from tipsc.measure.pinning import select_cores
     from tipsc.runtime import Engine
@@ -145,8 +141,8 @@ def pauses(
     pin: Any = arguments["pin"]
     threads = arguments["threads"]
     cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
-    x = np.load(blobs["input"], allow_pickle=False)
     with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
+        x = _call(_arrays(blobs["input"], engine))
         calls = {path.id: partial(engine.run, x, path=path.id) for path in engine.paths}
         return {"ms": collect_pauses(calls, cores, seed=arguments["seed"])}
 
@@ -154,16 +150,36 @@ def pauses(
 def outputs(
     arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
 ) -> None:
-    """What each path gives for each example of the blob ``inputs``: ``<path>.npy``, (N, ...)."""
+    """What each path gives for each example of the blob ``inputs``.
+
+    ``<path>.<number>.npy`` is an output of all examples: (N, *shape).
+    """
     import numpy as np
 
     from tipsc.runtime import Engine
 
-    inputs = np.load(blobs["inputs"], allow_pickle=False)
     with Engine.open(
         blobs["engine"], threads=arguments["threads"], cache_dir=out.parent / "cache"
     ) as engine:
+        inputs, gives = _arrays(blobs["inputs"], engine), engine.manifest.signature.gives
         for place, path in enumerate(arguments["paths"]):
             progress(place / len(arguments["paths"]), 0.0)
-            rows = [engine.run(inputs[i : i + 1], path=path)[0] for i in range(len(inputs))]
-            np.save(out / f"{path}.npy", np.stack(rows))
+            answers = []
+            for i in range(len(inputs[0])):
+                example = [array[i : i + 1] for array in inputs]
+                answers.append(gives.flat(engine.run(example, path=path), "the output"))
+            for number, rows in enumerate(zip(*answers, strict=True)):
+                np.save(out / f"{path}.{number}.npy", np.stack(rows))
+
+
+def _call(arrays: list[Any]) -> Any:
+    """As an application gives it, which costs least."""
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def _arrays(file: Path, engine: Any) -> list[Any]:
+    """As many arrays as an engine takes, one after the other in a file."""
+    import numpy as np
+
+    with file.open("rb") as stream:
+        return [np.load(stream, allow_pickle=False) for _ in engine.manifest.signature.inputs]

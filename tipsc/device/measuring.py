@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from typing import Protocol as Interface
 
 import numpy as np
@@ -23,7 +23,7 @@ from tipsc.device.expected import (
     described,
     measured,
     paused,
-    read_rows,
+    read_answers,
     read_samples,
 )
 from tipsc.device.plans import Plans, request_plans, write_finished
@@ -38,7 +38,10 @@ from tipsc.progress import Progress
 from tipsc.project.target import Target
 from tipsc.runtime import Engine
 
-Run = Callable[[np.ndarray, str], np.ndarray]
+Arrays: TypeAlias = Sequence[np.ndarray]
+"""The tensors of a call, in the order of the engine's signature."""
+
+Run = Callable[[Arrays, str], Arrays]
 
 
 def told_as(progress: Progress, note: str) -> Callable[[float, float], None]:
@@ -82,6 +85,11 @@ def samples_of(
     return Samples(batches, tuple(result["held"]), result["seconds"], disturbance)
 
 
+def _call(example: Arrays) -> Any:
+    """As an application gives it, which costs least."""
+    return example[0] if len(example) == 1 else example
+
+
 class Device(Interface):
     """One machine that engines are measured and verified on."""
 
@@ -99,7 +107,7 @@ class Device(Interface):
         self,
         file: Path,
         target: Target,
-        example: np.ndarray,
+        example: Arrays,
         seed: int,
         progress: Progress,
         only: Collection[str] | None,
@@ -107,12 +115,12 @@ class Device(Interface):
         """Times of the paths of an engine, and the protocol with the cores used there."""
 
     def pauses(
-        self, file: Path, target: Target, example: np.ndarray, seed: int
+        self, file: Path, target: Target, example: Arrays, seed: int
     ) -> Mapping[str, Sequence[float]]:
         """Milliseconds of calls of each path after pauses; see :mod:`tipsc.measure.pauses`."""
 
     def opened(
-        self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
+        self, file: Path, target: Target, paths: Sequence[str], inputs: Arrays
     ) -> AbstractContextManager[Run]:
         """A context manager that gives ``run(example, path)``; see :class:`ThisMachine`."""
 
@@ -155,14 +163,15 @@ class ThisMachine:
         self,
         file: Path,
         target: Target,
-        example: np.ndarray,
+        example: Arrays,
         seed: int,
         progress: Progress,
         only: Collection[str] | None,
     ) -> tuple[Protocol, Samples]:
         with Engine.open(file, threads=target.threads) as engine:
             context = engine.context()
-            calls = {path.id: partial(context.run, example, path=path.id) for path in engine.paths}
+            given = _call(example)
+            calls = {path.id: partial(context.run, given, path=path.id) for path in engine.paths}
             calls = {name: call for name, call in calls.items() if only is None or name in only}
             protocol = Protocol.for_target(target, seed=seed)
             return protocol, collect(
@@ -172,24 +181,26 @@ class ThisMachine:
             )
 
     def pauses(
-        self, file: Path, target: Target, example: np.ndarray, seed: int
+        self, file: Path, target: Target, example: Arrays, seed: int
     ) -> Mapping[str, Sequence[float]]:
         with Engine.open(file, threads=target.threads) as engine:
-            calls = {path.id: partial(engine.run, example, path=path.id) for path in engine.paths}
+            given = _call(example)
+            calls = {path.id: partial(engine.run, given, path=path.id) for path in engine.paths}
             return collect_pauses(calls, Protocol.for_target(target, seed=seed).cores, seed=seed)
 
     @contextmanager
     def opened(
-        self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
+        self, file: Path, target: Target, paths: Sequence[str], inputs: Arrays
     ) -> Iterator[Run]:
-        """Runs one example (1, ...) on a path.
+        """Runs the tensors of one example, (1, ...) each, on a path; gives those of its outputs.
 
         Args:
             paths: ids that will be run.
-            inputs: the examples (N, ...) that each path will be given, in this order.
+            inputs: of each input (N, ...) the examples that each path will be given, in this order.
         """
         with Engine.open(file, threads=target.threads) as engine:
-            yield lambda example, path: engine.run(example, path=path)
+            gives = engine.manifest.signature.gives
+            yield lambda example, path: gives.flat(engine.run(example, path=path), "the output")
 
 
 class Remote:
@@ -234,7 +245,7 @@ class Remote:
         self,
         file: Path,
         target: Target,
-        example: np.ndarray,
+        example: Arrays,
         seed: int,
         progress: Progress,
         only: Collection[str] | None,
@@ -268,7 +279,7 @@ class Remote:
         return protocol.model_copy(update={"cores": tuple(answer.result["cores"])}), samples
 
     def pauses(
-        self, file: Path, target: Target, example: np.ndarray, seed: int
+        self, file: Path, target: Target, example: Arrays, seed: int
     ) -> Mapping[str, Sequence[float]]:
         arguments = {"threads": target.threads, "pin": target.measure.pin, "seed": seed}
         with self._runnable(file, target) as runnable:
@@ -284,23 +295,23 @@ class Remote:
 
     @contextmanager
     def opened(
-        self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
+        self, file: Path, target: Target, paths: Sequence[str], inputs: Arrays
     ) -> Iterator[Run]:
         """As of :class:`ThisMachine`; all is computed at once, and then told one by one."""
         with self._runnable(file, target) as runnable:
             blobs = {"engine": self.connection.push(runnable), "inputs": self._push(inputs)}
         arguments = {"threads": target.threads, "paths": list(paths)}
-        outputs, count = read_engine(file).manifest.signature.outputs, len(inputs)
-        # Of several outputs the first one whole, of one the first example of it.
-        shape = (count, *outputs[0].shape[1 if len(outputs) == 1 else 0 :])
-        expected = computed(paths, outputs[0], count)
+        outputs, count = read_engine(file).manifest.signature.outputs, len(inputs[0])
+        expected = computed(paths, outputs, count)
         files = self.connection.run("outputs", arguments, blobs, expected).files
         with self.connection.checked():
-            found = {path: read_rows(files[f"{path}.npy"], outputs[0], shape) for path in paths}
-        rows = {path: iter(of_path) for path, of_path in found.items()}
-        yield lambda example, path: next(rows[path])[None]
+            found = {path: read_answers(files, path, outputs, count) for path in paths}
+        calls = {path: zip(*answers, strict=True) for path, answers in found.items()}
+        yield lambda example, path: next(calls[path])
 
-    def _push(self, array: np.ndarray) -> str:
+    def _push(self, arrays: Arrays) -> str:
+        """One after the other in one blob."""
         stream = io.BytesIO()
-        np.save(stream, array, allow_pickle=False)
+        for array in arrays:
+            np.save(stream, array, allow_pickle=False)
         return self.connection.push_bytes(stream.getvalue())

@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from tipsc.device.client import Connection, connect
-from tipsc.device.measuring import Device, Remote, Run
+from tipsc.device.measuring import Arrays, Device, Remote, Run
 from tipsc.profile import Protocol, Samples, System
 from tipsc.progress import Progress
 from tipsc.project.target import Target
@@ -56,7 +54,7 @@ class TakingTurns:
         self,
         file: Path,
         target: Target,
-        example: np.ndarray,
+        example: Arrays,
         seed: int,
         progress: Progress,
         only: Collection[str] | None,
@@ -65,14 +63,14 @@ class TakingTurns:
             return self._device.measure(file, target, example, seed, progress, only)
 
     def pauses(
-        self, file: Path, target: Target, example: np.ndarray, seed: int
+        self, file: Path, target: Target, example: Arrays, seed: int
     ) -> Mapping[str, Sequence[float]]:
         with self._waiting():
             return self._device.pauses(file, target, example, seed)
 
     @contextmanager
     def opened(
-        self, file: Path, target: Target, paths: Sequence[str], inputs: np.ndarray
+        self, file: Path, target: Target, paths: Sequence[str], inputs: Arrays
     ) -> Iterator[Run]:
         with self._device.opened(file, target, paths, inputs) as run:
             yield run

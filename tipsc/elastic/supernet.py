@@ -37,16 +37,6 @@ class Supernet(nn.Module):
         self.inputs = tuple(inputs)
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Of one example, without the batch axis."""
-        return self.inputs[0].shape[1:]
-
-    @property
-    def input_dtype(self) -> torch.dtype:
-        dtype: torch.dtype = getattr(torch, self.inputs[0].dtype)
-        return dtype
-
-    @property
     def spanning(self) -> tuple[Path, ...]:
         """Paths that together take every operation in its largest size; the largest comes first."""
         return (self.space.largest,)

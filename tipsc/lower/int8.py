@@ -67,17 +67,18 @@ class _Quantised:
     axis: int
 
 
-def to_int8(lowered: Lowered, images: np.ndarray) -> Lowered:
+def to_int8(lowered: Lowered, inputs: Sequence[np.ndarray]) -> Lowered:
     """The same paths with int8 weights and activations.
 
     Args:
-        images: inputs (N, ...) of the training data; the first :data:`CALIBRATION_IMAGES` count.
+        inputs: (N, ...) each, in the order of the signature, of the training data; the first
+            :data:`CALIBRATION_IMAGES` examples count.
 
     Raises:
         LoweringError: there are no images, or a path has no layer that could be quantised.
         MissingExtraError: onnxruntime is not installed.
     """
-    if not len(images):
+    if not len(inputs[0]):
         raise LoweringError("ranges of activations need images", where="calibration", got="none")
     models = {path: onnx.load_from_string(graph) for path, graph in lowered.graphs.items()}
     layers = {path: _layers(model.graph) for path, model in models.items()}
@@ -92,7 +93,7 @@ def to_int8(lowered: Lowered, images: np.ndarray) -> Lowered:
     graphs = {}
     for path, model in models.items():
         names = sorted({layer.node.input[0] for layer in layers[path]})
-        ranges = ranges_of(lowered, path, names, images[:CALIBRATION_IMAGES])
+        ranges = ranges_of(lowered, path, names, [array[:CALIBRATION_IMAGES] for array in inputs])
         _insert(model.graph, layers[path], stored, ranges, store, moved)
         graphs[path] = model.SerializeToString(deterministic=True)
     weights, graphs = compacted(store.to_bytes(), graphs)

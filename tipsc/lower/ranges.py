@@ -16,13 +16,13 @@ from tipsc.lower.lower import Lowered
 
 
 def ranges_of(
-    lowered: Lowered, path: str, names: Sequence[str], images: np.ndarray
+    lowered: Lowered, path: str, names: Sequence[str], inputs: Sequence[np.ndarray]
 ) -> dict[str, float]:
-    """The largest absolute value that each of these values of a path has on the images.
+    """The largest absolute value that each of these values of a path has on some inputs.
 
     Args:
         names: of values in the path's graph.
-        images: inputs (N, ...).
+        inputs: (N, ...) each, in the order of the signature.
 
     Raises:
         LoweringError: a value is not finite.
@@ -33,7 +33,7 @@ def ranges_of(
     except ImportError as error:
         raise MissingExtraError.of("onnxruntime", None, "int8 calibration") from error
     model = onnx.load_from_string(lowered.graphs[path])
-    (given,) = lowered.signature.inputs
+    given = [spec.name for spec in lowered.signature.inputs]
     known = {value.name for value in model.graph.input}
     largest = dict.fromkeys(names, 0.0)
     options = ort.SessionOptions()
@@ -46,8 +46,8 @@ def ranges_of(
         file.write_bytes(model.SerializeToString())
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         outputs = [output.name for output in session.get_outputs()]
-        for image in images:
-            feed = {given.name: image[None]}
+        for i in range(len(inputs[0])):
+            feed = {name: array[i : i + 1] for name, array in zip(given, inputs, strict=True)}
             values = dict(zip(outputs, session.run(outputs, feed), strict=True)) | feed
             for name in names:
                 largest[name] = float(np.maximum(largest[name], np.abs(values[name]).max()))

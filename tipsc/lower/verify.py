@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tipsc.batch import Tensors, count, flat, split
 from tipsc.errors import VerificationError
+from tipsc.signature import Signature, TensorSpec
 from tipsc.tasks import Quality, Task
+from tipsc.tree import Tree
 
 _BATCH = 128  # larger ones leave the cache
 TOLERANCE = 1e-4
@@ -27,8 +31,10 @@ class Difference:
     """Of the compiled path from torch, over some inputs.
 
     Attributes:
-        largest: largest absolute difference divided by the largest absolute output of torch.
-        typical: root of the mean square of the differences, divided by that of torch's outputs.
+        largest: largest absolute difference divided by the largest absolute output of torch; of
+            several outputs, that of the worst.
+        typical: root of the mean square of the differences, divided by that of torch's outputs;
+            likewise.
         agreement: share of inputs on which both say the same, as the task has it.
         quality: of the compiled path.
         lost: by how much torch's quality is better, on the same inputs.
@@ -81,73 +87,98 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """Of torch and of the compiled path, (N, ...) each, on the same inputs."""
+    """Of torch and of the compiled path, on the same inputs.
 
-    expected: np.ndarray
-    got: np.ndarray
+    Attributes:
+        expected, got: of each output one array, with all examples on the axis that it has for them.
+        gives: the tree of the outputs.
+        examples: how many there are.
+    """
 
-    def difference(self, targets: Tensor, task: Task) -> Difference:
-        """How they differ; targets (N, ...) are those of the task."""
-        expected = self.expected
-        torchs, compiled = torch.from_numpy(expected), torch.from_numpy(self.got)
+    expected: tuple[np.ndarray, ...]
+    got: tuple[np.ndarray, ...]
+    gives: Tree
+    examples: int
+
+    def difference(self, targets: Tensors, task: Task) -> Difference:
+        """How they differ; targets are those of the task."""
+        torchs, compiled = self._tree(self.expected), self._tree(self.got)
         quality = _quality(task, compiled, targets)
         return Difference(
-            largest=float(np.abs(expected - self.got).max() / max(np.abs(expected).max(), 1e-12)),
-            typical=_rms(expected - self.got) / max(_rms(expected), 1e-12),
+            largest=_worst(_largest, self.expected, self.got),
+            typical=_worst(_typical, self.expected, self.got),
             agreement=task.agree(compiled, torchs),
             quality=quality,
             lost=_quality(task, torchs, targets).above(quality),
-            inputs=len(expected),
+            inputs=self.examples,
         )
+
+    def apart(self, other: Outputs) -> float:
+        """How far what was compiled is from what torch gives for another path, as a share of its
+        own.
+        """
+        parts = zip(other.expected, self.got, self.expected, strict=True)
+        return float(np.max([_rms(_apart(o, g)) / max(_rms(e), 1e-12) for o, g, e in parts]))
+
+    def _tree(self, arrays: Sequence[np.ndarray]) -> Any:
+        return self.gives.build([torch.from_numpy(array) for array in arrays])
 
 
 def run_both(
-    run: Callable[[np.ndarray], np.ndarray],
+    run: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]],
     module: nn.Module,
-    inputs: Tensor,
+    inputs: Tensors,
+    signature: Signature,
     progress: Callable[[int, int], None] | None = None,
     where: str = "",
 ) -> Outputs:
     """Runs both on the same inputs: torch in batches, the compiled path one by one.
 
     Args:
-        run: the compiled path, for a batch of one; gives (1, ...).
+        run: the compiled path: from the tensors of one example, in the order of the signature's
+            inputs, to those of its outputs.
         module: the extracted subnetwork in eval mode.
-        inputs: (N, *shape), at least one.
+        inputs: (N, *shape), or a tree of such tensors; at least one example.
+        signature: of the model.
         progress: called with (done, all) now and then.
         where: which path it is, for the error.
 
     Raises:
         VerificationError: the compiled path gives another shape.
     """
+    total = count(inputs)
     with torch.inference_mode():
-        expected = torch.cat([module(batch) for batch in inputs.split(_BATCH)]).numpy()
-    got = np.empty_like(expected)
-    for index, example in enumerate(inputs.split(1)):
-        output = run(example.numpy())
-        if output.shape != expected[:1].shape:  # NumPy would spread one value over all outputs
-            raise VerificationError(
-                "the compiled path gives outputs of another shape than torch",
-                where=where,
-                expected=expected[:1].shape,
-                got=output.shape,
-                fix="do not ship this engine; report the model",
-            )
-        got[index] = output[0]
+        batches = [_arrays(module(*flat(batch)), signature) for batch in split(inputs, _BATCH)]
+        expected = _joined(batches, signature)
+    answers = []
+    for index, example in enumerate(split(inputs, 1)):
+        answer = run([tensor.numpy() for tensor in flat(example)])
+        for spec, wanted, array in zip(signature.outputs, expected, answer, strict=True):
+            shape = _for_one(spec, wanted.shape)
+            if array.shape != shape:  # NumPy would spread one value over all outputs
+                raise VerificationError(
+                    "the compiled path gives outputs of another shape than torch",
+                    where=where if len(expected) == 1 else f"{where}, {spec.name}",
+                    expected=shape,
+                    got=array.shape,
+                    fix="do not ship this engine; report the model",
+                )
+        answers.append(tuple(answer))
         if progress and index % _BATCH == 0:
-            progress(index, len(inputs))
-    return Outputs(expected, got)
+            progress(index, total)
+    return Outputs(expected, _joined(answers, signature), signature.gives, total)
 
 
 def compare(
-    run: Callable[[np.ndarray], np.ndarray],
+    run: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]],
     module: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: Tensors,
+    targets: Tensors,
+    signature: Signature,
     task: Task,
 ) -> Difference:
     """Runs both (see :func:`run_both`), and says how their outputs differ."""
-    return run_both(run, module, inputs).difference(targets, task)
+    return run_both(run, module, inputs, signature).difference(targets, task)
 
 
 def check_distinct(paths: Mapping[str, Outputs], file: str) -> None:
@@ -163,7 +194,7 @@ def check_distinct(paths: Mapping[str, Outputs], file: str) -> None:
         VerificationError: names both paths.
     """
     for name, outputs in paths.items():
-        away = {other: _rms(outputs.got - o.expected) for other, o in paths.items()}
+        away = {other: outputs.apart(o) for other, o in paths.items()}
         nearest = min(away, key=lambda other: away[other])
         if away[nearest] < 0.5 * away[name]:
             raise VerificationError(
@@ -174,10 +205,56 @@ def check_distinct(paths: Mapping[str, Outputs], file: str) -> None:
             )
 
 
-def _quality(task: Task, outputs: Tensor, targets: Tensor) -> Quality:
+def _arrays(outputs: Any, signature: Signature) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.numpy() for tensor in signature.gives.flat(outputs, "the output"))
+
+
+def _joined(
+    batches: Sequence[Sequence[np.ndarray]], signature: Signature
+) -> tuple[np.ndarray, ...]:
+    """Each output of all batches; one that the examples share is that of the first."""
+    parts = zip(signature.outputs, zip(*batches, strict=True), strict=True)
+    return tuple(
+        same[0] if spec.batch_axis is None else np.concatenate(same, spec.batch_axis)
+        for spec, same in parts
+    )
+
+
+def _for_one(spec: TensorSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
+    at = spec.batch_axis
+    return shape if at is None else (*shape[:at], 1, *shape[at + 1 :])
+
+
+def _quality(task: Task, outputs: Any, targets: Tensors) -> Quality:
     tally = task.score()
     tally.add(outputs, targets)
     return tally.quality
+
+
+def _worst(
+    measure: Callable[[np.ndarray, np.ndarray], float],
+    expected: Sequence[np.ndarray],
+    got: Sequence[np.ndarray],
+) -> float:
+    """Over all outputs; NaN if one is."""
+    return float(np.max([measure(e, g) for e, g in zip(expected, got, strict=True)]))
+
+
+def _largest(expected: np.ndarray, got: np.ndarray) -> float:
+    return float(np.abs(_apart(expected, got)).max() / max(np.abs(_wide(expected)).max(), 1e-12))
+
+
+def _typical(expected: np.ndarray, got: np.ndarray) -> float:
+    return _rms(_apart(expected, got)) / max(_rms(expected), 1e-12)
+
+
+def _apart(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
+    return np.asarray(_wide(expected) - _wide(got))
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    """Truth values and whole numbers cannot be subtracted as they are."""
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
 def _rms(values: np.ndarray) -> float:

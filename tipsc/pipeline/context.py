@@ -111,6 +111,12 @@ class Project:
         return self.model.data
 
     @cached_property
+    def task_key(self) -> list[str]:
+        """What the task is, with the code of one of the user's own."""
+        task = self.data.judged_by
+        return [task.name, task.measure, fingerprint(task)]
+
+    @cached_property
     def untrained(self) -> Supernet:
         """The supernet with its initial weights, and data that it can take.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tipsc.pipeline.original import Original
 from tipsc.train import Data
+from tipsc.train.data import targets_of
 
 FEW = 100  # examples: below, one of them is more than a hundredth of the quality
 CHANCE = 1.5  # times the quality of what is said without looking
@@ -21,13 +22,15 @@ def doubts(data: Data, original: Original | None) -> list[str]:
         if count < FEW:
             found.append(
                 f"{use} by {count} {name} examples, of which one is {100 / count:.1f} % of the "
-                f"{data.task.measure}: give more"
+                f"{data.judged_by.measure}: give more"
             )
-    parts = {name: getattr(data, name).targets for name in ("train", "validation", "test")}
-    found += data.task.lacking(parts)
-    chance = data.task.chance(data.test.targets)
+    parts = {name: targets_of(getattr(data, name)) for name in ("train", "validation", "test")}
+    found += data.judged_by.lacking(parts)
+    chance = data.judged_by.chance(parts["test"])
+    if original is None or chance is None:
+        return found
     margin = (CHANCE - 1) * abs(chance.value)
-    if original is not None and original.quality.above(chance) < margin:
+    if original.quality.above(chance) < margin:
         found.append(
             f"the original's {original.quality} on the test examples is little better than "
             "chance: see that its trained weights are loaded, and that labels and inputs are "

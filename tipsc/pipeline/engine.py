@@ -14,8 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from tipsc.batch import arrays, first, joined
 from tipsc.compile import Compiled, Job, compile_candidates
 from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import Supernet
@@ -52,7 +51,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "verify_examples": build.verify_examples,
         "limits": build.limits.model_dump(),
         "data": project.data.test.fingerprint,
-        "task": [project.data.task.name, project.data.task.measure],
+        "task": project.task_key,
         **(tried_with(project.target) if project.plan.unbuilt else {}),
     }
 
@@ -64,7 +63,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
             target=project.target,
             supernet=supernet,
             candidates=candidates,
-            images=torch.cat(project.data.calibration(project.config.build.calibration_images)),
+            inputs=joined(project.data.calibration(project.config.build.calibration_images)),
             cache=project.compiled,
             progress=progress,
         )
@@ -128,7 +127,7 @@ def _verify(
         supernet,
         candidates,
         project.data.test,
-        project.data.task,
+        project.data.judged_by,
         build.verify_examples,
         build.tolerance,
         progress,
@@ -146,7 +145,7 @@ def _measure(
         BudgetError: it exceeds a limit.
     """
     target, seed, device = project.target, project.config.seed, project.device
-    example = project.data.validation.inputs[:1].numpy()
+    example = arrays(first(project.data.validation, 1).inputs)
     _, samples = device.measure(file, target, example, seed, progress, None)
     measurement = samples.summarise()
     pauses = device.pauses(file, target, example, seed)

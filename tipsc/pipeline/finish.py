@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from tipsc.backends import backend, finisher
 from tipsc.backends.finishing import PathCheck, PlanTrial
 from tipsc.device.client import Connection
-from tipsc.device.measuring import Remote
+from tipsc.device.measuring import Arrays, Remote
 from tipsc.device.plans import Plans, request_plans, write_with_plans
 from tipsc.engine import EngineFile, Manifest, read_engine
 from tipsc.errors import ProfileError, UsageError, VerificationError
@@ -130,7 +130,7 @@ def finish(
             _judge(differences, TOLERANCES.get(precision, TOLERANCES["int8"]))
             reporter.end("verifying", time.monotonic() - begun, cached=False)
             progress = reporter.begin("measuring")
-            _, samples = device.measure(draft, target, _inputs(manifest, 1)[0], 0, progress, None)
+            _, samples = device.measure(draft, target, _inputs(manifest, 1), 0, progress, None)
             measurement = samples.summarise()
             reporter.end("measuring", measurement.seconds, cached=False)
         fresh = with_latencies(fresh, measurement)
@@ -179,15 +179,16 @@ def _remarks(manifest: Manifest, plans: Plans, system: System) -> tuple[str, ...
 
 
 def _inputs(manifest: Manifest, count: int) -> list[np.ndarray]:
-    """Noise, the same every time: what is compared must not be all zeros.
+    """Noise for each input, the same every time: what is compared must not be all zeros.
 
     Integers may be places in a table whose length is not known here: so 0 and 1 only.
     """
-    (spec,) = manifest.signature.inputs
-    generator = np.random.default_rng(0)
-    if np.dtype(spec.dtype).kind == "f":
-        return [generator.standard_normal(spec.shape).astype(spec.dtype) for _ in range(count)]
-    return [generator.integers(0, 2, spec.shape).astype(spec.dtype) for _ in range(count)]
+    generator, found = np.random.default_rng(0), []
+    for spec in manifest.signature.inputs:
+        shape, kind = (count, *spec.shape[1:]), np.dtype(spec.dtype).kind
+        noise = generator.standard_normal(shape) if kind == "f" else generator.integers(0, 2, shape)
+        found.append(noise.astype(spec.dtype))
+    return found
 
 
 def _compare(
@@ -200,19 +201,27 @@ def _compare(
     write_with_plans(
         portable, replace(manifest, backend=runs_here, recipe={}, built={}), engine, ()
     )
-    inputs = np.concatenate(_inputs(manifest, _EXAMPLES))
+    inputs = _inputs(manifest, _EXAMPLES)
+    examples = [[array[i : i + 1] for array in inputs] for i in range(_EXAMPLES)]
     ids = [path.id for path in manifest.paths]
-    found = {}
     with (
         Engine.open(portable, cache_dir=folder / "cache") as here,
-        device.opened(draft, target, ids, inputs) as run,
+        device.opened(draft, target, ids, inputs) as there,
     ):
+        gives, found = manifest.signature.gives, {}
         for path in ids:
-            expected = np.concatenate([here.run(x[None], path=path) for x in inputs])
-            got = np.concatenate([run(x[None], path) for x in inputs])
-            largest = float(np.abs(expected).max()) or 1.0
-            difference = float(np.abs(got - expected).max()) / largest
-            found[path] = difference if np.isfinite(difference) else np.inf
+            expected = [gives.flat(here.run(x, path=path), "the output") for x in examples]
+            found[path] = _apart(expected, [there(x, path) for x in examples])
+        return found
+
+
+def _apart(expected: Sequence[Arrays], got: Sequence[Arrays]) -> float:
+    """Largest difference over the largest value, of the worst output; infinite if it is none."""
+    found = 0.0
+    for wanted, seen in zip(zip(*expected, strict=True), zip(*got, strict=True), strict=True):
+        one, other = np.stack(wanted).astype(np.float64), np.stack(seen).astype(np.float64)
+        apart = float(np.abs(one - other).max()) / (float(np.abs(one).max()) or 1.0)
+        found = max(found, apart if np.isfinite(apart) else np.inf)
     return found
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from torch import nn
 
+from tipsc.batch import Examples
 from tipsc.elastic.looking import at_rest
 from tipsc.engine.atomic import write_atomically
 from tipsc.fingerprint.installed import TRAINING, versions
 from tipsc.pipeline.context import Project, StageSpec
 from tipsc.progress import Progress
 from tipsc.tasks import Quality, Task
-from tipsc.train import Split, quality_of
+from tipsc.train import quality_of
 
 FILE = "original.json"
 
@@ -37,19 +38,20 @@ class Original:
     parameters: int
 
 
-def score_original(model: nn.Module, test: Split, task: Task, limit: int) -> Original:
+def score_original(model: nn.Module, test: Examples, task: Task, limit: int) -> Original:
     """Runs the model on the first `limit` examples, in torch."""
-    split = Split(test.inputs[:limit], test.targets[:limit])
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with at_rest(model):
-        return Original(quality_of(model, split, task), len(split), parameters)
+        return Original(
+            quality_of(model, test, task, most=limit), min(limit, len(test)), parameters
+        )
 
 
 def _inputs(project: Project) -> dict[str, object]:
     return {
         "model": project.made_of,
         "data": project.data.test.fingerprint,
-        "task": project.data.task.name,
+        "task": project.task_key,
         "verify_examples": project.config.build.verify_examples,
         "libraries": versions(TRAINING),
     }
@@ -58,7 +60,7 @@ def _inputs(project: Project) -> dict[str, object]:
 def _make(project: Project, folder: Path, progress: Progress) -> None:
     plain, limit = project.model.original, project.config.build.verify_examples
     assert plain is not None
-    found = score_original(plain, project.data.test, project.data.task, limit)
+    found = score_original(plain, project.data.test, project.data.judged_by, limit)
     write_atomically(folder / FILE, [json.dumps(asdict(found)).encode()])
 
 
@@ -70,7 +72,7 @@ def original_of(project: Project) -> Original | None:
 
     None for a supernet, and without labels: the original agrees with itself.
     """
-    if project.model.original is None or not project.data.task.labelled:
+    if project.model.original is None or not project.data.judged_by.labelled:
         return None
     found = json.loads((project.done(ORIGINAL).folder / FILE).read_text())
     return Original(Quality(**found.pop("quality")), **found)

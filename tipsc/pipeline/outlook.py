@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from tipsc.batch import first, flat, mapped
 from tipsc.elastic import extract
 from tipsc.elastic.looking import at_rest, looking
 from tipsc.measure.loop import MIN_RUNS
@@ -27,7 +29,6 @@ from tipsc.pipeline.profile import PROFILED_IMAGES, most_measured
 from tipsc.pipeline.tried import CALIBRATED, Precheck
 from tipsc.profile import Protocol
 from tipsc.train import TrainConfig
-from tipsc.train.data import placed
 from tipsc.train.passes import train_paths
 
 _LONG_S = 0.4  # a step that takes longer is not made with a larger batch
@@ -146,7 +147,7 @@ def _steps(project: TargetProject, lesson: TrainConfig, examples: int) -> Load:
     takes most, and seconds of one on a random path.
     """
     data, supernet = project.data, copy.deepcopy(project.untrained)
-    inputs, targets = data.train.inputs[:examples], data.train.targets[:examples]
+    batch = first(data.train, examples)
     optimizer = torch.optim.AdamW(supernet.parameters(), lesson.learning_rate, fused=True)
     recipe, space, chance = lesson.recipe, supernet.space, random.Random(project.config.seed)
     drawn = [space.sample_options(chance) for _ in range(recipe.paths_per_step)]
@@ -157,14 +158,15 @@ def _steps(project: TargetProject, lesson: TrainConfig, examples: int) -> Load:
         for paths in ([space.largest], [*drawn, *always]):
             begin = time.perf_counter()
             if data.augment is not None:
-                inputs = data.augment(inputs.clone(), torch.Generator().manual_seed(0))
+                changed = mapped(Tensor.clone, batch.inputs)
+                changed = data.augment(changed, torch.Generator().manual_seed(0))
+                batch = batch._replace(inputs=changed)
             optimizer.zero_grad(set_to_none=True)
             train_paths(
                 supernet,
-                placed(inputs, inputs.device),
-                targets,
+                batch.on(torch.device("cpu")),
                 list(dict.fromkeys(paths)),
-                data.task,
+                data.judged_by,
                 distill=recipe.distill,
                 label_smoothing=lesson.label_smoothing,
                 original=project.model.original,
@@ -177,13 +179,13 @@ def _steps(project: TargetProject, lesson: TrainConfig, examples: int) -> Load:
 def _evaluating(project: TargetProject) -> Load:
     """The largest path on as many examples as are evaluated at once."""
     net = extract(project.untrained, project.untrained.space.largest)
-    inputs, found = project.data.train.inputs, {}
+    train, found = project.data.train, {}
     for examples in (2, 8):
         forget_peak()
         with looking(net):
-            net(inputs[:examples])
+            net(*flat(first(train, examples).inputs))
         found[examples] = Load(0.0, peak_mib())
-    return _at(min(_EVALUATED, len(inputs)), found)
+    return _at(min(_EVALUATED, len(train)), found)
 
 
 @contextmanager

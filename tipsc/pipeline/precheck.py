@@ -14,21 +14,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path as FilePath
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
+from tipsc.batch import Batch, arrays, first, joined, rows
 from tipsc.compile import Job, compile_candidates
-from tipsc.convert.check import difference, require_alone, unlike
-from tipsc.device.measuring import Run, ThisMachine
+from tipsc.device.measuring import Arrays, Run, ThisMachine
 from tipsc.elastic import CostModel, Statistics, Supernet, extract
-from tipsc.elastic.looking import at_rest, looking
+from tipsc.elastic.looking import at_rest
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import LoweringError, TipscError, VerificationError
 from tipsc.fingerprint.installed import TRAINING, versions
 from tipsc.fingerprint.values import fingerprint
 from tipsc.lower import run_both
 from tipsc.paths import Path
+from tipsc.pipeline.alone import check_alone
 from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.manifest import make_manifest
 from tipsc.pipeline.profile import tools
@@ -56,7 +53,7 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
     supernet, data = project.untrained, project.data
     with at_rest(supernet):
         if project.conversion is None:  # else it was done there
-            _check_alone(extract(supernet, supernet.space.largest), data.validation.inputs[:2])
+            check_alone(supernet, first(data.validation, 2).inputs)
         bench = _TrialBench(project, folder, progress)
         wanted = paths_to_try(supernet, project.config.seed)
         begin = time.perf_counter()
@@ -84,17 +81,6 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         except VerificationError as error:
             problems = [_of(error)]
     return Precheck(tuple(tried), tuple(problems), calibrate_s, export_s, compile_s, remark)
-
-
-def _check_alone(net: nn.Module, seen: Tensor) -> None:
-    """Refuses a net whose answer to the first example depends on the others.
-
-    Raises:
-        ConversionError: it does.
-    """
-    among = torch.cat([seen, unlike(seen[:1])])
-    with looking(net):
-        require_alone(net, difference(net(seen[:1]), net(among)[:1]))
 
 
 class _Ticks:
@@ -126,8 +112,8 @@ class _TrialBench:
     progress: Progress
 
     @property
-    def examples(self) -> Tensor:
-        return self.project.data.validation.inputs[:COMPARED]
+    def batch(self) -> Batch:
+        return first(self.project.data.validation, COMPARED)
 
     def write(
         self, name: str, supernet: Supernet, candidates: Sequence[Candidate], precision: str = ""
@@ -136,7 +122,7 @@ class _TrialBench:
         target = self.project.target
         target = target.model_copy(update={"precision": precision or target.precision})
         images, cache = self.project.data.calibration(CALIBRATED), self.project.compiled
-        job = Job(target, supernet, candidates, torch.cat(images), cache, self.progress)
+        job = Job(target, supernet, candidates, joined(images), cache, self.progress)
         compiled = compile_candidates(job)
         made = make_manifest(self.project.config.name, target, supernet, candidates, compiled, {})
         if self.project.plan.unbuilt:
@@ -155,7 +141,7 @@ class _TrialBench:
         project = self.project
         target = project.target.model_copy(update={"backend": project.plan.verifies_as})
         device = ThisMachine() if project.plan.unbuilt else project.device
-        with device.opened(self._runnable(name), target, ids, self.examples.numpy()) as run:
+        with device.opened(self._runnable(name), target, ids, arrays(self.batch.inputs)) as run:
             yield run
 
 
@@ -175,10 +161,10 @@ def _compared(
 ) -> tuple[TriedPath, str]:
     """A path against torch, and what is wrong with it; "" for nothing."""
     project, path_id, taken = bench.project, candidate.path.id, 0.0
-    examples, targets = bench.examples, project.data.validation.targets[:COMPARED]
+    batch = bench.batch
     module = extract(project.untrained, candidate.path, candidate.statistics)
 
-    def timed(example: np.ndarray) -> np.ndarray:
+    def timed(example: Arrays) -> Arrays:
         nonlocal taken
         begin = time.perf_counter()
         answer = run(example, path_id)
@@ -188,16 +174,16 @@ def _compared(
     tried = TriedPath(path_id, why, candidate.macs, candidate.parameters, None, None, None)
     begin = time.perf_counter()
     try:
-        outputs = run_both(timed, module, examples)
+        outputs = run_both(timed, module, batch.inputs, project.untrained.signature)
     except VerificationError as error:
         return tried, _sentence(error)
     whole = time.perf_counter() - begin
-    found = outputs.difference(targets, project.data.task)
+    found = outputs.difference(batch.targets, project.data.judged_by)
     tried = replace(
         tried,
         difference=found.largest if math.isfinite(found.largest) else None,
-        torch_s=(whole - taken) / len(examples),
-        engine_s=taken / len(examples),
+        torch_s=(whole - taken) / batch.examples,
+        engine_s=taken / batch.examples,
     )
     try:
         if project.target.precision == "fp32":
@@ -214,7 +200,7 @@ def _named(
 ) -> list[Problem]:
     """The problems, each with the layer that is its cause, if there is one."""
     by_id, named = {candidate.path.id: candidate for candidate in candidates}, []
-    supernet, example = bench.project.untrained, bench.examples[:1]
+    supernet, example = bench.project.untrained, rows(bench.batch.inputs, slice(1))
     costs = CostModel(supernet)
     left = sorted(problems, key=lambda problem: by_id[problem.path].macs)
     while left:
@@ -248,12 +234,12 @@ def _named(
     return named
 
 
-def _compiled_alone(bench: _TrialBench, tapped: TappedPath) -> Callable[[np.ndarray], np.ndarray]:
+def _compiled_alone(bench: _TrialBench, tapped: TappedPath) -> Callable[[Arrays], Arrays]:
     path = tapped.space.largest
     # In fp32, whatever the target's precision: values side by side would be rounded alike.
     bench.write(TAPPED, tapped, [Candidate(path, None, 0, 0, Statistics(path.id))], "fp32")
 
-    def run(example: np.ndarray) -> np.ndarray:
+    def run(example: Arrays) -> Arrays:
         with bench.opened(TAPPED, [path.id]) as opened:
             return opened(example, path.id)
 
@@ -287,10 +273,10 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "target": essence_of(project.target),
         "tolerance": build.tolerance,
         "cpu": project.device.system().cpu,
-        "task": project.data.task.name,
+        "task": project.task_key,
         "images": [
-            fingerprint(data.validation.inputs[:COMPARED]),
-            fingerprint(torch.cat(data.calibration(CALIBRATED))),
+            fingerprint(first(data.validation, COMPARED).inputs),
+            fingerprint(joined(data.calibration(CALIBRATED))),
         ],
         "calibrated_by": versions(TRAINING),
         **tools(project.target),

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 import numpy as np
-import torch
 
 from tipsc.backends import backend
+from tipsc.batch import Tensors, arrays, first, rows
 from tipsc.compile import Job, compile_candidates
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
@@ -65,8 +65,8 @@ class Bench:
         name: of the engines that are made for it.
         version: of the target's backend.
         totals: of the supernet, from :func:`tipsc.elastic.additive_totals`.
-        images: inputs (N, *input_shape): the first is run, and paths are calibrated on all; a few
-            do, because weights and biases do not change a latency.
+        inputs: of some examples: the first is run, and paths are calibrated on all; a few do,
+            because weights and biases do not change a latency.
         seed: of what is drawn.
         device: that is measured.
         cache: a folder for what compilers keep.
@@ -77,7 +77,7 @@ class Bench:
     version: str
     supernet: Supernet
     totals: Totals
-    images: torch.Tensor
+    inputs: Tensors
     seed: int
     device: Device = field(default_factory=ThisMachine)
     cache: FilePath | None = None
@@ -94,17 +94,17 @@ class Bench:
         Args:
             only: ids of the paths to measure; all if not given.
         """
-        example = self.images[:1].numpy()
+        example = arrays(rows(self.inputs, slice(1)))
         return self.device.measure(file, self.target, example, seed, progress, only)
 
     def engine(self, file: FilePath, paths: Sequence[Path], progress: Progress) -> FilePath:
         """Writes an engine with these paths, to measure them in it."""
         candidates = [
-            Candidate(path, None, 0, 0, calibrate(self.supernet, path, [self.images]))
+            Candidate(path, None, 0, 0, calibrate(self.supernet, path, [self.inputs]))
             for path in paths
         ]
         compiled = compile_candidates(
-            Job(self.target, self.supernet, candidates, self.images, self.cache, progress)
+            Job(self.target, self.supernet, candidates, self.inputs, self.cache, progress)
         )
         manifest = make_manifest(self.name, self.target, self.supernet, candidates, compiled, {})
         compiled.write(file, manifest)
@@ -219,7 +219,7 @@ def bench_of(project: TargetProject) -> Bench:
         version=project.device.versions(project.target.backend)[project.target.backend],
         supernet=project.untrained.eval(),
         totals=project.totals,
-        images=project.data.validation.inputs[:PROFILED_IMAGES],
+        inputs=first(project.data.validation, PROFILED_IMAGES).inputs,
         cache=project.compiled,
         seed=project.config.seed,
         device=project.device,
@@ -249,7 +249,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "cpu": project.device.system().cpu,
         "runtime": dict(project.device.versions(project.target.backend)),
         "format": VERSION,
-        "images": fingerprint(project.data.validation.inputs[:PROFILED_IMAGES]),
+        "inputs": fingerprint(first(project.data.validation, PROFILED_IMAGES).inputs),
         **tools(project.target),
         **project.device.essence,
     }

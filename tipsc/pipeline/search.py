@@ -108,7 +108,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "trained_later": project.lessons.narrow is not None,
         "profile": "macs" if project.plan.by_macs else measured_key(project),
         "data": project.data.validation.fingerprint,
-        "task": [project.data.task.name, project.data.task.measure],
+        "task": project.task_key,
         "paths": build.paths,
         "budgets_ms": build.budgets_ms,
         "limits": build.limits.model_dump(),

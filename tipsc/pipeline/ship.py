@@ -70,7 +70,7 @@ def with_best_scale(project: TargetProject, supernet: Supernet, candidate: Candi
     batches = project.data.calibration(project.config.build.calibration_images)
     own = calibrate(supernet, candidate.path, batches, own_scale=True)
     module = extract(supernet, candidate.path, own)
-    quality = quality_of(module, project.data.validation, project.data.task)
+    quality = quality_of(module, project.data.validation, project.data.judged_by)
     if quality.above(candidate.judged) <= limit:
         return candidate
     return replace(candidate, statistics=own, quality=quality)

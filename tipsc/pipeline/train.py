@@ -29,7 +29,7 @@ def taught_by(project: Project) -> dict[str, object]:
     """What any training depends on, but for its settings."""
     return {
         "data": project.data.train.fingerprint,
-        "task": project.data.task.name,
+        "task": project.task_key,
         "augment": fingerprint(project.data.augment),
         "original": project.model.original is not None,
         "libraries": versions(TRAINING),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path as FilePath
 
 from tipsc.backends import check_caches
+from tipsc.batch import Examples, arrays, first, rows
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
 from tipsc.engine import read_engine
@@ -15,7 +16,6 @@ from tipsc.progress import Progress
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate
 from tipsc.tasks import Task
-from tipsc.train import Split
 
 _CACHE_EXAMPLES = 16  # packed weights are right or wrong at once
 
@@ -25,7 +25,7 @@ def verify_engine(
     target: Target,
     supernet: Supernet,
     candidates: Sequence[Candidate],
-    split: Split,
+    examples: Examples,
     task: Task,
     limit: int,
     tolerance: float,
@@ -36,7 +36,7 @@ def verify_engine(
     """Compares each path of an engine with the extracted torch subnetwork.
 
     Args:
-        split: with known targets, so that the engine's quality is measured as well.
+        examples: with known targets, so that the engine's quality is measured as well.
         task: of the data.
         limit: how many examples of it to use.
         tolerance: of a path in fp32.
@@ -58,27 +58,29 @@ def verify_engine(
             got=f"path {min(unknown)}, which is in one of both",
             fix="do not ship this engine; build it again",
         )
-    inputs, targets = split.inputs[:limit], split.targets[:limit]
-    total = len(candidates) * len(inputs)
+    batch, signature = first(examples, limit), supernet.signature
+    total = len(candidates) * batch.examples
     found, outputs = {}, {}
     device = ThisMachine() if device is None else device
-    with device.opened(file, target, ids, inputs.numpy()) as run:
+    with device.opened(file, target, ids, arrays(batch.inputs)) as run:
         for index, candidate in enumerate(candidates):
-            path_id, before = candidate.path.id, index * len(inputs)
+            path_id, before = candidate.path.id, index * batch.examples
             where = f"path {path_id} of {file.name}"
             outputs[path_id] = run_both(
                 lambda example, path=path_id: run(example, path),  # type: ignore[misc]
                 extract(supernet, candidate.path, candidate.statistics),
-                inputs,
+                batch.inputs,
+                signature,
                 lambda done, _, before=before: progress(before + done, total, "verifying"),  # type: ignore[misc]
                 where,
             )
-            found[path_id] = outputs[path_id].difference(targets, task)
+            found[path_id] = outputs[path_id].difference(batch.targets, task)
             if target.precision == "fp32":
                 found[path_id].check(where, tolerance)
             else:
                 found[path_id].check_rounded(where, quantised_loss)
     if target.precision != "fp32":
         check_distinct(outputs, file.name)
-    check_caches(engine, inputs[:_CACHE_EXAMPLES].numpy(), threads=target.threads)
+    few = arrays(rows(batch.inputs, slice(_CACHE_EXAMPLES)))
+    check_caches(engine, few, threads=target.threads)
     return found

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tipsc.batch import Tensors, arrays, flat
 from tipsc.convert.check import difference
+from tipsc.device.measuring import Arrays
 from tipsc.elastic import Supernet
 from tipsc.elastic.extract import extract_traced
 from tipsc.elastic.looking import looking
@@ -23,7 +25,7 @@ from tipsc.paths import SearchSpace
 from tipsc.search.candidates import Candidate
 
 #: gives the compiled form of a net's only path: one example (1, ...) to an answer (1, ...)
-CompileAlone = Callable[["TappedPath"], Callable[[np.ndarray], np.ndarray]]
+CompileAlone = Callable[["TappedPath"], Callable[[Arrays], Arrays]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class TappedPath(Supernet):
         taps: the steps that are seen, and how many values each gives, in their order.
     """
 
-    def __init__(self, supernet: Supernet, candidate: Candidate, example: Tensor) -> None:
+    def __init__(self, supernet: Supernet, candidate: Candidate, example: Tensors) -> None:
         super().__init__(SearchSpace(()), supernet.inputs)
         traced = trace(skeleton(supernet), candidate.path)
         by_label = {step.label: step for step in traced.steps}
@@ -62,29 +64,30 @@ class TappedPath(Supernet):
         self.net = extract_traced(supernet, traced, candidate.statistics)
         self.taps = _tap(self.net, steps, _Values(self.net).of(example))
 
-    def forward(self, x: Tensor, path: object) -> Tensor:
-        """The outputs for an example `x` (1, *input_shape)."""
-        answer: Tensor = self.net(x)
+    def forward(self, *given: Any) -> Tensor:
+        """Of the tensors (1, ...) of one example; the path makes no difference."""
+        answer: Tensor = self.net(*given[:-1])
         return answer
 
 
 def first_wrong(
     supernet: Supernet,
     candidate: Candidate,
-    example: Tensor,
+    example: Tensors,
     compile_alone: CompileAlone,
     tolerance: float,
 ) -> WrongLayer | None:
     """The first layer of a path whose compiled form differs from torch; None if each is right.
 
     Args:
-        example: a batch of one that the path as a whole was wrong on.
+        example: inputs of one that the path as a whole was wrong on.
         tolerance: largest difference allowed, relative to the largest value of an output.
     """
     tapped = TappedPath(supernet, candidate, example)
     with looking(tapped):
-        expected = tapped.net(example)
-    got = torch.from_numpy(compile_alone(tapped)(example.numpy()))
+        expected = tapped.net(*flat(example))
+    (answer,) = compile_alone(tapped)(arrays(example))
+    got = torch.from_numpy(answer)
     modules, start = dict(supernet.named_modules()), 0
     for step, size in tapped.taps:
         part = slice(start, start + size)
@@ -107,10 +110,10 @@ def _layer_of(step: TracedStep) -> str:
 class _Values(fx.Interpreter):
     """Runs a module step by step and keeps what each gives."""
 
-    def of(self, example: Tensor) -> dict[fx.Node, object]:
+    def of(self, example: Tensors) -> dict[fx.Node, object]:
         self.kept: dict[fx.Node, object] = {}
         with looking(self.module):
-            self.run(example)
+            self.run(*flat(example))
         return self.kept
 
     def run_node(self, n: fx.Node) -> object:

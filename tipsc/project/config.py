@@ -122,6 +122,32 @@ class DataSource(Strict):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
+class TaskSource(Strict):
+    """What the model is trained for and judged by; ``task: NAME`` stands for ``{name: NAME}``.
+
+    Attributes:
+        name: of a task of tipsc; either this or callable.
+        callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
+            a task: an object with ``loss(outputs, targets)`` and ``metric()``.
+        arguments: keyword arguments of the task or the callable.
+    """
+
+    name: str | None = None
+    callable: str | None = None
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TaskSource:
+        if (self.name is None) == (self.callable is None):
+            raise ValueError("give either name or callable")
+        return self
+
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -193,6 +219,7 @@ class Config(Strict):
         model: where the model comes from.
         convert: how a plain model becomes elastic; null for the defaults.
         data: where the data come from.
+        task: what the model is trained for and judged by; null where the data say it.
         train: how the supernet is trained, or a converted model fine-tuned.
         build: what is built.
         seed: of initial weights, measuring and search; the training has its own, ``train.seed``.
@@ -202,6 +229,7 @@ class Config(Strict):
     model: ModelSource
     convert: Convert | None = None
     data: DataSource
+    task: TaskSource | None = None
     train: TrainSection = Field(default_factory=TrainSection)
     build: Build = Build()
     seed: Annotated[int, Field(ge=0)] = 0

@@ -31,9 +31,11 @@ from tipsc.project.config import (
     DataSource,
     ModelSource,
     PhaseSection,
+    TaskSource,
 )
 from tipsc.project.config import TrainSection as Train
 from tipsc.project.target import Measure, Target
+from tipsc.tasks import TASKS
 from tipsc.train import Phase, TrainConfig
 from tipsc.train.config import NAMES, RANGES
 from tipsc.train.samplers import SAMPLERS
@@ -76,6 +78,7 @@ SECTIONS = {
     "model": KeySection(ModelSource, ModelSource, {"family": ", ".join(FAMILIES)}),
     "convert": KeySection(Convert, Convert, {"exits": "numbers from 1"}),
     "data": KeySection(DataSource, DataSource, {}),
+    "task": KeySection(TaskSource, TaskSource, {"name": ", ".join(TASKS)}),
     "train": KeySection(
         Train,
         TrainConfig,

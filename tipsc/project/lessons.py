@@ -109,7 +109,7 @@ def teacher_of(settings: TrainConfig, given: Set[str], model: Model) -> float | 
             where="train.distill" if settings.distill else phases[0],
             fix="remove it; `with_largest: true` lets the largest path run in every step",
         )
-    labelled = model.data.task.labelled
+    labelled = model.data.judged_by.labelled
     if not labelled and "teacher_share" in given and settings.teacher_share != 1:
         raise ConfigError(
             "without labels all that can be learned are the original's answers",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tipsc.batch import Tensors, ask, first, flat, rows
 from tipsc.elastic import Supernet, family
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConfigError, DataError
 from tipsc.project.callables import call
 from tipsc.project.config import Config, Convert
+from tipsc.project.tasks import task_of
 from tipsc.train import Data, Unlabelled
+from tipsc.train.fit import check_fits
 
 
 @dataclass(frozen=True)
@@ -86,20 +89,16 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
         DataError: what was expected and found, and what to correct where.
         ConfigError: a limit is no quality of the task.
     """
-    expected, got = supernet.input_shape, tuple(data.train.inputs.shape[1:])
-    dtype = data.train.inputs.dtype
-    if got != expected or dtype != supernet.input_dtype:
-        hint = _shape_hint(expected, got)
-        raise DataError(
-            "the data do not fit the model's input",
-            where=config.at("data.callable"),
-            expected=f"examples of shape {expected}, {_name(supernet.input_dtype)}",
-            got=f"{got}, {_name(dtype)}",
-            fix=hint or f"correct the data or {_fix(config, 'input_shape', 'what it takes')}",
-        )
+    check_fits(
+        supernet,
+        data,
+        config.at("data.callable"),
+        _fix(config, "input_shape", "what it takes"),
+        _fix(config, data.judged_by.sized_by, "the last layer"),
+    )
     if config.build.limits.quality is not None:
         try:
-            data.task.quality(config.build.limits.quality)
+            data.judged_by.quality(config.build.limits.quality)
         except DataError as error:
             raise ConfigError(
                 error.what,
@@ -107,11 +106,6 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
                 expected=error.expected,
                 got=error.got,
             ) from error
-    with looking(supernet):
-        outputs = supernet(*supernet.examples(), supernet.space.smallest)
-    data.task.check_outputs(
-        outputs, config.at("data.callable"), _fix(config, data.task.sized_by, "the last layer")
-    )
 
 
 def _fix(config: Config, argument: str, otherwise: str) -> str:
@@ -120,19 +114,6 @@ def _fix(config: Config, argument: str, otherwise: str) -> str:
     if source.family is not None or argument in source.arguments:
         return f"model.arguments.{argument}"
     return f"{otherwise}, in {source.callable}"
-
-
-def _shape_hint(expected: tuple[int, ...], got: tuple[int, ...]) -> str | None:
-    """How to turn the examples into what is expected, where that is plain."""
-    if expected == (1, *got):
-        return "give the examples an axis of channels: inputs[:, None]"
-    if len(got) > 1 and expected == (got[-1], *got[:-1]):
-        return "put the channels first: inputs.movedim(-1, 1)"
-    return None
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _make(config: Config, folder: Path) -> nn.Module:
@@ -149,18 +130,32 @@ def _make(config: Config, folder: Path) -> nn.Module:
 def _load(config: Config, folder: Path) -> Data | Unlabelled:
     source, kinds = config.data, (Data, Unlabelled)
     loaded: Data | Unlabelled = call(source.callable, source.arguments, folder, "data", kinds)
-    return loaded
+    if config.task is None:
+        if isinstance(loaded, Data):
+            loaded.judged_by  # noqa: B018
+        return loaded
+    if loaded.task is not None:
+        raise ConfigError(
+            "the task is given twice, here and by the data",
+            where="task",
+            got=f"{loaded.task.name} by the data",
+            fix="remove it here, or from what data.callable returns",
+        )
+    return replace(loaded, task=task_of(config.task, folder))
 
 
 def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
     from tipsc.convert import convert
 
-    inputs = data.train if isinstance(data, Unlabelled) else data.train.inputs
-    _check_runs(original, inputs[:1])
+    if isinstance(data, Unlabelled):
+        example = rows(data.train, slice(1))
+    else:
+        example = first(data.train, 1).inputs
+    _check_runs(original, example)
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
     supernet = convert(
         original,
-        inputs[:1],
+        example,
         depth=section.depth,
         resolutions=section.resolutions,
         exits=section.exits,
@@ -170,17 +165,20 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
     return Model(supernet, original, labelled)
 
 
-def _check_runs(original: nn.Module, example: Tensor) -> None:
+def _check_runs(original: nn.Module, example: Tensors) -> None:
     """Refuses data that the original does not take: a conversion would say it in other words."""
     try:
         with looking(original):
-            original(example)
+            ask(original, example)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         said = " ".join(str(error).split())
         raise DataError(
             f"the model does not run on an example of the data: {said}",
             where="data.callable",
             expected=f"what {type(original).__name__} takes, with an axis for the examples first",
-            got=f"{_name(example.dtype)} of shape {tuple(example.shape)}",
+            got=", ".join(
+                f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+                for tensor in flat(example)
+            ),
             fix="correct the shape or type of the data, or the model",
         ) from error

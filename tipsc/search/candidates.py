@@ -18,7 +18,7 @@ from tipsc.factors import Additive
 from tipsc.paths import Path, SearchSpace
 from tipsc.progress import Progress
 from tipsc.quality import Quality
-from tipsc.train import Data, Split, calibrate, quality_of
+from tipsc.train import Data, calibrate, quality_of
 
 _DRAWS_PER_PATH = 8
 _RECORDS, _STATISTICS = "candidates.json", "statistics.pt"
@@ -91,12 +91,11 @@ def assess(
     """
     costs = CostModel(supernet)
     batches = data.calibration(calibration_images)
-    split = data.validation
-    split = Split(split.inputs[:validation_images], split.targets[:validation_images])
     candidates = []
     for done, path in enumerate(paths, 1):
         statistics = calibrate(supernet, path, batches, own_scale=own_scale)
-        quality = quality_of(extract(supernet, path, statistics), split, data.task)
+        module = extract(supernet, path, statistics)
+        quality = quality_of(module, data.validation, data.judged_by, most=validation_images)
         cost = costs.of(path)
         candidates.append(Candidate(path, quality, cost.macs, cost.parameters, statistics))
         progress(done, len(paths), f"path {path.id}: {quality.amount}")

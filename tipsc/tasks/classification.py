@@ -105,7 +105,15 @@ class Classification:
                 )
         return found
 
-    def check_outputs(self, outputs: Tensor, where: str = "", fix: str = "") -> None:
+    def check_outputs(self, outputs: object, where: str = "", fix: str = "") -> None:
+        if not isinstance(outputs, Tensor) or outputs.dim() != 2:
+            raise DataError(
+                "the model is no classifier",
+                where=where,
+                expected="one output of shape (N, classes)",
+                got=_told(outputs),
+                fix="give the data the task that the model has, or let it give the classes' scores",
+            )
         if outputs.shape[-1] != len(self.classes):
             raise DataError(
                 "the model has another number of outputs than the data have classes",
@@ -150,6 +158,10 @@ class RightAnswers:
         return self.task.quality(self.right / self.seen)
 
 
+def _told(outputs: object) -> str:
+    return str(tuple(outputs.shape)) if isinstance(outputs, Tensor) else type(outputs).__name__
+
+
 def _answers(batches: Sequence[object], where: str) -> Tensor:
     """(N, classes) outputs of the original that tell classes apart."""
     first = batches[0]
@@ -158,7 +170,7 @@ def _answers(batches: Sequence[object], where: str) -> Tensor:
             "the original model is no classifier: its answers cannot stand in for labels",
             where=where,
             expected=f"outputs of shape (N, classes), with at least {FEWEST_CLASSES} classes",
-            got=tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__,
+            got=_told(first),
             fix="tipsc builds classifiers; a model that gives anything else cannot be judged yet",
         )
     answers = torch.cat([batch for batch in batches if isinstance(batch, Tensor)]).clone().cpu()

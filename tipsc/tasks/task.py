@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
+from tipsc.batch import Tensors
 from tipsc.quality import Quality
 
 
 class Tally(Protocol):
     """Judges outputs batch by batch."""
 
-    def add(self, outputs: Tensor, targets: Tensor) -> None:
+    def add(self, outputs: Any, targets: Tensors) -> None:
         """Counts a batch in; both on one device."""
 
     @property
@@ -22,7 +23,11 @@ class Tally(Protocol):
 
 
 class Task(Protocol):
-    """What a model is trained for and judged by."""
+    """What a model is trained for and judged by.
+
+    Outputs are what the model gives for a batch: a tensor, or a tree of tensors. Targets are trees
+    of tensors (N, ...), as the data have them.
+    """
 
     @property
     def name(self) -> str:
@@ -40,20 +45,20 @@ class Task(Protocol):
     def sized_by(self) -> str:
         """The argument of tipsc's families that makes a model's outputs fit."""
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    def loss(self, outputs: Any, targets: Tensors, *, smoothing: float = 0.0) -> Tensor:
         """The mean over a batch, a scalar with a gradient.
 
         Args:
             smoothing: how little the targets are trusted, from 0 to 1.
         """
 
-    def imitate(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def imitate(self, student: Any, teacher: Any) -> Tensor:
         """The loss of outputs against a teacher's, which get no gradient."""
 
     def score(self) -> Tally:
         """A judge that has seen nothing yet."""
 
-    def agree(self, outputs: Tensor, original: Tensor) -> float:
+    def agree(self, outputs: Any, original: Any) -> float:
         """The share, 0..1, of examples on which both say the same."""
 
     def quality(self, value: float) -> Quality:
@@ -63,10 +68,10 @@ class Task(Protocol):
             DataError: it cannot be one.
         """
 
-    def chance(self, targets: Tensor) -> Quality:
-        """Of the best that can be said without looking at an example."""
+    def chance(self, targets: Tensors) -> Quality | None:
+        """Of the best that can be said without looking at an example; None: unknown."""
 
-    def check(self, targets: Tensor, examples: int, where: str) -> None:
+    def check(self, targets: Tensors, examples: int, where: str) -> None:
         """Refuses targets that it cannot judge by.
 
         Args:
@@ -77,14 +82,14 @@ class Task(Protocol):
             DataError: names the first example that is wrong.
         """
 
-    def lacking(self, parts: Mapping[str, Tensor]) -> list[str]:
+    def lacking(self, parts: Mapping[str, Tensors]) -> list[str]:
         """Sentences on what the targets of a part of the data do not have; none if all is there.
 
         Args:
             parts: targets that :meth:`check` lets pass, by the part's name.
         """
 
-    def check_outputs(self, outputs: Tensor, where: str = "", fix: str = "") -> None:
+    def check_outputs(self, outputs: Any, where: str = "", fix: str = "") -> None:
         """Refuses a model whose outputs (N, ...) do not fit the targets.
 
         Args:
@@ -96,7 +101,7 @@ class Task(Protocol):
 
     def answered(
         self, outputs: Mapping[str, Sequence[object]]
-    ) -> tuple[Task, Mapping[str, Tensor]]:
+    ) -> tuple[Task, Mapping[str, Tensors]]:
         """The task of answering as the original does, and its answers as targets.
 
         Args:

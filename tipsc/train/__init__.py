@@ -1,10 +1,11 @@
 """Training a supernet: the loop, calibration of batch norm, checkpoints, quality of paths."""
 
+from tipsc.batch import Batch, Examples
 from tipsc.train.anchor import anchor
 from tipsc.train.calibrate import calibrate
 from tipsc.train.checkpoint import Checkpoint, restore
 from tipsc.train.config import TrainConfig
-from tipsc.train.data import Augment, Batch, Batches, Data, Shuffled, Split
+from tipsc.train.data import Augment, Batches, Data, Shuffled, Split
 from tipsc.train.evaluate import evaluate, quality_of
 from tipsc.train.history import History, StepRecord
 from tipsc.train.loop import TrainProgress, train
@@ -23,6 +24,7 @@ __all__ = [
     "Checkpoint",
     "Data",
     "Effects",
+    "Examples",
     "History",
     "Learning",
     "Phase",

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tipsc.batch import Tensors, flat, placed
 from tipsc.elastic import Supernet, anchor_norm, extract, has_batch_norm, is_anchored
 from tipsc.errors import DataError, TrainingError
 from tipsc.train.calibrate import Moments
-from tipsc.train.data import placed
 
 LIMIT = 20.0  # of the factor of a variance
 
 
-def anchor(supernet: Supernet, batches: Iterable[Tensor]) -> None:
+def anchor(supernet: Supernet, batches: Iterable[Tensors]) -> None:
     """Training and calibration from now on keep the statistics that the model brought along.
 
     To be called once, before training, on a supernet made from a trained model. On data like those
@@ -31,7 +31,7 @@ def anchor(supernet: Supernet, batches: Iterable[Tensor]) -> None:
 
     Args:
         supernet: its largest path is the trained model. Nothing happens if it has no batch norm.
-        batches: inputs (N, *input_shape), those that will be used for calibration.
+        batches: inputs (N, *shape), or trees of them: those that will be used for calibration.
 
     Raises:
         DataError: no batches.
@@ -49,7 +49,7 @@ def anchor(supernet: Supernet, batches: Iterable[Tensor]) -> None:
     meters = {n: _Listener(m) for n, m in module.named_modules() if isinstance(m, _BatchNorm)}
     with torch.inference_mode():
         for inputs in batches:
-            module(placed(inputs, device))
+            module(*flat(placed(inputs, device)))
     for name, meter in meters.items():
         if not meter.moments.count:
             raise DataError("anchoring needs at least one batch", got="none")

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tipsc.batch import Tensors, flat, placed
 from tipsc.elastic import Correction, Statistics, Supernet, corrections, extract
 from tipsc.errors import DataError
 from tipsc.paths import Path
-from tipsc.train.data import placed
 
 _NO_SCALE = 1e-6
 
 
 def calibrate(
-    supernet: Supernet, path: Path, batches: Iterable[Tensor], *, own_scale: bool = False
+    supernet: Supernet, path: Path, batches: Iterable[Tensors], *, own_scale: bool = False
 ) -> Statistics:
     """Statistics of `path` over all examples of `batches`.
 
@@ -31,7 +31,8 @@ def calibrate(
     evaluation then computes.
 
     Args:
-        batches: inputs (N, *input_shape); 1,000 to 2,000 examples in batches of 256 or more.
+        batches: inputs (N, *shape), or trees of them; 1,000 to 2,000 examples in batches of
+            256 or more.
         own_scale: measure the variance too. Otherwise the path keeps the running variance that
             it shares with all paths, and its means are rounded so that the offset of the folded
             norm, ``beta - mean * gamma / sqrt(var + eps)``, is a float16 number (to within a
@@ -51,7 +52,7 @@ def measure(
     supernet: Supernet,
     module: fx.GraphModule,
     path: Path,
-    batches: Iterable[Tensor],
+    batches: Iterable[Tensors],
     *,
     own_scale: bool,
 ) -> Statistics:
@@ -70,7 +71,7 @@ def measure(
     device = next(iter(norms.values())).weight.device
     with torch.inference_mode():
         for inputs in batches:
-            module(placed(inputs, device))
+            module(*flat(placed(inputs, device)))
     for name, norm in norms.items():
         module.set_submodule(name, norm)
     mean, variance = {}, {}

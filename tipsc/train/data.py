@@ -1,9 +1,9 @@
-"""Labelled examples in memory, checked when they are made, and the batches of an epoch."""
+"""Examples in memory, checked when they are made, and the batches of an epoch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeAlias
@@ -11,61 +11,61 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from tipsc.batch import Batch, Examples, Tensors, check_same_form, first, flat, in_order, rows
 from tipsc.errors import DataError
 from tipsc.tasks import Classification, Task
 from tipsc.train.chance import torch_generator
+from tipsc.tree import tree_of
 
-Batch: TypeAlias = tuple[Tensor, Tensor]
-Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
-"""From a batch of inputs to a changed batch of the same shape; all chance from the generator."""
+SPLITS = ("train", "validation", "test")
+Augment: TypeAlias = Callable[[Tensors, torch.Generator], Tensors]
+"""From inputs of a batch to changed ones of the same shapes; all chance from the generator."""
+
+_DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """Inputs (N, *shape) and targets (N, ...), as the task of the data has them."""
+    """Examples in memory.
 
-    inputs: Tensor
-    targets: Tensor
+    Attributes:
+        inputs: (N, *shape), or a tree of such tensors, as the model takes them.
+        targets: (N, ...), or a tree of such tensors, as the task of the data has them.
+    """
+
+    inputs: Tensors
+    targets: Tensors
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "targets"):
-            check_tensor(getattr(self, name), name)
-        check_examples(self.inputs)
-        if self.targets.shape[:1] != self.inputs.shape[:1]:
-            raise DataError(
-                "inputs and targets are not equally many",
-                expected=f"targets of shape ({len(self.inputs)}, ...)",
-                got=tuple(self.targets.shape),
-                fix="give a target for each example",
-            )
-        if self.inputs.dtype not in (torch.float32, torch.int64):
-            raise DataError(
-                "inputs have a type that supernets do not take",
-                expected="float32 (signals) or int64 (tokens)",
-                got=_name(self.inputs.dtype),
-                fix="convert them: inputs.float(), images usually (x / 255 - mean) / std",
-            )
-        if self.inputs.is_floating_point():
-            bad = (~torch.isfinite(self.inputs)).flatten(1).any(1).nonzero().flatten()
-            if len(bad):
+        check_inputs(self.inputs, "inputs")
+        count = len(flat(self.inputs)[0])
+        for name, tensor in named(self.targets, "targets"):
+            if tensor.shape[:1] != (count,):
                 raise DataError(
-                    f"{len(bad)} of {len(self.inputs)} examples hold NaN or infinity",
-                    where=f"example {int(bad[0])}",
-                    fix="drop or repair them",
+                    f"inputs and {name} are not equally many",
+                    expected=f"{name} of shape ({count}, ...)",
+                    got=tuple(tensor.shape),
+                    fix="give a target for each example",
                 )
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(flat(self.inputs)[0])
+
+    def take(self, index: Sequence[int]) -> Batch:
+        at = slice(index.start, index.stop, index.step) if isinstance(index, range) else index
+        return Batch(rows(self.inputs, at), rows(self.targets, at))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All examples in order; the last batch may be smaller."""
-        return zip(self.inputs.split(size), self.targets.split(size), strict=True)
+        return in_order(self, size)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the content."""
-        digest = hashlib.sha256(str((tuple(self.inputs.shape), self.inputs.dtype)).encode())
-        for tensor in (self.inputs, self.targets):
+        parts = [*named(self.inputs, "inputs"), *named(self.targets, "targets")]
+        digest = hashlib.sha256()
+        for name, tensor in parts:
+            digest.update(str((name, tuple(tensor.shape), tensor.dtype)).encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
@@ -77,21 +77,22 @@ class Data:
     Attributes:
         train: for the weights and for calibration.
         validation: for choosing paths.
-        test: for the figures that are reported; nothing is chosen by it.
+        test: for the figures that are reported; nothing is chosen by it. Each of the three is a
+            :class:`Split`, or has what :class:`tipsc.batch.Examples` asks for.
         task: what the targets mean, and what is good; see :mod:`tipsc.tasks`. The names of classes
-            stand for a classification into them.
+            stand for a classification into them. None: the configuration says it.
         augment: changes the inputs of each training batch, or None.
     """
 
-    train: Split
-    validation: Split
-    test: Split
-    task: Task
+    train: Examples
+    validation: Examples
+    test: Examples
+    task: Task | None = None
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        for name in ("train", "validation", "test"):
-            if not isinstance(getattr(self, name), Split):
+        for name in SPLITS:
+            if not callable(getattr(getattr(self, name), "take", None)):
                 raise DataError(
                     "this part of the data is no Split",
                     where=name,
@@ -101,29 +102,49 @@ class Data:
                 )
         if _are_names(self.task):  # of classes: what most models are for needs no more words
             object.__setattr__(self, "task", Classification(tuple(self.task)))  # type: ignore[arg-type]
-        if not callable(getattr(self.task, "loss", None)):
+        if self.task is not None and not callable(getattr(self.task, "loss", None)):
             raise DataError(
-                "the data have no task",
+                "this is no task",
                 where="task",
                 expected="a task of tipsc.tasks, as Classification(('cat', 'dog'))",
                 got=type(self.task).__name__,
             )
-        shape, dtype = self.train.inputs.shape[1:], self.train.inputs.dtype
-        for name in ("train", "validation", "test"):
-            split: Split = getattr(self, name)
-            if split.inputs.shape[1:] != shape or split.inputs.dtype != dtype:
-                raise DataError(
-                    "the splits differ in shape or type",
-                    where=name,
-                    expected=f"{tuple(shape)} {_name(dtype)}, as in train",
-                    got=f"{tuple(split.inputs.shape[1:])} {_name(split.inputs.dtype)}",
-                )
-            self.task.check(split.targets, len(split), name)
+        like = self.train.take(range(1))
+        for name in SPLITS:
+            part: Examples = getattr(self, name)
+            example = part.take(range(1))
+            check_same_form(example.inputs, like.inputs, f"{name}: inputs")
+            check_same_form(example.targets, like.targets, f"{name}: targets")
+            _check_alike(example.inputs, like.inputs, name)
+            if self.task is not None:
+                self.task.check(targets_of(part), len(part), name)
 
-    def calibration(self, images: int = 1024, batch_size: int = 128) -> list[Tensor]:
+    @property
+    def judged_by(self) -> Task:
+        """The task.
+
+        Raises:
+            DataError: there is none.
+        """
+        if self.task is None:
+            raise DataError(
+                "nothing says what the targets of the data mean",
+                where="task",
+                expected="a task of tipsc.tasks, in the data or in the configuration",
+                fix="give one, as Data(..., task=Classification(('cat', 'dog'))), or task: NAME",
+            )
+        return self.task
+
+    def calibration(self, examples: int = 1024, batch_size: int = 128) -> list[Tensors]:
         """Inputs for batch-norm calibration: a fixed random part of train, not augmented."""
         order = torch.randperm(len(self.train), generator=torch_generator("calibration"))
-        return list(self.train.inputs[order[:images]].split(batch_size))
+        parts = order[:examples].split(batch_size)
+        return [self.train.take(part.tolist()).inputs for part in parts]
+
+
+def targets_of(examples: Examples) -> Tensors:
+    """Of all examples."""
+    return examples.targets if isinstance(examples, Split) else first(examples).targets
 
 
 class Batches(Protocol):
@@ -142,13 +163,13 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Batches of a split in memory, in a new order each epoch; each rank has its own part.
+    """Batches of examples, in a new order each epoch; each rank has its own part.
 
     Args:
         batch_size: of one rank; examples that do not fill a batch are left out of an epoch.
     """
 
-    split: Split
+    split: Examples
     batch_size: int
     seed: int = 0
     augment: Augment | None = None
@@ -175,47 +196,87 @@ class Shuffled:
         )
         for step in range(first, self.steps_per_epoch):
             start = (step * self.ranks + self.rank) * self.batch_size
-            index = order[start : start + self.batch_size]
-            inputs = self.split.inputs[index]
+            batch = self.split.take(order[start : start + self.batch_size].tolist())
             if self.augment is not None:
                 chance = torch_generator("augment", self.seed, number, step, self.rank)
-                inputs = self.augment(inputs, chance)
-            yield inputs, self.split.targets[index]
+                batch = batch._replace(inputs=self.augment(batch.inputs, chance))
+            yield batch
 
 
-def check_tensor(value: object, name: str) -> None:
-    """Refuses what is no tensor.
+def named(value: Tensors, name: str) -> list[tuple[str, Tensor]]:
+    """The tensors of a tree, each with what leads to it.
 
     Raises:
-        DataError: with what makes a tensor of a NumPy array.
+        DataError: there is what is no tensor.
     """
+    if not isinstance(value, tuple | list | dict):
+        _check_tensor(value, name)
+    tree = tree_of(value, name)
+    found = list(zip(tree.names(name), tree.flat(value, name), strict=True))
+    for place, tensor in found:
+        _check_tensor(tensor, place)
+    return found
+
+
+def check_inputs(inputs: Tensors, name: str) -> None:
+    """Refuses inputs that no model takes.
+
+    Raises:
+        DataError: no tensors; without an axis for the examples, or without an example; of a type
+            that supernets do not take; not finite.
+    """
+    found = named(inputs, name)
+    for place, tensor in found:
+        if not tensor.dim() or not len(tensor) or (len(found) == 1 and tensor.dim() < 2):
+            raise DataError(
+                f"{place} need a first axis for the examples, and at least one example",
+                expected="(N, *shape)",
+                got=tuple(tensor.shape),
+            )
+        if len(tensor) != len(found[0][1]):
+            raise DataError(
+                "the inputs are not equally many",
+                where=place,
+                expected=f"{len(found[0][1])} examples, as of {found[0][0]}",
+                got=len(tensor),
+            )
+        if tensor.dtype not in _DTYPES:
+            raise DataError(
+                f"{place} have a type that supernets do not take",
+                expected="float32 (signals), int64 or int32 (tokens), or bool (masks)",
+                got=_name(tensor.dtype),
+                fix="convert them: inputs.float(), images usually (x / 255 - mean) / std",
+            )
+        if tensor.is_floating_point():
+            bad = (~torch.isfinite(tensor)).reshape(len(tensor), -1).any(1).nonzero().flatten()
+            if len(bad):
+                raise DataError(
+                    f"{len(bad)} of {len(tensor)} examples hold NaN or infinity",
+                    where=f"example {int(bad[0])}" if len(found) == 1 else f"{place}, {bad[0]}",
+                    fix="drop or repair them",
+                )
+
+
+def _check_tensor(value: object, name: str) -> None:
     if not isinstance(value, Tensor):
         raise DataError(
             f"{name} are no tensor",
-            expected="a torch.Tensor",
+            expected="a torch.Tensor, or a tuple, list or dict of them",
             got=f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}",
             fix=f"use torch.as_tensor({name})",
         )
 
 
-def check_examples(inputs: Tensor) -> None:
-    """Refuses inputs (N, *shape) without an axis for the examples, or without an example.
-
-    Raises:
-        DataError: with the shape.
-    """
-    if inputs.dim() < 2 or not len(inputs):
-        raise DataError(
-            "inputs need a first axis for the examples, and at least one example",
-            expected="(N, *shape)",
-            got=tuple(inputs.shape),
-        )
-
-
-def placed(inputs: Tensor, device: torch.device) -> Tensor:
-    """On the device; images with channels last, with which a CPU trains up to twice as fast."""
-    inputs = inputs.to(device)
-    return inputs.contiguous(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
+def _check_alike(inputs: Tensors, like: Tensors, part: str) -> None:
+    pairs = zip(named(inputs, "inputs"), flat(like), strict=True)
+    for (name, tensor), other in pairs:
+        if tensor.shape != other.shape or tensor.dtype != other.dtype:
+            raise DataError(
+                "the splits differ in shape or type",
+                where=part if name == "inputs" else f"{part}: {name}",
+                expected=f"{tuple(other.shape[1:])} {_name(other.dtype)}, as in train",
+                got=f"{tuple(tensor.shape[1:])} {_name(tensor.dtype)}",
+            )
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
+from tipsc.batch import Examples, Tensors, ask, flat, in_order
 from tipsc.elastic import Supernet, extract
 from tipsc.paths import Path
 from tipsc.tasks import Quality, Task
 from tipsc.train.calibrate import measure
-from tipsc.train.data import Data, Split, placed
+from tipsc.train.data import Data
 
 
-def quality_of(module: nn.Module, split: Split, task: Task, batch_size: int = 100) -> Quality:
-    """Of the module's outputs, over all examples."""
+def quality_of(
+    model: nn.Module,
+    examples: Examples,
+    task: Task,
+    batch_size: int = 100,
+    most: int | None = None,
+) -> Quality:
+    """Of the outputs of a plain model, or of a path that was extracted.
+
+    Args:
+        most: of the examples, how many are looked at; all if not given.
+    """
     tally = task.score()
-    device = next((p.device for p in module.parameters()), split.inputs.device)
+    device = next((parameter.device for parameter in model.parameters()), None)
     with torch.inference_mode():
-        for inputs, targets in split.batches(batch_size):
-            tally.add(module(placed(inputs, device)), targets.to(device))
+        for batch in in_order(examples, batch_size, most):
+            there = batch if device is None else batch.on(device)
+            tally.add(_outputs(model, there.inputs), there.targets)
     return tally.quality
+
+
+def _outputs(model: nn.Module, inputs: Tensors) -> Any:
+    """An extracted path takes its tensors one after the other, whatever tree the model takes."""
+    return model(*flat(inputs)) if isinstance(model, fx.GraphModule) else ask(model, inputs)
 
 
 def evaluate(
@@ -42,10 +60,10 @@ def evaluate(
         images: of train, for calibration.
     """
     batches = data.calibration(images, batch_size)
-    chosen: Split = getattr(data, split)
+    chosen: Examples = getattr(data, split)
     found = {}
     for path in paths:
         module = extract(supernet, path)
         measure(supernet, module, path, batches, own_scale=own_scale)
-        found[path.id] = quality_of(module, chosen, data.task, batch_size)
+        found[path.id] = quality_of(module, chosen, data.judged_by, batch_size)
     return found

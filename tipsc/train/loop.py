@@ -11,12 +11,13 @@ from pathlib import Path as FilePath
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tipsc.batch import Batch, Tensors, count, flat, joined, placed, rows, split
 from tipsc.dtmc.samplers import Sampler
 from tipsc.dtmc.shipping import Shipping
 from tipsc.elastic import Supernet
-from tipsc.elastic.looking import at_rest, looking
+from tipsc.elastic.looking import at_rest
 from tipsc.errors import DataError, TrainingError
 from tipsc.paths import Path
 from tipsc.tasks import Task
@@ -24,8 +25,9 @@ from tipsc.train import checkpoint as checkpoints
 from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import Checkpoint
 from tipsc.train.config import TrainConfig
-from tipsc.train.data import Batch, Batches, Data, Shuffled, placed
+from tipsc.train.data import Batches, Data, Shuffled
 from tipsc.train.distributed import Processes, group
+from tipsc.train.fit import check_fits
 from tipsc.train.history import History, StepRecord
 from tipsc.train.macs import mac_counter
 from tipsc.train.passes import Trial, train_paths
@@ -173,8 +175,8 @@ class _Run:
         while step < self.total:
             epoch, place = divmod(step, self.epoch_steps)
             fetched = time.perf_counter()
-            for batch in self.batches.epoch(epoch, place):
-                yield step, batch, fetched
+            for inputs, targets in self.batches.epoch(epoch, place):
+                yield step, Batch(inputs, targets), fetched
                 step += 1
                 fetched = time.perf_counter()
             if step != (epoch + 1) * self.epoch_steps:
@@ -185,11 +187,11 @@ class _Run:
                 )
 
     def _step(self, step: int, batch: Batch, fetched: float) -> None:
-        inputs, targets = placed(batch[0], self.device), batch[1].to(self.device)
+        batch = batch.on(self.device)
         drawing = time.perf_counter()
         rank, seed = self.ranks.rank, self.config.seed
         self._seed_dropout(seed_of("torch", seed, step, rank))
-        trial = Trial(self.supernet, inputs, targets, self.task)
+        trial = Trial(self.supernet, batch, self.task)
         generator = random.Random(seed_of("paths", seed, step, rank))
         paths = self.plan.draw(step, generator, trial)
         rate = self.config.rate(step, self.total)
@@ -199,8 +201,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         losses = train_paths(
             self.supernet,
-            inputs,
-            targets,
+            batch,
             paths,
             self.task,
             distill=self.plan.recipe(step).distill,
@@ -248,16 +249,17 @@ class _Run:
 
     def _share_scales(self) -> None:
         if self.ranks.rank == 0:
-            found: list[Tensor] = []
-            for batch in self.batches.epoch(0):
-                found.append(placed(batch[0], self.device))
-                if sum(map(len, found)) >= self.config.scale_images:
+            found: list[Tensors] = []
+            for inputs, _ in self.batches.epoch(0):
+                found.append(placed(inputs, self.device))
+                if sum(map(count, found)) >= self.config.scale_images:
                     break
-            inputs = torch.cat(found)[: self.config.scale_images]
-            size = min(_CALIBRATION_BATCH, max(16, _CALIBRATION_VALUES // inputs[0].numel()))
+            inputs = rows(joined(found), slice(self.config.scale_images))
+            values = sum(tensor[0].numel() for tensor in flat(inputs))
+            size = min(_CALIBRATION_BATCH, max(16, _CALIBRATION_VALUES // values))
             chance = random.Random(seed_of("scales", self.config.seed))
             paths = self.shipping or spread_paths(self.supernet.space, chance)
-            share_scales(self.supernet, inputs.split(size), paths)
+            share_scales(self.supernet, list(split(inputs, size)), paths)
         self.ranks.copy_from_first(self.supernet.buffers())
         self.supernet.train()
 
@@ -302,7 +304,7 @@ def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.opt
 
 
 def _task(data: Data | Batches, given: Task | None) -> Task:
-    found = data.task if isinstance(data, Data) else given
+    found = data.judged_by if isinstance(data, Data) else given
     if found is None:
         raise DataError(
             "nothing says what the targets of these batches mean",
@@ -318,17 +320,7 @@ def _batches(
 ) -> Batches:
     if not isinstance(data, Data):
         return data
-    inputs = data.train.inputs
-    if inputs.shape[1:] != supernet.input_shape or inputs.dtype != supernet.input_dtype:
-        raise DataError(
-            "the examples do not fit the supernet",
-            where="train",
-            expected=f"{supernet.input_shape} {supernet.input_dtype}",
-            got=f"{tuple(inputs.shape[1:])} {inputs.dtype}",
-        )
-    with looking(supernet):
-        outputs = supernet(*supernet.examples(1, inputs.device), supernet.space.largest)
-    data.task.check_outputs(outputs)
+    check_fits(supernet, data, "train")
     return Shuffled(
         data.train, config.batch_size, config.seed, data.augment, ranks.rank, ranks.ranks
     )

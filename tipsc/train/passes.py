@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tipsc.batch import Batch, ask, flat, mapped
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import trying
 from tipsc.paths import Path
@@ -20,9 +20,6 @@ TEACHER_SHARE = 0.25
 
 #: what targets mean where nobody says it
 LABELS = Classification()
-
-Teacher: TypeAlias = Callable[[Tensor], Tensor]
-"""A model that is trained already: outputs (N, ...) of a batch of inputs."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,13 @@ class Loss:
 
 def train_paths(
     supernet: Supernet,
-    inputs: Tensor,
-    targets: Tensor,
+    batch: Batch,
     paths: list[Path],
     task: Task = LABELS,
     *,
     distill: bool,
     label_smoothing: float,
-    original: Teacher | None = None,
+    original: nn.Module | None = None,
     teacher_share: float = TEACHER_SHARE,
 ) -> list[Loss]:
     """Runs each path forward and backward; the gradients are those of the mean loss.
@@ -56,31 +52,33 @@ def train_paths(
     Args:
         task: what the targets mean.
         distill: the first path learns the labels and the others its output.
-        original: all paths learn its output and the labels.
+        original: a model that is trained already; all paths learn its output and the labels.
         teacher_share: of the loss that is against the original's output; the rest is against the
             (smoothed) labels.
     """
-    teacher: Tensor | None = None
+    teacher: Any = None
+    inputs = flat(batch.inputs)
     share = 1.0
     if original is not None:
         share = teacher_share
         with torch.no_grad():
-            teacher = original(inputs)
+            teacher = ask(original, batch.inputs)
     losses = []
     for path in paths:
-        output = supernet(inputs, path)
-        loss = output.new_zeros(())
+        output = supernet(*inputs, path)
+        parts = []
         if teacher is not None:
-            loss = share * task.imitate(output, teacher)
+            parts.append(share * task.imitate(output, teacher))
         if teacher is None or share < 1:
-            hard = task.loss(output, targets, smoothing=label_smoothing)
-            loss = loss + (1 - share if teacher is not None else 1.0) * hard
+            hard = task.loss(output, batch.targets, smoothing=label_smoothing)
+            parts.append((1 - share if teacher is not None else 1.0) * hard)
+        loss = torch.stack(parts).sum()
         (loss / len(paths)).backward()
         trained, labels = loss.item(), loss.item()
         if teacher is not None or label_smoothing:
-            labels = task.loss(output.detach(), targets).item()
+            labels = task.loss(mapped(Tensor.detach, output), batch.targets).item()
         if distill and teacher is None:
-            teacher = output.detach()
+            teacher = mapped(Tensor.detach, output)
         losses.append(Loss(path, trained, labels))
     return losses
 
@@ -98,8 +96,7 @@ class Trial:
     """
 
     supernet: Supernet
-    inputs: Tensor
-    targets: Tensor
+    batch: Batch
     task: Task
     ran: list[Path] = field(default_factory=list)
     seconds: float = 0.0
@@ -108,7 +105,8 @@ class Trial:
         """The loss of `path` against the labels."""
         began = time.perf_counter()
         with trying(self.supernet):
-            loss = self.task.loss(self.supernet(self.inputs, path), self.targets).item()
+            output = self.supernet(*flat(self.batch.inputs), path)
+            loss = self.task.loss(output, self.batch.targets).item()
         self.ran.append(path)
         self.seconds += time.perf_counter() - began
         return loss

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from tipsc.batch import Tensors
 from tipsc.elastic import Supernet, add_by_channel, freeze_scales, has_batch_norm
 from tipsc.paths import Path, SearchSpace
 from tipsc.train.calibrate import calibrate
@@ -23,7 +24,7 @@ PATHS = 24
 
 def share_scales(
     supernet: Supernet,
-    batches: Sequence[Tensor],
+    batches: Sequence[Tensors],
     paths: Iterable[Path],
 ) -> None:
     """Gives each norm the mean of its variances on some paths, and freezes the scales.

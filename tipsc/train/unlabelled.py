@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tipsc.batch import Tensors, ask, placed, split
 from tipsc.elastic.looking import looking
 from tipsc.tasks import Classification, Task
-from tipsc.train.data import Augment, Data, Split, check_examples, check_tensor, placed
+from tipsc.train.data import SPLITS, Augment, Data, Split, check_inputs
 
 _BATCH = 64
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Inputs (N, *shape) alone; all other words are those of :class:`tipsc.train.Data`.
+    """Inputs alone, a tensor or a tree; all other words are those of :class:`tipsc.train.Data`.
 
     Only how often a path agrees with the original model is known from them. What is made of them
     says so everywhere.
 
     Attributes:
-        task: of the original. Names that it lacks are those of the model's outputs.
+        task: of the original; a classification if it is None here and in the configuration. Names
+            of classes that it lacks are those of the model's outputs.
     """
 
-    train: Tensor
-    validation: Tensor
-    test: Tensor
-    task: Task = field(default_factory=Classification)
+    train: Tensors
+    validation: Tensors
+    test: Tensors
+    task: Task | None = None
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        for name in _SPLITS:
-            check_tensor(getattr(self, name), name)
+        for name in SPLITS:
+            check_inputs(getattr(self, name), name)
 
     def answered_by(self, model: nn.Module) -> Data:
         """With the model's answers as targets.
@@ -44,18 +46,14 @@ class Unlabelled:
         Raises:
             DataError: the task cannot judge by its answers.
         """
-        outputs = {name: _outputs(model, getattr(self, name)) for name in _SPLITS}
-        task, targets = self.task.answered(outputs)
-        train, validation, test = (Split(getattr(self, name), targets[name]) for name in _SPLITS)
+        outputs = {name: _outputs(model, getattr(self, name)) for name in SPLITS}
+        task, targets = (self.task or Classification()).answered(outputs)
+        train, validation, test = (Split(getattr(self, name), targets[name]) for name in SPLITS)
         return Data(train, validation, test, task, self.augment)
 
 
-_SPLITS = ("train", "validation", "test")
-
-
-def _outputs(model: nn.Module, inputs: Tensor) -> list[object]:
+def _outputs(model: nn.Module, inputs: Tensors) -> list[object]:
     """Of each batch."""
-    check_examples(inputs)
-    device = next((p.device for p in model.parameters()), inputs.device)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with looking(model), torch.inference_mode():
-        return [model(placed(batch, device)) for batch in inputs.split(_BATCH)]
+        return [ask(model, placed(batch, device)) for batch in split(inputs, _BATCH)]

@@ -1,0 +1,49 @@
+"""Boxes: corners x1, y1, x2, y2 in pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def areas(boxes: Tensor) -> Tensor:
+    """(..., 4) to (...); 0 for a box that is none."""
+    return (boxes[..., 2:] - boxes[..., :2]).clamp_min(0).prod(-1)
+
+
+def overlaps(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection over union, and its generalised form (arXiv 1902.09630, eq. 3).
+
+    Args:
+        one: (..., A, 4).
+        other: (..., B, 4).
+
+    Returns:
+        (..., A, B) each, from 0 to 1 and from -1 to 1.
+    """
+    a, b = one[..., :, None, :], other[..., None, :, :]
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    inside = (high - low).clamp_min(0).prod(-1)
+    both = areas(a) + areas(b) - inside
+    around = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
+    hull = around.clamp_min(0).prod(-1).clamp_min(1e-6)
+    iou = inside / both.clamp_min(1e-6)
+    return iou, iou - (hull - both) / hull
+
+
+def kept(boxes: Tensor, scores: Tensor, labels: Tensor, overlap: float) -> Tensor:
+    """Numbers of the boxes that no better one of their class covers, the best first.
+
+    Args:
+        boxes: (P, 4).
+        scores, labels: (P,).
+        overlap: intersection over union from which one covers another.
+    """
+    order = scores.argsort(descending=True)
+    boxes, labels = boxes[order], labels[order]
+    covers = (overlaps(boxes, boxes)[0] > overlap) & (labels[:, None] == labels[None, :])
+    alive = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
+    for i in range(len(order)):
+        if alive[i]:
+            alive[i + 1 :] &= ~covers[i, i + 1 :]
+    return order[alive]

@@ -1,0 +1,76 @@
+"""Whether a supernet takes the data, and its outputs are what their task judges."""
+
+from __future__ import annotations
+
+from tipsc.batch import first, flat
+from tipsc.elastic import Supernet
+from tipsc.elastic.looking import looking
+from tipsc.errors import DataError, listed
+from tipsc.signature import TensorSpec
+from tipsc.train.data import Data
+from tipsc.tree import tree_of
+
+
+def check_fits(
+    supernet: Supernet, data: Data, where: str, fix_input: str = "", fix_output: str = ""
+) -> None:
+    """Refuses data that the supernet does not take, or whose task its outputs do not fit.
+
+    Args:
+        where: what the data are, for errors.
+        fix_input, fix_output: what to correct in the model.
+
+    Raises:
+        DataError: what was expected and found.
+    """
+    inputs, specs = first(data.train, 1).inputs, supernet.inputs
+    tensors, names = flat(inputs), tree_of(inputs, "inputs").names("input")
+    if len(tensors) != len(specs) or (isinstance(inputs, dict) and names != _names(specs)):
+        raise DataError(
+            "the data have other inputs than the model",
+            where=where,
+            expected=listed(_names(specs)),
+            got=listed(names),
+            fix=_or("correct the data", fix_input),
+        )
+    for spec, tensor in zip(specs, tensors, strict=True):
+        got, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+        if spec.batch_axis != 0:
+            raise DataError(
+                f"the model takes {spec.name} with the examples "
+                + ("on no axis" if spec.batch_axis is None else f"on axis {spec.batch_axis}"),
+                where=where,
+                expected="the examples on the first axis of each input, as the data have them",
+                got=f"shape {spec.shape}, layout {spec.layout}",
+                fix="let the model's forward turn it, or make it itself",
+            )
+        if got[1:] != spec.shape[1:] or dtype != spec.dtype:
+            hint = _hint(spec.shape[1:], got[1:])
+            raise DataError(
+                "the data do not fit the model's input"
+                + (f" {spec.name}" if len(specs) > 1 else ""),
+                where=where,
+                expected=f"examples of shape {spec.shape[1:]}, {spec.dtype}",
+                got=f"{got[1:]}, {dtype}",
+                fix=hint or _or("correct the data", fix_input),
+            )
+    with looking(supernet):
+        outputs = supernet(*supernet.examples(), supernet.space.smallest)
+    data.judged_by.check_outputs(outputs, where, fix_output)
+
+
+def _names(specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    return tuple(spec.name for spec in specs)
+
+
+def _or(one: str, other: str) -> str:
+    return f"{one} or {other}" if other else one
+
+
+def _hint(expected: tuple[int, ...], got: tuple[int, ...]) -> str | None:
+    """How to turn the examples into what is expected, where that is plain."""
+    if expected == (1, *got):
+        return "give the examples an axis of channels: inputs[:, None]"
+    if len(got) > 1 and expected == (got[-1], *got[:-1]):
+        return "put the channels first: inputs.movedim(-1, 1)"
+    return None
