@@ -4,8 +4,8 @@ A small model of each family of timm and many of transformers (``zoo.yaml``), wi
 weights, so that nothing is downloaded. Each is converted in a process of its own (``zoo_one.py``),
 and compared:
 
-- the largest path with the model, random paths with their extraction, and graphs of the largest and the smallest
-  in ONNX Runtime with torch, on other inputs than the example;
+- the largest path with the model, random paths with their extraction, and graphs of the largest and
+  the smallest in ONNX Runtime with torch, on other inputs than the example;
 - the multiply-accumulates that torch counts while a path runs with those predicted;
 - CPU time and memory of the conversion, against the size of the model.
 

@@ -241,7 +241,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
         lambda: Between(lambda s, x: x * s.root.type(x.dtype)), VECTOR, 2
     ),
     "dropout of a constant": (
-        lambda: Between(lambda s, x: x + F.dropout(torch.arange(32) / 9, 0.1, s.training)), VECTOR, 2
+        lambda: Between(lambda s, x: x + F.dropout(torch.arange(32.0), 0.1, s.training)), VECTOR, 2
     ),
     "products with transposed weights": (Transposed, VECTOR, 2),
     "heads that share a key": (MultiQuery, SERIES, 2),
