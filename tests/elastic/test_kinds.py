@@ -57,6 +57,10 @@ def test_kind(name: str, tmp_path: FilePath) -> None:
             "depends on the other examples of the batch",
         ),
         (
+            lambda: Between(lambda s, x: x * s.root),
+            r"root: only float32 weights are supported \(got bfloat16\)",
+        ),
+        (
             lambda: Between(lambda s, x: x * torch.rand(32)),
             r"the model itself, rand \(.*kinds.py, line \d+\): the output depends on chance",
         ),

@@ -95,15 +95,17 @@ def _export(model: nn.Module, given: Given) -> torch.export.ExportedProgram:
                 got=first,
                 fix="use x.shape[0] or -1 in place of a constant",
             ) from error
+        if values:
+            raise ConversionError(
+                "control flow depends on the values in a tensor",
+                where=_place(error, model),
+                fix="let it depend on shapes only: no .item(), no `if tensor:`, no part of a size "
+                "that only the values tell",
+            ) from error
         raise ConversionError(
-            "control flow depends on the values in a tensor"
-            if values
-            else f"the forward pass cannot be traced: {first}",
+            f"the forward pass cannot be traced: {first}",
             where=_place(error, model),
-            got=first if values else None,
-            fix="let control flow depend on shapes only"
-            if values
-            else "see what torch.export says of it",
+            fix="see what torch.export says of it",
         ) from error
 
 
