@@ -200,6 +200,20 @@ class MultiQuery(nn.Module):
         return self.c(torch.relu(self.b(seen.transpose(1, 2).flatten(2))))
 
 
+class Probe(nn.Module):
+    """A pooling by attention begins so: a learned query, repeated for each example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(12, 32), nn.Linear(32, 24), nn.Linear(24, 5)
+        self.query = nn.Parameter(torch.randn(1, 1, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = self.query.repeat(x.shape[0], 1, 1)
+        found = query + self.a(x).sum(1, keepdim=True)
+        return self.c(torch.relu(self.b(torch.relu(found)[:, 0])))
+
+
 def cast(s: nn.Module, x: Tensor) -> Tensor:
     with torch.autocast("cpu", enabled=False):
         return x.float() * s.mask.to(x)
@@ -245,6 +259,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     ),
     "products with transposed weights": (Transposed, VECTOR, 2),
     "heads that share a key": (MultiQuery, SERIES, 2),
+    "a token repeated for each example": (Probe, SERIES, 2),
     "average with a divisor": (lambda: seen(nn.AvgPool2d(2, 2, divisor_override=3)), IMAGE, 2),
     "average with a divisor and windows over the edge": (
         lambda: seen(nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, divisor_override=5)), IMAGE, 2

@@ -18,6 +18,7 @@ from tipsc.convert.ops.record import (
     Role,
     Rule,
     always,
+    rank_of,
 )
 from tipsc.convert.program import hint, name_of
 from tipsc.convert.writer import Writer
@@ -100,6 +101,16 @@ def _roll(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
     return x
 
 
+def _repeat_of_one(w: Writer) -> fx.Node | None:
+    """What is repeated along axes of one only, such as a token for each example, is expanded."""
+    x, repeats = w.args["self"], list(w.args["repeats"])
+    given = [1] * (len(repeats) - rank_of(x)) + list(x.meta["val"].shape)
+    if any(size != 1 and times != 1 for size, times in zip(given, repeats, strict=True)):
+        return None
+    sizes = [times if size == 1 else -1 for size, times in zip(given, repeats, strict=True)]
+    return w(aten.expand.default, x, sizes)
+
+
 def _view(w: Writer) -> fx.Node | None:
     """Copies in between are left out, so that the layout in memory may be any."""
     if w.node.target not in (aten.view.default, aten._unsafe_view.default):
@@ -170,7 +181,7 @@ SHAPES = {
     **dict.fromkeys(("t", "numpy_T", "swapaxes", "mT"), Op(_transpose)),
     "expand": Op(_expand, build=_build_expand),
     "expand_as": Op(_expand, build=_build_expand, may_view=True),
-    "repeat": Op(_repeat),
+    "repeat": Op(_repeat, rewrite=_repeat_of_one),
     "repeat_interleave": Op(_repeat_interleave),
     "roll": Op(_roll),
     "flip": Op(_roll),
