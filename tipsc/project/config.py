@@ -194,6 +194,8 @@ class Build(Strict):
             batch-norm scale gets a scale, and thus weights, of its own; null for never.
         quantised_loss: most quality that a path may lose in int8 or fp16, on the verified
             examples; it takes the place of `tolerance` there.
+        states: of a model that streams: name of an input to that of the output which is its value
+            in the next call. The engine keeps them, see ``Engine.stream``.
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
@@ -206,6 +208,7 @@ class Build(Strict):
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     own_scale_above: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
     quantised_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    states: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _enough_evaluations(self) -> Build:
