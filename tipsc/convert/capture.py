@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from tipsc.convert.fold import (
     compute_weights,
@@ -27,7 +28,7 @@ from tipsc.convert.fold import (
 )
 from tipsc.convert.functional import decomposed, make_functional
 from tipsc.convert.given import Given
-from tipsc.convert.program import Program, hint, is_of_torch
+from tipsc.convert.program import Program, hint, is_of_torch, place_of
 from tipsc.convert.rewrite import rewrite
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConversionError, DataError, TipscError, first_line
@@ -45,6 +46,7 @@ def capture(model: nn.Module, given: Given) -> Program:
     _check_weights(dict(model.named_parameters()))
     with looking(model), _quiet():
         exported = _export(model, given)
+        _check_sizes(exported.graph)
         exported = decomposed(exported)
     program = _program(model, exported, given)
     make_functional(program)
@@ -107,6 +109,17 @@ def _export(model: nn.Module, given: Given) -> torch.export.ExportedProgram:
             where=_place(error, model),
             fix="see what torch.export says of it",
         ) from error
+
+
+def _check_sizes(graph: fx.Graph) -> None:
+    """Refuses what gives as many values as the values in a tensor say, such as ``nonzero``."""
+    for node in graph.nodes:
+        if free_unbacked_symbols(node.meta.get("val")):
+            raise ConversionError(
+                "how much it gives depends on the values in a tensor",
+                where=place_of(node),
+                fix="leave it out of what is converted, and do it with the model's outputs",
+            )
 
 
 def _sized(shape: Sequence[int], axis: int | None) -> list[int]:
