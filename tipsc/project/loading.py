@@ -185,13 +185,24 @@ def _load(config: Config, folder: Path) -> Data | Unlabelled:
 
 def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
     from tipsc.convert import convert
+    from tipsc.convert.camera import Camera
 
     if isinstance(data, Unlabelled):
         example = rows(data.train, slice(1))
     else:
         example = first(data.train, 1).inputs
-    if isinstance(original, OnnxModel):
-        original.check(example)
+    read = original if isinstance(original, OnnxModel) else None
+    seen = example
+    if section.input is not None:
+        settings: dict[str, Any] = {
+            "mean": section.input.mean,
+            "std": section.input.std,
+            "channels_last": section.input.channels == "last",
+        }
+        original = Camera(original, **settings)
+        seen = Camera(nn.Identity(), **settings)(example)
+    if read is not None:
+        read.check(seen)
     _check_runs(original, example)
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
     supernet = convert(
