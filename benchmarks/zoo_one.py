@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 import sys
 import tempfile
 import time
@@ -65,7 +66,8 @@ def examine(name: str) -> Row:
         with torch.enable_grad():
             supernet = convert(model, inputs)
     except TipscError as error:
-        return Row(name, "refused", cpu_s=time.process_time() - cpu, said=str(error))
+        taken = time.process_time() - cpu
+        return Row(name, "refused", cpu_s=round(taken, 2), said=_placeless(error))
     except Exception as error:
         return Row(name, "failed", said=f"{type(error).__name__}: {error}"[:300])
     cpu, peak = time.process_time() - cpu, held("VmHWM") - before
@@ -79,10 +81,15 @@ def examine(name: str) -> Row:
     try:
         return Row(name, **_compared(model, supernet, inputs), **measured)
     except TipscError as error:
-        return Row(name, "refused", **measured, said=f"after conversion: {error}")
+        return Row(name, "refused", **measured, said=f"after conversion: {_placeless(error)}")
     except Exception as error:
         said = f"after conversion: {type(error).__name__}: {error}"[:300]
         return Row(name, "failed", **measured, said=said)
+
+
+def _placeless(error: TipscError) -> str:
+    """What it says, with files named as they are in their packages."""
+    return re.sub(r"/\S*/site-packages/", "", str(error))
 
 
 def _compared(model: nn.Module, supernet: Supernet, inputs: Any) -> dict[str, Any]:
