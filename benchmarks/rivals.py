@@ -43,7 +43,7 @@ PACKAGES = {
     "torch-pruning": ["torch-pruning==1.6.1"],
     "fastnas": [
         "nvidia-modelopt==0.47.0", "omegaconf>=2.3", "antlr4-python3-runtime==4.9.3", "pulp<4",
-        "nvidia-ml-py>=12", "regex", "safetensors", "tqdm", "ninja",
+        "nvidia-ml-py>=12", "torchprofile==0.0.4", "regex", "safetensors", "tqdm", "ninja",
     ],
 }  # fmt: skip
 RESULT = ROOT / "benchmarks" / "results" / "rivals.csv"

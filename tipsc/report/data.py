@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tipsc.pipeline.climbs import PathClimb
 from tipsc.quality import Quality
 
 
@@ -50,7 +51,7 @@ class Shipped:
         samples_ms: latencies of single calls.
         difference: largest difference from the torch subnetwork, relative to the largest output.
         agreement: share of examples on which engine and torch say the same.
-        own_scale: the path carries batch norm scales of its own.
+        own_weights: the path has weights for itself where it could share them.
         dominated: another path of the engine is faster and at least as good.
         budget_ms: the time budget that it was chosen for.
     """
@@ -66,7 +67,7 @@ class Shipped:
     samples_ms: tuple[float, ...]
     difference: float
     agreement: float
-    own_scale: bool = False
+    own_weights: bool = False
     dominated: bool = False
     budget_ms: float | None = None
 
@@ -142,6 +143,7 @@ class BuildReport:
         original: the plain model that was converted, on the same test examples; None if there is
             none.
         noise: sentences on what makes latencies doubtful; none if nothing does.
+        climbs: what paths were given for themselves, and what that bought; none where it is off.
     """
 
     title: str
@@ -163,6 +165,7 @@ class BuildReport:
     version: str = ""
     original: PlainModel | None = None
     noise: tuple[str, ...] = ()
+    climbs: tuple[PathClimb, ...] = ()
 
     @property
     def measure(self) -> Quality | None:

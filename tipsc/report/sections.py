@@ -13,6 +13,7 @@ from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
 from tipsc.report.notes import against_original, notes_of
 from tipsc.report.paths_table import options_table, shipped_rows
+from tipsc.report.sharing import sharing
 from tipsc.report.spread import spread
 from tipsc.report.svg import both
 
@@ -76,6 +77,10 @@ def _paths(report: BuildReport) -> Html | None:
         tag("div", shipped_rows(report), class_="scroll"),
         options_table(report),
     )  # fmt: skip
+
+
+def _sharing(report: BuildReport) -> Html | None:
+    return sharing(report.climbs)
 
 
 def _spread(report: BuildReport) -> Html | None:
@@ -188,6 +193,7 @@ def _commands(report: BuildReport) -> Html | None:
 SECTIONS: tuple[Callable[[BuildReport], Html | None], ...] = (
     _front,
     _paths,
+    _sharing,
     _spread,
     _network,
     _curves,
