@@ -63,24 +63,29 @@ TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELD
 
 
 class ModelSource(Strict):
-    """Where a model comes from: a family of tipsc, or a callable of the user's.
+    """Where a model comes from: a family of tipsc, a callable of the user's, or an ONNX file.
 
     Attributes:
-        family: a supernet of tipsc; either this or callable.
+        family: a supernet of tipsc; this, callable or onnx.
         callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
             a :class:`tipsc.elastic.Supernet`, or a plain, trained ``nn.Module``, which is converted
             and teaches its paths.
+        onnx: a trained model as an ONNX file beside the configuration, in float32. It is read as
+            torch, compared with ONNX Runtime, converted, and teaches its paths.
         arguments: keyword arguments of the family or the callable.
     """
 
     family: str | None = None
     callable: str | None = None
+    onnx: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> ModelSource:
-        if (self.family is None) == (self.callable is None):
-            raise ValueError("give either family or callable")
+    def _one_of_them(self) -> ModelSource:
+        if sum(source is not None for source in (self.family, self.callable, self.onnx)) != 1:
+            raise ValueError("give one of family, callable and onnx")
+        if self.onnx is not None and self.arguments:
+            raise ValueError("a file takes no arguments: remove them")
         return self
 
 
