@@ -269,6 +269,7 @@ def show(file: Path) -> None:
                 == (study, "trained", "4", "0.25", "0.5")
                 and float(row["passes"]) == float(passes)
                 and row["arm"] == arm
+                and row["seed"] != str(TUNED_ON)
             }
             for arm in ("chosen", "alone")
         }
