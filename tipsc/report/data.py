@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tipsc.quality import Quality
+from tipsc.report.html import Html
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,19 @@ class StageTime:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """What some paths say to test examples, as the task shows it.
+
+    Args:
+        drawn: the pictures; whatever width the page has, they fit in.
+    """
+
+    title: str
+    note: str
+    drawn: Html
+
+
+@dataclass(frozen=True)
 class BuildReport:
     """A build.
 
@@ -142,6 +156,7 @@ class BuildReport:
         original: the plain model that was converted, on the same test examples; None if there is
             none.
         noise: sentences on what makes latencies doubtful; none if nothing does.
+        pictures: None for a task that has none.
     """
 
     title: str
@@ -163,6 +178,7 @@ class BuildReport:
     version: str = ""
     original: PlainModel | None = None
     noise: tuple[str, ...] = ()
+    pictures: Pictures | None = None
 
     @property
     def measure(self) -> Quality | None:

@@ -78,6 +78,13 @@ def _paths(report: BuildReport) -> Html | None:
     )  # fmt: skip
 
 
+def _pictures(report: BuildReport) -> Html | None:
+    shown = report.pictures
+    if shown is None:
+        return None
+    return tag("section", tag("h2", shown.title), tag("p", shown.note, class_="note"), shown.drawn)
+
+
 def _spread(report: BuildReport) -> Html | None:
     wide = spread(report, 1040)
     if wide is None:
@@ -188,6 +195,7 @@ def _commands(report: BuildReport) -> Html | None:
 SECTIONS: tuple[Callable[[BuildReport], Html | None], ...] = (
     _front,
     _paths,
+    _pictures,
     _spread,
     _network,
     _curves,
