@@ -1,10 +1,12 @@
 """Scenes of garments on a grey wall, composed at run time from the images of Fashion-MNIST (MIT).
 
 Nothing is labelled by hand: a garment's pixels are known, and so are its box and its mask.
+``python scenes.py FILE.npy`` writes the image of a test scene as the engine takes it.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,3 +115,7 @@ def _free_place(
         if bool((shared.clamp_min(0).prod(1) <= 0.1 * areas).all()):
             return left, top, left + width, top + height
     return None
+
+
+if __name__ == "__main__":
+    np.save(sys.argv[1], compose("test", 1, seed=6).images.numpy())
