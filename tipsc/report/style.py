@@ -125,6 +125,7 @@ min-width:0}
 .shots svg{margin:0;overflow:hidden;border-radius:4px;background:var(--grid)}
 .shots image{image-rendering:pixelated}
 .box{fill:none;stroke-width:2;vector-effect:non-scaling-stroke;pointer-events:all}
+.plots h3{margin-top:6px;min-height:2lh}
 .dots{stroke:var(--blue);stroke-width:3.6;stroke-linecap:round;opacity:.5}
 rect.none{fill:var(--grid);opacity:.5}
 .cell{font-size:10px}.over{fill:var(--paper)}

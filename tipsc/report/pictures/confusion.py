@@ -27,15 +27,15 @@ def confusion(
     count = len(task.classes)
     if count > _MOST:
         return None
-    truth = "its class" if task.labelled else "what the original says"
+    truth = "are true" if task.labelled else "the original says"
     tables = {}
     for path, scores in _ends(answers).items():
         pairs = answers.targets * count + scores.argmax(-1)
         tables[path] = np.bincount(pairs, minlength=count**2).reshape(count, count)
     return _pictures(
         "What is taken for what",
-        f"Per cent of the test examples of a row, which is {truth}; columns are what the engine "
-        f"says. {plural(len(answers.targets), 'example')}.",
+        f"Rows are the classes that {truth}, columns those that the engine says, in per cent of a "
+        f"row. {plural(len(answers.targets), 'test example')}.",
         tables,
         {path: table.sum(1, keepdims=True) for path, table in tables.items()},
         (task.classes, task.classes),
@@ -100,7 +100,7 @@ def _table(
         y = top + r * side
         parts.append(text(left - 6, y + side / 2 + 4, shortened(row, _LONGEST), anchor="end"))
         for c, column in enumerate(columns):
-            about = f"{row}, {column}\n{counts[r, c]} examples"
+            about = f"{row}, {column}\n{plural(int(counts[r, c]), 'example')}"
             parts += _cell(left + c * side, y, side, float(shares[r, c]), about)
     for c, column in enumerate(columns):
         x = left + c * side + side / 2 + 4

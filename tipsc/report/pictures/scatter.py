@@ -39,7 +39,7 @@ def scatter(task: Regression, answers: Answers, captions: Mapping[str, str]) -> 
         "Predicted against true",
         f"{plural(len(true), 'value')} of the test set, as the engine predicts them; on the line "
         "they are right.",
-        tag("div", *cards, class_="cards"),
+        tag("div", *cards, class_="cards plots"),
     )
 
 
