@@ -20,7 +20,7 @@ from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
-from tipsc.pipeline.answers import save_answers
+from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.limits import check_engine
 from tipsc.pipeline.manifest import make_manifest, with_latencies, with_qualities
@@ -72,7 +72,6 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         project.config.name, project.target, supernet, candidates, compiled, _provenance(project)
     )
     verified = _verify(project, file, manifest, compiled, supernet, candidates, progress)
-    save_answers(folder, verified.answers)
     differences = verified.differences
     qualities = {name: difference.quality for name, difference in differences.items()}
     manifest = with_qualities(manifest, qualities)
@@ -83,6 +82,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         try_paths(project.target, file, folder, progress)
     else:
         record["samples_ms"] = _measure(project, file, manifest, compiled, progress)
+    save_answers(folder, _answers(file, verified, supernet))
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
 
 
@@ -136,6 +136,15 @@ def _verify(
         build.quantised_loss,
         device=ThisMachine() if project.plan.unbuilt else project.device,
     )
+
+
+def _answers(file: Path, verified: Verified, supernet: Supernet) -> Answers:
+    """Of the fastest path as it was measured, the best one, and one between."""
+    paths = read_engine(file).manifest.paths  # unmeasured ones are in order
+    ids = [p.id for p in sorted(paths, key=lambda p: p.latency.p50_ms if p.latency else 0.0)]
+    outputs = {name: verified.outputs[name] for name in ids}
+    merit = {name: verified.differences[name].quality.merit for name in ids}
+    return answers_of(verified.batch, outputs, merit, supernet.signature)
 
 
 def _measure(

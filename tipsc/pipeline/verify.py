@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from tipsc.backends import check_caches
-from tipsc.batch import Examples, arrays, first, rows
+from tipsc.batch import Batch, Examples, arrays, first, rows
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
 from tipsc.engine import read_engine
 from tipsc.errors import VerificationError
 from tipsc.lower import MOST_LOST, Difference, check_distinct, run_both
-from tipsc.pipeline.answers import Answers, answers_of
+from tipsc.lower.verify import Outputs
 from tipsc.progress import Progress
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate
@@ -28,11 +28,13 @@ class Verified:
 
     Attributes:
         differences: by path id, how they differ all the same.
-        answers: what some of them say, for people to look at.
+        batch: the test examples that they were compared on.
+        outputs: by path id, what they give for these.
     """
 
     differences: Mapping[str, Difference]
-    answers: Answers
+    batch: Batch
+    outputs: Mapping[str, Outputs]
 
 
 def verify_engine(
@@ -98,5 +100,4 @@ def verify_engine(
         check_distinct(outputs, file.name)
     few = arrays(rows(batch.inputs, slice(_CACHE_EXAMPLES)))
     check_caches(engine, few, threads=target.threads)
-    merit = {name: difference.quality.merit for name, difference in found.items()}
-    return Verified(found, answers_of(batch, outputs, merit, signature))
+    return Verified(found, batch, outputs)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tipsc.report.curves import curves
 from tipsc.report.data import BuildReport, Curve
-from tipsc.report.format import duration, is_number, percent, plural
+from tipsc.report.format import duration, heading, is_number, percent, plural
 from tipsc.report.front import front, plottable
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.metric import metric_of
@@ -45,7 +45,7 @@ def _front(report: BuildReport) -> Html | None:
         note += f" Not evaluated: {missing}, shown as ticks on the latency axis."
     return tag(
         "section",
-        tag("h2", f"{metric_of(report.measure).name.capitalize()} against latency"),
+        tag("h2", f"{heading(metric_of(report.measure).name)} against latency"),
         tag("p", note, class_="note"),
         both(lambda width: front(report, width)),
         tag("div", *keys, class_="key"),

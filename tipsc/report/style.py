@@ -123,7 +123,6 @@ min-width:0}
 .card svg{margin:2px 0}
 .shots{display:grid;grid-template-columns:repeat(6,1fr);gap:8px;margin:0 0 6px}
 .shots svg{margin:0;overflow:hidden;border-radius:4px;background:var(--grid)}
-.shots image{image-rendering:pixelated}
 .box{fill:none;stroke-width:2;vector-effect:non-scaling-stroke;pointer-events:all}
 .plots h3{margin-top:6px;min-height:2lh}
 .dots{stroke:var(--blue);stroke-width:3.6;stroke-linecap:round;opacity:.5}

@@ -76,7 +76,13 @@ def embedded(image: bytes, width: int, height: int, name: str | None = None) -> 
     """An image in an SVG that it fills; `name` is what ``use`` can refer to."""
     address = f"data:image/png;base64,{base64.b64encode(image).decode()}"
     return shape(
-        "image", href=address, width=width, height=height, preserveAspectRatio="none", id=name
+        "image",
+        href=address,
+        width=width,
+        height=height,
+        preserveAspectRatio="none",
+        style="image-rendering:pixelated",  # a rule of the style sheet would not reach `use`
+        id=name,
     )
 
 
