@@ -7,7 +7,7 @@ from scenes import CLASSES, compose  # the file beside this one
 from tipsc.tasks.detection import Detection
 from tipsc.train import Data, Split
 
-COUNTS = {"train": 4000, "validation": 500, "test": 500}
+COUNTS = {"train": 4000, "validation": 300, "test": 500}
 
 
 def load() -> Data:

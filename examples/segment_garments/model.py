@@ -39,23 +39,23 @@ class UNet(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int] = (8, 16, 32, 64)) -> None:
         super().__init__()
-        whole, half, quarter, eighth = widths
-        self.whole = convolution(1, whole)
-        self.half = twice(whole, half, 2)
-        self.quarter = twice(half, quarter, 2)
-        self.eighth = twice(quarter, eighth, 2)
-        self.to_quarter = twice(eighth + quarter, quarter)
-        self.to_half = twice(quarter + half, half)
-        self.to_whole = convolution(half + whole, half)
-        self.head = nn.Conv2d(half, len(PLACES), 1)
+        a, b, c, d = widths  # at 64, 32, 16 and 8 pixels
+        self.down_a = convolution(1, a)
+        self.down_b = twice(a, b, 2)
+        self.down_c = twice(b, c, 2)
+        self.down_d = twice(c, d, 2)
+        self.up_c = twice(d + c, c)
+        self.up_b = twice(c + b, b)
+        self.up_a = convolution(b + a, b)
+        self.head = nn.Conv2d(b, len(PLACES), 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        whole = self.whole(image)
-        half = self.half(whole)
-        quarter = self.quarter(half)
-        x = self.to_quarter(beside(self.eighth(quarter), quarter))
-        x = self.to_half(beside(x, half))
-        return self.head(self.to_whole(beside(x, whole)))
+        a = self.down_a(image)
+        b = self.down_b(a)
+        c = self.down_c(b)
+        x = self.up_c(beside(self.down_d(c), c))
+        x = self.up_b(beside(x, b))
+        return self.head(self.up_a(beside(x, a)))
 
 
 def beside(small: Tensor, large: Tensor) -> Tensor:
