@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -64,7 +65,7 @@ def anonymous():
 before = anonymous()
 program, x = open_model(file, weight_cache=cache or None), np.ones(shape, np.float32)
 for name in program.signatures():
-    program.runner(name)(x)
+    program.runner(name)([x])[0]
 print("anonymous", anonymous() - before)
 """
 
@@ -157,6 +158,10 @@ def model_of(
     return compiled.model
 
 
+def _one(run: Callable[[list[np.ndarray]], list[np.ndarray]], x: np.ndarray) -> np.ndarray:
+    return run([x])[0]
+
+
 def times_of(runs: dict[Form, Run], x: np.ndarray) -> dict[Form, float]:
     """10th percentiles in ms of steady calls."""
     steady: dict[Form, list[float]] = {key: [] for key in runs}
@@ -231,7 +236,7 @@ def measure(subject: Subject) -> dict[str, object]:
         for (form, only), file in files.items():
             program = open_model(file, weight_cache=str(file.with_suffix(".cache")))
             for path in [only] if only else subject.ids:
-                runs[f"{form} alone" if only else form, path] = program.runner(path)
+                runs[f"{form} alone" if only else form, path] = partial(_one, program.runner(path))
         steady = times_of(runs, x)
         paths = {path: ratios(path, steady) for path in subject.ids}
         for form, figure in (("opened", "switch"), ("opened alone", "switch_of_files")):

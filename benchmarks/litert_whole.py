@@ -72,7 +72,7 @@ def measure(config_file: Path) -> dict[str, object]:
         file.write_bytes(compiled.model)
         for cache, place in {"off": None, "on": IN_MEMORY}.items():
             run = open_model(file, weight_cache=place).runner(path.id)
-            got = np.concatenate([run(channels_last(x[None].numpy())) for x in inputs])
+            got = np.concatenate([run([channels_last(x[None].numpy())])[0] for x in inputs])
             differences[cache] = float(np.abs(got - expected).max() / np.abs(expected).max())
     return {
         "model": config.name,

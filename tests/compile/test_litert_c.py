@@ -50,6 +50,6 @@ def test_a_c_program_computes_what_python_computes(
     python = open_model(model)
     assert set(found) == set(python.signatures()) == {c.path.id for c in images_case.candidates}
     for key, values in found.items():
-        expected = python.runner(key)(x)
+        expected = python.runner(key)([x])[0]
         got = np.array(values, np.float32).reshape(expected.shape)
         assert np.array_equal(got, expected)  # nine digits give a float32 back exactly

@@ -98,7 +98,7 @@ def test_verification_knows_a_path_in_int8_from_the_others(
         0.2,
     ).differences
     # An untrained net's paths lie close together, and yet each is nearest to its own.
-    assert all(0.01 < difference.typical < 0.2 for difference in found.values())
+    assert all(0.001 < difference.typical < 0.1 for difference in found.values())
 
 
 def test_int8_names_the_same_class_and_is_int8(images_case: Case, int8_engine: Path) -> None:
@@ -162,8 +162,8 @@ def test_paths_that_differ_in_biases_alone_share_all_weights(images_case: Case) 
     [
         ("two graphs", "path wide: the converter wrote more than one graph"),
         ("two signatures", "path wide: the converter wrote more than one graph"),
-        ("two outputs", "path wide: a path has one input and one output"),
-        ("two inputs", "path wide: a path has one input and one output"),
+        ("two outputs", "path wide: the converter gave a path other inputs or outputs"),
+        ("two inputs", "path wide: the converter gave a path other inputs or outputs"),
         ("other shape", "paths differ in the shape of input or output"),
     ],
 )

@@ -259,6 +259,7 @@ MANIFEST = keys(
     name=text, target=text, backend=text, signature=SIGNATURE,
     paths=list_of(PATH, 1), space=list_of(CHOICE), provenance=(map_of(text), {}),
     recipe=(map_of(text), {}), built=(map_of(text), {}), noise=(text, ""),
+    states=(map_of(text), {}),
 )  # fmt: skip
 
 
@@ -277,6 +278,12 @@ def checked_manifest(value: Any) -> dict[str, Any]:
         names = [tensor["name"] for tensor in signature[part]]
         need(len(set(names)) == len(names), "a name twice")
         need(tensors_of(signature[found]) == len(names), "tensors of a tree")
+    states = manifest["states"]
+    form = {t["name"]: (t["dtype"], t["shape"]) for t in signature["inputs"]}
+    given = {t["name"]: (t["dtype"], t["shape"]) for t in signature["outputs"]}
+    need(all(i in form and form[i] == given.get(o) for i, o in states.items()), "a state")
+    need(len(set(states.values())) == len(states), "an output that is two states")
+    need(not states or len(states) < len(form), "an input that is no state")
     ids = [path["id"] for path in manifest["paths"]]
     need(len(set(ids)) == len(ids), "a path twice")
     need(all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) for name in ids), "a path id")

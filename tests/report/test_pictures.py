@@ -17,7 +17,7 @@ from test_report_page import HOSTILE, assert_drawable, parsed
 from tipsc.pipeline.answers import Answers
 from tipsc.report import render
 from tipsc.report.data import Pictures
-from tipsc.report.pictures.image import PALETTE, areas, colour, photograph
+from tipsc.report.pictures.image import PALETTE, areas, colour, photograph, pictures_in
 from tipsc.report.pictures.shown import PICTURES, pictures_of
 from tipsc.tasks import Classification
 from tipsc.tasks.detection import Detection
@@ -200,6 +200,14 @@ def test_a_flat_image_and_one_that_is_not_finite_can_be_drawn() -> None:
 def test_a_large_image_is_thinned() -> None:
     pixels, _ = decoded(photograph(np.zeros((3, 1000, 500), np.float32)))
     assert pixels.shape == (250, 125, 3)
+
+
+def test_images_are_found_among_the_inputs_whatever_axis_has_their_channels() -> None:
+    pixels = np.arange(2 * 3 * 8 * 6, dtype=np.uint8).reshape(2, 3, 8, 6)
+    for given in (pixels, pixels.transpose(0, 2, 3, 1)):
+        found = pictures_in({"tokens": np.zeros((2, 5)), "image": given})
+        np.testing.assert_array_equal(found, pixels)
+    assert pictures_in((np.zeros((2, 5)), np.zeros((2, 7, 8, 6)))) is None
 
 
 def test_colours_come_again_after_the_last() -> None:

@@ -28,6 +28,7 @@ def test_the_public_names():
         "PathEntry",
         "Result",
         "Signature",
+        "Stream",
         "TensorSpec",
         "pick",
     ]

@@ -26,7 +26,7 @@ def with_nan() -> torch.Tensor:
         (X[:0], Y[:0], "at least one example"),
         (X, Y[:9], r"not equally many.*got \(9,\)"),
         (X.double(), Y, r"got float64\); convert them"),
-        (X.byte(), Y, r"got uint8\); convert them"),
+        (X.short(), Y, r"got int16\); convert them"),
         (with_nan(), Y, "example 6: 1 of 10 examples hold NaN"),
     ],
 )

@@ -22,7 +22,7 @@ import platform
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -57,21 +57,24 @@ _PARSES = _INSTALLED == "ai_edge_litert" and bool(
 _VERSION = importlib.metadata.version(_PACKAGES[_INSTALLED])
 
 
+SignatureRunner: TypeAlias = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+
+
 class TfliteProgram(Protocol):
     """A loaded .tflite. Not safe to call from several threads at once."""
 
     def signatures(self) -> Collection[str]:
         """The signatures' names."""
 
-    def runner(self, signature: str) -> Callable[[np.ndarray], np.ndarray]:
-        """Computes one signature; the input as the .tflite takes it."""
+    def runner(self, signature: str) -> SignatureRunner:
+        """Computes one signature; inputs as the .tflite takes them, in its order."""
 
 
 class SignatureExecutor:
     """One path as a signature of a program that all paths share.
 
     Args:
-        axes: of the input, in the order in which the program takes them.
+        axes: of each input, in the order in which the program takes them.
 
     Calls of all paths of an engine follow one after the other: a program computes one at a time.
     """
@@ -80,21 +83,20 @@ class SignatureExecutor:
         self,
         program: TfliteProgram,
         path_id: str,
-        axes: Sequence[int],
+        axes: Sequence[Sequence[int]],
         lock: threading.Lock,
         where: str,
     ) -> None:
-        self._axes = tuple(axes)
+        self._axes = tuple(map(tuple, axes))
         self._lock, self._named = lock, _Named(f"{where}, path {path_id}")
         with self._named:
-            self._run: Callable[[np.ndarray], np.ndarray] | None = program.runner(path_id)
+            self._run: SignatureRunner | None = program.runner(path_id)
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
-        (x,) = feeds
-        x = in_order(x, self._axes)
+        given = [in_order(x, axes) for x, axes in zip(feeds, self._axes, strict=True)]
         with self._lock, self._named:
             assert self._run is not None
-            return [self._run(x)]
+            return self._run(given)
 
     def close(self) -> None:
         with self._lock:
@@ -102,11 +104,13 @@ class SignatureExecutor:
 
 
 def in_order(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    """An input as the .tflite takes it.
+    """An input as the .tflite takes it: int64 as int32.
 
     Args:
         axes: see :attr:`tipsc.signature.TensorSpec.channels_last`.
     """
+    if x.dtype == np.int64:
+        x = x.astype(np.int32)
     return np.ascontiguousarray(np.transpose(x, axes))
 
 
@@ -191,7 +195,7 @@ def executors(
     """An executor for each of `path_ids` (None: all) over what :func:`fill` wrote."""
     program = _load(folder / MODEL, threads, str(folder / PACKED))
     known, lock, opened = program.signatures(), threading.Lock(), {}
-    (given,) = engine.manifest.signature.inputs
+    axes = [spec.channels_last for spec in engine.manifest.signature.inputs]
     for path in engine.manifest.paths:
         if path.id not in known:
             raise EngineDamagedError(
@@ -200,9 +204,7 @@ def executors(
                 fix="copy or build the engine again",
             )
         if path_ids is None or path.id in path_ids:
-            opened[path.id] = SignatureExecutor(
-                program, path.id, given.channels_last, lock, str(engine.file)
-            )
+            opened[path.id] = SignatureExecutor(program, path.id, axes, lock, str(engine.file))
     return opened
 
 

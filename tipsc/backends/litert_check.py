@@ -30,14 +30,16 @@ def check_caches(engine: EngineFile, inputs: Sequence[np.ndarray], threads: int)
         programs = {"none": open_model(shipped, threads=threads)}
         for name, cache in caches.items():
             programs[name] = open_model(opened, threads=threads, weight_cache=cache)
-        (given,) = engine.manifest.signature.inputs
-        (array,) = inputs
-        examples = [in_order(array[i : i + 1], given.channels_last) for i in range(len(array))]
+        pairs = list(zip(inputs, engine.manifest.signature.inputs, strict=True))
+        examples = [
+            [in_order(array[i : i + 1], spec.channels_last) for array, spec in pairs]
+            for i in range(len(inputs[0]))
+        ]
         for path in engine.manifest.paths:
             outputs = {}
             for name, program in programs.items():
                 run = program.runner(path.id)
-                outputs[name] = np.concatenate([run(x) for x in examples])
+                outputs[name] = np.concatenate([y.ravel() for x in examples for y in run(x)])
             for name, output in outputs.items():
                 if not np.array_equal(output, outputs["none"]):
                     raise VerificationError(

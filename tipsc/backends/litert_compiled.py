@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,21 +36,25 @@ class CompiledProgram:
     def signatures(self) -> Collection[str]:
         return self._loaded().get_signature_list()
 
-    def runner(self, signature: str) -> Callable[[np.ndarray], np.ndarray]:
+    def runner(self, signature: str) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
         model = self._loaded()
         index = model.get_signature_index(signature)
-        (output,) = model.get_output_tensor_details(signature).values()
-        shape, dtype = tuple(output["shape"]), np.dtype(output["dtype"])
-        size = int(np.prod(shape))
+        details = model.get_output_tensor_details(signature)
+        names = model.get_signature_by_index(index)["outputs"]
+        given = [(tuple(details[n]["shape"]), np.dtype(details[n]["dtype"])) for n in names]
         self._buffers = self._buffers or self._created(signature)
 
-        def run(x: np.ndarray) -> np.ndarray:
+        def run(feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
             # All of it is the program's, so that it goes when the program goes.
             assert self._model is not None and self._buffers is not None
             inputs, outputs = self._buffers
-            inputs[0].write(x)
+            for buffer, x in zip(inputs, feeds, strict=True):
+                buffer.write(x)
             self._model.run_by_index(index, inputs, outputs)
-            return np.asarray(outputs[0].read(size, dtype)).reshape(shape)
+            return [
+                np.asarray(buffer.read(math.prod(shape), dtype)).reshape(shape)
+                for buffer, (shape, dtype) in zip(outputs, given, strict=True)
+            ]
 
         return run
 
@@ -57,7 +62,8 @@ class CompiledProgram:
         """Buffers for all paths: they take and give the same, one after the other."""
         model = self._loaded()
         index = model.get_signature_index(signature)
-        (taken,) = model.get_input_tensor_details(signature).values()
+        details = model.get_input_tensor_details(signature)
+        taken = details[model.get_signature_by_index(index)["inputs"][0]]
         buffers = model.create_input_buffers(index), model.create_output_buffers(index)
         with without_chatter():  # a process's first write opens the accelerators once more
             buffers[0][0].write(np.zeros(tuple(taken["shape"]), np.dtype(taken["dtype"])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,13 @@ class InterpreterProgram:
         found: dict[str, object] = self._interpreter.get_signature_list()
         return found
 
-    def runner(self, signature: str) -> Callable[[np.ndarray], np.ndarray]:
+    def runner(self, signature: str) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
         run = self._interpreter.get_signature_runner(signature)
-        (given,) = run.get_input_details()
-        (result,) = run.get_output_details()
+        # The interpreter forgets their order, so their names have it.
+        taken, given = sorted(run.get_input_details()), sorted(run.get_output_details())
 
-        def call(x: np.ndarray) -> np.ndarray:
-            output: np.ndarray = run(**{given: x})[result]
-            return output
+        def call(feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+            outputs = run(**dict(zip(taken, feeds, strict=True)))
+            return [outputs[name] for name in given]
 
         return call

@@ -144,7 +144,7 @@ def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
     from tipsc.pipeline.stages import only_one_build
 
     with only_one_build(pipeline.runs):
-        found = doubts(pipeline.data, pipeline.original())
+        found = doubts(pipeline.data, pipeline.original(), pipeline.untrained)
     for doubt in found:
         for line in wrapped([f"note: {doubt}"]):
             output.note(line)

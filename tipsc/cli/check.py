@@ -44,7 +44,7 @@ def command(output: Output, config: Path, target: str) -> None:
         stages = () if found.problems else outlook_of(pipeline, found)
     supernet = pipeline.untrained
     report = pipeline.conversion
-    warnings = doubts(pipeline.data, None)
+    warnings = doubts(pipeline.data, None, pipeline.untrained)
     output.result(
         {
             "name": pipeline.config.name,

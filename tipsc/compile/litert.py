@@ -15,18 +15,20 @@ from torch import nn
 
 from tipsc.batch import flat
 from tipsc.compile import Job
-from tipsc.compile.tflite.merge import Merged, merge
+from tipsc.compile.tflite.merge import INPUT, OUTPUT, Merged, merge
 from tipsc.compile.tflite.module import digest_of, folded_module, function_of
 from tipsc.compile.tflite.workers import Request, Worker, run_all
+from tipsc.elastic import Supernet
 from tipsc.elastic.looking import at_rest
+from tipsc.elastic.trace import input_labels
 from tipsc.engine import Manifest, write_tflite_engine
 from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
-from tipsc.lower.plan import PlannedOperation, Planner, with_values
-from tipsc.signature import Signature
+from tipsc.lower.plan import PlannedPath, Planner, with_values
+from tipsc.signature import Signature, TensorSpec
 
 #: of what is kept in the cache; a new number makes old conversions unused
-_FORMAT = "1"
+_FORMAT = "2"
 #: training images that ranges of activations are taken from; more change them little
 _CALIBRATION_IMAGES = 256
 
@@ -63,20 +65,17 @@ def compile_paths(job: Job) -> CompiledTflite:
         )
     versions = _versions("torch", "litert-torch", "litert-converter")
     supernet, signature = job.supernet, job.supernet.signature
-    if len(signature.inputs) != 1 or len(signature.outputs) != 1:
-        raise LoweringError(
-            "LiteRT paths take one tensor and give one",
-            got=", ".join(spec.name for spec in (*signature.inputs, *signature.outputs)),
-            fix="build for another backend",
-        )
-    (example,) = supernet.examples()
     with at_rest(supernet):
         planner = Planner(supernet)
-        plans = {c.path.id: planner.plan(c.path, c.statistics).operations for c in job.candidates}
+        plans = {c.path.id: planner.plan(c.path, c.statistics) for c in job.candidates}
         with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
             cache = Path(temporary) if job.cache is None else job.cache
             cache.mkdir(parents=True, exist_ok=True)
-            merged = merge(_converted(job, plans, example, versions, cache))
+            merged = merge(
+                _converted(job, plans, versions, cache),
+                _names(signature.inputs, INPUT),
+                _names(signature.outputs, OUTPUT),
+            )
     return CompiledTflite(
         merged.model,
         merged.sizes,
@@ -84,27 +83,39 @@ def compile_paths(job: Job) -> CompiledTflite:
     )
 
 
-def in_order(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
-    """A batch as the .tflite takes it; see :attr:`tipsc.signature.TensorSpec.channels_last`."""
-    return x.permute(*axes).contiguous()
+def in_order(
+    tensors: Sequence[torch.Tensor], specs: Sequence[TensorSpec]
+) -> tuple[torch.Tensor, ...]:
+    """A batch as the .tflite takes it: channels last, and int64 as int32."""
+    pairs = zip(tensors, specs, strict=True)
+    turned = [tensor.permute(*spec.channels_last).contiguous() for tensor, spec in pairs]
+    return tuple(x.int() if x.dtype == torch.int64 else x for x in turned)
+
+
+def _names(specs: Sequence[TensorSpec], alone: str) -> list[str]:
+    """In a signature: they sort into their order."""
+    if len(specs) == 1:
+        return [alone]
+    return [f"{place:02}.{spec.name}" for place, spec in enumerate(specs)]
 
 
 def _converted(
     job: Job,
-    plans: Mapping[str, Sequence[PlannedOperation]],
-    example: torch.Tensor,
+    plans: Mapping[str, PlannedPath],
     versions: str,
     cache: Path,
 ) -> dict[str, bytes]:
     """A .tflite of each path."""
-    (given,) = job.supernet.inputs
+    given, examples = job.supernet.inputs, job.supernet.examples()
     keys = {path: _key(versions, given, digest_of(plan)) for path, plan in plans.items()}
     float_files = {path: cache / f"{key}.tflite" for path, key in keys.items()}
     files = float_files
     images, images_key = None, ""
     if job.target.precision == "int8":
-        images = in_order(flat(job.inputs)[0][:_CALIBRATION_IMAGES], given.channels_last).numpy()
-        images_key = hashlib.sha256(images.tobytes()).hexdigest() + _versions("ai-edge-quantizer")
+        few = [tensor[:_CALIBRATION_IMAGES] for tensor in flat(job.inputs)]
+        images = [tensor.numpy() for tensor in in_order(few, given)]
+        digest = hashlib.sha256(b"".join(array.tobytes() for array in images))
+        images_key = digest.hexdigest() + _versions("ai-edge-quantizer")
         files = {p: cache / f"{_key(key, images_key)}.int8.tflite" for p, key in keys.items()}
     missing = {path: float_files[path] for path in plans if not files[path].is_file()}
     conversions = {p: f for p, f in missing.items() if not f.is_file()}
@@ -113,14 +124,14 @@ def _converted(
         with Worker() as worker:
             if conversions:
                 job.progress(0, total, "checking operations")
-                _check_supported([plans[path] for path in conversions], example, worker)
+                _check_supported([plans[path] for path in conversions], job.supernet, worker)
             run_all(
                 [
                     (
                         "convert",
                         (
-                            folded_module(plans[p], given.layout),
-                            in_order(example, given.channels_last),
+                            folded_module(plans[p], given),
+                            in_order(examples, given),
                             file,
                         ),
                     )
@@ -138,13 +149,14 @@ def _quantise(
     job: Job,
     missing: Mapping[str, Path],
     files: Mapping[str, Path],
-    images: np.ndarray,
+    images: Sequence[np.ndarray],
     worker: Worker,
     total: int,
 ) -> None:
     before = total - len(missing)
     with tempfile.NamedTemporaryFile(prefix="tipsc-", suffix=".npy") as stream:
-        np.save(stream, images, allow_pickle=False)
+        for array in images:
+            np.save(stream, array, allow_pickle=False)
         stream.flush()
         requests: list[Request] = [
             ("quantise", (file, Path(stream.name), files[path])) for path, file in missing.items()
@@ -152,14 +164,13 @@ def _quantise(
         run_all(requests, worker, lambda done: job.progress(before + done, total, "quantising"))
 
 
-def _check_supported(
-    plans: Sequence[Sequence[PlannedOperation]], example: torch.Tensor, worker: Worker
-) -> None:
+def _check_supported(plans: Sequence[PlannedPath], supernet: Supernet, worker: Worker) -> None:
     """Raises LoweringError that names each layer the converter has no lowering for."""
     seen: dict[tuple[str, str], tuple[str, nn.Module, tuple[torch.Tensor, ...]]] = {}
     for plan in plans:
-        values: dict[str, object] = {"input": example}
-        for operation in plan:
+        labels = input_labels(supernet.inputs)
+        values: dict[str, object] = dict(zip(labels, supernet.examples(), strict=True))
+        for operation in plan.operations:
             key = (repr(operation.module), function_of(operation.module))
             module, name = with_values(operation), operation.label
             arguments = tuple(values[name] for name in operation.inputs)

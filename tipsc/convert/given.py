@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tipsc.errors import ConversionError, DataError
 from tipsc.tree import Tree, tree_of
 
-_TYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
+_TYPES = (torch.float32, torch.int64, torch.int32, torch.uint8, torch.bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def _wrong(what: str, got: object, where: str | None = None) -> ConversionError:
     return ConversionError(
         what,
         where=where or "example_inputs",
-        expected="float32, int64, int32 or bool tensors of shape (N, ...), or tuples, lists and "
-        "dicts of them as the model takes them",
+        expected="float32, int64, int32, uint8 or bool tensors of shape (N, ...), or tuples, lists "
+        "and dicts of them as the model takes them",
         got=got,
     )

@@ -22,7 +22,7 @@ from tipsc.device.broken import explain_missing
 from tipsc.device.expected import GREETING, Expected
 from tipsc.device.incoming import Wrong, listing, number, shown, text
 from tipsc.device.link import Link, parse_link
-from tipsc.device.stream import LAST_WORDS_S, Stream, soon
+from tipsc.device.stream import LAST_WORDS_S, LinkStream, soon
 from tipsc.errors import DeviceProtocolError, UsageError
 
 MAX_FILES = 4 << 30  # bytes of files that one job may send back, whatever was asked for
@@ -47,7 +47,7 @@ class Answer:
     waited_s: float = 0.0
 
 
-class Connection(Stream):
+class Connection(LinkStream):
     """An agent on the other end of a link; made by :func:`connect`."""
 
     def __init__(self, link: Link, process: subprocess.Popen[bytes]) -> None:

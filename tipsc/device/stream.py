@@ -28,7 +28,7 @@ def soon() -> float:
     return time.monotonic() + ANSWER_S
 
 
-class Stream:
+class LinkStream:
     """Sends and receives; of what the link's program says on stderr the end is kept."""
 
     def __init__(self, link: Link, process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tipsc.engine.strict import decode, encode
 from tipsc.errors import EngineDamagedError, PathError
@@ -98,6 +98,8 @@ class Manifest:
         provenance: who, what and when: versions, hashes of the checkpoint and profile, ...
         noise: what makes the paths' latencies doubtful, in a sentence: what else the device did
             while they were measured. Empty if nothing does.
+        states: of a model that streams: name of an input to that of the output which is its value
+            in the next call, of the same dtype and shape.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Manifest:
     recipe: Mapping[str, str] = field(default_factory=dict)
     built: Mapping[str, str] = field(default_factory=dict)
     noise: str = ""
+    states: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(sorted(self.paths, key=lambda p: p.speed_key)))
@@ -118,6 +121,28 @@ class Manifest:
         _require(len(set(ids)) == len(ids), "a path id is repeated", "paths", ids)
         measures = {path.quality.measure for path in self.paths if path.quality is not None}
         _require(len(measures) < 2, "qualities of several measures", "paths", sorted(measures))
+        outputs = {spec.name: spec for spec in self.signature.outputs}
+        inputs = {spec.name: spec for spec in self.signature.inputs}
+        for taken, given in self.states.items():
+            fits = (
+                taken in inputs
+                and given in outputs
+                and replace(outputs[given], name=taken, layout=inputs[taken].layout)
+                == inputs[taken]
+            )
+            _require(fits, "no state: an input and an output alike", "states", f"{taken}: {given}")
+        _require(
+            len(set(self.states.values())) == len(self.states),
+            "two states are one output",
+            "states",
+            dict(self.states),
+        )
+        _require(
+            len(self.states) < len(inputs) or not self.states,
+            "nothing but states goes in",
+            "states",
+            dict(self.states),
+        )
         try:
             SearchSpace.from_json(self.space)
         except (PathError, AttributeError) as error:

@@ -12,7 +12,7 @@ import copy
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -282,6 +282,9 @@ class _Parameter(nn.Module):
         return self.value
 
 
+_POOL = "adaptive_avg_pool"
+
+
 class _Function(nn.Module):
     """A function or method of torch, with all its arguments but the tensors bound."""
 
@@ -298,6 +301,11 @@ class _Function(nn.Module):
         self._target: str | Callable[..., Any] = node.target
         self._is_method = node.op == "call_method"
         self.name = str(getattr(node.target, "__name__", node.target)).partition(".")[0]
+        if _pools_all(self.name, self._arguments):
+            # The exporter writes the strides of what lies channels last into the graph otherwise.
+            axes = int(self.name.removeprefix(_POOL)[0])
+            self._arguments = (self._arguments[0], tuple(range(-axes, 0)))
+            self._target, self._is_method, self._named = _mean, False, {}
         self.is_reshape = node.target in (torch.reshape, "reshape", "view", "flatten", "unflatten")
 
     def forward(self, *tensors: Any) -> Any:
@@ -314,6 +322,18 @@ class _Function(nn.Module):
             return getattr(arguments[0], str(self._target))(*arguments[1:], **named)
         assert callable(self._target)
         return self._target(*arguments, **named)
+
+
+def _pools_all(name: str, arguments: Sequence[Any]) -> bool:
+    """Whether a function is an average over all places of an image, a series or a volume."""
+    if not name.startswith(_POOL) or len(arguments) != 2:
+        return False
+    size = arguments[1]
+    return size == 1 or (isinstance(size, tuple | list) and set(size) == {1})
+
+
+def _mean(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
+    return x.mean(tuple(axes), keepdim=True)
 
 
 @dataclass(frozen=True)

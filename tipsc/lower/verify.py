@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tipsc.batch import Tensors, count, flat, split
-from tipsc.errors import VerificationError
+from tipsc.errors import TipscError, VerificationError
 from tipsc.signature import Signature, TensorSpec
 from tipsc.tasks import Quality, Task
 from tipsc.tree import Tree
@@ -152,7 +152,17 @@ def run_both(
         expected = _joined(batches, signature)
     answers = []
     for index, example in enumerate(split(inputs, 1)):
-        answer = run([tensor.numpy() for tensor in flat(example)])
+        try:
+            answer = run([tensor.numpy() for tensor in flat(example)])
+        except TipscError:
+            raise
+        except Exception as error:  # a backend's own
+            said = " ".join(str(error).split())
+            raise VerificationError(
+                f"the compiled path does not run: {type(error).__name__}: {said}",
+                where=where,
+                fix="do not ship this engine; report the model",
+            ) from error
         for spec, wanted, array in zip(signature.outputs, expected, answer, strict=True):
             shape = _for_one(spec, wanted.shape)
             if array.shape != shape:  # NumPy would spread one value over all outputs

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from tipsc.elastic import Supernet
 from tipsc.pipeline.original import Original
 from tipsc.train import Data
 from tipsc.train.data import targets_of
+from tipsc.train.fit import unlearned
 
 FEW = 100  # examples: below, one of them is more than a hundredth of the quality
 CHANCE = 1.5  # times the quality of what is said without looking
 
 
-def doubts(data: Data, original: Original | None) -> list[str]:
+def doubts(data: Data, original: Original | None, supernet: Supernet | None = None) -> list[str]:
     """Sentences; none if there is nothing to doubt.
 
     Args:
         original: the plain model's score, if there is one.
+        supernet: that is trained with the data.
     """
-    found = []
+    found = [] if supernet is None else unlearned(supernet, data)
     for name, use in (("validation", "paths are chosen"), ("test", "results are reported")):
         count = len(getattr(data, name))
         if count < FEW:
@@ -29,7 +32,8 @@ def doubts(data: Data, original: Original | None) -> list[str]:
     chance = data.judged_by.chance(parts["test"])
     if original is None or chance is None:
         return found
-    margin = (CHANCE - 1) * abs(chance.value)
+    times = CHANCE - 1 if chance.better == "higher" else 1 - 1 / CHANCE
+    margin = times * abs(chance.value)
     if original.quality.above(chance) < margin:
         found.append(
             f"the original's {original.quality} on the test examples is little better than "

@@ -50,6 +50,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "quantised_loss": build.quantised_loss,
         "verify_examples": build.verify_examples,
         "limits": build.limits.model_dump(),
+        "states": build.states,
         "data": project.data.test.fingerprint,
         "task": project.task_key,
         **(tried_with(project.target) if project.plan.unbuilt else {}),
@@ -71,6 +72,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
     manifest = make_manifest(
         project.config.name, project.target, supernet, candidates, compiled, _provenance(project)
     )
+    manifest = replace(manifest, states=dict(project.config.build.states))
     verified = _verify(project, file, manifest, compiled, supernet, candidates, progress)
     differences = verified.differences
     qualities = {name: difference.quality for name, difference in differences.items()}

@@ -186,7 +186,10 @@ def _inputs(manifest: Manifest, count: int) -> list[np.ndarray]:
     generator, found = np.random.default_rng(0), []
     for spec in manifest.signature.inputs:
         shape, kind = (count, *spec.shape[1:]), np.dtype(spec.dtype).kind
-        noise = generator.standard_normal(shape) if kind == "f" else generator.integers(0, 2, shape)
+        most = 256 if spec.dtype == "uint8" else 2  # pixels
+        noise = (
+            generator.standard_normal(shape) if kind == "f" else generator.integers(0, most, shape)
+        )
         found.append(noise.astype(spec.dtype))
     return found
 

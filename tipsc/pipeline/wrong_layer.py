@@ -135,7 +135,8 @@ def _tap(
     seen, parts = [], []
     for node, step in zip(computing, steps, strict=True):
         value = values[node]
-        if step is None or not isinstance(value, Tensor) or node.op == "get_attr":
+        # What reads nothing is stored, and not computed.
+        if step is None or not isinstance(value, Tensor) or not step.inputs:
             continue
         # Between a layer and its norm there is nothing to see: they are compiled as one.
         folds = any(isinstance(modules.get(str(user.target)), _BatchNorm) for user in node.users)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, PrivateAttr, create_model, model_validator
 
@@ -89,6 +89,22 @@ Pixels = Annotated[int, Field(gt=0)]
 Number = Annotated[int, Field(gt=0)]
 
 
+class CameraInput(Strict):
+    """Pixels as a camera gives them, which the engine normalises itself.
+
+    Attributes:
+        dtype: of the pixels.
+        mean: of each channel, or one for all; the model takes (pixels / 255 - mean) / std.
+        std: likewise, the deviations.
+        channels: first is (C, H, W), last (H, W, C).
+    """
+
+    dtype: Literal["uint8"] = "uint8"
+    mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
+    std: Annotated[tuple[float, ...], Field(min_length=1)] = (1.0,)
+    channels: Literal["first", "last"] = "first"
+
+
 class Convert(Strict):
     """How a plain model becomes elastic; see :func:`tipsc.convert.convert`.
 
@@ -100,12 +116,15 @@ class Convert(Strict):
             is always among them. Null for its own alone.
         exits: whether paths of a classifier can leave early: true for after every stage where that
             is possible, how many, or the numbers of the stages.
+        input: of a model of images, where the engine and the data have pixels; null for what the
+            model takes.
     """
 
     widths: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] | None = None
     depth: bool = True
     resolutions: Annotated[tuple[Pixels, ...], Field(min_length=1, max_length=8)] | None = None
     exits: bool | Number | Annotated[tuple[Number, ...], Field(min_length=1)] = False
+    input: CameraInput | None = None
 
 
 class DataSource(Strict):
@@ -189,6 +208,8 @@ class Build(Strict):
             batch-norm scale gets a scale, and thus weights, of its own; null for never.
         quantised_loss: most quality that a path may lose in int8 or fp16, on the verified
             examples; it takes the place of `tolerance` there.
+        states: of a model that streams: name of an input to that of the output which is its value
+            in the next call. The engine keeps them, see ``Engine.stream``.
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
@@ -201,6 +222,7 @@ class Build(Strict):
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     own_scale_above: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
     quantised_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    states: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _enough_evaluations(self) -> Build:

@@ -26,6 +26,7 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.project.config import (
     Build,
     BuildLimits,
+    CameraInput,
     Config,
     Convert,
     DataSource,
@@ -77,6 +78,7 @@ SECTIONS = {
     "config": KeySection(Config, Config, {}),
     "model": KeySection(ModelSource, ModelSource, {"family": ", ".join(FAMILIES)}),
     "convert": KeySection(Convert, Convert, {"exits": "numbers from 1"}),
+    "convert.input": KeySection(CameraInput, CameraInput, {}),
     "data": KeySection(DataSource, DataSource, {}),
     "task": KeySection(TaskSource, TaskSource, {"name": ", ".join(TASKS)}),
     "train": KeySection(

@@ -12,7 +12,7 @@ from torch import nn
 from tipsc.batch import Tensors, ask, first, flat, rows
 from tipsc.elastic import Supernet, family
 from tipsc.elastic.looking import looking
-from tipsc.errors import ConfigError, DataError
+from tipsc.errors import ConfigError, DataError, near
 from tipsc.project.callables import call
 from tipsc.project.config import Config, Convert
 from tipsc.project.tasks import task_of
@@ -96,6 +96,7 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
         _fix(config, "input_shape", "what it takes"),
         _fix(config, data.judged_by.sized_by, "the last layer"),
     )
+    _check_states(config, supernet)
     if config.build.limits.quality is not None:
         try:
             data.judged_by.quality(config.build.limits.quality)
@@ -106,6 +107,41 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
                 expected=error.expected,
                 got=error.got,
             ) from error
+
+
+def _check_states(config: Config, supernet: Supernet) -> None:
+    """That each state is an input and an output of one form."""
+    if not config.build.states:
+        return
+    signature = supernet.signature
+    inputs = {spec.name: spec for spec in signature.inputs}
+    outputs = {spec.name: spec for spec in signature.outputs}
+    for taken, given in config.build.states.items():
+        where = config.at(f"build.states.{taken}")
+        for name, known, what in ((taken, inputs, "input"), (given, outputs, "output")):
+            if name not in known:
+                raise ConfigError(
+                    f"the model has no {what} {name!r}",
+                    where=where,
+                    expected=f"one of {', '.join(known)}",
+                    fix=near(name, known),
+                )
+        one, other = inputs[taken], outputs[given]
+        if (one.dtype, one.shape) != (other.dtype, other.shape):
+            raise ConfigError(
+                "a state comes out in another form than it goes in",
+                where=where,
+                expected=f"{one.dtype}{list(one.shape)}, as the input {taken}",
+                got=f"{other.dtype}{list(other.shape)}",
+                fix="let forward give the state in the form in which it takes it",
+            )
+    if len(inputs) == len(config.build.states):
+        raise ConfigError(
+            "nothing but states goes into the model",
+            where=config.at("build.states"),
+            expected="an input that is no state",
+            got=", ".join(inputs),
+        )
 
 
 def _fix(config: Config, argument: str, otherwise: str) -> str:
@@ -146,11 +182,19 @@ def _load(config: Config, folder: Path) -> Data | Unlabelled:
 
 def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
     from tipsc.convert import convert
+    from tipsc.convert.camera import Camera
 
     if isinstance(data, Unlabelled):
         example = rows(data.train, slice(1))
     else:
         example = first(data.train, 1).inputs
+    if section.input is not None:
+        original = Camera(
+            original,
+            section.input.mean,
+            section.input.std,
+            channels_last=section.input.channels == "last",
+        )
     _check_runs(original, example)
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
     supernet = convert(

@@ -60,7 +60,7 @@ def duration(seconds: float | None) -> str:
 
 
 def heading(name: str) -> str:
-    """``accuracy`` -> ``Accuracy``; ``mAP`` stays as it is."""
+    """``error`` -> ``Error``; ``mAP`` stays as it is."""
     return name if any(map(str.isupper, name)) else name.capitalize()
 
 

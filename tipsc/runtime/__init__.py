@@ -13,6 +13,7 @@ from tipsc.runtime.context import Context
 from tipsc.runtime.engine import Engine
 from tipsc.runtime.governor import Governor, Result
 from tipsc.runtime.pick import pick
+from tipsc.runtime.stream import Stream
 from tipsc.signature import Signature, TensorSpec
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PathEntry",
     "Result",
     "Signature",
+    "Stream",
     "TensorSpec",
     "pick",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
 
 from tipsc.backends import Executor, open_paths
 from tipsc.engine.limits import Limits
@@ -16,6 +18,7 @@ from tipsc.errors import PathError, UsageError, near
 from tipsc.runtime.calls import Calls
 from tipsc.runtime.context import Context
 from tipsc.runtime.pick import pick
+from tipsc.runtime.stream import Stream
 
 
 class Engine:
@@ -114,6 +117,20 @@ class Engine:
     def run(self, x: Any, *, path: PathEntry | str) -> Any:
         """The outputs of one path; see :meth:`tipsc.runtime.Context.run`."""
         return self._context.run(x, path=path)
+
+    def stream(
+        self, path: PathEntry | str, states: Mapping[str, np.ndarray] | None = None
+    ) -> Stream:
+        """A stream of calls, which keeps the model's state; see :class:`tipsc.runtime.Stream`.
+
+        Args:
+            path: that it begins with.
+            states: that it begins with, by the name of their inputs. Zeros if not given.
+
+        Raises:
+            UsageError: the model has no state.
+        """
+        return Stream(self._manifest, self.context(), path, states)
 
     def context(self) -> Context:
         """A context for another thread."""

@@ -21,7 +21,7 @@ SPLITS = ("train", "validation", "test")
 Augment: TypeAlias = Callable[[Tensors, torch.Generator], Tensors]
 """From inputs of a batch to changed ones of the same shapes; all chance from the generator."""
 
-_DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
+_DTYPES = (torch.float32, torch.int64, torch.int32, torch.uint8, torch.bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,11 +239,13 @@ def check_inputs(inputs: Tensors, name: str) -> None:
                 where=place,
                 expected=f"{len(found[0][1])} examples, as of {found[0][0]}",
                 got=len(tensor),
+                fix="give one tensor (N, ...) for each input of the model; bring images of several "
+                "sizes to one first",
             )
         if tensor.dtype not in _DTYPES:
             raise DataError(
                 f"{place} have a type that supernets do not take",
-                expected="float32 (signals), int64 or int32 (tokens), or bool (masks)",
+                expected="float32 (signals), uint8 (pixels), int64 or int32 (tokens), bool (masks)",
                 got=_name(tensor.dtype),
                 fix="convert them: inputs.float(), images usually (x / 255 - mean) / std",
             )

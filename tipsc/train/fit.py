@@ -59,6 +59,26 @@ def check_fits(
     data.judged_by.check_outputs(outputs, where, fix_output)
 
 
+def unlearned(supernet: Supernet, data: Data) -> list[str]:
+    """Sentences on outputs that the loss does not depend on; nothing of the supernet changes."""
+    tree, names = supernet.signature.gives, [spec.name for spec in supernet.signature.outputs]
+    batch, task = first(data.train, 2), data.judged_by
+    with looking(supernet):
+        outputs = supernet(*flat(batch.inputs), supernet.space.smallest)
+    tensors = [
+        tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor
+        for tensor in tree.flat(outputs, "the output")
+    ]
+    loss = task.loss(tree.build(tensors), batch.targets)
+    if loss.requires_grad:
+        loss.backward()
+    return [
+        f"the loss does not depend on the model's output {name}: nothing but a teacher trains it"
+        for name, tensor in zip(names, tensors, strict=True)
+        if tensor.requires_grad and tensor.grad is None
+    ]
+
+
 def _names(specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
     return tuple(spec.name for spec in specs)
 

@@ -14,18 +14,18 @@ from tipsc.engine.atomic import write_atomically
 Layer = tuple[str, nn.Module, tuple[torch.Tensor, ...]]
 
 
-def convert(module: fx.GraphModule, example: torch.Tensor, file: Path) -> None:
+def convert(module: fx.GraphModule, examples: Sequence[torch.Tensor], file: Path) -> None:
     """Writes the .tflite of `module` with one signature.
 
     Args:
-        example: an input of the module (so with its channels last), batch included.
+        examples: the inputs of the module (so with their channels last), batch included.
     """
     import litert_torch
 
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.making")
     with torch.no_grad():
-        litert_torch.convert(module, (example,)).export(str(temporary))
+        litert_torch.convert(module, tuple(examples)).export(str(temporary))
     content = temporary.read_bytes()
     temporary.unlink()
     write_atomically(file, [content])

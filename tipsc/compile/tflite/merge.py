@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,13 +36,10 @@ class Merged:
     Attributes:
         model: the file.
         sizes: bytes of constants of each path, by its id.
-        input_shape, output_shape: of the signatures; the input's channels are last.
     """
 
     model: bytes
     sizes: Mapping[str, PathBytes]
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -66,15 +63,18 @@ class _Constant:
         return self.graph.tensors[self.index]
 
 
-def merge(files: Mapping[str, bytes]) -> Merged:
+def merge(
+    files: Mapping[str, bytes], inputs: Sequence[str] = (INPUT,), outputs: Sequence[str] = (OUTPUT,)
+) -> Merged:
     """Puts files of one signature each into one file.
 
     Args:
-        files: by path id, which becomes the name of the signature. The argument is called
-            ``input`` and the result ``output``.
+        files: by path id, which becomes the name of the signature.
+        inputs, outputs: names in the signatures, in the order of the converted module's arguments
+            and results. Some runtimes forget that order: the names of several sort into it.
 
     Raises:
-        LoweringError: a file is not of one signature with one input and output, or refers to
+        LoweringError: a file is not of one signature with these inputs and outputs, or refers to
             bytes that it does not have.
     """
     from ai_edge_litert import schema_py_generated as schema
@@ -89,8 +89,9 @@ def merge(files: Mapping[str, bytes]) -> Merged:
         if len(model.subgraphs) != 1 or len(model.signatureDefs or ()) != 1:
             raise LoweringError("the converter wrote more than one graph", where=f"path {path}")
         graph, signature = model.subgraphs[0], model.signatureDefs[0]
-        if len(signature.inputs) != 1 or len(signature.outputs) != 1:
-            raise LoweringError("a path has one input and one output", where=f"path {path}")
+        where = f"path {path}"
+        signature.inputs = _renamed(signature.inputs, graph.inputs, inputs, where)
+        signature.outputs = _renamed(signature.outputs, graph.outputs, outputs, where)
         constants += _constants(path, content, model, graph, schema)
         renumber = [_code(code, codes, merged) for code in model.operatorCodes]
         for operator in graph.operators:
@@ -103,18 +104,16 @@ def merge(files: Mapping[str, bytes]) -> Merged:
             if not _quantised(tensor):
                 tensor.quantization = None
         signature.signatureKey, signature.subgraphIndex = path, len(merged.subgraphs)
-        signature.inputs[0].name, signature.outputs[0].name = INPUT, OUTPUT
         shapes.add(
             tuple(
                 tuple(int(size) for size in graph.tensors[entry.tensorIndex].shape)
-                for entry in (signature.inputs[0], signature.outputs[0])
+                for entry in (*signature.inputs, *signature.outputs)
             )
         )
         merged.subgraphs.append(graph)
         merged.signatureDefs.append(signature)
     if len(shapes) != 1:
         raise LoweringError("paths differ in the shape of input or output", got=sorted(shapes))
-    ((input_shape, output_shape),) = shapes
     constants = _last_axis_first(constants, codes, merged, schema)
     blob, places = _place(constants)
     indices: dict[tuple[int, int], int] = {}
@@ -129,12 +128,24 @@ def merge(files: Mapping[str, bytes]) -> Merged:
             )
         constant.tensor.buffer = indices[key]
     offsets = {index: offset for (offset, _), index in indices.items() if offset >= 0}
-    return Merged(
-        file_of(merged, blob, offsets),
-        _sizes(constants, places, files),
-        input_shape,
-        output_shape,
-    )
+    return Merged(file_of(merged, blob, offsets), _sizes(constants, places, files))
+
+
+def _renamed(entries: Any, indices: Any, names: Sequence[str], where: str) -> list[Any]:
+    """The entries of a signature with these names, in the order of the graph."""
+    order = [int(index) for index in indices]
+    found = sorted(int(entry.tensorIndex) for entry in entries)
+    if found != sorted(order) or len(order) != len(names):
+        raise LoweringError(
+            "the converter gave a path other inputs or outputs",
+            where=where,
+            expected=", ".join(names),
+            got=len(entries),
+        )
+    by_tensor = {int(entry.tensorIndex): entry for entry in entries}
+    for index, name in zip(order, names, strict=True):
+        by_tensor[index].name = name
+    return [by_tensor[index] for index in order]
 
 
 def _constants(

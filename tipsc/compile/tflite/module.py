@@ -9,47 +9,57 @@ is what TFLite has, so that no transposition is left between them.
 from __future__ import annotations
 
 import hashlib
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import fx, nn
 
-from tipsc.lower.plan import PlannedOperation, with_values
+from tipsc.elastic.trace import input_labels
+from tipsc.lower.plan import PlannedPath, with_values
+from tipsc.signature import TensorSpec
 
-#: functions that compute each element for itself
-_ELEMENTWISE = {
-    operator.add, operator.sub, operator.mul, torch.add, torch.sub, torch.mul, torch.relu,
-    torch.sigmoid, torch.tanh, nn.functional.relu, nn.functional.relu6, nn.functional.silu,
-    nn.functional.hardswish, nn.functional.hardsigmoid, nn.functional.sigmoid,
-}  # fmt: skip
+#: functions that compute each element for itself, by name: those of torch and of aten alike
+_ELEMENTWISE = frozenset((
+    "add", "sub", "rsub", "mul", "relu", "relu6", "hardtanh", "sigmoid", "tanh", "silu",
+    "hardswish", "hardsigmoid", "gelu", "leaky_relu", "elu", "clone",
+))  # fmt: skip
+_SUBTRACTIONS = ("sub", "subtract", "rsub")
 _ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.GELU,
     nn.Identity, nn.Dropout,
 )  # fmt: skip
 
 
-def folded_module(operations: Sequence[PlannedOperation], layout: str) -> fx.GraphModule:
-    """A module in eval mode that computes `operations` on one input.
+def folded_module(path: PlannedPath, inputs: Sequence[TensorSpec]) -> fx.GraphModule:
+    """A module in eval mode that computes a path.
 
     Args:
-        operations: of one path, in order; the last gives the output.
-        layout: of the input, which is taken with its channels last: NCHW as (N, H, W, C).
+        inputs: of the model; they are taken with their channels last, NCHW as (N, H, W, C), and
+            int64 as int32.
+
+    Returns:
+        What takes the inputs one after the other, and gives the outputs: one alone, or a tuple.
     """
     graph, root = fx.Graph(), nn.Module()
     call = graph.call_function
-    given = graph.placeholder("input")
-    values, lifted = {"input": given}, set()
-    if layout == "NCL":  # (N, L, C) -> (N, C, 1, L)
-        values["input"] = call(torch.permute, (call(torch.unsqueeze, (given, 1)), (0, 3, 1, 2)))
-        lifted.add("input")
-    elif layout.startswith("NC") and len(layout) > 2:
-        back = (0, len(layout) - 1, *range(1, len(layout) - 1))
-        values["input"] = call(torch.permute, (given, back))
-    for index, operation in enumerate(operations):
-        module = with_values(operation)
+    values: dict[str, fx.Node] = {}
+    lifted: set[str] = set()
+    for place, (label, spec) in enumerate(zip(input_labels(inputs), inputs, strict=True)):
+        given = graph.placeholder("input" if len(inputs) == 1 else f"input{place}")
+        if spec.dtype == "int64":  # the converter would narrow some of them by itself
+            given = graph.call_method("long", (given,))
+        values[label] = given
+        if spec.layout == "NCL":  # (N, L, C) -> (N, C, 1, L)
+            values[label] = call(torch.permute, (call(torch.unsqueeze, (given, 1)), (0, 3, 1, 2)))
+            lifted.add(label)
+        elif spec.layout.startswith("NC") and len(spec.layout) > 2:
+            back = (0, len(spec.layout) - 1, *range(1, len(spec.layout) - 1))
+            values[label] = call(torch.permute, (given, back))
+    constants = {operation.label for operation in path.operations if not operation.inputs}
+    for index, operation in enumerate(path.operations):
+        module = _constant_last(with_values(operation), operation.inputs, constants)
         over_image = None
         if operation.inputs and lifted.issuperset(operation.inputs):
             over_image = _over_image(module)
@@ -65,15 +75,18 @@ def folded_module(operations: Sequence[PlannedOperation], layout: str) -> fx.Gra
         name = f"operation{index}"
         root.add_module(name, module)
         values[operation.label] = graph.call_module(name, arguments)
-    last = operations[-1].label
-    graph.output(call(torch.squeeze, (values[last], 2)) if last in lifted else values[last])
+    results = [
+        call(torch.squeeze, (values[label], 2)) if label in lifted else values[label]
+        for label in path.outputs
+    ]
+    graph.output(results[0] if len(results) == 1 else tuple(results))
     return fx.GraphModule(root, graph, class_name="Path").eval()
 
 
-def digest_of(operations: Sequence[PlannedOperation]) -> str:
+def digest_of(path: PlannedPath) -> str:
     """SHA-256 over everything that a path computes."""
-    digest = hashlib.sha256()
-    for operation in operations:
+    digest = hashlib.sha256(repr(path.outputs).encode())
+    for operation in path.operations:
         module = operation.module
         digest.update(
             f"{operation.label} {operation.inputs} {operation.shape} {operation.item} "
@@ -96,6 +109,28 @@ def function_of(module: nn.Module) -> str:
     return f"{name}{arguments!r}"
 
 
+def _constant_last(module: nn.Module, inputs: Sequence[str], constants: Set[str]) -> nn.Module:
+    """The same for what subtracts from a constant, in a form that the converter gets right.
+
+    Where a transposition is moved through it, behind a convolution, the converter turns ``c - x``
+    into ``x - c``; ``-x + c`` it leaves alone.
+    """
+    name, arguments = getattr(module, "name", ""), getattr(module, "_arguments", ())
+    if name not in _SUBTRACTIONS or len(arguments) != 2 or getattr(module, "_named", {}):
+        return module
+    whole, part = tuple(arguments)[::-1] if name == "rsub" else arguments
+    tensors = iter(inputs)  # as many as there are slots, in order
+    labels = [None if isinstance(a, int | float) else next(tensors) for a in arguments]
+    first, second = labels[::-1] if name == "rsub" else labels
+    if second is not None and (first is None or first in constants):
+        vars(module).update(_target=_less, _arguments=(whole, part), _is_method=False)
+    return module
+
+
+def _less(whole: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
+    return torch.neg(part) + whole
+
+
 def _over_image(module: nn.Module) -> nn.Module | None:
     """The module that does to (N, C, 1, L) what `module` does to (N, C, L); None: unknown."""
     if isinstance(module, nn.Conv1d):
@@ -109,8 +144,7 @@ def _over_image(module: nn.Module) -> nn.Module | None:
         return nn.AdaptiveAvgPool2d((1, size if isinstance(size, int) else cast(Any, size)[0]))
     if isinstance(module, _ELEMENTWISE_MODULES):
         return module
-    target = getattr(module, "_target", None)
-    if isinstance(target, Callable) and target in _ELEMENTWISE:  # type: ignore[arg-type]
+    if getattr(module, "name", "") in _ELEMENTWISE:
         return module
     return None
 

@@ -13,27 +13,39 @@ from tipsc.engine.atomic import write_atomically
 
 
 def quantise(float_file: Path, images: Path, file: Path) -> None:
-    """Writes the int8 form of a .tflite with one signature; its input and output stay float32.
+    """Writes the int8 form of a .tflite with one signature; inputs and outputs stay as they are.
 
     Args:
         float_file: what :func:`tipsc.compile.tflite.convert.convert` wrote.
-        images: a .npy of inputs (N, ...) as the .tflite takes them; each is run once.
+        images: one .npy after the other of inputs (N, ...) as the .tflite takes them, in the order
+            of its arguments; each example is run once.
     """
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import qtyping, quantizer, recipe
+    from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe, recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
 
     interpreter = Interpreter(str(float_file), num_threads=1)
     ((signature, tensors),) = interpreter.get_signature_list().items()
-    (name,) = tensors["inputs"]
+    names = sorted(tensors["inputs"], key=lambda name: int(name.rpartition("_")[2]))  # args_0, ...
     del interpreter
-    inputs = np.load(images, allow_pickle=False)
+    with images.open("rb") as stream:
+        inputs = [np.load(stream, allow_pickle=False) for _ in names]
     tool = quantizer.Quantizer(str(float_file), recipe.static_wi8_ai8())
     for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
         tool.update_quantization_recipe(
             ".*", end, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
         )
-    ranges = tool.calibrate(
-        {signature: [{name: inputs[i : i + 1]} for i in range(len(inputs))]}, num_threads=1
+    examples = [
+        {name: array[i : i + 1] for name, array in zip(names, inputs, strict=True)}
+        for i in range(len(inputs[0]))
+    ]
+    # The tool's own calibration takes a running mean of each example's range, which cuts off what
+    # is rarely large.
+    recipes = recipe_manager.RecipeManager()
+    recipes.load_quantization_recipe(tool.get_quantization_recipe())
+    seen = calibrator.Calibrator(
+        str(float_file), num_threads=1, qsv_update_func=qsv_utils.min_max_update
     )
-    result = tool.quantize(ranges, enable_progress_report=False)
+    seen.calibrate({signature: examples}, recipes)
+    result = tool.quantize(seen.get_model_qsvs(), enable_progress_report=False)
     write_atomically(file, [bytes(result.quantized_model)])

@@ -28,10 +28,14 @@ def colour(number: int) -> str:
 
 
 def pictures_in(inputs: Any) -> np.ndarray | None:
-    """The images (n, channels, H, W) among the inputs, grey or RGB; None if there are none."""
+    """The images (n, 1 or 3, H, W) among the inputs, which may have their channels last; None if
+    there are none.
+    """
     for array in tree_of(inputs, "inputs").flat(inputs, "inputs"):
         if array.ndim == 4 and array.shape[1] in (1, 3):
             return np.asarray(array)
+        if array.ndim == 4 and array.shape[3] in (1, 3):
+            return np.asarray(array).transpose(0, 3, 1, 2)
     return None
 
 
