@@ -133,6 +133,7 @@ SOURCES: list[tuple[Change, set[str]]] = [
 #: value -> the stages that are done again, for each key of the configuration
 CONVERT: Mapping[str, tuple[Any, set[str]]] = {
     "widths": ([0.5], MODEL_CHANGED),
+    "input": (None, set()),  # other data: tests/pipeline/test_camera.py
     "depth": (False, TRAINED),  # it has no branch that could be left out
     "resolutions": (None, set()),  # of images; that it is among the inputs is seen by `widths`
     "exits": (None, set()),
@@ -148,6 +149,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "tolerance": (1e-3, {"engine", *TRIED}),
     "own_scale_above": (0.5, SHIPPED),
     "quantised_loss": (0.5, {"engine"}),
+    "states": (None, set()),  # the model here has none
 }
 LIMITS: Mapping[str, tuple[Any, set[str]]] = {
     "latency_ms": (5.0, CHOSEN),
@@ -183,6 +185,7 @@ CONFIG: Mapping[str, tuple[Any, set[str]]] = {
     "model": (None, set()),  # what comes of it is a source above
     "convert": (None, set()),
     "data": (None, set()),
+    "task": (None, set()),  # the data have one here
     "train": (None, set()),
     "build": (None, set()),
     "seed": (5, MEASURED | TRIED),
