@@ -30,7 +30,8 @@ ROOMS: Mapping[str, str] = {
     "tasks": "",
     "train": "dtmc elastic strict tasks",
     # what the user wrote, and what was measured
-    "project": "backends convert elastic engine fingerprint strict tasks train",
+    "from_onnx": "",
+    "project": "backends convert elastic engine fingerprint from_onnx strict tasks train",
     "profile": "elastic measure project",
     # which paths, and what an engine holds of them
     "search": "dtmc elastic engine profile train",

@@ -7,6 +7,7 @@ import os
 import pickle
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,15 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import Case
 from plain_tflite import flatbuffer, two_widths
-from tiny_paths import candidates_of, compiled, inputs_of, silent, some_paths, target
+from tiny_paths import (
+    candidates_of,
+    compiled,
+    inputs_of,
+    silent,
+    some_paths,
+    target,
+    write_engine_of,
+)
 from torch import Tensor, nn
 
 from tipsc.compile import litert as compiler
@@ -25,6 +34,7 @@ from tipsc.compile.tflite.merge import merge
 from tipsc.elastic import ElasticLinear, Supernet, extract
 from tipsc.engine import read_engine, unpack
 from tipsc.errors import LoweringError
+from tipsc.lower.parts import parts_of
 from tipsc.paths import Choice, SearchSpace
 from tipsc.pipeline.verify import verify_engine
 from tipsc.runtime import Engine
@@ -58,6 +68,38 @@ def test_each_path_computes_what_torch_computes(case: Case) -> None:
                 [engine.run(x[None].numpy(), path=candidate.path.id) for x in inputs]
             )
             assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_path_computes_with_what_is_its_own_and_costs_that(
+    series_case: Case, tmp_path: Path
+) -> None:
+    supernet, inputs = series_case.supernet, inputs_of(series_case.supernet, 5)
+    space = supernet.space
+    paths = [space.smallest, space.largest, *some_paths(supernet, 3)]
+    candidates = candidates_of(supernet, list(dict.fromkeys(paths)))
+    before = compiled(supernet, candidates, series_case.cache)
+    shared, *others = candidates
+    parts = parts_of(supernet, shared.path)
+    own = {
+        name: value.detach() * 0.8 + 0.1 * torch.randn_like(value)
+        for name, value in extract(supernet, shared.path).named_parameters()
+        if name in {*parts.head.names, *parts.layers[-1].names, *parts.biases.names}
+    }
+    mine = replace(shared, statistics=replace(shared.statistics, own=own))
+    after = compiled(supernet, [mine, *others], series_case.cache)
+    engine = write_engine_of(tmp_path / "own.tipsc", supernet, [mine, *others], after)
+    with Engine.open(engine) as opened:
+        for candidate in (mine, *others):
+            module = extract(supernet, candidate.path, candidate.statistics)
+            with torch.no_grad():
+                expected = module(inputs).numpy()
+            got = np.concatenate(
+                [opened.run(x[None].numpy(), path=candidate.path.id) for x in inputs]
+            )
+            assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    name = shared.path.id
+    grown = after.sizes[name].private - before.sizes[name].private
+    assert grown == 4 * (parts.head.values + parts.layers[-1].values)
 
 
 def test_no_transposition_is_left(case: Case) -> None:

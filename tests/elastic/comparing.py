@@ -57,12 +57,12 @@ def masked(supernet: Supernet, path: Path) -> Supernet:
     return copied
 
 
-def executed_macs(supernet: Supernet, path: Path, x: Tensor) -> int:
+def executed_macs(supernet: Supernet, path: Path, *inputs: Tensor) -> int:
     """Multiply-accumulates of the extracted path, counted by torch while it runs.
 
     Those of recurrent layers, which are the same on all paths, may be missing.
     """
     module = extract(supernet, path).requires_grad_(False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(x)
+        module(*inputs)
     return counter.get_total_flops() // 2

@@ -55,6 +55,43 @@ def test_the_users_own_line_is_named() -> None:
     assert "part (Part.forward" in str(caught.value)
 
 
+class Deciding(nn.Module):
+    """Its way depends on what the tensor holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(12, 32), nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        if x.mean() > 0:  # this decides
+            x = torch.relu(x)
+        return self.b(x)
+
+
+def test_a_decision_by_values_is_said_in_our_words() -> None:
+    with pytest.raises(ConversionError, match=line_of("this" + " decides")) as caught:
+        convert(Deciding().eval(), torch.randn(VECTOR))
+    said = str(caught.value)
+    assert "control flow depends on the values in a tensor; let it depend on shapes" in said
+    assert "guard" not in said and "Eq(" not in said
+
+
+class Picking(Deciding):
+    """Gives as many places as are found, as a detector's last step does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.b(torch.relu(self.a(x)))
+        return x[torch.nonzero(x[:, 0] > 0)[:, 0]]  # as many as are found
+
+
+def test_a_size_that_depends_on_values_is_said_in_our_words() -> None:
+    with pytest.raises(ConversionError, match=line_of("# as many" + " as are found")) as caught:
+        convert(Picking().eval(), torch.randn(VECTOR))
+    assert "nonzero" in str(caught.value)
+    assert "how much it gives depends on the values in a tensor; leave it" in str(caught.value)
+
+
 def test_a_defect_of_a_rule_names_the_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by zero")

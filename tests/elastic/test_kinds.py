@@ -23,7 +23,8 @@ def test_kind(name: str, tmp_path: FilePath) -> None:
     model, x = make(name)
     supernet = convert(model, x)
     space, generator = supernet.space, random.Random(1)
-    kinds = ["groups" if "group" in name else "width", *["width"] * (KINDS[name][2] - 1)]
+    first = next((kind for kind in ("group", "head") if kind in name), None)
+    kinds = [f"{first}s" if first else "width", *["width"] * (KINDS[name][2] - 1)]
     assert [row.kind for row in supernet.report.elastic] == kinds
     other = torch.randint(0, 17, x.shape) if x.dtype == torch.int64 else torch.randn(x.shape)
     paths = [space.largest, space.smallest, *(space.sample_options(generator) for _ in range(2))]
@@ -54,6 +55,10 @@ def test_kind(name: str, tmp_path: FilePath) -> None:
         (
             lambda: Between(lambda s, x: x / x.pow(2).mean()),
             "depends on the other examples of the batch",
+        ),
+        (
+            lambda: Between(lambda s, x: x * s.root),
+            r"root: only float32 weights are supported \(got bfloat16\)",
         ),
         (
             lambda: Between(lambda s, x: x * torch.rand(32)),

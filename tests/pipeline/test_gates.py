@@ -27,13 +27,11 @@ from tipsc.elastic import CostModel
 from tipsc.engine import read_engine, write_engine
 from tipsc.errors import BudgetError, ConversionError, VerificationError
 from tipsc.lower import Lowered
-from tipsc.pipeline import choose, engine, finish, ship
+from tipsc.pipeline import choose, engine, finish
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.limits import SearchRecord
 from tipsc.project.target import load_target
-from tipsc.quality import Quality
 from tipsc.runtime import Engine
-from tipsc.search.candidates import Candidate, load_candidates
 
 FILES = {
     "model.py": """
@@ -214,31 +212,6 @@ def test_a_finished_engine_that_exceeds_a_limit_is_no_engine(project: Path) -> N
     with pytest.raises(BudgetError, match="larger than this limit"):
         engine_of(project, limits={"file_bytes": size / 2})
     assert engine_of(project, limits={"file_bytes": 2 * size}).is_file()
-
-
-@pytest.mark.parametrize(("above", "given", "own"), [
-    (0.01, 0.0, True),  # it loses all with the shared scale
-    (0.01, 1.0, False),  # and here nothing
-    (0.99, 0.0, False),  # less than is asked for
-    (None, 0.0, False),
-])  # fmt: skip
-def test_a_path_has_a_scale_of_its_own_where_it_loses_too_much_without(
-    project: Path, monkeypatch: pytest.MonkeyPatch, above: float | None, given: float, own: bool
-) -> None:
-    pipeline = Pipeline(configure(project, own_scale_above=above), "host")
-    space = pipeline.untrained.space
-    quality = Quality("accuracy", given, "share")
-    assess = ship.assess
-
-    def judged(*given: Any) -> list[Candidate]:
-        return [replace(c, quality=quality) for c in assess(*given)]
-
-    monkeypatch.setattr(ship, "assess", judged)
-    shipped = load_candidates(pipeline.shipped().folder, space)
-    assert len(shipped) == 2
-    for candidate in shipped:
-        assert bool(candidate.statistics.variance) is own
-        assert (candidate.quality != quality) is own
 
 
 def test_two_paths_within_the_noise_are_not_both_chosen(

@@ -118,6 +118,11 @@ def test_the_same_model_with_a_plain_mean_passes_and_nothing_of_it_changes(tmp_p
     assert set(stages) == {"profile", "search", "narrow", "ship", "engine"}
     assert stages["narrow"].basis.startswith("20 steps of ")  # 4 epochs of 30 // 6
     assert all(stage.seconds > 0 for stage in stages.values())
+    build = pipeline.config.build.model_copy(update={"share_loss": 0.003})
+    pipeline.config = pipeline.config.model_copy(update={"build": build})
+    looked = {stage.stage: stage for stage in outlook_of(pipeline, found)}["ship"]
+    assert "trained by themselves, 20 steps" in looked.basis
+    assert looked.seconds > stages["ship"].seconds
     for name, value in supernet.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert modes == [module.training for module in supernet.modules()]

@@ -147,7 +147,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "calibration_images": (50, TRAINED),
     "verify_examples": (7, {"original", "engine"}),
     "tolerance": (1e-3, {"engine", *TRIED}),
-    "own_scale_above": (0.5, SHIPPED),
+    "share_loss": (0.5, SHIPPED),
     "quantised_loss": (0.5, {"engine"}),
     "states": (None, set()),  # the model here has none
 }

@@ -134,7 +134,8 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("epochs: 2", "epochs: '2'", r"train\.epochs: .*without quotes"),
         ('data: {callable: "data.py:load"}', "data: data.py:load", "section.*callable, arg.*got"),
         ("family: temporal", "family: temporla", "did you mean temporal"),
-        ("family: temporal", "callable: 'a:b'\n  family: temporal", "either family or callable"),
+        ("family: temporal", "callable: 'a:b'\n  family: temporal", "one of family, callable and"),
+        ("family: temporal", "onnx: model.onnx", "a file takes no arguments"),
         (
             "classes: 2,",
             "clases: 2,",

@@ -137,7 +137,7 @@ def _shipped(rng: random.Random, point: Point) -> Shipped:
         samples_ms=samples,
         difference=rng.uniform(1e-7, 9e-7),
         agreement=1 - 0.0003 * rng.random(),
-        own_scale=rng.random() < 0.15,
+        own_weights=rng.random() < 0.15,
         dominated=False,
         budget_ms=point.p50_ms * 1.06,
     )

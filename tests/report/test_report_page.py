@@ -188,7 +188,7 @@ def test_candidates_without_accuracy_are_counted_and_ticked() -> None:
 def test_flags_are_explained_where_they_occur() -> None:
     base = report()
     none = replace(
-        base, shipped=tuple(replace(p, own_scale=False, dominated=False) for p in base.shipped)
+        base, shipped=tuple(replace(p, own_weights=False, dominated=False) for p in base.shipped)
     )
     one = replace(base, shipped=(replace(none.shipped[0], dominated=True), *none.shipped[1:]))
     assert "dominated" not in render(none)

@@ -27,7 +27,7 @@ def test_a_full_table_fits_with_ids_whole_and_a_line_a_path() -> None:
     rows = tuple(
         replace(
             path,
-            own_scale=True,
+            own_weights=True,
             dominated=True,
             p50_ms=1000 * path.p50_ms,
             p95_ms=1234.567,
@@ -41,11 +41,11 @@ def test_a_full_table_fits_with_ids_whole_and_a_line_a_path() -> None:
     assert not any("…" in line for line in lines)
     for path in rows:
         (line,) = [line for line in lines if path.id in line]
-        assert "own scale, dominated" in line and "123 M" in line and "123 G" in line
+        assert "own weights, dominated" in line and "123 M" in line and "123 G" in line
 
 
 def test_notes_are_a_column_only_where_there_are_some() -> None:
-    rows = [replace(p, own_scale=False, dominated=False) for p in report().shipped]
+    rows = [replace(p, own_weights=False, dominated=False) for p in report().shipped]
     assert "notes" not in "".join(printed(shipped_table(rows)))
     rows[0] = replace(rows[0], dominated=True)
     assert "notes" in "".join(printed(shipped_table(rows)))
@@ -79,11 +79,11 @@ def test_the_original_stands_below_its_paths_and_what_is_lost_is_said() -> None:
 
 
 def test_each_note_in_the_table_is_explained_and_no_other() -> None:
-    rows = [replace(p, own_scale=False, dominated=False) for p in report().shipped]
+    rows = [replace(p, own_weights=False, dominated=False) for p in report().shipped]
     assert legend(replace(report(), shipped=tuple(rows))) == []
-    rows[0] = replace(rows[0], own_scale=True, private_bytes=0)
+    rows[0] = replace(rows[0], own_weights=True, private_bytes=0)
     (said,) = legend(replace(report(), shipped=tuple(rows)))
-    assert said.startswith("own scale: ") and "private may be 0 B" in said
+    assert said.startswith("own weights: ") and "build.share_loss" in said
 
 
 def test_names_are_not_read_as_markup() -> None:

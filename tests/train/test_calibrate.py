@@ -51,7 +51,7 @@ def test_own_statistics_of_one_batch_are_those_that_torch_keeps() -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.train().momentum = 1.0
     plain(inputs)
-    assert found.owns_scale
+    assert found.owns_weights
     for name, mean in found.mean.items():
         norm = plain.get_submodule(name)
         torch.testing.assert_close(mean, norm.running_mean, atol=1e-5, rtol=1e-4)
@@ -112,7 +112,7 @@ def test_shared_scale_offsets_are_float16_numbers() -> None:
         supernet.stem_norm.weight[1] = 1e-30
     path = supernet.space.largest
     found = calibrate(supernet, path, [load().train.inputs[:300]])
-    assert not found.owns_scale
+    assert not found.owns_weights
     for name, mean in found.mean.items():
         assert mean.isfinite().all()
         exact = offsets(supernet, name, mean)

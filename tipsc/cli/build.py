@@ -109,7 +109,7 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
     """The engine and its page."""
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
-    from tipsc.report import legend, shipped_table, write
+    from tipsc.report import legend, sharing_tables, shipped_table, write
     from tipsc.report.build import report_of
 
     assert build.measured is not None
@@ -129,13 +129,25 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
             "remarks": remarks,
             "noise": list(report.noise),
             "paths": [path_document(path) for path in build.manifest.paths],
+            "sharing": _sharing(build),
         },
         shipped_table(report),
         *wrapped(legend(report)),
+        *sharing_tables(build.climbs),
         f"engine   {build.engine}",
         f"report   {page}",
         f"profile  {build.measured.file}",
     )
+
+
+def _sharing(build: BuildRecord) -> dict[str, object]:
+    """What paths were given for themselves, and the engines that could be built."""
+    from dataclasses import asdict
+
+    from tipsc.pipeline.climbs import trades
+
+    found = trades(build.climbs) if build.climbs else ()
+    return {"paths": [asdict(c) for c in build.climbs], "engines": [asdict(t) for t in found]}
 
 
 def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
@@ -186,6 +198,7 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document, paths_table
     from tipsc.extras import how_to_install
+    from tipsc.report import sharing_tables
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
 
@@ -211,8 +224,10 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
             "original": _original(original),
             "remarks": remarks,
             "paths": [path_document(path) for path in manifest.paths],
+            "sharing": _sharing(build),
         },
         paths_table(manifest),
+        *sharing_tables(build.climbs),
         *wrapped(
             [against_original(original, {path.id: path.quality for path in manifest.paths})]
             if original

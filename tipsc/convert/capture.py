@@ -12,11 +12,12 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from tipsc.convert.fold import (
     compute_weights,
@@ -27,7 +28,7 @@ from tipsc.convert.fold import (
 )
 from tipsc.convert.functional import decomposed, make_functional
 from tipsc.convert.given import Given
-from tipsc.convert.program import Program, hint, is_of_torch
+from tipsc.convert.program import Program, hint, is_of_torch, place_of
 from tipsc.convert.rewrite import rewrite
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConversionError, DataError, TipscError, first_line
@@ -42,9 +43,10 @@ def capture(model: nn.Module, given: Given) -> Program:
     Raises:
         ConversionError: it cannot be traced, or not for any size of a batch.
     """
-    _check_weights(model)
+    _check_weights(dict(model.named_parameters()))
     with looking(model), _quiet():
         exported = _export(model, given)
+        _check_sizes(exported.graph)
         exported = decomposed(exported)
     program = _program(model, exported, given)
     make_functional(program)
@@ -55,11 +57,12 @@ def capture(model: nn.Module, given: Given) -> Program:
     fold_constants(program)
     drop_no_operations(program)
     drop_dead(program)
+    _check_weights(program.values)  # buffers too, as they are read
     return program
 
 
-def _check_weights(model: nn.Module) -> None:
-    for name, value in _tensors_of(model).items():
+def _check_weights(weights: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
         if value.is_floating_point() and value.dtype != torch.float32:
             raise ConversionError(
                 "only float32 weights are supported",
@@ -94,16 +97,29 @@ def _export(model: nn.Module, given: Given) -> torch.export.ExportedProgram:
                 got=first,
                 fix="use x.shape[0] or -1 in place of a constant",
             ) from error
+        if values:
+            raise ConversionError(
+                "control flow depends on the values in a tensor",
+                where=_place(error, model),
+                fix="let it depend on shapes only: no .item(), no `if tensor:`, no part of a size "
+                "that only the values tell",
+            ) from error
         raise ConversionError(
-            "control flow depends on the values in a tensor"
-            if values
-            else f"the forward pass cannot be traced: {first}",
+            f"the forward pass cannot be traced: {first}",
             where=_place(error, model),
-            got=first if values else None,
-            fix="let control flow depend on shapes only"
-            if values
-            else "see what torch.export says of it",
+            fix="see what torch.export says of it",
         ) from error
+
+
+def _check_sizes(graph: fx.Graph) -> None:
+    """Refuses what gives as many values as the values in a tensor say, such as ``nonzero``."""
+    for node in graph.nodes:
+        if free_unbacked_symbols(node.meta.get("val")):
+            raise ConversionError(
+                "how much it gives depends on the values in a tensor",
+                where=place_of(node),
+                fix="leave it out of what is converted, and do it with the model's outputs",
+            )
 
 
 def _sized(shape: Sequence[int], axis: int | None) -> list[int]:

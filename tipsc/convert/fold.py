@@ -28,7 +28,7 @@ def fold_constants(program: Program) -> None:
             continue
         if any(source not in known for source in node.all_input_nodes):
             continue
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        if _draws(node):
             raise ConversionError(
                 f"the output depends on chance: {name_of(node)}",
                 where=place_of(node),
@@ -41,6 +41,13 @@ def fold_constants(program: Program) -> None:
             continue
         name = ".".join(filter(None, (scope_of(node), name_of(node))))
         program.replace(node, program.add_tensor(name, value.clone(), node))
+
+
+def _draws(node: fx.Node) -> bool:
+    """Whether an operation draws numbers; dropout does so in training only."""
+    if op_of(node).role is Role.DROPOUT and not bound(node)["train"]:
+        return False
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
 def drop_no_operations(program: Program) -> None:

@@ -106,12 +106,15 @@ def name_of(node: fx.Node) -> str:
     return str(getattr(node.target, "__name__", node.target)).partition(".")[0]
 
 
+_NO_SCOPE = "_empty_nn_module_stack"  # what torch calls the scope of what it writes itself
+
+
 def scope_of(node: fx.Node) -> str:
     """The module in whose forward pass the node stands, "" for the model itself."""
     stack = node.meta.get("nn_module_stack") or {}
     scopes = [path for path, _ in stack.values()]
     scope = scopes[-1] if scopes else ""
-    return scope.partition("@")[0]
+    return "" if scope.startswith(_NO_SCOPE) else scope.partition("@")[0]
 
 
 _FRAME = re.compile(r'File "(.+)", line (\d+), in ')

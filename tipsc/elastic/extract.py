@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from tipsc.elastic.layers import ElasticLayer
 from tipsc.elastic.statistics import Statistics
@@ -27,7 +27,8 @@ def extract(supernet: Supernet, path: Path, statistics: Statistics | None = None
             supernet's running statistics, which fit no path well.
 
     Raises:
-        PathError: the statistics are another path's.
+        PathError: the statistics are another path's, or hold a parameter that the path does not
+            have, or has in another size.
         LoweringError: the supernet cannot be traced.
     """
     if statistics is not None and statistics.path_id != path.id:
@@ -37,7 +38,17 @@ def extract(supernet: Supernet, path: Path, statistics: Statistics | None = None
             got=statistics.path_id,
             fix="calibrate this path",
         )
-    return extract_traced(supernet, trace(skeleton(supernet), path), statistics)
+    module = extract_traced(supernet, trace(skeleton(supernet), path), statistics)
+    if statistics is not None:
+        unknown = statistics.own.keys() - dict(module.named_parameters()).keys()
+        if unknown:
+            raise PathError(
+                "the path has no such parameter",
+                where=f"path {path.id}",
+                got=", ".join(sorted(unknown)),
+                fix="give it parameters of its own from its own training",
+            )
+    return module
 
 
 def extract_traced(
@@ -65,17 +76,39 @@ def plain_modules(
             for part in name.split("."):
                 value = getattr(value, part)
             found[name] = copy.deepcopy(value)
+            _give(found[name], "", name, statistics)
     return found
 
 
 def _plain(layer: nn.Module, name: str, path: Path, statistics: Statistics | None) -> nn.Module:
-    if not isinstance(layer, ElasticLayer):
-        return copy.deepcopy(layer).eval()
-    module = layer.plain(path).eval()
+    if isinstance(layer, ElasticLayer):
+        module = layer.plain(path).eval()
+    else:
+        module = copy.deepcopy(layer).eval()
     if statistics is not None:
         with torch.no_grad():
             if name in statistics.mean:
                 module.get_buffer("running_mean").copy_(statistics.mean[name])
             if name in statistics.variance:
                 module.get_buffer("running_var").copy_(statistics.variance[name])
+        for key, parameter in module.named_parameters():
+            _give(parameter, name, key, statistics)
     return module
+
+
+def _give(parameter: object, layer: str, key: str, statistics: Statistics | None) -> None:
+    """The path's own value, if it has one."""
+    name = f"{layer}.{key}" if layer else key
+    if statistics is None or name not in statistics.own or not isinstance(parameter, Tensor):
+        return
+    value = statistics.own[name]
+    if value.shape != parameter.shape:  # copy_ would spread one value over all
+        raise PathError(
+            "a parameter of the path's own has another size than the path uses",
+            where=f"path {statistics.path_id}, {name}",
+            expected=tuple(parameter.shape),
+            got=tuple(value.shape),
+            fix="take it from this path's own training",
+        )
+    with torch.no_grad():
+        parameter.copy_(value)

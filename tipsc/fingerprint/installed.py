@@ -14,8 +14,8 @@ TRAINING = ("torch", "numpy", "scipy")
 #: rooms of tipsc whose code decides what comes out of a training
 TRAINS = (
     "paths.py", "factors.py", "quality.py", "signature.py", "tree.py", "tasks", "elastic",
-    "convert", "dtmc", "train", "pipeline/train.py", "pipeline/narrow.py", "project/lessons.py",
-    "project/loading.py",
+    "convert", "dtmc", "from_onnx", "train", "pipeline/train.py", "pipeline/narrow.py",
+    "project/lessons.py", "project/loading.py",
 )  # fmt: skip
 #: and what comes out of the stages after it
 BUILDS = (

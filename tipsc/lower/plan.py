@@ -3,7 +3,8 @@
 A norm that directly follows a convolution or linear layer becomes part of it: the weights are
 multiplied by the norm's scale, gamma / sqrt(variance + eps), and what is left is a bias,
 beta - mean * scale. When all paths share the variance they share the folded weights, and each
-has only its own bias vectors.
+has only its own bias vectors. A parameter that a path has for itself stands in for the shared one;
+the weights that it is folded into are then the path's own.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Planner:
         """
         traced = trace(self._skeleton, path)
         modules = plain_modules(self._skeleton, traced, None)
-        norms = _foldable_norms(traced, modules)
+        norms = foldable_norms(traced, modules)
         norm_of = {layer: norm for norm, layer in norms.items()}
         nodes = {label: node for node, label in traced.nodes()}
         operations = []
@@ -135,8 +136,11 @@ class Planner:
                 else:
                     weights = self._weights(step.module, module, path, statistics)
             elif step.operation == "parameter":
-                module = _Parameter()
-                weights = {"value": whole(str(node.target), self._stored(str(node.target)))}
+                module, parameter = _Parameter(), str(node.target)
+                holder, _, key = parameter.rpartition(".")
+                value = _own(holder, statistics).get(key)
+                value = self._stored(parameter) if value is None else value
+                weights = {"value": whole(parameter, value)}
             else:
                 module = _Function(node, traced.constants)
             # A folded norm's output is its layer's output.
@@ -187,7 +191,7 @@ class Planner:
         statistics: Statistics | None,
     ) -> tuple[nn.Module, dict[str, Weight]]:
         """A layer with a bias for the norm after it, and its weights in the store."""
-        own = _own(norm, statistics)
+        own, of_layer = _own(norm, statistics), _own(name, statistics)
 
         def of_norm(key: str) -> np.ndarray:
             part = own.get(key, cut_out(self._stored(f"{norm}.{key}"), self._cut(norm, key, path)))
@@ -195,9 +199,10 @@ class Planner:
 
         cut = self._cut(name, "weight", path)
         eps = float(cast(Any, self._supernet.get_submodule(norm)).eps)
-        if "running_var" in own:
-            scale = of_norm("weight") / np.sqrt(own["running_var"].astype(np.float64) + eps)
-            part = cut_out(self._stored(f"{name}.weight"), cut)
+        if own.keys() & {"running_var", "weight"} or "weight" in of_layer:
+            scale = of_norm("weight") / np.sqrt(of_norm("running_var") + eps)
+            part = of_layer.get("weight")
+            part = cut_out(self._stored(f"{name}.weight"), cut) if part is None else part
             weight = whole(f"{name}.weight", _scaled(part, scale))
         else:
             full, full_scale = self._shared_fold(name, norm, eps)
@@ -205,7 +210,9 @@ class Planner:
             scale = cut_out(full_scale, cut[:1])
         before: Any = 0.0
         if module.bias is not None:
-            before = cut_out(self._stored(f"{name}.bias"), self._cut(name, "bias", path))
+            before = of_layer.get("bias")
+            if before is None:
+                before = cut_out(self._stored(f"{name}.bias"), self._cut(name, "bias", path))
             before = before.astype(np.float64)
         offset = of_norm("bias") + scale * (before - of_norm("running_mean"))
         bias = whole(f"{name}.bias", _shortest(offset.astype(np.float32)))
@@ -227,12 +234,15 @@ class Planner:
         return self._folded[name, norm]
 
 
-def _own(norm: str, statistics: Statistics | None) -> dict[str, np.ndarray]:
-    """What a path's statistics say of a norm."""
+def _own(layer: str, statistics: Statistics | None) -> dict[str, np.ndarray]:
+    """What a path has of a layer for itself, by the name within the layer; "" for the supernet."""
     if statistics is None:
         return {}
-    found = {"running_mean": statistics.mean, "running_var": statistics.variance}
-    return {key: values[norm].numpy() for key, values in found.items() if norm in values}
+    moments = {"running_mean": statistics.mean, "running_var": statistics.variance}
+    found = {key: values[layer] for key, values in moments.items() if layer in values}
+    start = f"{layer}." if layer else ""
+    found |= {k.removeprefix(start): v for k, v in statistics.own.items() if k.startswith(start)}
+    return {key: value.detach().cpu().numpy() for key, value in found.items()}
 
 
 def _scaled(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -249,7 +259,7 @@ def _shortest(vector: np.ndarray) -> np.ndarray:
     return half if exact else vector
 
 
-def _foldable_norms(traced: Trace, modules: Mapping[str, object]) -> dict[str, str]:
+def foldable_norms(traced: Trace, modules: Mapping[str, object]) -> dict[str, str]:
     """Label of each norm that can be folded, and of the layer that it folds into."""
     readers = Counter(label for step in traced.steps for label in step.inputs)
     readers.update(traced.outputs)

@@ -12,6 +12,7 @@ Read these files from top to bottom:
 6. :mod:`~tipsc.pipeline.choose`: which of them ship
 7. :mod:`~tipsc.pipeline.narrow`: only these are trained from here on
 8. :mod:`~tipsc.pipeline.ship`: their statistics, their quality, and what is their own
+   (:mod:`~tipsc.pipeline.own`), by a :mod:`~tipsc.pipeline.ladder`
 9. :mod:`~tipsc.pipeline.engine`: compiled, verified against torch (:mod:`~tipsc.pipeline.verify`),
    and measured as it ships, or tried as far as that goes without the device
 10. :mod:`~tipsc.pipeline.finish`: what only the device can do to an engine

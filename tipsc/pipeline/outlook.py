@@ -83,8 +83,11 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
     def add(stage: str, seconds: float, mib: float | None, basis: str) -> None:
         stages.append(StageOutlook(stage, seconds, mib, basis))
 
+    def steps_of(lesson: TrainConfig) -> int:
+        return lesson.epochs * (len(data.train) // lesson.batch_size)
+
     def learning(stage: str, lesson: TrainConfig) -> None:
-        steps = lesson.epochs * (len(data.train) // lesson.batch_size)
+        steps = steps_of(lesson)
         add(stage, steps * step.seconds, step.peak_mib, f"{steps:,} steps of {step.seconds:.3g} s")
 
     def measuring_s(paths: int) -> float:
@@ -103,7 +106,14 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
     add("search", evaluations * full_s, looking_mib, f"at most {evaluations} evaluations")
     if project.lessons.narrow is not None:
         learning("narrow", project.lessons.narrow)
-    add("ship", 2 * shipped * full_s, looking_mib, f"{shipped} paths calibrated")
+    shipping_s, basis = shipped * full_s, f"{shipped} paths calibrated"
+    if build.share_loss is not None:
+        last = project.lessons.narrow or project.lessons.wide
+        assert last is not None
+        steps = steps_of(last)
+        shipping_s += steps * step.seconds
+        basis += f" and trained by themselves, {steps:,} steps; more of those that lose"
+    add("ship", shipping_s, looking_mib, basis)
     engine = found.export_s + shipped * (found.compile_s + verified * (torch_s + engine_s))
     if not project.plan.unbuilt:
         engine += measuring_s(shipped)

@@ -12,6 +12,7 @@ from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.factors import Additive
 from tipsc.pipeline.answers import Answers, load_answers
+from tipsc.pipeline.climbs import PathClimb
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import FILE, VERIFIED, built
 from tipsc.pipeline.limits import SearchRecord
@@ -19,7 +20,7 @@ from tipsc.pipeline.narrow import NARROW
 from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records
-from tipsc.pipeline.ship import shipped
+from tipsc.pipeline.ship import climbs, shipped
 from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import by_paths, load_checks
@@ -63,7 +64,8 @@ class BuildRecord:
         history: of the training, in the whole space and after it.
         original: the plain model's score; None without one.
         candidates: that the search found.
-        chosen: those that ship, with a scale of their own where they need it.
+        chosen: those that ship, with what is their own.
+        climbs: what that bought, in the same order; none where ``build.share_loss`` is off.
         trained_later: the chosen ones were trained after the search had seen them.
         differences: by path id, the fields of :class:`tipsc.lower.Difference`.
         task: that its paths are judged by.
@@ -87,6 +89,7 @@ class BuildRecord:
     original: Original | None
     candidates: tuple[Candidate, ...]
     chosen: tuple[Candidate, ...]
+    climbs: tuple[PathClimb, ...]
     trained_later: bool
     differences: Mapping[str, Mapping[str, float]]
     task: Task
@@ -123,6 +126,7 @@ def record_of(project: TargetProject) -> BuildRecord:
         original=original_of(project),
         candidates=tuple(load_candidates(searched.folder, space)),
         chosen=tuple(shipped(project)),
+        climbs=climbs(project),
         trained_later=project.lessons.narrow is not None,
         differences=verified["differences"],
         task=project.data.judged_by,

@@ -63,24 +63,29 @@ TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELD
 
 
 class ModelSource(Strict):
-    """Where a model comes from: a family of tipsc, or a callable of the user's.
+    """Where a model comes from: a family of tipsc, a callable of the user's, or an ONNX file.
 
     Attributes:
-        family: a supernet of tipsc; either this or callable.
+        family: a supernet of tipsc; this, callable or onnx.
         callable: ``file.py:name`` beside the configuration, or ``package.module:name``. It returns
             a :class:`tipsc.elastic.Supernet`, or a plain, trained ``nn.Module``, which is converted
             and teaches its paths.
+        onnx: a trained model as an ONNX file beside the configuration, in float32. It is read as
+            torch, compared with ONNX Runtime, converted, and teaches its paths.
         arguments: keyword arguments of the family or the callable.
     """
 
     family: str | None = None
     callable: str | None = None
+    onnx: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> ModelSource:
-        if (self.family is None) == (self.callable is None):
-            raise ValueError("give either family or callable")
+    def _one_of_them(self) -> ModelSource:
+        if sum(source is not None for source in (self.family, self.callable, self.onnx)) != 1:
+            raise ValueError("give one of family, callable and onnx")
+        if self.onnx is not None and self.arguments:
+            raise ValueError("a file takes no arguments: remove them")
         return self
 
 
@@ -204,8 +209,11 @@ class Build(Strict):
         verify_examples: how many test examples each compiled path runs, to be compared with torch
             and to measure its quality.
         tolerance: largest difference from torch, relative to the largest output.
-        own_scale_above: a path that loses more validation quality than this with the shared
-            batch-norm scale gets a scale, and thus weights, of its own; null for never.
+        share_loss: most validation quality that a path may lose by sharing its weights, in the
+            unit of the task (0.003 is 0.3 points of a share), against itself with all weights its
+            own. One that loses more gets what it lacks for itself, the cheapest first: biases, norm
+            scales, the head, layers, in the end all. null: nobody looks; looking takes as long as
+            the training of the paths that ship, and longer for each path that loses.
         quantised_loss: most quality that a path may lose in int8 or fp16, on the verified
             examples; it takes the place of `tolerance` there.
         states: of a model that streams: name of an input to that of the output which is its value
@@ -220,7 +228,7 @@ class Build(Strict):
     calibration_images: Annotated[int, Field(ge=1)] = 2000
     verify_examples: Annotated[int, Field(ge=1)] = 2000
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
-    own_scale_above: Annotated[float, Field(ge=0, lt=1)] | None = 0.01
+    share_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     quantised_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
     states: dict[str, str] = Field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from tipsc.batch import Tensors, ask, first, flat, rows
 from tipsc.elastic import Supernet, family
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConfigError, DataError, near
+from tipsc.from_onnx import OnnxModel, read_onnx
 from tipsc.project.callables import call
 from tipsc.project.config import Config, Convert
 from tipsc.project.tasks import task_of
@@ -149,7 +150,7 @@ def _fix(config: Config, argument: str, otherwise: str) -> str:
     source = config.model
     if source.family is not None or argument in source.arguments:
         return f"model.arguments.{argument}"
-    return f"{otherwise}, in {source.callable}"
+    return f"{otherwise}, in {source.callable or source.onnx}"
 
 
 def _make(config: Config, folder: Path) -> nn.Module:
@@ -158,6 +159,8 @@ def _make(config: Config, folder: Path) -> nn.Module:
     source = config.model
     if source.family is not None:
         return family(source.family, **source.arguments)
+    if source.onnx is not None:
+        return read_onnx(folder / source.onnx)
     assert source.callable is not None
     made: nn.Module = call(source.callable, source.arguments, folder, "model", (nn.Module,))
     return made
@@ -188,13 +191,18 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
         example = rows(data.train, slice(1))
     else:
         example = first(data.train, 1).inputs
+    read = original if isinstance(original, OnnxModel) else None
+    seen = example
     if section.input is not None:
-        original = Camera(
-            original,
-            section.input.mean,
-            section.input.std,
-            channels_last=section.input.channels == "last",
-        )
+        settings: dict[str, Any] = {
+            "mean": section.input.mean,
+            "std": section.input.std,
+            "channels_last": section.input.channels == "last",
+        }
+        original = Camera(original, **settings)
+        seen = Camera(nn.Identity(), **settings)(example)
+    if read is not None:
+        read.check(seen)
     _check_runs(original, example)
     options: dict[str, Any] = {} if section.widths is None else {"widths": section.widths}
     supernet = convert(

@@ -2,7 +2,7 @@
 
 from tipsc.report.data import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime
 from tipsc.report.page import render, write
-from tipsc.report.tables import legend, shipped_table, stages_table
+from tipsc.report.tables import legend, sharing_tables, shipped_table, stages_table
 
 __all__ = [
     "Curve",
@@ -13,6 +13,7 @@ __all__ = [
     "StageTime",
     "legend",
     "render",
+    "sharing_tables",
     "shipped_table",
     "stages_table",
     "write",

@@ -71,6 +71,7 @@ def report_of(build: BuildRecord) -> BuildReport:
         original=build.original,
         noise=_noise(profile, build.manifest),
         pictures=pictures_of(build.task, build.answers, _captions(shipped)),
+        climbs=build.climbs,
     )
 
 
@@ -164,7 +165,7 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
                 samples_ms=tuple(measured.samples_ms[path.id]),
                 difference=difference["largest"],
                 agreement=difference["agreement"],
-                own_scale=chosen[path.id].statistics.owns_scale,
+                own_weights=chosen[path.id].statistics.owns_weights,
                 dominated=any(dominates(other, figures[path.id]) for other in figures.values()),
                 budget_ms=measured.records[path.id].latency_ms,
             )

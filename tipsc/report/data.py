@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tipsc.pipeline.climbs import PathClimb
 from tipsc.quality import Quality
 from tipsc.report.html import Html
 
@@ -51,7 +52,7 @@ class Shipped:
         samples_ms: latencies of single calls.
         difference: largest difference from the torch subnetwork, relative to the largest output.
         agreement: share of examples on which engine and torch say the same.
-        own_scale: the path carries batch norm scales of its own.
+        own_weights: the path has weights for itself where it could share them.
         dominated: another path of the engine is faster and at least as good.
         budget_ms: the time budget that it was chosen for.
     """
@@ -67,7 +68,7 @@ class Shipped:
     samples_ms: tuple[float, ...]
     difference: float
     agreement: float
-    own_scale: bool = False
+    own_weights: bool = False
     dominated: bool = False
     budget_ms: float | None = None
 
@@ -157,6 +158,7 @@ class BuildReport:
             none.
         noise: sentences on what makes latencies doubtful; none if nothing does.
         pictures: None for a task that has none.
+        climbs: what paths were given for themselves, and what that bought; none where it is off.
     """
 
     title: str
@@ -179,6 +181,7 @@ class BuildReport:
     original: PlainModel | None = None
     noise: tuple[str, ...] = ()
     pictures: Pictures | None = None
+    climbs: tuple[PathClimb, ...] = ()
 
     @property
     def measure(self) -> Quality | None:

@@ -10,18 +10,16 @@ from tipsc.report.data import PlainModel, Shipped
 from tipsc.report.format import significant
 from tipsc.report.metric import metric_of
 
-OWN_SCALE, DOMINATED = "own scale", "dominated"
+OWN_WEIGHTS, DOMINATED = "own weights", "dominated"
 MEANING = {
-    OWN_SCALE: "has batch-norm scales of its own, and with them weights, as sharing them cost "
-    "quality (build.own_scale_above); such paths that begin alike share these weights with each "
-    "other, so that private may be 0 B",
+    OWN_WEIGHTS: "has some weights for itself, as sharing them cost quality (build.share_loss)",
     DOMINATED: "another path of the engine is faster and at least as good",
 }
 
 
 def flags_of(path: Shipped) -> dict[str, bool]:
     """The notes that a path may have, and whether it has them."""
-    return {OWN_SCALE: path.own_scale, DOMINATED: path.dominated}
+    return {OWN_WEIGHTS: path.own_weights, DOMINATED: path.dominated}
 
 
 def notes_of(paths: Iterable[Shipped]) -> list[tuple[str, str]]:

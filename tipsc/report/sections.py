@@ -13,6 +13,7 @@ from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
 from tipsc.report.notes import against_original, notes_of
 from tipsc.report.paths_table import options_table, shipped_rows
+from tipsc.report.sharing import sharing
 from tipsc.report.spread import spread
 from tipsc.report.svg import both
 
@@ -83,6 +84,10 @@ def _pictures(report: BuildReport) -> Html | None:
     if shown is None:
         return None
     return tag("section", tag("h2", shown.title), tag("p", shown.note, class_="note"), shown.drawn)
+
+
+def _sharing(report: BuildReport) -> Html | None:
+    return sharing(report.climbs)
 
 
 def _spread(report: BuildReport) -> Html | None:
@@ -196,6 +201,7 @@ SECTIONS: tuple[Callable[[BuildReport], Html | None], ...] = (
     _front,
     _paths,
     _pictures,
+    _sharing,
     _spread,
     _network,
     _curves,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from tipsc.pipeline.climbs import PathClimb
 from tipsc.report.data import BuildReport, Shipped, StageTime
 from tipsc.report.format import byte_size, count, duration, milliseconds
 from tipsc.report.metric import metric_of
 from tipsc.report.notes import against_original, flags_of, notes_of
+from tipsc.report.sharing import STEPS, TRADES, said_of, step_rows, trade_rows
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 
 def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
@@ -33,7 +36,7 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
         "private",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    flagged = any(path.own_scale or path.dominated for path in rows)
+    flagged = any(path.own_weights or path.dominated for path in rows)
     if flagged:
         table.add_column("notes", style="yellow")
     p50 = milliseconds(path.p50_ms for path in rows)
@@ -66,6 +69,25 @@ def legend(report: BuildReport) -> list[str]:
     return lines
 
 
+def sharing_tables(climbs: Sequence[PathClimb]) -> list[Table | str]:
+    """What weights of their own bought, a path and a step a row; and engines that could be built.
+
+    Nothing where nobody looked.
+    """
+    if not climbs:
+        return []
+    tables: list[Table | str] = [said_of(climbs)]
+    for headings, rows in ((STEPS, step_rows(climbs)), (TRADES, trade_rows(climbs))):
+        table = plain_table()
+        for place, heading in enumerate(headings):
+            left = place == 0 or heading.startswith("with")
+            table.add_column(heading, justify="left" if left else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*map(_as_text, row))
+        tables.append(table)
+    return tables
+
+
 def stages_table(stages: Iterable[StageTime]) -> Table:
     """Stages of a build with their time."""
     from rich.text import Text
@@ -87,6 +109,12 @@ def plain_table() -> Table:
     from rich.table import Table
 
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+
+
+def _as_text(cell: str) -> Text:
+    from rich.text import Text
+
+    return Text(cell)  # ids and names of layers are data: they are not read as rich's markup
 
 
 def _notes(path: Shipped) -> str:

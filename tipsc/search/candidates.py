@@ -32,7 +32,7 @@ class Candidate:
         path: of the space.
         quality: on validation data after calibration; None where nobody asked for it.
         macs, parameters: of the path.
-        statistics: its calibration.
+        statistics: its calibration, and what else it has for itself.
     """
 
     path: Path
@@ -115,7 +115,7 @@ def save_candidates(folder: FilePath, candidates: Sequence[Candidate]) -> None:
         for c in candidates
     ]
     tensors = {
-        c.path.id: {"mean": dict(c.statistics.mean), "variance": dict(c.statistics.variance)}
+        c.path.id: {name: dict(getattr(c.statistics, name)) for name in ("mean", "variance", "own")}
         for c in candidates
     }
     write_atomically(folder / _RECORDS, [json.dumps(records, indent=1).encode()])

@@ -85,7 +85,7 @@ def measure(
             variance[name] = spread
             norm.get_buffer("running_var").copy_(variance[name])
         else:
-            mean[name] = _with_short_offset(norm, mean[name])
+            mean[name] = with_short_offset(norm, mean[name])
         norm.get_buffer("running_mean").copy_(mean[name])
     return Statistics(path.id, mean, variance)
 
@@ -145,7 +145,7 @@ class _Meter(nn.Module):
         return nn.functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
 
-def _with_short_offset(norm: _BatchNorm, mean: Tensor) -> Tensor:
+def with_short_offset(norm: _BatchNorm, mean: Tensor) -> Tensor:
     """The nearest means for which the folded norm's offset is a float16 number."""
     with torch.no_grad():
         deviation = (norm.get_buffer("running_var").double() + norm.eps).sqrt()

@@ -11,12 +11,24 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from tipsc.batch import Batch, Examples, Tensors, check_same_form, first, flat, in_order, rows
+from tipsc.batch import (
+    Batch,
+    Examples,
+    Tensors,
+    check_same_form,
+    count,
+    flat,
+    in_order,
+    joined,
+    rows,
+)
 from tipsc.errors import DataError
 from tipsc.tasks import Classification, Task
 from tipsc.train.chance import torch_generator
 from tipsc.tree import tree_of
 
+LOOKED_AT = 2048
+"""Examples whose targets are checked before training, where they are not in memory."""
 SPLITS = ("train", "validation", "test")
 Augment: TypeAlias = Callable[[Tensors, torch.Generator], Tensors]
 """From inputs of a batch to changed ones of the same shapes; all chance from the generator."""
@@ -38,18 +50,18 @@ class Split:
 
     def __post_init__(self) -> None:
         check_inputs(self.inputs, "inputs")
-        count = len(flat(self.inputs)[0])
+        examples = len(self)
         for name, tensor in named(self.targets, "targets"):
-            if tensor.shape[:1] != (count,):
+            if tensor.shape[:1] != (examples,):
                 raise DataError(
                     f"inputs and {name} are not equally many",
-                    expected=f"{name} of shape ({count}, ...)",
+                    expected=f"{name} of shape ({examples}, ...)",
                     got=tuple(tensor.shape),
                     fix="give a target for each example",
                 )
 
     def __len__(self) -> int:
-        return len(flat(self.inputs)[0])
+        return count(self.inputs)
 
     def take(self, index: Sequence[int]) -> Batch:
         at = slice(index.start, index.stop, index.step) if isinstance(index, range) else index
@@ -117,7 +129,8 @@ class Data:
             check_same_form(example.targets, like.targets, f"{name}: targets")
             _check_alike(example.inputs, like.inputs, name)
             if self.task is not None:
-                self.task.check(targets_of(part), len(part), name)
+                targets = targets_of(part)
+                self.task.check(targets, count(targets), name)
 
     @property
     def judged_by(self) -> Task:
@@ -143,8 +156,10 @@ class Data:
 
 
 def targets_of(examples: Examples) -> Tensors:
-    """Of all examples."""
-    return examples.targets if isinstance(examples, Split) else first(examples).targets
+    """Of all examples in memory; else of the first :data:`LOOKED_AT`, read batch by batch."""
+    if isinstance(examples, Split):
+        return examples.targets
+    return joined([batch.targets for batch in in_order(examples, 64, LOOKED_AT)])
 
 
 class Batches(Protocol):

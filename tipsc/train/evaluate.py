@@ -33,11 +33,11 @@ def quality_of(
     with torch.inference_mode():
         for batch in in_order(examples, batch_size, most):
             there = batch if device is None else batch.on(device)
-            tally.add(_outputs(model, there.inputs), there.targets)
+            tally.add(outputs_of(model, there.inputs), there.targets)
     return tally.quality
 
 
-def _outputs(model: nn.Module, inputs: Tensors) -> Any:
+def outputs_of(model: nn.Module, inputs: Tensors) -> Any:
     """An extracted path takes its tensors one after the other, whatever tree the model takes."""
     return model(*flat(inputs)) if isinstance(model, fx.GraphModule) else ask(model, inputs)
 

@@ -88,7 +88,7 @@ def train(
     """
     device = next(supernet.parameters()).device
     mode = supernet.training
-    with group(device) as ranks, _threads(config.threads), torch.random.fork_rng():
+    with group(device) as ranks, using_threads(config.threads), torch.random.fork_rng():
         batches = _batches(supernet, data, config, ranks)
         run = _Run(
             supernet,
@@ -131,7 +131,7 @@ class _Run:
         self.folder, self.ranks = folder, ranks
         self.device = next(supernet.parameters()).device
         self.parameters = [p for p in supernet.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(self.parameters, config)
+        self.optimizer = optimizer_of(self.parameters, config)
         essence = {**config.essence(), "processes": ranks.ranks}
         if original is not None:
             essence["original"] = type(original).__name__
@@ -293,7 +293,8 @@ class _Run:
             checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())
 
 
-def _optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+def optimizer_of(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; matrices and filters decay, biases and norms do not."""
     matrices = [p for p in parameters if p.dim() > 1]
     vectors = [p for p in parameters if p.dim() <= 1]
     groups = [
@@ -327,7 +328,8 @@ def _batches(
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def using_threads(count: int | None) -> Iterator[None]:
+    """Inside, torch has so many threads; None: as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

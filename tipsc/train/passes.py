@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,7 @@ class Loss:
 
 
 def train_paths(
-    supernet: Supernet,
+    supernet: Supernet | Callable[..., Any],
     batch: Batch,
     paths: list[Path],
     task: Task = LABELS,
@@ -50,6 +51,7 @@ def train_paths(
     """Runs each path forward and backward; the gradients are those of the mean loss.
 
     Args:
+        supernet: or what computes its paths in another way, called with the inputs and a path.
         task: what the targets mean.
         distill: the first path learns the labels and the others its output.
         original: a model that is trained already; all paths learn its output and the labels.

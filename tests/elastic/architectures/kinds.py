@@ -23,6 +23,7 @@ class Between(nn.Module):
         self.position = nn.Parameter(torch.randn(1, 7, width))
         self.scale = nn.Parameter(torch.tensor(1.3))
         self.count = nn.Buffer(torch.tensor(2))
+        self.root = nn.Buffer(torch.tensor(5.7, dtype=torch.bfloat16))
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,6 +171,49 @@ class Conv1D(nn.Module):
         return out.view((*x.size()[:-1], len(self.bias)))
 
 
+class Transposed(nn.Module):
+    """Linear layers as products with a transposed weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.randn(32, 12) / 4)
+        self.b = nn.Parameter(torch.randn(24, 32) / 4)
+        self.c = nn.Parameter(torch.randn(5, 24) / 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(x @ self.a.T)
+        return torch.mm(torch.relu(torch.matmul(x, self.b.t())), self.c.transpose(0, 1))
+
+
+class MultiQuery(nn.Module):
+    """Falcon's attention: all queries read the same key and value, which lie behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(12, 48), nn.Linear(32, 24), nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        packed = self.a(x).view(x.shape[0], x.shape[1], 6, 8)
+        query, key, value = packed[..., :-2, :], packed[..., [-2], :], packed[..., [-1], :]
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.c(torch.relu(self.b(seen.transpose(1, 2).flatten(2))))
+
+
+class Probe(nn.Module):
+    """A pooling by attention begins so: a learned query, repeated for each example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(12, 32), nn.Linear(32, 24), nn.Linear(24, 5)
+        self.query = nn.Parameter(torch.randn(1, 1, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = self.query.repeat(x.shape[0], 1, 1)
+        found = query + self.a(x).sum(1, keepdim=True)
+        return self.c(torch.relu(self.b(torch.relu(found)[:, 0])))
+
+
 def cast(s: nn.Module, x: Tensor) -> Tensor:
     with torch.autocast("cpu", enabled=False):
         return x.float() * s.mask.to(x)
@@ -207,6 +251,15 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "scalars": (
         lambda: Between(lambda s, x: x * s.scale.exp() * torch.tensor(0.5) / s.count), VECTOR, 2
     ),
+    "a buffer in half precision": (
+        lambda: Between(lambda s, x: x * s.root.type(x.dtype)), VECTOR, 2
+    ),
+    "dropout of a constant": (
+        lambda: Between(lambda s, x: x + F.dropout(torch.arange(32.0), 0.1, s.training)), VECTOR, 2
+    ),
+    "products with transposed weights": (Transposed, VECTOR, 2),
+    "heads that share a key": (MultiQuery, SERIES, 2),
+    "a token repeated for each example": (Probe, SERIES, 2),
     "average with a divisor": (lambda: seen(nn.AvgPool2d(2, 2, divisor_override=3)), IMAGE, 2),
     "average with a divisor and windows over the edge": (
         lambda: seen(nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, divisor_override=5)), IMAGE, 2

@@ -43,6 +43,9 @@ def _cast(w: Writer) -> fx.Node | None:
     kind = w.node.meta["val"].dtype
     if kind == x.meta["val"].dtype:
         return x
+    known = w.program.values.get(w.program.tensors.get(x, ""))
+    if known is not None and known.is_floating_point() and not isinstance(known, nn.Parameter):
+        return w.tensor("value", known.to(kind))  # a buffer that is kept in another precision
     if w.node.target is aten.to.dtype:
         return None
     return w(aten.to.dtype, x, kind)

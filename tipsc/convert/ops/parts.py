@@ -21,7 +21,7 @@ from tipsc.convert.ops.record import (
     never,
     rank_of,
 )
-from tipsc.convert.program import hint
+from tipsc.convert.program import hint, name_of
 from tipsc.convert.units import axis_size, pieces
 from tipsc.convert.writer import Writer
 
@@ -126,6 +126,26 @@ def _rewrite_slice(w: Writer) -> fx.Node | None:
     start, end = w.args["start"] or 0, w.args["end"]
     whole = start == 0 and w.args["step"] == 1 and (end is None or isinstance(end, int))
     return w.args["self"] if whole and (end is None or end >= _END) else None
+
+
+def _rewrite_index(w: Writer) -> fx.Node | None:
+    """By numbers one after the other, such as ``x[:, [-1]]``: a slice."""
+    chosen = [(axis, index) for axis, index in enumerate(w.args["indices"]) if index is not None]
+    if len(chosen) != 1:
+        return None
+    axis, index = chosen[0]
+    while name_of(index) in ("lift_fresh_copy", "clone", "detach", "alias"):
+        index = index.all_input_nodes[0]
+    known = w.program.values.get(w.program.tensors.get(index, ""))
+    size = w.args["self"].meta["val"].shape[axis]
+    if known is None or known.dtype != torch.int64 or known.dim() != 1 or not len(known):
+        return None
+    if isinstance(size, torch.SymInt):
+        return None
+    places = [place % int(size) for place in known.tolist()]
+    if places != list(range(places[0], places[0] + len(places))):
+        return None
+    return w(aten.slice.Tensor, w.args["self"], axis, places[0], places[-1] + 1)
 
 
 def _slice_scatter(w: Writer) -> fx.Node | None:
@@ -245,7 +265,7 @@ PARTS = {
     "getitem": Op(role=Role.CUT, follows=always),
     "select": Op(_select, Role.PICK),
     "glu": Op(_glu),
-    "index": Op(_index, build=_build_index),
+    "index": Op(_index, build=_build_index, rewrite=_rewrite_index),
     "slice_scatter": Op(rewrite=_slice_scatter),
     "select_scatter": Op(rewrite=_select_scatter),
     "index_put": Op(rewrite=_index_put),

@@ -12,8 +12,8 @@ from tipsc.convert.analysis import Analysis, Axes, NotUnderstood
 from tipsc.convert.axes import Axis
 from tipsc.convert.emit import Emitter
 from tipsc.convert.functions import Attention
-from tipsc.convert.ops.record import Arguments, Op
-from tipsc.convert.program import hint
+from tipsc.convert.ops.record import Arguments, Op, rank_of
+from tipsc.convert.program import hint, name_of
 from tipsc.convert.writer import Writer
 
 aten = torch.ops.aten
@@ -46,7 +46,8 @@ def _attention(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
     if len(query) != len(key):
         raise NotUnderstood("another number of axes")
     for one, two in zip(query[:-2], key[:-2], strict=True):
-        ax.unify(one, two)
+        if ax.axis_size(two) != 1:  # not one head of keys for all queries
+            ax.unify(one, two)
     for one, two in zip(key[:-1], value[:-1], strict=True):
         ax.unify(one, two)
     ax.unify(query[-1], key[-1])
@@ -83,6 +84,22 @@ def _einsum(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
     return [letters[letter] for letter in right]
 
 
+_TRANSPOSES = ("t", "numpy_T", "mT", "transpose", "swapaxes", "permute")
+
+
+def _linear_layer(w: Writer) -> fx.Node | None:
+    """A product with a transposed weight is a linear layer."""
+    x, other = list(w.args.values())[:2]
+    if x in w.program.tensors or name_of(other) not in _TRANSPOSES:
+        return None
+    weight = other.all_input_nodes[0]
+    if weight not in w.program.tensors or rank_of(weight) != 2 or rank_of(x) < 2:
+        return None
+    if other.meta["val"].stride() != weight.meta["val"].stride()[::-1]:
+        return None  # a permutation that changes nothing
+    return w(aten.linear.default, x, weight)
+
+
 def _add_product(w: Writer) -> fx.Node | None:
     """``beta * self + alpha * (first @ second)``."""
     first, second = (
@@ -117,7 +134,8 @@ def _build_attention(e: Emitter, node: fx.Node, args: Arguments) -> None:
 
 
 PRODUCTS = {
-    **dict.fromkeys(("matmul", "bmm", "mm"), Op(_matmul)),
+    **dict.fromkeys(("matmul", "mm"), Op(_matmul, rewrite=_linear_layer)),
+    "bmm": Op(_matmul),
     **dict.fromkeys(("addmm", "baddbmm"), Op(rewrite=_add_product)),
     "scaled_dot_product_attention": Op(_attention, build=_build_attention),
     "einsum": Op(_einsum),

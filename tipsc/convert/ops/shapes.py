@@ -18,6 +18,7 @@ from tipsc.convert.ops.record import (
     Role,
     Rule,
     always,
+    rank_of,
 )
 from tipsc.convert.program import hint, name_of
 from tipsc.convert.writer import Writer
@@ -35,6 +36,8 @@ def _transpose(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
     first, second = args.get("dim0", 0), args.get("dim1", 1)
     if name_of(node) in ("t", "numpy_T", "mT") and len(x) < 2:
         return x
+    if name_of(node) == "numpy_T":
+        return x[::-1]
     if name_of(node) == "mT":
         first, second = -2, -1
     x[first], x[second] = x[second], x[first]
@@ -96,6 +99,16 @@ def _roll(a: Analysis, node: fx.Node, args: Arguments) -> Axes:
     for place in args.get("dims") or range(len(x)):
         ax.fix(x[place], "rolled or flipped")
     return x
+
+
+def _repeat_of_one(w: Writer) -> fx.Node | None:
+    """What is repeated along axes of one only, such as a token for each example, is expanded."""
+    x, repeats = w.args["self"], list(w.args["repeats"])
+    given = [1] * (len(repeats) - rank_of(x)) + list(x.meta["val"].shape)
+    if any(size != 1 and times != 1 for size, times in zip(given, repeats, strict=True)):
+        return None
+    sizes = [times if size == 1 else -1 for size, times in zip(given, repeats, strict=True)]
+    return w(aten.expand.default, x, sizes)
 
 
 def _view(w: Writer) -> fx.Node | None:
@@ -165,10 +178,10 @@ SHAPES = {
     "reshape_as": Op(rewrite=_view_as, may_view=True),
     "permute": Op(_permute, follows=always),
     "transpose": Op(_transpose, follows=always),
-    **dict.fromkeys(("t", "swapaxes", "mT"), Op(_transpose)),
+    **dict.fromkeys(("t", "numpy_T", "swapaxes", "mT"), Op(_transpose)),
     "expand": Op(_expand, build=_build_expand),
     "expand_as": Op(_expand, build=_build_expand, may_view=True),
-    "repeat": Op(_repeat),
+    "repeat": Op(_repeat, rewrite=_repeat_of_one),
     "repeat_interleave": Op(_repeat_interleave),
     "roll": Op(_roll),
     "flip": Op(_roll),
