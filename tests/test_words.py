@@ -1,4 +1,6 @@
-"""Words that belong to one room: only tasks know what a class is, and how it is judged."""
+"""Words that belong to one room: only tasks know what a class is and how it is judged, and their
+pictures how it looks.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ ROOT = Path(tipsc.__file__).parent
 
 #: a pattern, and the places under tipsc/ where it may stand
 WORDS: Mapping[str, tuple[str, ...]] = {
-    r"cross_entropy|argmax|softmax\(-1\)": ("tasks/",),
+    r"cross_entropy|argmax|softmax\(-1\)": (
+        "tasks/",
+        "report/pictures/",
+        "from_onnx/operators.py",  # an operator of that name
+    ),
     r"[Aa]ccurac": ("tasks/", "report/metric.py"),
 }
 

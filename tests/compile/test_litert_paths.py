@@ -117,7 +117,7 @@ def test_verification_runs_every_path_with_and_without_caches(images_case: Case)
         images_case.engine, target(), images_case.supernet, images_case.candidates, split,
         Classification(), 20,
         1e-4, silent,
-    )  # fmt: skip
+    ).differences  # fmt: skip
     assert {c.path.id for c in images_case.candidates} == set(found)
     assert all(difference.largest < 1e-5 for difference in found.values())
 
@@ -138,7 +138,7 @@ def test_verification_knows_a_path_in_int8_from_the_others(
         1e-4,
         silent,
         0.2,
-    )
+    ).differences
     # An untrained net's paths lie close together, and yet each is nearest to its own.
     assert all(0.001 < difference.typical < 0.1 for difference in found.values())
 

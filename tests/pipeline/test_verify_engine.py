@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Net:
         *,
         loss: float = LOSS,
         verified: int | None = None,
-    ) -> dict[str, Difference]:
+    ) -> Mapping[str, Difference]:
         """Writes the engine and verifies it, or the first `verified` of its paths."""
         target, file = self.target(precision), folder / "net.tipsc"
         lowered.write(
@@ -76,7 +76,7 @@ class Net:
             1e-4,
             silent,
             loss,
-        )
+        ).differences
 
 
 class Model(nn.Module):

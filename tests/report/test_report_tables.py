@@ -122,6 +122,8 @@ def test_stages_show_their_time_and_what_came_from_the_cache() -> None:
         (fmt.ratio(4.07), "4.1×"),
         (fmt.tiny(3.14e-7), "3.1e-7"),
         (fmt.tiny(0.0), "0"),
+        (fmt.heading("root mean squared error"), "Root mean squared error"),
+        (fmt.heading("mAP"), "mAP"),
         (fmt.moment("2026-01-02T03:04:05Z"), "2026-01-02 03:04 UTC"),
         (fmt.moment("2026-01-02T03:04:05.678+00:00"), "2026-01-02 03:04 UTC"),
         (fmt.moment("2026-01-02T03:04:05+02:00"), "2026-01-02T03:04:05+02:00"),

@@ -43,7 +43,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
     candidates, supernet = _candidates(pipeline, stages, manifest)
     build = pipeline.config.build
     with connected(device) as there, output.reporter() as reporter:
-        differences = verify_engine(
+        verified = verify_engine(
             engine,
             pipeline.target,
             supernet,
@@ -56,6 +56,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
             build.quantised_loss,
             device=there,
         )
+    differences = verified.differences
     examples = max(difference.inputs for difference in differences.values())
     output.result(
         {

@@ -9,7 +9,7 @@ and a recipe; its paths are verified all the same, and tried as far as that goes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
-from tipsc.lower import Difference
+from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.limits import check_engine
 from tipsc.pipeline.manifest import make_manifest, with_latencies, with_qualities
@@ -30,7 +30,7 @@ from tipsc.pipeline.ship import SHIP, shipped
 from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
-from tipsc.pipeline.verify import verify_engine
+from tipsc.pipeline.verify import Verified, verify_engine
 from tipsc.progress import Progress
 from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate
@@ -73,7 +73,8 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         project.config.name, project.target, supernet, candidates, compiled, _provenance(project)
     )
     manifest = replace(manifest, states=dict(project.config.build.states))
-    differences = _verify(project, file, manifest, compiled, supernet, candidates, progress)
+    verified = _verify(project, file, manifest, compiled, supernet, candidates, progress)
+    differences = verified.differences
     qualities = {name: difference.quality for name, difference in differences.items()}
     manifest = with_qualities(manifest, qualities)
     record: dict[str, Any] = {"differences": {k: asdict(d) for k, d in differences.items()}}
@@ -83,6 +84,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         try_paths(project.target, file, folder, progress)
     else:
         record["samples_ms"] = _measure(project, file, manifest, compiled, progress)
+    save_answers(folder, _answers(file, verified, supernet))
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
 
 
@@ -119,7 +121,7 @@ def _verify(
     supernet: Supernet,
     candidates: Sequence[Candidate],
     progress: Progress,
-) -> Mapping[str, Difference]:
+) -> Verified:
     """Writes the engine as it can run now, and compares each path with torch."""
     build, backend = project.config.build, project.plan.verifies_as
     compiled.write(file, replace(manifest, backend=backend))
@@ -136,6 +138,15 @@ def _verify(
         build.quantised_loss,
         device=ThisMachine() if project.plan.unbuilt else project.device,
     )
+
+
+def _answers(file: Path, verified: Verified, supernet: Supernet) -> Answers:
+    """Of the fastest path as it was measured, the best one, and one between."""
+    paths = read_engine(file).manifest.paths  # unmeasured ones are in order
+    ids = [p.id for p in sorted(paths, key=lambda p: p.latency.p50_ms if p.latency else 0.0)]
+    outputs = {name: verified.outputs[name] for name in ids}
+    merit = {name: verified.differences[name].quality.merit for name in ids}
+    return answers_of(verified.batch, outputs, merit, supernet.signature)
 
 
 def _measure(

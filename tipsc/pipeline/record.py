@@ -11,6 +11,7 @@ from tipsc.backends.finishing import PathCheck
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.factors import Additive
+from tipsc.pipeline.answers import Answers, load_answers
 from tipsc.pipeline.climbs import PathClimb
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import FILE, VERIFIED, built
@@ -26,6 +27,7 @@ from tipsc.pipeline.unbuilt import by_paths, load_checks
 from tipsc.profile import Profile
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate, load_candidates
+from tipsc.tasks import Task
 from tipsc.train import History
 from tipsc.train.loop import HISTORY_FILE
 
@@ -66,6 +68,8 @@ class BuildRecord:
         climbs: what that bought, in the same order; none where ``build.share_loss`` is off.
         trained_later: the chosen ones were trained after the search had seen them.
         differences: by path id, the fields of :class:`tipsc.lower.Difference`.
+        task: that its paths are judged by.
+        answers: what some of its paths say to test examples.
         measured: None for an engine that is left unbuilt.
         checks: of an unbuilt engine, how each path was compiled without the device; empty where
             nothing is installed that can.
@@ -88,6 +92,8 @@ class BuildRecord:
     climbs: tuple[PathClimb, ...]
     trained_later: bool
     differences: Mapping[str, Mapping[str, float]]
+    task: Task
+    answers: Answers
     measured: MeasuredBuild | None
     checks: tuple[PathCheck, ...]
     groups: tuple[PathCheck, ...]
@@ -123,6 +129,8 @@ def record_of(project: TargetProject) -> BuildRecord:
         climbs=climbs(project),
         trained_later=project.lessons.narrow is not None,
         differences=verified["differences"],
+        task=project.data.judged_by,
+        answers=load_answers(engine.folder),
         measured=measured,
         checks=checks,
         groups=groups,

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from tipsc.backends import check_caches
-from tipsc.batch import Examples, arrays, first, rows
+from tipsc.batch import Batch, Examples, arrays, first, rows
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
 from tipsc.engine import read_engine
 from tipsc.errors import VerificationError
 from tipsc.lower import MOST_LOST, Difference, check_distinct, run_both
+from tipsc.lower.verify import Outputs
 from tipsc.progress import Progress
 from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate
 from tipsc.tasks import Task
 
 _CACHE_EXAMPLES = 16  # packed weights are right or wrong at once
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """Paths that compute what torch does.
+
+    Attributes:
+        differences: by path id, how they differ all the same.
+        batch: the test examples that they were compared on.
+        outputs: by path id, what they give for these.
+    """
+
+    differences: Mapping[str, Difference]
+    batch: Batch
+    outputs: Mapping[str, Outputs]
 
 
 def verify_engine(
@@ -32,7 +49,7 @@ def verify_engine(
     progress: Progress,
     quantised_loss: float = MOST_LOST,
     device: Device | None = None,
-) -> dict[str, Difference]:
+) -> Verified:
     """Compares each path of an engine with the extracted torch subnetwork.
 
     Args:
@@ -83,4 +100,4 @@ def verify_engine(
         check_distinct(outputs, file.name)
     few = arrays(rows(batch.inputs, slice(_CACHE_EXAMPLES)))
     check_caches(engine, few, threads=target.threads)
-    return found
+    return Verified(found, batch, outputs)

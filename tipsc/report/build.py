@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path as FilePath
 from typing import Any
@@ -17,6 +17,8 @@ from tipsc.measure.disturbance import Disturbance, remark_of
 from tipsc.pipeline.record import BuildRecord, MeasuredBuild
 from tipsc.profile import Profile, System
 from tipsc.report import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime, write
+from tipsc.report.format import milliseconds
+from tipsc.report.pictures.shown import pictures_of
 from tipsc.search import Rated, dominates
 from tipsc.train import History, StepRecord
 
@@ -68,8 +70,23 @@ def report_of(build: BuildRecord) -> BuildReport:
         version=__version__,
         original=build.original,
         noise=_noise(profile, build.manifest),
+        pictures=pictures_of(build.task, build.answers, _captions(shipped)),
         climbs=build.climbs,
     )
+
+
+def _captions(shipped: Sequence[Shipped]) -> dict[str, str]:
+    """By path id: which path it is, and what it costs and is worth."""
+    times = milliseconds(path.p50_ms for path in shipped)
+    fastest = min(shipped, key=lambda path: path.p50_ms).id
+    best = max(shipped, key=lambda path: path.quality.merit if path.quality else 0.0).id
+    captions = {}
+    for path, p50 in zip(shipped, times, strict=True):
+        roles = {"the fastest": path.id == fastest, "the best": path.id == best}
+        role = " and ".join(name for name, has in roles.items() if has)
+        worth = "" if path.quality is None else str(path.quality)
+        captions[path.id] = ", ".join(filter(None, [path.id, role, f"{p50} ms", worth]))
+    return captions
 
 
 def _noise(profile: Profile, manifest: Manifest) -> tuple[str, ...]:

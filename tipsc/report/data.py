@@ -12,6 +12,7 @@ from typing import Protocol
 
 from tipsc.pipeline.climbs import PathClimb
 from tipsc.quality import Quality
+from tipsc.report.html import Html
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,19 @@ class StageTime:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """What some paths say to test examples, as the task shows it.
+
+    Args:
+        drawn: the pictures; whatever width the page has, they fit in.
+    """
+
+    title: str
+    note: str
+    drawn: Html
+
+
+@dataclass(frozen=True)
 class BuildReport:
     """A build.
 
@@ -143,6 +157,7 @@ class BuildReport:
         original: the plain model that was converted, on the same test examples; None if there is
             none.
         noise: sentences on what makes latencies doubtful; none if nothing does.
+        pictures: None for a task that has none.
         climbs: what paths were given for themselves, and what that bought; none where it is off.
     """
 
@@ -165,6 +180,7 @@ class BuildReport:
     version: str = ""
     original: PlainModel | None = None
     noise: tuple[str, ...] = ()
+    pictures: Pictures | None = None
     climbs: tuple[PathClimb, ...] = ()
 
     @property

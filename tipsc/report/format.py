@@ -59,6 +59,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def heading(name: str) -> str:
+    """``error`` -> ``Error``; ``mAP`` stays as it is."""
+    return name if any(map(str.isupper, name)) else name.capitalize()
+
+
 def plural(number: int, noun: str) -> str:
     """``1 path``, ``2 paths``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tipsc.report.data import BuildReport, Point
-from tipsc.report.format import count, is_number, milliseconds, shortened
+from tipsc.report.format import count, heading, is_number, milliseconds, shortened
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.svg import (
@@ -66,7 +66,7 @@ def front(report: BuildReport, width: int) -> Html:
     parts += [_chosen(x, y, point) for point in chosen]
     parts += _labels(x, y, scored, Box(left, top - 8, right, bottom), compact)
     return drawing(
-        width, height, f"{metric.name.capitalize()} against latency of the candidate paths", parts
+        width, height, f"{heading(metric.name)} against latency of the candidate paths", parts
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tipsc.report.curves import curves
 from tipsc.report.data import BuildReport, Curve
-from tipsc.report.format import duration, is_number, percent, plural
+from tipsc.report.format import duration, heading, is_number, percent, plural
 from tipsc.report.front import front, plottable
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.metric import metric_of
@@ -46,7 +46,7 @@ def _front(report: BuildReport) -> Html | None:
         note += f" Not evaluated: {missing}, shown as ticks on the latency axis."
     return tag(
         "section",
-        tag("h2", f"{metric_of(report.measure).name.capitalize()} against latency"),
+        tag("h2", f"{heading(metric_of(report.measure).name)} against latency"),
         tag("p", note, class_="note"),
         both(lambda width: front(report, width)),
         tag("div", *keys, class_="key"),
@@ -77,6 +77,13 @@ def _paths(report: BuildReport) -> Html | None:
         tag("div", shipped_rows(report), class_="scroll"),
         options_table(report),
     )  # fmt: skip
+
+
+def _pictures(report: BuildReport) -> Html | None:
+    shown = report.pictures
+    if shown is None:
+        return None
+    return tag("section", tag("h2", shown.title), tag("p", shown.note, class_="note"), shown.drawn)
 
 
 def _sharing(report: BuildReport) -> Html | None:
@@ -193,6 +200,7 @@ def _commands(report: BuildReport) -> Html | None:
 SECTIONS: tuple[Callable[[BuildReport], Html | None], ...] = (
     _front,
     _paths,
+    _pictures,
     _sharing,
     _spread,
     _network,

@@ -121,6 +121,13 @@ circle[class^=t]{stroke:var(--soft);stroke-opacity:.45;stroke-width:.7}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:10px 14px 4px;
 min-width:0}
 .card svg{margin:2px 0}
+.shots{display:grid;grid-template-columns:repeat(6,1fr);gap:8px;margin:0 0 6px}
+.shots svg{margin:0;overflow:hidden;border-radius:4px;background:var(--grid)}
+.box{fill:none;stroke-width:2;vector-effect:non-scaling-stroke;pointer-events:all}
+.plots h3{margin-top:6px;min-height:2lh}
+.dots{stroke:var(--blue);stroke-width:3.6;stroke-linecap:round;opacity:.5}
+rect.none{fill:var(--grid);opacity:.5}
+.cell{font-size:10px}.over{fill:var(--paper)}
 .d0{fill:var(--c0);background:var(--c0)}.d1{fill:var(--c1);background:var(--c1)}
 .flat{stroke:var(--ink);stroke-width:1.4;opacity:.55}
 .swatch{width:18px;height:9px;border-radius:2px}
@@ -139,7 +146,7 @@ main,header,footer{padding-left:16px;padding-right:16px}
 header{padding-top:26px}button{right:16px;top:26px}h1{font-size:24px}h2{margin-top:42px}
 .tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:11px 12px}
 .tile b{font-size:17px;white-space:nowrap}.tile b small{font-size:12.5px}
-.two,.cards{grid-template-columns:1fr}.wide{display:none}.narrow{display:block}
+.two,.cards{grid-template-columns:1fr}.shots{grid-template-columns:repeat(3,1fr)}.wide{display:none}.narrow{display:block}
 dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 7px}
 }
 @media print{button{display:none}}

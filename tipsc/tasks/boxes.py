@@ -42,8 +42,12 @@ def kept(boxes: Tensor, scores: Tensor, labels: Tensor, overlap: float) -> Tenso
     order = scores.argsort(descending=True)
     boxes, labels = boxes[order], labels[order]
     covers = (overlaps(boxes, boxes)[0] > overlap) & (labels[:, None] == labels[None, :])
+    covers = covers.triu(1)  # by a better one
+    # Of the boxes in order, one more is right after each round, and all are once nothing changes:
+    # a few rounds over all boxes, where one after the other would take as many as there are boxes.
     alive = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
-    for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= ~covers[i, i + 1 :]
-    return order[alive]
+    while True:
+        still = ~(covers & alive[:, None]).any(0)
+        if bool((still == alive).all()):
+            return order[alive]
+        alive = still
