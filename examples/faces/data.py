@@ -66,7 +66,7 @@ def _varied(pictures: Tensor, count: int, seed: int) -> Tensor:
     turn[:, 0, 2], turn[:, 1, 2] = drawn(-0.15, 0.15), drawn(-0.15, 0.15)
     grid = F.affine_grid(turn, [count, 1, SIDE, SIDE], align_corners=False)
     seen = F.grid_sample(picked, grid, padding_mode="border", align_corners=False)
-    seen = (seen * drawn(0.6, 1.3)[:, None, None, None] + drawn(-0.1, 0.1)[:, None, None, None])
+    seen = seen * drawn(0.6, 1.3)[:, None, None, None] + drawn(-0.1, 0.1)[:, None, None, None]
     noise = 0.03 * torch.randn(seen.shape, generator=chance)
     pixels = 255 * (seen + noise).clamp(0, 1).expand(-1, 3, -1, -1)
     return ((pixels - 127.5) / 128).contiguous()
