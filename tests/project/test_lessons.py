@@ -198,3 +198,20 @@ def test_what_draws_from_the_whole_space_is_refused_where_nothing_is(given: dict
     with pytest.raises(ConfigError, match=rf"train\.{next(iter(given))}.*narrow: 0.5"):
         lessons(**given)
     assert parts(lessons(narrow=0.5, **given)) == [(2, 0), (2, 2)]
+
+
+@pytest.mark.parametrize("given", [{}, {"frozen_epochs": 1}])
+def test_a_trained_model_that_is_no_classifier_shares_scales_from_the_first_epoch(
+    given: dict[str, int],
+) -> None:
+    from tipsc.tasks.regression import Regression
+
+    split = Split(X, torch.randn(len(X), 4))
+    data = Data(split, split, split, Regression())
+    document = {
+        "name": "m", "model": {"callable": "m.py:load"}, "data": {"callable": "d.py:load"},
+        "train": {"epochs": 5, **given},
+    }  # fmt: skip
+    lessons = lessons_of(Config.model_validate(document), Model(moved(), original(), data))
+    assert lessons.narrow is not None
+    assert lessons.narrow.frozen_epochs == given.get("frozen_epochs", 5)

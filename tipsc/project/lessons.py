@@ -51,6 +51,8 @@ def lessons_of(config: Config, model: Model) -> Lessons:
     share = teacher_of(settings, given, model)
     if share is not None:
         settings = replace(settings, teacher_share=share)
+    if _needs_long(model) and "frozen_epochs" not in given:
+        settings = replace(settings, frozen_epochs=settings.epochs)
     narrow = config.train.narrow
     if narrow is None:
         narrow = NARROW_UNTRAINED if model.original is None else NARROW_TRAINED
@@ -82,6 +84,16 @@ def lessons_of(config: Config, model: Model) -> Lessons:
                 fix="remove it, or give the whole space a part of the training: train.narrow: 0.5",
             )
     return Lessons(None, narrowed)
+
+
+def _needs_long(model: Model) -> bool:
+    """Whether a model that was trained already gets used to shared scales slowly.
+
+    They change how large a path's outputs are. Which class has the highest score does not depend on
+    that; where a box ends does.
+    """
+    scale_free = getattr(model.data.judged_by, "scale_free", False)
+    return model.original is not None and not scale_free
 
 
 def teacher_of(settings: TrainConfig, given: Set[str], model: Model) -> float | None:

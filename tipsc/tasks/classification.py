@@ -33,6 +33,7 @@ class Classification:
     labelled: bool = True
 
     name = "classification"
+    scale_free = True
     sized_by = "classes"
 
     def __post_init__(self) -> None:

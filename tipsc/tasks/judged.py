@@ -24,6 +24,7 @@ class Judged:
     """
 
     labelled = True
+    scale_free = False
     sized_by = ""
     name = ""
     unit = SHARE

@@ -42,6 +42,10 @@ class Task(Protocol):
         """Whether targets are known; else the original model's answers stand in for them."""
 
     @property
+    def scale_free(self) -> bool:
+        """Whether what outputs say stays the same when all of them grow by a factor."""
+
+    @property
     def sized_by(self) -> str:
         """The argument of tipsc's families that makes a model's outputs fit."""
 

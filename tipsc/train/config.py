@@ -66,7 +66,7 @@ class TrainConfig:
         phases: what changes over the training, in order; empty for one recipe throughout.
         frozen_epochs: the last epochs, trained with scales that all paths share (see
             :mod:`tipsc.train.scales`); no effect without batch norm. A configuration that does not
-            say has at most as many as epochs.
+            say has at most as many as epochs; all of them where a trained model is no classifier.
         scale_images: examples that the shared scales are measured on, for some paths each. Large
             images take long, and a hundred are enough: each of their places counts.
         seed: of everything random in the training; initial weights are the caller's.
