@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tipsc.elastic.layers import ElasticLayer, cut_out, operation_of
+from torch import Tensor
+
+from tipsc.elastic.layers import Cut, ElasticLayer, cut_out, operation_of
 from tipsc.elastic.operations import macs_of
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, input_labels, skeleton, trace
@@ -75,10 +77,7 @@ class CostModel:
     def _sizes(self, name: str, path: Path) -> dict[str, tuple[int, ...]]:
         layer = self._supernet.get_submodule(name)
         cuts = layer.cuts(path) if isinstance(layer, ElasticLayer) else {}
-        return {
-            key: tuple((cut_out(value, cuts[key]) if key in cuts else value).shape)
-            for key, value in layer.named_parameters()
-        }
+        return {key: _shape(value, cuts.get(key)) for key, value in layer.named_parameters()}
 
     def _parameters(self, step: TracedStep, path: Path) -> int:
         if step.operation == "parameter":
@@ -90,7 +89,13 @@ class CostModel:
     def _macs(self, step: TracedStep, shapes: dict[str, tuple[int, ...]], path: Path) -> int:
         operation, inputs = step.operation, [shapes[label] for label in step.inputs]
         if step.module:
-            operation = operation_of(self._supernet.get_submodule(step.module))
-            weight = self._sizes(step.module, path).get("weight")
-            inputs += [weight] if weight is not None else []
+            layer = self._supernet.get_submodule(step.module)
+            operation, weight = operation_of(layer), getattr(layer, "weight", None)
+            if isinstance(weight, Tensor):  # a buffer, if nobody trains it: a fixed filter
+                cuts = layer.cuts(path) if isinstance(layer, ElasticLayer) else {}
+                inputs.append(_shape(weight, cuts.get("weight")))
         return macs_of(operation, inputs, step.shape, step.equation)
+
+
+def _shape(value: Tensor, cut: Cut | None) -> tuple[int, ...]:
+    return tuple((value if cut is None else cut_out(value, cut)).shape)

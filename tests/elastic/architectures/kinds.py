@@ -200,6 +200,20 @@ class MultiQuery(nn.Module):
         return self.c(torch.relu(self.b(seen.transpose(1, 2).flatten(2))))
 
 
+class Blurred(nn.Module):
+    """Halves an image by a filter that nobody trains, the same for all channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        bell = torch.tensor([1.0, 2.0, 1.0])
+        self.channels = channels
+        self.register_buffer("bell", (bell[:, None] * bell / 16)[None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        filters = self.bell.expand(self.channels, 1, 3, 3)
+        return F.conv2d(F.pad(x, [1] * 4, "reflect"), filters, stride=2, groups=self.channels)
+
+
 class Probe(nn.Module):
     """A pooling by attention begins so: a learned query, repeated for each example."""
 
@@ -280,6 +294,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "weight norm, called twice": (Repeated, VECTOR, 1),
     "tied with a computed table": (Tied, TOKENS, 1),
     "pruned": (pruned, VECTOR, 1),
+    "filters that nobody trains": (lambda: seen(Blurred(16)), IMAGE, 2),
     "standardised filters": (lambda: seen(Standardised(16, 16, 3)), IMAGE, 3),
     "bag of words, mean": (lambda: Bag("mean"), TOKENS, 1),
     "bag of words, sum": (lambda: Bag("sum"), TOKENS, 1),
