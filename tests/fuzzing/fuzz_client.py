@@ -28,7 +28,7 @@ from tipsc.device.expected import (
     measured,
     paused,
     planned,
-    read_rows,
+    read_answers,
 )
 from tipsc.device.info import lines_of
 from tipsc.device.link import parse_link
@@ -40,7 +40,7 @@ from tipsc.signature import TensorSpec
 
 PATHS, MEASURED = ["p1", "p2"], 4
 OUTPUT = TensorSpec("y", "float32", (1, 3), "N-")
-SHAPE = (2, 3)
+EXAMPLES = 2
 TIMES = {path: [[1000, 1100], [1200], [900], [1000]] for path in PATHS}
 TIMED = {"cores": [0], "held": [0], "seconds": 0.5, "disturbance": {"spread": 1.1, "visits": 4}}
 MS = dict.fromkeys(PATHS, 1.5)
@@ -114,7 +114,7 @@ def inside(generator: random.Random, content: bytes) -> bytes:
 
 def array() -> bytes:
     stream = io.BytesIO()
-    np.save(stream, np.ones(SHAPE, np.float32))
+    np.save(stream, np.ones((EXAMPLES, *OUTPUT.shape), np.float32))
     return stream.getvalue()
 
 
@@ -127,8 +127,9 @@ def use_samples(connection: Connection, answer: Answer) -> None:
 
 def use_rows(connection: Connection, answer: Answer) -> None:
     with connection.checked():
-        for content in answer.files.values():
-            assert read_rows(content, OUTPUT, SHAPE).shape == SHAPE
+        for path in PATHS:
+            (found,) = read_answers(answer.files, path, [OUTPUT], EXAMPLES)
+            assert found.shape == (EXAMPLES, *OUTPUT.shape)
 
 
 def use_facts(connection: Connection, answer: Answer) -> None:
@@ -137,7 +138,7 @@ def use_facts(connection: Connection, answer: Answer) -> None:
 
 
 def cases() -> list[Case]:
-    array_files = tuple((f"{path}.npy", array()) for path in PATHS)
+    array_files = tuple((f"{path}.0.npy", array()) for path in PATHS)
     samples = ((SAMPLES, json.dumps(TIMES).encode()),)
     plans = (("p1+p2.plan", b"abcdef"),)
     pauses = {"ms": {path: [1.0] * ROUNDS for path in PATHS}}
@@ -151,7 +152,7 @@ def cases() -> list[Case]:
         Case(measured(PATHS, MEASURED), TIMED, samples, use_samples),
         Case(benched(PATHS, MEASURED), BENCH, samples, use_samples),
         Case(paused(PATHS), pauses),
-        Case(computed(PATHS, OUTPUT, SHAPE[0]), None, array_files, use_rows),
+        Case(computed(PATHS, [OUTPUT], EXAMPLES), None, array_files, use_rows),
         Case(planned(PATHS, [PATHS], 1000), PLANS, plans),
         Case(Expected(), "done"),
     ]

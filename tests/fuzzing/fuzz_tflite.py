@@ -167,7 +167,7 @@ def make_executor(folder: pathlib.Path) -> Callable[[random.Random], None]:
             size=spec.shape)  # fmt: skip
         for path in manifest.paths:
             executor = litert.SignatureExecutor(
-                program, path.id, spec.channels_last, threading.Lock(), "fuzzed"
+                program, path.id, [spec.channels_last], threading.Lock(), "fuzzed"
             )
             executor.run([x.astype(spec.dtype)])
             executor.close()

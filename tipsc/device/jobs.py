@@ -168,7 +168,8 @@ def outputs(
             for i in range(len(inputs[0])):
                 example = [array[i : i + 1] for array in inputs]
                 answers.append(gives.flat(engine.run(example, path=path), "the output"))
-            for number, rows in enumerate(zip(*answers, strict=True)):
+            for number in range(gives.tensors):
+                rows = [answer[number] for answer in answers]
                 np.save(out / f"{path}.{number}.npy", np.stack(rows))
 
 
