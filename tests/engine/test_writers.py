@@ -25,6 +25,7 @@ ALLOWED = {
     "backends/tensorrt/refit.py": "a temporary folder",
     "search/candidates.py": "a stage, whose manifest with all hashes comes last",
     "cli/run.py": "memory",
+    "pipeline/answers.py": "memory",
     "compile/litert.py": "a temporary file",
     "compile/tflite/workers.py": "a pipe",
     "device/agent.py": "renames by itself: it runs without tipsc",
