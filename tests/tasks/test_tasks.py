@@ -200,6 +200,15 @@ def test_each_box_is_given_to_the_places_that_fit_it() -> None:
     assert float(wanted[1].sum(0)[2]) == 0  # its second box is none
 
 
+def test_two_boxes_on_one_of_the_other_are_found_by_both_once() -> None:
+    task = Detection(("a",))
+    two = torch.tensor([[[0.0, 0, 10, 10], [0, 4, 10, 14]]])
+    one = torch.tensor([[[0.0, 2, 10, 12], [90, 90, 91, 91]]])
+    scores = torch.full((1, 2, 1), 5.0)
+    sure = torch.tensor([[[5.0], [-9.0]]])
+    assert task.agree({"scores": scores, "boxes": two}, {"scores": sure, "boxes": one}) == 0.5
+
+
 def test_peaks_are_where_the_points_are() -> None:
     found = peaks(heatmaps(POINTS, 40, 60, 0.05))
     assert float((found - POINTS[..., :2]).abs().max()) <= 0.5 / 40 + 1e-6

@@ -60,13 +60,19 @@ class Stream:
         }
         for name, value in given.items():
             if name not in specs:
-                raise DataError("there is no such state", where=name, expected=listed(specs))
+                raise DataError(
+                    "there is no such state",
+                    where=name,
+                    expected=listed(specs),
+                    fix="name it by its input: manifest.states has them",
+                )
             if value.shape != specs[name].shape or value.dtype != specs[name].dtype:
                 raise DataError(
                     "the state does not fit",
                     where=name,
                     expected=f"{specs[name].dtype}{list(specs[name].shape)}",
                     got=f"{value.dtype}{list(value.shape)}",
+                    fix="give it as stream.states has it",
                 )
         self._states = {
             name: given.get(name, np.zeros(spec.shape, spec.dtype)) for name, spec in specs.items()
@@ -97,7 +103,6 @@ class Stream:
         answer = self._context.run([feeds[name] for name in self._given], path=self.path)
         tensors = signature.gives.flat(answer, "the output")
         found = dict(zip((spec.name for spec in signature.outputs), tensors, strict=True))
-        self._states = {
-            taken: np.ascontiguousarray(found.pop(given)) for taken, given in states.items()
-        }
+        # Copies: a backend may write its next answer where this one lies.
+        self._states = {taken: found.pop(given).copy() for taken, given in states.items()}
         return next(iter(found.values())) if len(found) == 1 else found

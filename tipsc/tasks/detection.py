@@ -83,7 +83,8 @@ class Detection(Judged):
         same = total = 0
         for (boxes, _, labels), (others, _, names) in zip(*found, strict=True):
             hits = (overlaps(boxes, others)[0] > 0.5) & (labels[:, None] == names[None, :])
-            both = int(hits.any(1).sum()) if hits.numel() else 0
+            # Two boxes that lie on one of the other are one that both find.
+            both = min(int(hits.any(1).sum()), int(hits.any(0).sum()))
             same, total = same + both, total + len(boxes) + len(others) - both
         return same / total if total else 1.0
 
