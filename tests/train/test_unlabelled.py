@@ -81,7 +81,7 @@ class Broken(nn.Module):
     [
         (nn.Flatten(0), (), "no classifier.*cannot be judged yet"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (), "no classifier.*at least 2 classes"),
-        (Pair(), (), "no classifier.*got tuple"),
+        (Pair(), (), "no classifier.*got a tuple of 2"),
         (Constant(), (), "all examples the same class.*class 2 for all"),
         (Broken(), (), "example 0.*answers with NaN or infinity"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), ("a", "b"), "not as many.*expected 3"),

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tipsc.errors import DataError, listed
+from tipsc.errors import DataError
 from tipsc.quality import SHARE, Quality
+from tipsc.tasks.judged import lacks, told
 from tipsc.tasks.task import Task
 
 ACCURACY, AGREEMENT = "accuracy", "agreement"
@@ -95,16 +96,10 @@ class Classification:
             )
 
     def lacking(self, parts: Mapping[str, Tensor]) -> list[str]:
-        found: list[str] = []
-        for part, targets in parts.items() if self.labelled else ():
-            there = set(targets.unique().tolist())
-            gone = [name for number, name in enumerate(self.classes) if number not in there]
-            if gone:
-                found.append(
-                    f"{len(gone)} of {len(self.classes)} classes have no {part} example: "
-                    f"{listed(gone, most=6)}"
-                )
-        return found
+        if not self.labelled:
+            return []
+        there = {part: targets.unique().tolist() for part, targets in parts.items()}
+        return lacks(self.classes, there, "classes have no {part} example")
 
     def check_outputs(self, outputs: object, where: str = "", fix: str = "") -> None:
         if not isinstance(outputs, Tensor) or outputs.dim() != 2:
@@ -112,7 +107,7 @@ class Classification:
                 "the model is no classifier",
                 where=where,
                 expected="one output of shape (N, classes)",
-                got=_told(outputs),
+                got=told(outputs),
                 fix="give the data the task that the model has, or let it give the classes' scores",
             )
         if outputs.shape[-1] != len(self.classes):
@@ -159,10 +154,6 @@ class RightAnswers:
         return self.task.quality(self.right / self.seen)
 
 
-def _told(outputs: object) -> str:
-    return str(tuple(outputs.shape)) if isinstance(outputs, Tensor) else type(outputs).__name__
-
-
 def _answers(batches: Sequence[object], where: str) -> Tensor:
     """(N, classes) outputs of the original that tell classes apart."""
     first = batches[0]
@@ -171,7 +162,7 @@ def _answers(batches: Sequence[object], where: str) -> Tensor:
             "the original model is no classifier: its answers cannot stand in for labels",
             where=where,
             expected=f"outputs of shape (N, classes), with at least {FEWEST_CLASSES} classes",
-            got=_told(first),
+            got=told(first),
             fix="tipsc builds classifiers; a model that gives anything else cannot be judged yet",
         )
     answers = torch.cat([batch for batch in batches if isinstance(batch, Tensor)]).clone().cpu()

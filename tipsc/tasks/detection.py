@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tipsc.batch import Tensors
-from tipsc.errors import MissingExtraError, listed
+from tipsc.errors import MissingExtraError
 from tipsc.quality import Quality
 from tipsc.tasks.boxes import kept, overlaps
-from tipsc.tasks.judged import Judged, require, told
+from tipsc.tasks.judged import Judged, lacks, require, told
 
 _CANDIDATES = 9  # places for a box
 _SCORE, _OVERLAP = 0.5, 4.0  # exponents of what an assignment is aligned by
@@ -115,16 +115,8 @@ class Detection(Judged):
         require(bool(there.any()), "no example has a box", where=where, expected="some", got="none")
 
     def lacking(self, parts: Mapping[str, Tensors]) -> list[str]:
-        found = []
-        for part, targets in parts.items():
-            there = set(targets["labels"].unique().tolist())
-            gone = [name for number, name in enumerate(self.classes) if number not in there]
-            if gone:
-                found.append(
-                    f"{len(gone)} of {len(self.classes)} classes have no box in a {part} example: "
-                    f"{listed(gone, most=6)}"
-                )
-        return found
+        there = {part: targets["labels"].unique().tolist() for part, targets in parts.items()}
+        return lacks(self.classes, there, "classes have no box in a {part} example")
 
     def check_outputs(self, outputs: Any, where: str = "", fix: str = "") -> None:
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from tipsc.batch import Tensors
-from tipsc.errors import DataError, MissingExtraError
+from tipsc.errors import DataError, MissingExtraError, listed
 from tipsc.quality import SHARE, Better, Quality
 from tipsc.tasks.alike import distance, fidelity
 from tipsc.tasks.task import Task
@@ -125,6 +125,23 @@ def require(
     """Raises a DataError if it is not so."""
     if not ok:
         raise DataError(what, where=where, expected=expected, got=got, fix=fix)
+
+
+def lacks(names: Sequence[str], there: Mapping[str, Collection[int]], what: str) -> list[str]:
+    """Sentences on the names that nothing in a part of the data is of.
+
+    Args:
+        names: in the order of their numbers.
+        there: by part, the numbers that stand in it.
+        what: says what the names have not, with ``{part}`` in it.
+    """
+    found = []
+    for part, numbers in there.items():
+        gone = [name for number, name in enumerate(names) if number not in numbers]
+        if gone:
+            said = what.format(part=part)
+            found.append(f"{len(gone)} of {len(names)} {said}: {listed(gone, most=6)}")
+    return found
 
 
 def told(value: object) -> str:

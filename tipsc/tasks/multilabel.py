@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tipsc.batch import Tensors
-from tipsc.errors import listed
 from tipsc.quality import Quality
-from tipsc.tasks.judged import Judged, require, told, torchmetrics
+from tipsc.tasks.judged import Judged, lacks, require, told, torchmetrics
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,10 @@ class MultiLabel(Judged):
         )
 
     def lacking(self, parts: Mapping[str, Tensors]) -> list[str]:
-        found = []
-        for part, targets in parts.items():
-            gone = [n for n, there in zip(self.labels, targets.any(0), strict=True) if not there]
-            if gone:
-                found.append(
-                    f"{len(gone)} of {len(self.labels)} labels have no {part} example: "
-                    f"{listed(gone, most=6)}"
-                )
-        return found
+        there = {
+            part: targets.any(0).nonzero().flatten().tolist() for part, targets in parts.items()
+        }
+        return lacks(self.labels, there, "labels have no {part} example")
 
     def check_outputs(self, outputs: Any, where: str = "", fix: str = "") -> None:
         require(

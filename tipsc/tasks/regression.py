@@ -52,7 +52,9 @@ class Regression(Judged):
         metrics = torchmetrics(".regression")
         if self.by == "r2":
             return metrics.R2Score()
-        return metrics.MeanAbsoluteError() if self.by == "mae" else _root(metrics)
+        if self.by == "mae":
+            return metrics.MeanAbsoluteError()
+        return metrics.MeanSquaredError(squared=False)
 
     def shown(self, outputs: Any, targets: Tensors) -> tuple[Any, ...]:
         return outputs.flatten(), targets.flatten()
@@ -99,7 +101,3 @@ class Regression(Judged):
             got=told(outputs),
             fix=fix,
         )
-
-
-def _root(metrics: Any) -> Any:
-    return metrics.MeanSquaredError(squared=False)

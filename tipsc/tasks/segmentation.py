@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tipsc.batch import Tensors
-from tipsc.errors import listed
 from tipsc.quality import Quality
-from tipsc.tasks.judged import Judged, require, told, torchmetrics
+from tipsc.tasks.judged import Judged, lacks, require, told, torchmetrics
 
 
 @dataclass(frozen=True)
@@ -87,16 +86,8 @@ class Segmentation(Judged):
         )
 
     def lacking(self, parts: Mapping[str, Tensors]) -> list[str]:
-        found = []
-        for part, targets in parts.items():
-            there = set(targets.unique().tolist())
-            gone = [name for number, name in enumerate(self.classes) if number not in there]
-            if gone:
-                found.append(
-                    f"{len(gone)} of {len(self.classes)} classes have no place in a {part} "
-                    f"example: {listed(gone, most=6)}"
-                )
-        return found
+        there = {part: targets.unique().tolist() for part, targets in parts.items()}
+        return lacks(self.classes, there, "classes have no place in a {part} example")
 
     def check_outputs(self, outputs: Any, where: str = "", fix: str = "") -> None:
         require(
