@@ -57,7 +57,7 @@ def detector(boxes: int) -> bytes:
 
 
 def engine_in(folder: Path, net: Net) -> Path:
-    """The dearer a path, the more boxes it finds."""
+    """The costlier a path, the more boxes it finds."""
     manifest, pair = net.manifest(IDS), Tree("dict", ("scores", "boxes"), (TENSOR, TENSOR))
     signature = Signature(
         (TensorSpec("image", "float32", (1, 1, SIDE, SIDE), "NCHW"),),

@@ -43,14 +43,21 @@ def read_onnx(file: Path) -> OnnxModel:
         model = onnx.inliner.inline_local_functions(onnx.load(file))
     except Exception as error:
         raise ConversionError(
-            "this is no ONNX file, or a damaged one", where=str(file), got=first_line(error)
+            "this is no ONNX file, or a damaged one",
+            where=str(file),
+            got=first_line(error),
+            fix="export or copy it again; what it keeps in other files has to lie beside it",
         ) from error
     graph = model.graph
     versions = {opset.domain: opset.version for opset in model.opset_import}
     known = {one.name: _array(one, file) for one in graph.initializer}
     inputs = [one for one in graph.input if one.name not in known]
     if not inputs:
-        raise ConversionError("the graph has no input", where=str(file))
+        raise ConversionError(
+            "the graph has no input",
+            where=str(file),
+            fix="export the model with what it takes as an input of the graph",
+        )
     one = any(_is_for_one(given) for given in inputs)
     nodes = [_node(i, node, versions, file, one) for i, node in enumerate(graph.node)]
     live = list(_live(nodes, known, file))
@@ -84,7 +91,10 @@ def _array(proto: Any, file: Path) -> np.ndarray:
         array: np.ndarray = numpy_helper.to_array(proto, str(file.parent))
     except Exception as error:
         raise ConversionError(
-            "a weight cannot be read", where=f"{file}, {proto.name}", got=first_line(error)
+            "a weight cannot be read",
+            where=f"{file}, {proto.name}",
+            got=first_line(error),
+            fix="copy the file again, with the files of its weights beside it",
         ) from error
     return array
 

@@ -85,7 +85,7 @@ def telling(merit: Mapping[str, float]) -> tuple[str, ...]:
     """
     paths = list(merit)
     best = paths.index(max(paths, key=lambda path: merit[path]))
-    # A best path that is the cheapest leaves nothing between: then the dearest is shown as well.
+    # A best path that is the cheapest leaves nothing between: then the costliest is shown as well.
     last = best or len(paths) - 1
     return tuple(paths[place] for place in sorted({0, (last + 1) // 2, last}))
 
