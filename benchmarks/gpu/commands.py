@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -64,13 +65,17 @@ def _tipsc(*arguments: Any) -> Any:
 
 
 def training(engines: Path, work: Path, python: str) -> dict[str, Any]:
-    """``benchmarks/train_speed.py`` in the Python that has torch."""
+    """``benchmarks/train_speed.py`` in the Python that has torch.
+
+    Args:
+        python: a command, for instance ``env -u LD_LIBRARY_PATH python3``.
+    """
     script, report = ROOT / "benchmarks" / "train_speed.py", work / "train_speed.json"
     if not script.is_file():
         raise Absent("benchmarks/train_speed.py is not there")
     if not python:
         raise Absent("give --torch-python to try it")
-    said = _run([python, script, "--json", report])
+    said = _run([*shlex.split(python), script, "--json", report])
     if not report.is_file():
         raise AssertionError(said)
     found = json.loads(report.read_text())
