@@ -46,7 +46,18 @@ def bench(engines: Path, work: Path) -> dict[str, Any]:
     if not _by_command(work).is_file():
         raise Absent("tipsc finish wrote no engine")
     told = _tipsc("bench", _by_command(work), "--all", "--rounds", "5")
-    return {key: json.dumps(value) for key, value in told.items()}
+    rows = [
+        {
+            "path": path["id"],
+            **{f"{key}, ms": path["latency"][f"{key}_ms"] for key in ("p50", "p99")},
+            "GPU p50, ms": (told["device_ms"] or {}).get(path["id"], {}).get("p50_ms"),
+            "first call after others, ms": " ".join(
+                f"{before[path['id']]:.3f}" for before in told["switches"].values()
+            ),
+        }
+        for path in told["paths"]
+    ]
+    return {"memory_mib": told["memory_mib"], "noise": told["noise"], "paths": rows}
 
 
 def _by_command(work: Path) -> Path:

@@ -17,6 +17,7 @@ from tipsc.backends.tensorrt import api, cuda
 from tipsc.backends.tensorrt.execute import choose
 from tipsc.errors import EngineDeviceError
 from tipsc.measure.facts import read_facts
+from tipsc.measure.gpu import read_gpu
 
 _SIZES = (1, 1000, 1 << 20, 64 << 20)  # bytes that go to the device and back
 _DRIVER = (
@@ -28,7 +29,7 @@ _DRIVER = (
 
 def facts(engines: Path, work: Path) -> dict[str, Any]:
     """The heading of the page."""
-    found: dict[str, Any] = {"GPU": "none", "driver": "none"}
+    found: dict[str, Any] = {"GPU": read_gpu().get("name", "none"), "driver": "unknown"}
     if shutil.which(_DRIVER[0]):
         told = subprocess.run(_DRIVER, capture_output=True, text=True, timeout=30, check=False)
         fields = told.stdout.partition("\n")[0].split(", ")

@@ -141,7 +141,7 @@ def memory(engines: Path, work: Path, name: str) -> dict[str, Any]:
     manifest = engine.manifest
     taken, given = manifest.signature.inputs, manifest.signature.outputs
     largest = max(engine.plans, key=lambda plan: len(plan.content))
-    make_executors(trt, library, [largest], taken, given)  # kept: what comes first costs more
+    first = make_executors(trt, library, [largest], taken, given)  # kept: the first costs more
     many = [DevicePlan((f"copy{i}",), largest.content) for i in range(_MANY)]
     found: dict[str, float] = {}
     held: list[PlanExecutor] = []
@@ -158,6 +158,8 @@ def memory(engines: Path, work: Path, name: str) -> dict[str, Any]:
         held.clear()
         found[f"left after {words}, MiB"] = (before - library.free_bytes()) / 2**20
     found["plans of all, MiB"] = sum(len(plan.content) for plan in engine.plans) / 2**20
+    for executor in first.values():
+        executor.close()
     loaded = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(
         bytes(largest.content)
     )
