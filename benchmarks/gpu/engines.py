@@ -99,7 +99,7 @@ def made(engines: Path, work: Path, name: str) -> Made:
     file = engines / f"{name}.tipsc"
     if not file.is_file():
         raise Absent(f"{file.name} is not there: gpu_engines.py makes it")
-    out = work / name / "jobs" / "plans"
+    out = work / name / "jobs" / "build" / "plans"  # the job keeps timings three folders above
     out.mkdir(parents=True, exist_ok=True)
     return Made(file, out, work / name / "finished.tipsc")
 

@@ -102,6 +102,7 @@ def shared(engines: Path, work: Path, name: str) -> dict[str, Any]:
             "MiB": trial.plan_bytes / 2**20,
             "slowdowns": " ".join(f"{s:.3f}" for s in trial.slowdowns.values()),
             "seconds": time.perf_counter() - begun,
+            "by timings of KiB": timings.stat().st_size / 1024 if timings else 0,
             "noise": trial.noise,
             "problem": trial.problem,
         })  # fmt: skip

@@ -4,8 +4,9 @@
 
 NVIDIA's wheel is fetched with pip (0.8 GB, under NVIDIA's licence) and left as it is. Its plugin
 library asks for cuBLAS 12 and cuDNN 8, another gigabyte that no engine of ours uses: where pip
-would put them, stand-ins answer each call with "not initialised". Needs Linux x86-64, Python 3.10
-(the newest that the wheel takes), cc and nm.
+would put them, stand-ins answer each call with "not initialised", and ``own_kernels.py`` keeps
+TensorRT from calling them. Needs Linux x86-64, Python 3.10 (the newest that the wheel takes), cc
+and nm.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def main() -> None:
     subprocess.run([python, "-m", "pip", "install", "--quiet", WHEEL, *OTHERS], check=True)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     told = subprocess.run([python, "-c", where], check=True, capture_output=True, text=True)
-    write_stand_ins(Path(told.stdout.strip()))
+    packages = Path(told.stdout.strip())
+    write_stand_ins(packages)
+    shutil.copy(Path(__file__).with_name("own_kernels.py"), packages / "sitecustomize.py")
 
 
 if __name__ == "__main__":
