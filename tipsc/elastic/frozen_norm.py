@@ -120,7 +120,8 @@ class _FrozenNorm(torch.autograd.Function):
         if ctx.correction is not None:
             pull = pull * ctx.correction.factor * (variance > 0)
         slope = (scale * own * by_own - pull) / count
-        pulled = F.batch_norm(x, measured, torch.ones_like(spread), slope, None, False, 0.0, 0.0)
+        one = torch.full_like(spread, 1 - ctx.eps)
+        pulled = F.batch_norm(x, measured, one, slope, None, False, 0.0, ctx.eps)
         return by_x.add_(pulled), by_weight, by_bias, None, None, None
 
 
