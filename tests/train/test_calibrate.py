@@ -80,7 +80,7 @@ def test_after_calibration_each_norm_puts_out_its_beta_on_average() -> None:
         assert means
         for name, mean in means.items():
             torch.testing.assert_close(
-                mean, module.get_submodule(name).bias, atol=1e-4, rtol=1e-4, msg=name
+                mean, module.get_submodule(name).bias, atol=2e-3, rtol=2e-3, msg=name
             )
 
 
