@@ -65,7 +65,8 @@ def main() -> None:
     (folder,) = map(Path, sys.argv[1:])
     subprocess.run([python310(), "-m", "venv", "--clear", folder], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", WHEEL, *OTHERS], check=True)
+    for wanted in (["--no-deps", WHEEL], OTHERS):  # it asks for the real cuBLAS and cuDNN
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     told = subprocess.run([python, "-c", where], check=True, capture_output=True, text=True)
     packages = Path(told.stdout.strip())

@@ -16,6 +16,9 @@ from tipsc.signature import Signature
 #: a path id becomes the name of a file when an engine is unpacked
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
+#: beginning of a recipe's keys that say under which conditions its paths' profile was taken
+TAKEN = "profile's "
+
 
 def _require(ok: bool, what: str, where: str, got: object) -> None:
     if not ok:
