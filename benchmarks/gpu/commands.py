@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu.engines import made, needs_gpu
+from gpu.plans import Wrong
 from gpu.process import ROOT
 from gpu.record import Absent
 
@@ -90,7 +91,10 @@ def training(engines: Path, work: Path, python: str) -> dict[str, Any]:
     if not report.is_file():
         raise AssertionError(said)
     found = json.loads(report.read_text())
-    return found if isinstance(found, dict) else {"rows": found}
+    figures = found if isinstance(found, dict) else {"rows": found}
+    if not said.startswith("exit 0"):
+        raise Wrong(said, figures)
+    return figures
 
 
 def _run(command: list[Any]) -> str:
