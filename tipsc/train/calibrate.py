@@ -80,7 +80,9 @@ def measure(
         if not moments.count:
             raise DataError("calibration needs at least one batch", got="none")
         norm = norms[name]
-        mean[name], spread = (v.float() for v in meter.correct(moments.mean, moments.variance))
+        mean[name], spread = (
+            v.float().cpu() for v in meter.correct(moments.mean, moments.variance)
+        )
         if own_scale:
             variance[name] = spread
             norm.get_buffer("running_var").copy_(variance[name])
@@ -101,9 +103,9 @@ class Moments:
     def add(self, count: int, mean: Tensor, variance: Tensor) -> None:
         """A batch of `count` values a channel, with its mean and its biased variance."""
         total = self.count + count
-        gap = mean.double() - self.mean
+        gap = _wide(mean) - self.mean
         self._squares = (
-            self._squares + variance.double() * count + gap**2 * (self.count * count / total)
+            self._squares + _wide(variance) * count + gap**2 * (self.count * count / total)
         )
         self.mean = self.mean + gap * (count / total)
         self.count = total
@@ -146,12 +148,17 @@ class _Meter(nn.Module):
 
 
 def with_short_offset(norm: _BatchNorm, mean: Tensor) -> Tensor:
-    """The nearest means for which the folded norm's offset is a float16 number."""
+    """The nearest means for which the folded norm's offset is a float16 number; on the CPU."""
     with torch.no_grad():
-        deviation = (norm.get_buffer("running_var").double() + norm.eps).sqrt()
-        gamma, beta = norm.weight.double(), norm.bias.double()
+        deviation = (norm.get_buffer("running_var").cpu().double() + norm.eps).sqrt()
+        gamma, beta = norm.weight.cpu().double(), norm.bias.cpu().double()
         offset = beta - mean.double() * gamma / deviation
         short = offset.half().double()
         rounded = (beta - short) * deviation / gamma
         keeps = (gamma.abs() / deviation < _NO_SCALE) | ~short.isfinite() | ~rounded.isfinite()
         return torch.where(keeps, mean.double(), rounded).float()
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In double precision, where the device has it."""
+    return tensor if tensor.device.type == "mps" else tensor.double()
