@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from tipsc.batch import Batch, flat, mapped
 AHEAD = 2
 """Batches that wait on a GPU."""
 
-_Copied: TypeAlias = tuple[Batch, torch.cuda.Event]
+_Item = TypeVar("_Item")
 
 
 def on_time(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
@@ -28,32 +28,34 @@ def on_time(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
         for inputs, targets in batches:
             yield Batch(inputs, targets).on(device)
         return
-    source, stream = iter(batches), torch.cuda.Stream(device)
+    stream, current = torch.cuda.Stream(device), torch.cuda.current_stream(device)
 
-    def fetch() -> _Copied | None:
-        found = next(source, None)
-        if found is None:
-            return None
-        with torch.cuda.stream(stream):
-            pinned = Batch(*(mapped(_pinned, part) for part in found))
-            there = pinned.on(device)
-            return there, stream.record_event()
+    def copied() -> Iterator[tuple[Batch, torch.cuda.Event]]:
+        for found in batches:
+            with torch.cuda.stream(stream):
+                batch = Batch(*(mapped(Tensor.pin_memory, part) for part in found)).on(device)
+                event = stream.record_event()
+            yield batch, event
+
+    for batch, event in fetched(copied(), AHEAD):
+        current.wait_event(event)
+        for tensor in (*flat(batch.inputs), *flat(batch.targets)):
+            tensor.record_stream(current)  # its memory is not used anew before it is read
+        yield batch
+
+
+def fetched(items: Iterator[_Item], ahead: int) -> Iterator[_Item]:
+    """The same items, of which another thread fetches so many before they are asked for."""
+
+    def take() -> list[_Item]:
+        return [item for item in (next(items, None),) if item is not None]
 
     with ThreadPoolExecutor(1, "batches") as thread:
-        coming: deque[Future[_Copied | None]] = deque()
+        coming: deque[Future[list[_Item]]] = deque()
         try:
-            coming.extend(thread.submit(fetch) for _ in range(AHEAD))
-            while (copied := coming.popleft().result()) is not None:
-                coming.append(thread.submit(fetch))
-                batch, event = copied
-                current = torch.cuda.current_stream(device)
-                current.wait_event(event)
-                for tensor in (*flat(batch.inputs), *flat(batch.targets)):
-                    tensor.record_stream(current)  # its memory is not used anew before it is read
-                yield batch
+            coming.extend(thread.submit(take) for _ in range(ahead))
+            while found := coming.popleft().result():
+                coming.append(thread.submit(take))
+                yield found[0]
         finally:
-            thread.shutdown(wait=True, cancel_futures=True)
-
-
-def _pinned(tensor: Tensor) -> Tensor:
-    return tensor if tensor.is_cuda else tensor.pin_memory()
+            thread.shutdown(cancel_futures=True)
