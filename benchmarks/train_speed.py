@@ -32,6 +32,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+sys.path.insert(0, str(File(__file__).resolve().parents[1]))
+
 from tipsc.batch import in_order
 from tipsc.convert import convert
 from tipsc.dtmc.samplers import Sampler
