@@ -56,6 +56,7 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
     "detection": (Detection(CLASSES), {"boxes": BOXES, "labels": LABELS}, _boxes_found()),
     "segmentation": (Segmentation(CLASSES), PLACES, _logits(PLACES, 3).movedim(-1, 1)),
     "multi-label": (MultiLabel(CLASSES), THERE, 8.0 * THERE.float() - 4.0),
+    "one label": (MultiLabel(("a",)), THERE[:, :1], 8.0 * THERE[:, :1].float() - 4.0),
     "regression": (Regression(), NUMBERS, NUMBERS),
     "mae": (Regression("mae", unit="m"), NUMBERS, NUMBERS),
     "rmse": (Regression("rmse", learns="huber"), NUMBERS, NUMBERS),
@@ -65,7 +66,7 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
     "language-modelling": (NextToken(), TOKENS, 2 * _logits(TOKENS, 7)),
     "imitation": (Imitation(), {"y": NUMBERS, "z": POINTS}, {"y": NUMBERS, "z": POINTS}),
 }  # fmt: skip
-NAMES = [name for name in CASES if name not in ("mae", "rmse")]
+NAMES = [name for name in CASES if name not in ("one label", "mae", "rmse")]
 
 
 def noisy(value: Any, by: float) -> Any:
