@@ -1,8 +1,8 @@
 """How far outputs are from those of another model, whatever they are: trees of tensors.
 
 Each output counts the same, however large its values and whatever its distance is: all are measured
-against how much the other model's output varies, so that an answer which is always the same is about
-as far from it in each.
+against how much the other model's output varies, so that an answer which is always the same is as far
+from it in each.
 """
 
 from __future__ import annotations
