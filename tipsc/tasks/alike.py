@@ -1,8 +1,8 @@
 """How far outputs are from those of another model, whatever they are: trees of tensors.
 
 Each output counts the same, however large its values and whatever its distance is: all are measured
-against how much the other model's output varies, so that an answer which is always the same is as far
-from it in each.
+against how much the other model's output varies, so that an answer which is always the same is as
+far from it in each.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ def _huber(got: Tensor, wanted: Tensor) -> Tensor:
 def _cosine(got: Tensor, wanted: Tensor) -> Tensor:
     always = wanted.flatten(0, -2).mean(0).expand_as(wanted)
     apart = (1 - F.cosine_similarity(got, wanted, -1)).mean()
-    return (
-        _CONSTANT * apart / (1 - F.cosine_similarity(always, wanted, -1)).mean().clamp_min(_LEAST)
-    )
+    varies = (1 - F.cosine_similarity(always, wanted, -1)).mean()
+    return _CONSTANT * apart / varies.clamp_min(_LEAST)
 
 
 def _divergence(got: Tensor, wanted: Tensor, axis: int) -> Tensor:

@@ -117,11 +117,8 @@ def _constant_last(module: nn.Module, inputs: Sequence[str], constants: Set[str]
     into ``x - c``, and ``c / x`` into ``x / c``; ``-x + c`` and ``1 / x * c`` it leaves alone.
     """
     name, arguments = getattr(module, "name", ""), getattr(module, "_arguments", ())
-    if (
-        name not in (*_SUBTRACTIONS, *_DIVISIONS)
-        or len(arguments) != 2
-        or getattr(module, "_named", {})
-    ):
+    known = name in _SUBTRACTIONS or name in _DIVISIONS
+    if not known or len(arguments) != 2 or getattr(module, "_named", {}):
         return module
     whole, part = tuple(arguments)[::-1] if name == "rsub" else arguments
     tensors = iter(inputs)  # as many as there are slots, in order
