@@ -108,7 +108,9 @@ class Setting:
             model.load_state_dict(torch.load(place, weights_only=True))
             return model.eval()
         model = trained_plain(PLAIN[self.study], self.data, self.seed)
-        torch.save(model.state_dict(), place)
+        written = place.with_suffix(f".{os.getpid()}")  # several rows may train it at once
+        torch.save(model.state_dict(), written)
+        written.replace(place)
         return model
 
     @cached_property
@@ -281,20 +283,24 @@ def matching(found: list[dict[str, str]], **wanted: object) -> Iterator[dict[str
     return (row for row in found if all(row[k] == str(v) for k, v in wanted.items()))
 
 
-def done(file: Path, setting: Setting, arm: str) -> None:
-    """Runs it, unless its row is there."""
-    if any(matching(rows(file), **setting.identity(arm))):
-        return
-    row = setting.run(arm)
+def done(file: Path, setting: Setting, arm: str) -> bool:
+    """Whether its row is there."""
+    return any(matching(rows(file), **setting.identity(arm)))
+
+
+def keep(file: Path, row: dict[str, object]) -> None:
+    """Adds a row, and prints it."""
     fresh = not file.exists()
     with file.open("a", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         if fresh:
             writer.writeheader()
         writer.writerow(row)
-    print(setting.study, setting.start, setting.passes, setting.paths, arm, f"{setting.rate:g}",
-          setting.seed, row["test"], f"mean {statistics.mean(numbers(str(row['test']))):.2f}",
-          flush=True)  # fmt: skip
+    named = [
+        str(row[name]) for name in ("study", "start", "passes", "paths", "arm", "rate", "seed")
+    ]
+    mean = statistics.mean(numbers(str(row["test"])))
+    print(*named, row["test"], f"mean {mean:.2f}", flush=True)
 
 
 def tuned_rate(file: Path, study: str, start: str, arm: str) -> float:
@@ -375,7 +381,8 @@ def main() -> None:
                     given.study, given.start, given.passes, given.paths, rate, seed,
                     given.lowest, given.highest, given.thrift,
                 )  # fmt: skip
-                done(given.csv, setting, arm)
+                if not done(given.csv, setting, arm):
+                    keep(given.csv, setting.run(arm))
 
 
 if __name__ == "__main__":

@@ -65,10 +65,12 @@ def make(name: str) -> Supernet:
     return supernet.eval()
 
 
-def own_statistics(supernet: Supernet, path: Path, *, scale: bool = False) -> Statistics:
+def own_statistics(
+    supernet: Supernet, path: Path, *, scale: bool = False, ratios: bool = False
+) -> Statistics:
     """Made-up statistics of the right shapes, different for each path."""
     generator = torch.Generator().manual_seed(int(path.id, 16))
-    mean, variance = {}, {}
+    mean, variance, ratio = {}, {}, {}
     for step in trace(supernet, path).steps:
         layer = supernet.get_submodule(step.module) if step.module else None
         if hasattr(layer, "running_mean"):
@@ -76,7 +78,9 @@ def own_statistics(supernet: Supernet, path: Path, *, scale: bool = False) -> St
             mean[step.module] = torch.randn(size, generator=generator) * 0.3
             if scale:
                 variance[step.module] = torch.rand(size, generator=generator) + 0.5
-    return Statistics(path.id, mean, variance)
+            if ratios:
+                ratio[step.module] = float(torch.rand((), generator=generator) * 1.5 + 0.25)
+    return Statistics(path.id, mean, variance, ratio)
 
 
 def session(lowered: Lowered, path_id: str, folder: FilePath) -> onnxruntime.InferenceSession:
@@ -106,13 +110,15 @@ def largest_difference(
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("scale", [False, True], ids=["shared scale", "own scale"])
-def test_each_path_equals_its_extraction(name: str, scale: bool, tmp_path: FilePath) -> None:
+@pytest.mark.parametrize("own", [{}, {"ratios": True}, {"scale": True}], ids=repr)
+def test_each_path_equals_its_extraction(
+    name: str, own: dict[str, bool], tmp_path: FilePath
+) -> None:
     supernet = make(name)
     generator = random.Random(1)
     paths = [supernet.space.largest, supernet.space.smallest]
     paths += [supernet.space.sample_options(generator) for _ in range(10)]
-    statistics = {p.id: own_statistics(supernet, p, scale=scale) for p in paths}
+    statistics = {p.id: own_statistics(supernet, p, **own) for p in paths}
     lowered = lower(supernet, paths, statistics)
     for path in paths:
         difference = largest_difference(lowered, supernet, path, statistics[path.id], tmp_path)

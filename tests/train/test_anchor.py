@@ -81,8 +81,9 @@ def test_an_anchored_norm_in_training_is_what_its_definition_says(
     x = torch.randn(32, len(norm.weight), 2, 2) * 2 + 1
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
     mean = mean + norm.mean_shift
-    corrected = norm.variance_factor * variance + norm.variance_offset
-    scale = shared + norm.eps if frozen else corrected.clamp_min(0) + norm.eps
+    corrected = (norm.variance_factor * variance + norm.variance_offset).clamp_min(0) + norm.eps
+    ratio = (corrected / (shared + norm.eps)).log().mean().exp()
+    scale = (shared + norm.eps) * ratio if frozen else corrected
     unbiased = norm.variance_factor * variance * (128 / 127) + norm.variance_offset
     kept = shared if frozen else 0.9 * shared + 0.1 * unbiased.clamp_min(0)
 

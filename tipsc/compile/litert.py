@@ -26,7 +26,8 @@ from tipsc.engine import Manifest, write_tflite_engine
 from tipsc.engine.manifest import entry_ids
 from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
-from tipsc.lower.plan import PlannedPath, Planner, with_values
+from tipsc.lower.operations import PlannedPath, with_values
+from tipsc.lower.plan import Planner
 from tipsc.signature import Signature, TensorSpec, batch_of
 
 #: of what is kept in the cache; a new number makes old conversions unused

@@ -1,7 +1,6 @@
 """What is elastic: layers, families of supernets, and a path as a plain module."""
 
 from tipsc.elastic.batch_norm import (
-    Correction,
     ElasticBatchNorm1d,
     ElasticBatchNorm2d,
     ElasticBatchNorm3d,
@@ -17,6 +16,7 @@ from tipsc.elastic.dims import Dim, Units
 from tipsc.elastic.extract import extract
 from tipsc.elastic.factors import TOTALS, additive_parts, additive_totals
 from tipsc.elastic.families import FAMILIES, family
+from tipsc.elastic.frozen_norm import Correction, deviation_ratio, scaled_variance
 from tipsc.elastic.layers import (
     ElasticConv1d,
     ElasticConv2d,
@@ -58,11 +58,13 @@ __all__ = [
     "additive_totals",
     "anchor_norm",
     "corrections",
+    "deviation_ratio",
     "extract",
     "family",
     "freeze_scales",
     "has_batch_norm",
     "is_anchored",
+    "scaled_variance",
     "skeleton",
     "trace",
 ]

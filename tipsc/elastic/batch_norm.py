@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tipsc.elastic.dims import Dim, at, largest, part
+from tipsc.elastic.frozen_norm import Correction, frozen_norm
 from tipsc.elastic.layers import Cut, ElasticLayer, cut_out
 from tipsc.paths import Path
-
-
-@dataclass(frozen=True)
-class Correction:
-    """What an anchored norm (``train.anchor``) makes of the moments that it measures.
-
-    Attributes:
-        shift: (channels,) added to the mean.
-        factor, offset: (channels,) of the variance, ``factor * variance + offset``.
-    """
-
-    shift: Tensor
-    factor: Tensor
-    offset: Tensor
-
-    def mean(self, measured: Tensor) -> Tensor:
-        return measured + self.shift
-
-    def variance(self, measured: Tensor) -> Tensor:
-        return (measured * self.factor + self.offset).clamp_min(0)
 
 
 class _ElasticBatchNorm(ElasticLayer):
     """Batch norm whose statistics must be calibrated for each path (see train.calibrate).
 
     While training, each batch is normalised with its own statistics. When the *scale is frozen*
-    (:func:`freeze_scales`) the variance is `running_var`, the same for all paths, and only the
-    mean is the batch's own: then all paths can share weights into which the norm was folded, and
-    each needs no more than its own bias.
+    (:func:`freeze_scales`) the variance is `running_var`, the same for all paths, times one number
+    that is the batch's own (``elastic.frozen_norm``), as the mean is: then all paths can share
+    weights into which the norm was folded, and each needs no more than its own bias and that
+    number.
 
     An *anchored* norm (``train.anchor``) corrects what it measures, because the data at hand differ
     from those that the model was trained on; see :class:`Correction`.
@@ -126,13 +107,10 @@ class _ElasticBatchNorm(ElasticLayer):
         correction: Correction | None,
     ) -> Tensor:
         if self.training and self.scale_frozen:
-            own = x.mean([axis for axis in range(x.dim()) if axis != 1])
-            own = own if correction is None else correction.mean(own)
+            output, own = frozen_norm(x, weight, bias, variance, self.eps, correction)
             with torch.no_grad():
                 mean.lerp_(own, self.momentum)
-            shape = (-1,) + (1,) * (x.dim() - 2)
-            scale = weight * torch.rsqrt(variance + self.eps)
-            return x * scale.view(shape) + (bias - own * scale).view(shape)
+            return output
         if correction is not None:
             # The corrected norm is a plain one with another weight and bias. They follow the
             # batch's variance too, but not its gradient: what is corrected is due to the data.
@@ -168,7 +146,7 @@ class ElasticBatchNorm3d(_ElasticBatchNorm):
 
 
 def freeze_scales(module: nn.Module) -> None:
-    """From now on all paths normalise with the running variance, and only their own mean."""
+    """From now on all paths normalise with the running variance times a number of their own."""
     for layer in module.modules():
         if isinstance(layer, _ElasticBatchNorm):
             layer.scale_frozen.fill_(True)

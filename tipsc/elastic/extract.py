@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
+from tipsc.elastic.frozen_norm import scaled_variance
 from tipsc.elastic.layers import ElasticLayer
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
@@ -91,6 +93,9 @@ def _plain(layer: nn.Module, name: str, path: Path, statistics: Statistics | Non
                 module.get_buffer("running_mean").copy_(statistics.mean[name])
             if name in statistics.variance:
                 module.get_buffer("running_var").copy_(statistics.variance[name])
+            if name in statistics.ratio:
+                shared, eps = module.get_buffer("running_var"), float(cast(Any, module).eps)
+                shared.copy_(scaled_variance(shared, statistics.ratio[name], eps))
         for key, parameter in module.named_parameters():
             _give(parameter, name, key, statistics)
     return module

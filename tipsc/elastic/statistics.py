@@ -16,6 +16,8 @@ class Statistics:
         path_id: the path.
         mean: for each batch norm, by its name in the supernet: (channels,) float32.
         variance: likewise; empty where the path uses the shared running variance.
+        ratio: for each batch norm, the number by which the path's deviations are larger than the
+            shared ones; 1 for a norm that is not in it.
         own: parameters by their name in the supernet, in the sizes that they have on this path,
             float32; they stand in for what all paths share.
     """
@@ -23,6 +25,7 @@ class Statistics:
     path_id: str
     mean: Mapping[str, Tensor] = field(default_factory=dict)
     variance: Mapping[str, Tensor] = field(default_factory=dict)
+    ratio: Mapping[str, float] = field(default_factory=dict)
     own: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property

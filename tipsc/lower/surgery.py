@@ -16,8 +16,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from tipsc.elastic.trace import input_labels
 from tipsc.errors import LoweringError
+from tipsc.lower.levels import Clipped, Gated, Rescaled
+from tipsc.lower.operations import PlannedOperation, PlannedPath
 from tipsc.lower.places import external_tensor
-from tipsc.lower.plan import PlannedOperation, PlannedPath
 from tipsc.lower.template import OPSET, Template
 from tipsc.lower.weights import Stored, Use, Weight, WeightStore, use_of
 from tipsc.signature import Signature, TensorSpec, batch_of
@@ -119,8 +120,10 @@ class _Surgery:
     def _place(
         self, prefix: str, operation: PlannedOperation, values: Mapping[str, list[str]]
     ) -> list[str]:
-        template = self._template_of(operation)
         inputs = [values[label] for label in operation.inputs]
+        if isinstance(operation.module, Rescaled | Gated | Clipped):
+            return [self._levelled(prefix, operation.module, inputs[0][0])]
+        template = self._template_of(operation)
         if isinstance(operation.module, nn.AvgPool2d | nn.Upsample) and not template.nodes:
             return [self._resize(f"{prefix}:out:0", operation, inputs[0][0])]
         if not template.nodes:
@@ -154,6 +157,31 @@ class _Surgery:
                 self._fit(placed, node, template, operation)
             self._nodes.append(placed)
         return [f"{prefix}:out:{i}" for i in range(template.outputs)]
+
+    def _levelled(self, prefix: str, module: Rescaled | Gated | Clipped, x: str) -> str:
+        """What :mod:`tipsc.lower.levels` put in, of which there is no template."""
+        output = f"{prefix}:out:0"
+        if isinstance(module, Rescaled):
+            self._add("Div", [x, self._number(module.divisor)], output)
+        elif isinstance(module, Clipped):
+            borders = (module.low, module.high)
+            read = ["" if border is None else self._number(border) for border in borders]
+            self._add("Clip", [x, *read], output)
+        elif module.function == "silu":
+            self._add("Mul", [x, self._number(1 / module.level)], f"{prefix}:scaled")
+            self._add("Sigmoid", [f"{prefix}:scaled"], f"{prefix}:gate")
+            self._add("Mul", [x, f"{prefix}:gate"], output)
+        else:
+            slope = 1 / (6 * module.level)
+            self._add("HardSigmoid", [x], f"{prefix}:gate", alpha=slope, beta=0.5)
+            self._add("Mul", [x, f"{prefix}:gate"], output)
+        return output
+
+    def _number(self, value: float) -> str:
+        return self._constant(np.asarray(value, np.float32))
+
+    def _add(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        self._nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
 
     def _resize(self, output: str, operation: PlannedOperation, image: str) -> str:
         """What the largest path leaves as it is: an input in another resolution."""

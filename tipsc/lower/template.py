@@ -25,7 +25,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tipsc.errors import LoweringError, first_line
 from tipsc.lower.constants import evaluated
-from tipsc.lower.plan import PlannedOperation, PlannedPath, with_values
+from tipsc.lower.operations import PlannedOperation, PlannedPath, with_values
 
 OPSET = 20
 SIZES = "sizes"  # of the parts of a split; surgery fills them in

@@ -22,6 +22,7 @@ from tipsc.train import Data, calibrate, quality_of
 
 _DRAWS_PER_PATH = 8
 _RECORDS, _STATISTICS = "candidates.json", "statistics.pt"
+_OWN = ("mean", "variance", "ratio", "own")  # of a path's statistics
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,7 @@ def save_candidates(folder: FilePath, candidates: Sequence[Candidate]) -> None:
         for c in candidates
     ]
     tensors = {
-        c.path.id: {name: dict(getattr(c.statistics, name)) for name in ("mean", "variance", "own")}
-        for c in candidates
+        c.path.id: {name: dict(getattr(c.statistics, name)) for name in _OWN} for c in candidates
     }
     write_atomically(folder / _RECORDS, [json.dumps(records, indent=1).encode()])
     with (folder / _STATISTICS).open("wb") as stream:  # by name, torch hides why it fails

@@ -14,11 +14,17 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tipsc.batch import Tensors, flat, placed
-from tipsc.elastic import Correction, Statistics, Supernet, corrections, extract
+from tipsc.elastic import (
+    Correction,
+    Statistics,
+    Supernet,
+    corrections,
+    deviation_ratio,
+    extract,
+    scaled_variance,
+)
 from tipsc.errors import DataError
 from tipsc.paths import Path
-
-_NO_SCALE = 1e-6
 
 
 def calibrate(
@@ -26,18 +32,15 @@ def calibrate(
 ) -> Statistics:
     """Statistics of `path` over all examples of `batches`.
 
-    While measuring, a norm normalises with its batch's own mean (and variance), so that one pass
-    calibrates all layers, each behind calibrated ones; within one batch this is exactly what
-    evaluation then computes.
+    While measuring, a norm normalises with its batch's own mean and ratio (or variance), so that
+    one pass calibrates all layers, each behind calibrated ones; within one batch this is exactly
+    what evaluation then computes.
 
     Args:
         batches: inputs (N, *shape), or trees of them; 1,000 to 2,000 examples in batches of
             256 or more.
-        own_scale: measure the variance too. Otherwise the path keeps the running variance that
-            it shares with all paths, and its means are rounded so that the offset of the folded
-            norm, ``beta - mean * gamma / sqrt(var + eps)``, is a float16 number (to within a
-            float32's rounding): each path then carries two bytes a channel. The rounding is far
-            below the sampling noise of a mean of some thousand examples.
+        own_scale: measure the variance of each channel. Otherwise the path keeps the running
+            variance that it shares with all paths, times one number a norm (the ratio).
 
     Returns:
         Statistics without content if the path has no batch norm.
@@ -74,20 +77,22 @@ def measure(
             module(*flat(placed(inputs, device)))
     for name, norm in norms.items():
         module.set_submodule(name, norm)
-    mean, variance = {}, {}
+    mean, variance, ratio = {}, {}, {}
     for name, meter in meters.items():
         moments = meter.moments
         if not moments.count:
             raise DataError("calibration needs at least one batch", got="none")
         norm = norms[name]
         mean[name], spread = (v.float() for v in meter.correct(moments.mean, moments.variance))
+        kept = norm.get_buffer("running_var")
         if own_scale:
             variance[name] = spread
-            norm.get_buffer("running_var").copy_(variance[name])
+            kept.copy_(spread)
         else:
-            mean[name] = with_short_offset(norm, mean[name])
+            ratio[name] = float(deviation_ratio(spread, kept, norm.eps))
+            kept.copy_(scaled_variance(kept, ratio[name], norm.eps))
         norm.get_buffer("running_mean").copy_(mean[name])
-    return Statistics(path.id, mean, variance)
+    return Statistics(path.id, mean, variance, ratio)
 
 
 @dataclass
@@ -141,17 +146,7 @@ class _Meter(nn.Module):
         norm = self.norm
         mean, variance = self.correct(*self.moments.observe(x))
         if not self.own_scale:
-            variance = norm.get_buffer("running_var")
+            shared = norm.get_buffer("running_var")
+            ratio = deviation_ratio(variance, shared, norm.eps)
+            variance = scaled_variance(shared, ratio, norm.eps)
         return nn.functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
-
-
-def with_short_offset(norm: _BatchNorm, mean: Tensor) -> Tensor:
-    """The nearest means for which the folded norm's offset is a float16 number."""
-    with torch.no_grad():
-        deviation = (norm.get_buffer("running_var").double() + norm.eps).sqrt()
-        gamma, beta = norm.weight.double(), norm.bias.double()
-        offset = beta - mean.double() * gamma / deviation
-        short = offset.half().double()
-        rounded = (beta - short) * deviation / gamma
-        keeps = (gamma.abs() / deviation < _NO_SCALE) | ~short.isfinite() | ~rounded.isfinite()
-        return torch.where(keeps, mean.double(), rounded).float()

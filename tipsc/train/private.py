@@ -15,7 +15,6 @@ from tipsc.elastic import Statistics, Supernet, extract
 from tipsc.elastic.looking import at_rest
 from tipsc.errors import TrainingError
 from tipsc.paths import Path
-from tipsc.train.calibrate import with_short_offset
 from tipsc.train.chance import seed_of
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Data, Shuffled
@@ -46,8 +45,7 @@ def train_private(
         original: a model that was trained already, whose answers are learned beside the labels.
 
     Returns:
-        The statistics with these parameters as the path's own. Means are rounded again, so that
-        the biases of folded norms stay two bytes each.
+        The statistics with these parameters as the path's own.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -109,10 +107,4 @@ def _drop_out(module: fx.GraphModule) -> None:
 
 def _kept(module: fx.GraphModule, statistics: Statistics, names: Collection[str]) -> Statistics:
     own = {k: v.detach().clone() for k, v in module.named_parameters() if k in names}
-    mean = dict(statistics.mean)
-    if not statistics.variance:
-        for name in mean:
-            norm = module.get_submodule(name)
-            assert isinstance(norm, _BatchNorm)
-            mean[name] = with_short_offset(norm, mean[name])
-    return replace(statistics, mean=mean, own={**statistics.own, **own})
+    return replace(statistics, own={**statistics.own, **own})

@@ -17,7 +17,8 @@ import torch
 from torch import fx, nn
 
 from tipsc.elastic.trace import input_labels
-from tipsc.lower.plan import PlannedPath, with_values
+from tipsc.lower.levels import Clipped, Gated, Rescaled
+from tipsc.lower.operations import PlannedPath, with_values
 from tipsc.signature import TensorSpec
 
 #: functions that compute each element for itself, by name: those of torch and of aten alike
@@ -29,7 +30,7 @@ _SUBTRACTIONS = ("sub", "subtract", "rsub")
 _DIVISIONS = ("div", "divide", "true_divide", "truediv")
 _ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.GELU,
-    nn.Identity, nn.Dropout,
+    nn.Identity, nn.Dropout, Rescaled, Gated, Clipped,
 )  # fmt: skip
 
 
