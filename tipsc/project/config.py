@@ -121,8 +121,8 @@ class Convert(Strict):
         depth: whether residual branches may be skipped.
         resolutions: of square images, in pixels a side, for a fully convolutional model; its own
             is always among them. Null for its own alone.
-        exits: whether paths of a classifier can leave early: true for after every stage where that
-            is possible, how many, or the numbers of the stages.
+        exits: whether paths can leave early, of a model with one output: true for after every
+            stage where that is possible, how many, or the numbers of the stages.
         input: of a model of images, where the engine and the data have pixels; null for what the
             model takes.
     """
