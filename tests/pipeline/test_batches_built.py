@@ -40,7 +40,7 @@ def model():
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, 2, 1),
-        nn.ReLU(), nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 4),
+        nn.ReLU(), nn.Flatten(), nn.Linear(64, 4),
     )
     optimizer = torch.optim.AdamW(net.parameters(), 0.01)
     for inputs, targets in list(split(256, 0).batches(32)) * 12:
