@@ -122,8 +122,9 @@ def test_a_call_of_another_size_says_what_would_do(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"has 3 examples; .*batch=3\) gives a path"):
             engine.run(IMAGES[:3].numpy(), path=path_id)
         assert engine.run(IMAGES[:3].numpy(), path=f"{path_id}x3").shape == (3, 5)
-        with pytest.raises(DataError, match="does not fit"):
-            engine.run(IMAGES[:3, :2].numpy(), path=path_id)
+        for none in (IMAGES[:3, :2], IMAGES[:0], IMAGES.double()[:1]):
+            with pytest.raises(DataError, match="does not fit"):
+                engine.run(none.numpy(), path=path_id)
         with pytest.raises(UsageError, match=r"no path .* takes 4 .*expected 1 or 3"):
             engine.pick(budget_ms=1.0, batch=4)
 

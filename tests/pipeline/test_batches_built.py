@@ -100,6 +100,8 @@ def test_each_path_takes_one_and_eight(tmp_path: Path, target: str) -> None:
 
 def test_a_size_alone_is_all_that_the_engine_takes(tmp_path: Path) -> None:
     config = project(tmp_path) / "tipsc.yaml"
+    config.write_text(CONFIG.replace("[1, 8]", "[8, 1]"))
+    report_of(Pipeline(tmp_path, "host").run())  # the first is the one that is shown
     config.write_text(CONFIG.replace("[1, 8]", "8"))
     built = Pipeline(tmp_path, "host").run()
     manifest = read_engine(built.engine).manifest

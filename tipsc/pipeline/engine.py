@@ -93,7 +93,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         try_paths(project.target, file, folder, progress)
     else:
         record["samples_ms"] = _measure(project, file, manifest, compiled, progress)
-    save_answers(folder, _answers(file, verified, supernet))
+    save_answers(folder, _answers(file, verified, supernet, candidates))
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
 
 
@@ -150,14 +150,16 @@ def _verify(
     )
 
 
-def _answers(file: Path, verified: Verified, supernet: Supernet) -> Answers:
+def _answers(
+    file: Path, verified: Verified, supernet: Supernet, candidates: Sequence[Candidate]
+) -> Answers:
     """Of the fastest path as it was measured, the best one, and one between."""
-    manifest = read_engine(file).manifest
-    # Unmeasured ones are in order; what they say does not depend on how many examples a call has.
-    paths = of_batch(manifest.paths)
-    ids = [p.id for p in sorted(paths, key=lambda p: p.latency.p50_ms if p.latency else 0.0)]
-    outputs = {name: verified.outputs[name] for name in ids}
-    merit = {name: verified.differences[name].quality.merit for name in ids}
+    ids = {candidate.path.id for candidate in candidates}  # others are these for other batches
+    paths = [path for path in read_engine(file).manifest.paths if path.id in ids]
+    # Unmeasured ones are in order.
+    known = [p.id for p in sorted(paths, key=lambda p: p.latency.p50_ms if p.latency else 0.0)]
+    outputs = {name: verified.outputs[name] for name in known}
+    merit = {name: verified.differences[name].quality.merit for name in known}
     return answers_of(verified.batch, outputs, merit, supernet.signature)
 
 

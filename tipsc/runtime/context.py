@@ -84,7 +84,7 @@ class Context:
         if array.dtype != spec.dtype or array.ndim != len(spec.shape) or spec.batch_axis is None:
             return _wrong(spec, "does not fit", got)
         size = array.shape[spec.batch_axis]
-        if spec.with_batch(size).shape != array.shape:
+        if not size or spec.with_batch(size).shape != array.shape:
             return _wrong(spec, "does not fit", got)
         fix = f"fill it up, or build with {size} in build.batch"
         if size in self._batches:
