@@ -155,5 +155,5 @@ def _built(like: Tensors, tensors: Sequence[Tensor]) -> Tensors:
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:
-    tensor = tensor.to(device)
+    tensor = tensor.to(device, non_blocking=device.type == "cuda")  # where memory is pinned
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

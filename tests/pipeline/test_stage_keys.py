@@ -161,6 +161,10 @@ LIMITS: Mapping[str, tuple[Any, set[str]]] = {
 TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "epochs": (4, TRAINED),
     "batch_size": (8, TRAINED),
+    "accumulate": (2, TRAINED),
+    "device": ("cpu", set()),  # the sums of another one differ in their last bits alone
+    "precision": ("bf16", TRAINED),
+    "clip_norm": (1.0, TRAINED),
     "learning_rate": (0.1, TRAINED),
     "weight_decay": (0.1, TRAINED),
     "thrift": (1.0, TRAINED),

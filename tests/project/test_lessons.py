@@ -47,7 +47,7 @@ def gradient(
         supernet, Batch(X, labels), [supernet.space.largest], Classification(), **settings
     )
     grads = [p.grad.flatten() for p in supernet.parameters() if p.grad is not None]
-    return loss.trained, torch.cat(grads)
+    return loss.trained.item(), torch.cat(grads)
 
 
 LABELS = X[:, :4].argmax(1)

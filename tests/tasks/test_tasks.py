@@ -107,6 +107,17 @@ def test_right_outputs_score_best_and_batches_do_not_matter(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_losses_ask_the_device_for_no_value(name: str) -> None:
+    """On the device meta there are none: whoever asks for one fails. A GPU would be waited for."""
+    task, targets, right = CASES[name]
+    there = [mapped(lambda tensor: tensor.to("meta"), tree) for tree in (right, targets)]
+    outputs = mapped(lambda tensor: tensor.requires_grad_(), there[0])
+    for loss in (task.loss(outputs, there[1]), task.imitate(outputs, there[0])):
+        loss.backward()
+    assert any(tensor.grad is not None for tensor in flat(outputs))
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_losses_are_finite_lowest_where_outputs_are_right_and_reach_all_of_them(name: str) -> None:
     task, targets, right = CASES[name]
     for loss in (

@@ -8,12 +8,12 @@ from torch import nn
 
 from tipsc.train.distributed import group
 
-with group(torch.device("cpu")) as ranks:
+with group() as ranks:
     parameters = [nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(3)),
                   nn.Parameter(torch.zeros(1))]  # fmt: skip
     parameters[0].grad = torch.full((2, 2), 1.0 + ranks.rank)
     if ranks.rank == 1:
         parameters[1].grad = torch.full((3,), 4.0)
-    number = ranks.average(parameters, 10.0 * ranks.rank)
+    number = ranks.average(parameters, torch.tensor(10.0 * ranks.rank)).item()
     text = repr([number, *(None if p.grad is None else p.grad.tolist() for p in parameters)])
     Path(sys.argv[1], f"{ranks.rank}.txt").write_text(text)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tipsc.errors import UsageError
 from tipsc.paths import Path as Subnet
 from tipsc.pipeline.build import Pipeline
@@ -21,7 +19,6 @@ from tipsc.train.checkpoint import FILE as CHECKPOINT
 from tipsc.train.distributed import Processes
 
 Work = Callable[[Path], None]
-_CPU = torch.device("cpu")
 
 
 class SharedStages(Stages):
@@ -47,7 +44,7 @@ class SharedStages(Stages):
     ) -> StageDone:
         if self._group.rank == 0:
             return self._lead(name, inputs, work, resumable, good)
-        works = self._group.from_first(None, _CPU) == b"work"
+        works = self._group.from_first(None) == b"work"
         if works:
             with tempfile.TemporaryDirectory(prefix="tipsc-") as unused:
                 # The work ends by removing its checkpoint, which the first process alone wrote.
@@ -69,12 +66,12 @@ class SharedStages(Stages):
         def work_with_all(folder: Path) -> None:
             nonlocal told
             told = True
-            self._group.from_first(b"work", _CPU)
+            self._group.from_first(b"work")
             work(folder)
 
         stage = super().run(name, inputs, work_with_all, resumable=resumable, good=good)
         if not told:
-            self._group.from_first(b"done", _CPU)
+            self._group.from_first(b"done")
         return stage
 
 
@@ -85,7 +82,7 @@ def chosen_by_first(pipeline: Pipeline, group: Processes) -> tuple[Subnet, ...]:
         shared, pipeline.stages = pipeline.stages, Stages(pipeline.runs)
         told = json.dumps([dict(path.items) for path in shipping(pipeline)]).encode()
         pipeline.stages = shared
-    found = json.loads(group.from_first(told, _CPU) or b"[]")
+    found = json.loads(group.from_first(told) or b"[]")
     return tuple(pipeline.untrained.space.path(options) for options in found)
 
 

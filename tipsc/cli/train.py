@@ -21,8 +21,6 @@ def command(output: Output, config: Path, target: str) -> None:
     Works under torchrun as well: each process draws its own paths and has its own part of the
     data, the first one measures, chooses, prints and writes.
     """
-    import torch
-
     from tipsc.cli.building import SharedStages, chosen_by_first, stage_document
     from tipsc.pipeline.build import Pipeline
     from tipsc.pipeline.record import history_of
@@ -35,7 +33,7 @@ def command(output: Output, config: Path, target: str) -> None:
     first = started("RANK", 0) == 0
     if not first:
         output = Output(quiet=True)
-    with output.reporter() as reporter, group(torch.device("cpu")) as processes:
+    with output.reporter() as reporter, group() as processes:
         pipeline = Pipeline(config, target, reporter=reporter)
         pipeline.stages = SharedStages(pipeline.runs, processes)
         with only_one_build(pipeline.runs) if first else nullcontext():

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from tipsc.batch import placed
 from tipsc.convert.converted import ConvertedSupernet, Leave
 from tipsc.elastic.looking import looking
 from tipsc.errors import DataError
@@ -26,7 +27,7 @@ def fit_exits(supernet: ConvertedSupernet, batches: Iterable[Tensor]) -> dict[in
 
     Args:
         supernet: its heads' weights are changed in place.
-        batches: inputs (N, *input_shape), on the supernet's device; some hundred examples or more.
+        batches: inputs (N, *input_shape); some hundred examples or more.
 
     Returns:
         For each exit that was fitted the share of the logits' variance that its head explains, on
@@ -37,8 +38,10 @@ def fit_exits(supernet: ConvertedSupernet, batches: Iterable[Tensor]) -> dict[in
     """
     whole, *early = supernet.spanning
     sums = [_Sums() for _ in supernet.leaves]
+    device = next(supernet.parameters()).device
     with looking(supernet):
-        for inputs in batches:
+        for given in batches:
+            inputs = placed(given, device)
             logits = supernet(inputs, whole)
             for leave, path, total in zip(supernet.leaves, early, sums, strict=True):
                 total.add(_read(supernet, leave, path, inputs), logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from tipsc.elastic.dims import Dim, at, largest, part
 from tipsc.elastic.frozen_norm import Correction, frozen_norm
 from tipsc.elastic.layers import Cut, ElasticLayer, cut_out
 from tipsc.paths import Path
+
+_FLAGS = ("scale_frozen", "anchored")
 
 
 class _ElasticBatchNorm(ElasticLayer):
@@ -53,6 +56,14 @@ class _ElasticBatchNorm(ElasticLayer):
         self.register_buffer("mean_shift", torch.zeros(size))
         self.register_buffer("variance_factor", torch.ones(size))
         self.register_buffer("variance_offset", torch.zeros(size))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> _ElasticBatchNorm:
+        """Moves the layer to another device, but for the flags: a GPU would be waited for at each
+        of them, in every norm of every step."""
+        flags = {name: self._buffers[name] for name in _FLAGS}
+        super()._apply(fn, recurse)
+        self._buffers.update(flags)
+        return self
 
     @property
     def width(self) -> Dim:
@@ -115,7 +126,10 @@ class _ElasticBatchNorm(ElasticLayer):
             # The corrected norm is a plain one with another weight and bias. They follow the
             # batch's variance too, but not its gradient: what is corrected is due to the data.
             with torch.no_grad():
-                own, spread = torch.batch_norm_update_stats(x, None, None, 0.0)
+                own, spread = (
+                    moment.to(mean.dtype)
+                    for moment in torch.batch_norm_update_stats(x, None, None, 0.0)
+                )
                 count = x.numel() // x.shape[1]
                 unbiased = spread * (count / max(1, count - 1))
                 mean.lerp_(correction.mean(own), self.momentum)

@@ -91,7 +91,9 @@ class _FrozenNorm(torch.autograd.Function):
         eps: float,
         correction: Correction | None,
     ) -> tuple[Tensor, Tensor]:
-        measured, spread = torch.batch_norm_update_stats(x, None, None, 0.0)
+        moments = torch.batch_norm_update_stats(x, None, None, 0.0)
+        # In mixed precision x has 16 bits, and all else has not.
+        measured, spread = (moment.to(shared.dtype) for moment in moments)
         mean, variance = measured, spread
         if correction is not None:
             mean, variance = correction.mean(measured), correction.variance(spread)

@@ -6,7 +6,8 @@ several stages need, and what no stage keeps in a file, is made here once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -31,6 +32,7 @@ from tipsc.project.lessons import Lessons, lessons_of
 from tipsc.project.loading import Model, check_fit, load_model
 from tipsc.project.target import Target, load_target, waiting
 from tipsc.train import Data
+from tipsc.train.device import device_of, on_device
 
 COMPILED = "compiled"  # a folder: what compilers keep from one engine to the next
 
@@ -109,6 +111,13 @@ class Project:
     def data(self) -> Data:
         """The user's data."""
         return self.model.data
+
+    @contextmanager
+    def on_device(self) -> Iterator[None]:
+        """Inside, the supernet and the original are where the configuration trains."""
+        models = [self.untrained, *filter(None, [self.model.original])]
+        with on_device(device_of(self.config.training.device), *models):
+            yield
 
     @cached_property
     def task_key(self) -> list[str]:

@@ -19,6 +19,7 @@ from tipsc.pipeline.context import Project, StageSpec
 from tipsc.progress import Progress
 from tipsc.tasks import Quality, Task
 from tipsc.train import quality_of
+from tipsc.train.device import device_of, on_device
 
 FILE = "original.json"
 
@@ -60,7 +61,8 @@ def _inputs(project: Project) -> dict[str, object]:
 def _make(project: Project, folder: Path, progress: Progress) -> None:
     plain, limit = project.model.original, project.config.build.verify_examples
     assert plain is not None
-    found = score_original(plain, project.data.test, project.data.judged_by, limit)
+    with on_device(device_of(project.config.training.device), plain):
+        found = score_original(plain, project.data.test, project.data.judged_by, limit)
     write_atomically(folder / FILE, [json.dumps(asdict(found)).encode()])
 
 

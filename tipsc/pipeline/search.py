@@ -122,7 +122,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
 
 def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     goal, supernet = wanted(project), trained_supernet(project)
-    with doubting(goal.noise):
+    with doubting(goal.noise), project.on_device():
         candidates, records = search_paths(
             supernet,
             project.data,

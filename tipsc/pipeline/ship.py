@@ -35,8 +35,9 @@ def _inputs(project: TargetProject) -> dict[str, object]:
 
 def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     supernet = narrowed_supernet(project)
-    found = _evaluated(project, supernet, progress)
-    save_candidates(folder, climbed(project, supernet, found, folder, progress))
+    with project.on_device():
+        found = _evaluated(project, supernet, progress)
+        save_candidates(folder, climbed(project, supernet, found, folder, progress))
 
 
 SHIP: StageSpec[TargetProject] = StageSpec("ship", _inputs, _make, resumable=True)

@@ -84,10 +84,11 @@ def _make(project: Project, folder: Path, progress: Progress) -> None:
     supernet = project.untrained
     if isinstance(supernet, ConvertedSupernet):
         batches = project.data.calibration(project.config.build.calibration_images)
-        if project.model.original is not None:
-            anchor(supernet, batches)
-        if supernet.leaves:
-            fit_exits(supernet, batches)
+        with project.on_device():
+            if project.model.original is not None:
+                anchor(supernet, batches)
+            if supernet.leaves:
+                fit_exits(supernet, batches)
     if project.lessons.wide is None:
         _save(supernet, folder)
     else:
@@ -109,6 +110,6 @@ def trained_supernet(project: Project) -> Supernet:
 
 def loaded(project: Project, folder: Path) -> Supernet:
     """The supernet with the weights in a folder, in evaluation mode."""
-    weights = torch.load(folder / WEIGHTS, weights_only=True)
+    weights = torch.load(folder / WEIGHTS, weights_only=True, map_location="cpu")
     project.untrained.load_state_dict(weights)
     return project.untrained.eval()

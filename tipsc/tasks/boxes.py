@@ -8,7 +8,7 @@ from torch import Tensor
 
 def areas(boxes: Tensor) -> Tensor:
     """(..., 4) to (...); 0 for a box that is none."""
-    return (boxes[..., 2:] - boxes[..., :2]).clamp_min(0).prod(-1)
+    return _area(boxes[..., 2:] - boxes[..., :2])
 
 
 def overlaps(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,10 +23,10 @@ def overlaps(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """
     a, b = one[..., :, None, :], other[..., None, :, :]
     low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    inside = (high - low).clamp_min(0).prod(-1)
+    inside = _area(high - low)
     both = areas(a) + areas(b) - inside
     around = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
-    hull = around.clamp_min(0).prod(-1).clamp_min(1e-6)
+    hull = _area(around).clamp_min(1e-6)
     iou = inside / both.clamp_min(1e-6)
     return iou, iou - (hull - both) / hull
 
@@ -51,3 +51,9 @@ def kept(boxes: Tensor, scores: Tensor, labels: Tensor, overlap: float) -> Tenso
         if bool((still == alive).all()):
             return order[alive]
         alive = still
+
+
+def _area(sides: Tensor) -> Tensor:
+    """(..., 2) to (...). The gradient of `prod` would wait for the device, to look for zeros."""
+    width, height = sides.clamp_min(0).unbind(-1)
+    return width * height

@@ -58,12 +58,9 @@ class Detection(Judged):
         focus = (wanted - sure).abs() ** _FOCUS
         found = fits.sum().clamp_min(1)
         said = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none") * focus
-        taken = fits > 0
-        if not bool(taken.any()):
-            return said.sum() / found
         places = torch.gather(targets["boxes"], 1, at[..., None].expand(-1, -1, 4))
-        lies = _alike(boxes[taken], places[taken])
-        return said.sum() / found + _BOX_WEIGHT * ((1 - lies) * fits[taken]).sum() / found
+        lies = (1 - _alike(boxes, places)) * fits  # nothing where there is no box
+        return said.sum() / found + _BOX_WEIGHT * lies.sum() / found
 
     def imitate(self, student: Any, teacher: Any) -> Tensor:
         """Scores as probabilities; boxes where the teacher sees something."""

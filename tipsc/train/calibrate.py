@@ -83,10 +83,11 @@ def measure(
         if not moments.count:
             raise DataError("calibration needs at least one batch", got="none")
         norm = norms[name]
-        mean[name], spread = (v.float() for v in meter.correct(moments.mean, moments.variance))
+        centre, spread = (v.float() for v in meter.correct(moments.mean, moments.variance))
+        mean[name] = centre.cpu()
         kept = norm.get_buffer("running_var")
         if own_scale:
-            variance[name] = spread
+            variance[name] = spread.cpu()
             kept.copy_(spread)
         else:
             ratio[name] = float(deviation_ratio(spread, kept, norm.eps))
@@ -106,9 +107,9 @@ class Moments:
     def add(self, count: int, mean: Tensor, variance: Tensor) -> None:
         """A batch of `count` values a channel, with its mean and its biased variance."""
         total = self.count + count
-        gap = mean.double() - self.mean
+        gap = _wide(mean) - self.mean
         self._squares = (
-            self._squares + variance.double() * count + gap**2 * (self.count * count / total)
+            self._squares + _wide(variance) * count + gap**2 * (self.count * count / total)
         )
         self.mean = self.mean + gap * (count / total)
         self.count = total
@@ -150,3 +151,8 @@ class _Meter(nn.Module):
             ratio = deviation_ratio(variance, shared, norm.eps)
             variance = scaled_variance(shared, ratio, norm.eps)
         return nn.functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In double precision, where the device has it."""
+    return tensor if tensor.device.type == "mps" else tensor.double()

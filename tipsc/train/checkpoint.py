@@ -16,8 +16,8 @@ from tipsc.elastic import Supernet
 from tipsc.errors import TrainingError
 
 FILE = "checkpoint.pt"
-FORMAT = 2
-_KEYS = {"format", "identity", "step", "model", "optimizer", "history", "samplers"}
+FORMAT = 3
+_KEYS = {"format", "identity", "step", "model", "optimizer", "history", "samplers", "scaler"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Checkpoint:
         model, optimizer: their state dicts.
         history: (steps, columns) float64, see :class:`History`.
         samplers: what adaptive samplers of the first process have learned.
+        scaler: of losses in float16; empty in other precisions.
     """
 
     identity: Mapping[str, Mapping[str, str]]
@@ -39,10 +40,12 @@ class Checkpoint:
     optimizer: Mapping[str, Any]
     history: torch.Tensor
     samplers: Mapping[str, Mapping[str, torch.Tensor]]
+    scaler: Mapping[str, float]
 
     def to_bytes(self) -> bytes:
+        """The same, whatever device the tensors are on."""
         buffer = io.BytesIO()
-        torch.save({"format": FORMAT, **vars(self)}, buffer)
+        torch.save({"format": FORMAT, **_on_host(vars(self))}, buffer)
         return buffer.getvalue()
 
     @classmethod
@@ -103,6 +106,14 @@ def identity_of(
         },
         "data": dict(data),
     }
+
+
+def _on_host(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, Mapping):
+        return {key: _on_host(part) for key, part in value.items()}
+    return value
 
 
 def read(folder: Path) -> bytes | None:

@@ -8,19 +8,23 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from tipsc.errors import ConfigError, near
+from tipsc.train.device import DEVICES
 from tipsc.train.passes import TEACHER_SHARE
 from tipsc.train.phases import Phase, Recipe
+from tipsc.train.precision import PRECISIONS
 from tipsc.train.samplers import SAMPLERS
 
 SCHEDULES = ("one-cycle", "cosine")
 _RISE = {"one-cycle": 0.3, "cosine": 0.05}
-_WITHOUT_EFFECT = ("threads", "checkpoint_seconds")
+_WITHOUT_EFFECT = ("threads", "checkpoint_seconds", "device")
 Range: TypeAlias = tuple[str, Callable[[Any], bool]]
 
 #: what a setting may be: in words, and as a test
 RANGES: Mapping[str, Range] = {
     "epochs": ("at least 1", lambda value: value >= 1),
     "batch_size": ("at least 1", lambda value: value >= 1),
+    "accumulate": ("at least 1", lambda value: value >= 1),
+    "clip_norm": ("above 0", lambda value: value is None or 0 < value < math.inf),
     "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
     "thrift": ("0 to 1", lambda value: 0 <= value <= 1),
     "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
@@ -33,7 +37,12 @@ RANGES: Mapping[str, Range] = {
     "checkpoint_seconds": ("at least 0", lambda value: value >= 0),
 }
 #: settings that are names, and the names
-NAMES: Mapping[str, Collection[str]] = {"schedule": SCHEDULES, "sampler": SAMPLERS}
+NAMES: Mapping[str, Collection[str]] = {
+    "device": DEVICES,
+    "precision": PRECISIONS,
+    "schedule": SCHEDULES,
+    "sampler": SAMPLERS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +55,14 @@ class TrainConfig:
     Attributes:
         epochs: passes over the training examples, the frozen ones included.
         batch_size: examples of one step of one process.
+        accumulate: parts of a step's batch that are run one after the other, where the whole of it
+            does not fit into the device's memory. Norms then see a part at a time.
+        device: that is trained and evaluated on: "cpu", "cuda", "mps", or "auto" for a GPU of CUDA
+            where there is one. Checkpoints go from one to the other.
+        precision: of products while training: "fp32", or on a GPU "bf16" or "fp16" (autocast).
+            Weights, norms and losses stay in fp32, and so does every evaluation.
+        clip_norm: a step's gradient, if its norm over all parameters is larger, is scaled down to
+            this; null: it is not.
         learning_rate: the schedule's peak, for AdamW (arXiv 1711.05101).
         weight_decay: of matrices and filters; biases and norms have none.
         thrift: where only some paths are trained: 1 gives each as much compute, 0 as many steps.
@@ -78,6 +95,10 @@ class TrainConfig:
 
     epochs: int = 12
     batch_size: int = 64
+    accumulate: int = 1
+    device: str = "auto"
+    precision: str = "fp32"
+    clip_norm: float | None = None
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     thrift: float = 0.5

@@ -32,37 +32,38 @@ class Processes:
     rank: int = 0
     ranks: int = 1
 
-    def average(self, parameters: Sequence[nn.Parameter], number: float) -> float:
-        """Averages the gradients over all ranks, in place, and a number."""
+    def average(self, parameters: Sequence[nn.Parameter], number: Tensor) -> Tensor:
+        """Averages the gradients over all ranks, in place, and a scalar."""
         if self.ranks == 1:
             return number
-        used = [parameter.grad is not None for parameter in parameters]
+        # Counted on the hosts: nobody waits for a GPU.
+        used = torch.tensor([float(parameter.grad is not None) for parameter in parameters])
+        dist.all_reduce(used)
         flat = torch.cat(
             [
                 *(
                     (torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
                     for p in parameters
                 ),
-                parameters[0].new_tensor([*map(float, used), number]),
+                number.reshape(1),
             ]
         )
         dist.all_reduce(flat)
-        *users, total = flat[-len(used) - 1 :].tolist()
         flat /= self.ranks
-        pieces = flat[: -len(used) - 1].split([p.numel() for p in parameters])
-        for parameter, piece, count in zip(parameters, pieces, users, strict=True):
+        pieces = flat[:-1].split([p.numel() for p in parameters])
+        for parameter, piece, count in zip(parameters, pieces, used.tolist(), strict=True):
             parameter.grad = piece.view_as(parameter) if count else None
-        return total / self.ranks
+        return flat[-1]
 
-    def from_first(self, data: bytes | None, device: torch.device) -> bytes | None:
+    def from_first(self, data: bytes | None) -> bytes | None:
         """What rank 0 has, on all ranks: bytes of any length, or None."""
         if self.ranks == 1:
             return data
-        length = torch.tensor([-1 if data is None else len(data)], device=device)
+        length = torch.tensor([-1 if data is None else len(data)])
         dist.broadcast(length, 0)
         if int(length) < 0:
             return None
-        content = torch.empty(int(length), dtype=torch.uint8, device=device)
+        content = torch.empty(int(length), dtype=torch.uint8)
         if self.rank == 0 and data is not None:
             content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         dist.broadcast(content, 0)
@@ -93,12 +94,12 @@ def started(name: str, alone: int) -> int:
 
 
 @contextmanager
-def group(device: torch.device) -> Iterator[Processes]:
+def group() -> Iterator[Processes]:
     """The group that torchrun started, or the caller, or else this process alone."""
     if dist.is_available() and dist.is_initialized():
         yield Processes(dist.get_rank(), dist.get_world_size())
     elif started("WORLD_SIZE", 1) > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         try:
             yield Processes(dist.get_rank(), dist.get_world_size())
         finally:

@@ -7,6 +7,8 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Protocol
 
@@ -22,16 +24,21 @@ from tipsc.errors import DataError, TrainingError
 from tipsc.paths import Path
 from tipsc.tasks import Task
 from tipsc.train import checkpoint as checkpoints
+from tipsc.train import later
+from tipsc.train.ahead import on_time
 from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import Checkpoint
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Batches, Data, Shuffled
+from tipsc.train.device import chance_kept, device_of, on_device, seed
 from tipsc.train.distributed import Processes, group
 from tipsc.train.fit import check_fits
 from tipsc.train.history import History, StepRecord
+from tipsc.train.later import Later
 from tipsc.train.macs import mac_counter
 from tipsc.train.passes import Trial, train_paths
 from tipsc.train.phases import PhasePlan
+from tipsc.train.precision import Precision
 from tipsc.train.samplers import Adaptive
 from tipsc.train.scales import share_scales, spread_paths
 
@@ -41,7 +48,7 @@ _CALIBRATION_VALUES = 2**24  # of a batch: activations of large images take much
 
 
 class TrainProgress(Protocol):
-    """Is told of each step that is done: loss, learning_rate and seconds_left."""
+    """Is told of each step that is done: learning_rate, seconds_left, and the last known loss."""
 
     def __call__(self, done: int, total: int, fields: Mapping[str, float]) -> None: ...
 
@@ -63,7 +70,8 @@ def train(
     Each step runs some paths on the same batch and averages their gradients. With distillation
     the largest path learns the labels and the others learn its outputs. Each step's chance
     depends on the seed and its number alone, so that a training that was killed at any time and
-    started again ends with the same weights (the same bits, with the same number of threads).
+    started again ends with the same weights (on a CPU the same bits, with the same number of
+    threads; a GPU rounds sums in any order). The models are where they were afterwards.
     Under ``torchrun`` each process draws its own paths and has its own part of the data. An
     adaptive sampler then learns in each process from that process's losses alone, and only the
     first one's state is kept: after a resumption all processes go on from it.
@@ -71,9 +79,8 @@ def train(
     Args:
         sampler: stands in for the one that the configuration names.
         folder: for checkpoint and history; made if it is missing.
-        original: a model that is trained already, on the same device, and that all paths learn
-            from beside the labels (``config.teacher_share``); it stays as it is. None: they learn
-            the labels.
+        original: a model that is trained already and that all paths learn from beside the labels
+            (``config.teacher_share``); it stays as it is. None: they learn the labels.
         task: what the targets of batches mean that are no :class:`Data`, which have a task.
         paths: the only ones that are trained, and that shared scales are measured on: those that
             ship. They stand in for any sampler; ``config.thrift`` says how often each is drawn.
@@ -83,12 +90,18 @@ def train(
         The whole history, steps from before a resumption included.
 
     Raises:
+        ConfigError: there is no such device.
         TrainingError: the loss is not finite, or the checkpoint is of another training.
         DataError: the data does not fit the supernet, or has no task.
     """
-    device = next(supernet.parameters()).device
-    mode = supernet.training
-    with group(device) as ranks, using_threads(config.threads), torch.random.fork_rng():
+    device, mode = device_of(config.device), supernet.training
+    models = [supernet, *filter(None, [original])]
+    with (
+        group() as ranks,
+        using_threads(config.threads),
+        chance_kept(device),
+        on_device(device, *models),
+    ):
         batches = _batches(supernet, data, config, ranks)
         run = _Run(
             supernet,
@@ -146,6 +159,9 @@ class _Run:
             sampler = Shipping.of(paths, [self.macs(path) for path in paths], config.thrift)
         recipes = config.recipes(self.total)
         self.plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
+        self.precision = Precision(config.precision, self.device)
+        waits = self.device.type != "cuda" or self.plan.learns
+        self.later = Later(0 if waits else later.STEPS)
         self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps
 
     def to_end(self, progress: TrainProgress | None) -> History:
@@ -163,9 +179,10 @@ class _Run:
                 saved = time.monotonic()
             if progress is not None:
                 left = (now - began) / (done - first) * (self.total - done)
-                record = self.history.steps[-1]
-                fields = {"loss": record.loss, "learning_rate": record.learning_rate}
-                progress(done, self.total, {**fields, "seconds_left": left})
+                fields = {"learning_rate": self.config.rate(step, self.total), "seconds_left": left}
+                if self.history.steps:  # on a GPU a loss is known some steps later
+                    fields["loss"] = self.history.steps[-1].loss
+                progress(done, self.total, fields)
         self.ranks.copy_from_first(self.supernet.buffers())
         return self.history
 
@@ -175,8 +192,8 @@ class _Run:
         while step < self.total:
             epoch, place = divmod(step, self.epoch_steps)
             fetched = time.perf_counter()
-            for inputs, targets in self.batches.epoch(epoch, place):
-                yield step, Batch(inputs, targets), fetched
+            for batch in on_time(self.batches.epoch(epoch, place), self.device):
+                yield step, batch, fetched
                 step += 1
                 fetched = time.perf_counter()
             if step != (epoch + 1) * self.epoch_steps:
@@ -187,12 +204,11 @@ class _Run:
                 )
 
     def _step(self, step: int, batch: Batch, fetched: float) -> None:
-        batch = batch.on(self.device)
         drawing = time.perf_counter()
-        rank, seed = self.ranks.rank, self.config.seed
-        self._seed_dropout(seed_of("torch", seed, step, rank))
-        trial = Trial(self.supernet, batch, self.task)
-        generator = random.Random(seed_of("paths", seed, step, rank))
+        rank, chance = self.ranks.rank, self.config.seed
+        seed(self.device, seed_of("torch", chance, step, rank))
+        trial = Trial(self.supernet, batch, self.task, self.precision)
+        generator = random.Random(seed_of("paths", chance, step, rank))
         paths = self.plan.draw(step, generator, trial)
         rate = self.config.rate(step, self.total)
         for parameters in self.optimizer.param_groups:
@@ -208,44 +224,56 @@ class _Run:
             label_smoothing=self.config.label_smoothing,
             original=self.original,
             teacher_share=self.config.teacher_share,
+            precision=self.precision,
+            accumulate=self.config.accumulate,
         )
-        mean = math.fsum(loss.trained for loss in losses) / len(losses)
+        mean = torch.stack([loss.trained for loss in losses]).mean()
         mean = self.ranks.average(self.parameters, mean)
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"the loss is {mean}",
-                where=f"step {step} of {self.total}, learning rate {rate:.3g}",
-                fix="lower learning_rate, or look for extreme values in the data",
-            )
-        self.optimizer.step()
+        self.precision.step(self.optimizer, self.parameters, self.config.clip_norm)
         booking = time.perf_counter()
-        self.plan.observe(step, [(loss.path, loss.labels) for loss in losses])
-        by_path = {loss.path: loss.trained for loss in losses}
-        space = self.supernet.space
         macs = math.fsum(self.macs(path) for path in paths)
         trial_macs = math.fsum(self.macs(path) for path in trial.ran)
         end = time.perf_counter()
+        record = StepRecord(
+            step=step,
+            loss=math.nan,
+            largest=math.nan,
+            smallest=math.nan,
+            learning_rate=rate,
+            seconds=end - fetched,
+            overhead_seconds=computing - drawing + end - booking,
+            trial_seconds=trial.seconds,
+            macs=macs,
+            trial_macs=trial_macs,
+        )
+        trained, labels = [loss.trained for loss in losses], [loss.labels for loss in losses]
+        self.later.read([mean, *trained, *labels], partial(self._note, record, paths))
+
+    def _note(self, record: StepRecord, paths: Sequence[Path], lost: Sequence[float]) -> None:
+        """Books a step whose losses are known: the mean, then of each path, as it was trained and
+        against the labels."""
+        began, mean = time.perf_counter(), lost[0]
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"the loss is {mean}",
+                where=f"step {record.step} of {self.total}, "
+                f"learning rate {record.learning_rate:.3g}",
+                fix="lower learning_rate, or look for extreme values in the data",
+            )
+        trained, labels = lost[1 : 1 + len(paths)], lost[1 + len(paths) :]
+        self.plan.observe(record.step, list(zip(paths, labels, strict=True)))
+        by_path, space = dict(zip(paths, trained, strict=True)), self.supernet.space
+        booked = time.perf_counter() - began
         self.history.steps.append(
-            StepRecord(
-                step=step,
+            replace(
+                record,
                 loss=mean,
                 largest=by_path.get(space.largest, math.nan),
                 smallest=by_path.get(space.smallest, math.nan),
-                learning_rate=rate,
-                seconds=end - fetched,
-                overhead_seconds=computing - drawing + end - booking,
-                trial_seconds=trial.seconds,
-                macs=macs,
-                trial_macs=trial_macs,
+                seconds=record.seconds + booked,
+                overhead_seconds=record.overhead_seconds + booked,
             )
         )
-
-    def _seed_dropout(self, seed: int) -> None:
-        # torch.manual_seed looks for accelerators each time, which takes longer than all else here.
-        if self.device.type == "cpu":
-            torch.default_generator.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)
 
     def _share_scales(self) -> None:
         if self.ranks.rank == 0:
@@ -267,7 +295,7 @@ class _Run:
         """All ranks start from the checkpoint of rank 0, or from its initial weights."""
         self.folder.mkdir(parents=True, exist_ok=True)
         data = checkpoints.read(self.folder) if self.ranks.rank == 0 else None
-        data = self.ranks.from_first(data, self.device)
+        data = self.ranks.from_first(data)
         if data is None:
             self.ranks.copy_from_first(self.supernet.state_dict().values())
             return
@@ -278,8 +306,10 @@ class _Run:
         self.optimizer.load_state_dict(dict(found.optimizer))
         self.history = History.from_tensor(found.history)
         self.plan.load_state(found.samplers, where)
+        self.precision.load_state(found.scaler)
 
     def _save(self) -> None:
+        self.later.read_all()
         if self.ranks.rank == 0:
             state = Checkpoint(
                 self.identity,
@@ -288,6 +318,7 @@ class _Run:
                 self.optimizer.state_dict(),
                 self.history.to_tensor(),
                 self.plan.state(),
+                self.precision.state(),
             )
             checkpoints.write_whole(self.folder / checkpoints.FILE, state.to_bytes())
             checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())

@@ -15,6 +15,7 @@ from tipsc.errors import TrainingError
 from tipsc.paths import Path, SearchSpace
 from tipsc.train.samplers import Adaptive, Losses, Probe, adaptive
 from tipsc.train.samplers import sampler as named_sampler
+from tipsc.train.samplers.interface import Constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,11 @@ class PhasePlan:
             else:
                 named = named_sampler(recipe.sampler, supernet, seed, recipe.sampler_options)
                 self._samplers[recipe.key] = adaptive(named)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the losses of a step decide what is drawn next."""
+        return any(not isinstance(sampler, Constant) for sampler in self._samplers.values())
 
     def recipe(self, step: int) -> Recipe:
         """The recipe of a step."""

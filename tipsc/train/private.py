@@ -7,7 +7,6 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -18,8 +17,10 @@ from tipsc.paths import Path
 from tipsc.train.chance import seed_of
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Data, Shuffled
+from tipsc.train.device import chance_kept, seed
 from tipsc.train.loop import optimizer_of, using_threads
 from tipsc.train.passes import train_paths
+from tipsc.train.precision import Precision
 
 
 def train_private(
@@ -59,6 +60,8 @@ def train_private(
         data.train, config.batch_size, seed_of("own", config.seed, path.id), data.augment
     )
     _drop_out(module)
+    device = trained[0].device
+    precision = Precision(config.precision, device)
 
     def alone(*given: Any) -> Any:  # the last one is the path, which the module is
         return module(*given[:-1])
@@ -66,14 +69,14 @@ def train_private(
     with (
         at_rest(*filter(None, [original])),
         using_threads(config.threads),
-        torch.random.fork_rng(),
+        chance_kept(device),
     ):
-        torch.manual_seed(seed_of("torch", config.seed, path.id))
+        seed(device, seed_of("torch", config.seed, path.id))
         for step in range(steps):
             epoch, place = divmod(step, batches.steps_per_epoch)
             if place == 0:
                 order = batches.epoch(epoch)
-            batch = next(order).on(trained[0].device)
+            batch = next(order).on(device)
             for group in optimizer.param_groups:
                 group["lr"] = config.rate(step, steps)
             optimizer.zero_grad(set_to_none=True)
@@ -86,14 +89,17 @@ def train_private(
                 label_smoothing=config.label_smoothing,
                 original=original,
                 teacher_share=config.teacher_share,
+                precision=precision,
+                accumulate=config.accumulate,
             )
-            if not math.isfinite(loss.trained):
+            lost = loss.trained.item()
+            if not math.isfinite(lost):
                 raise TrainingError(
-                    f"the loss is {loss.trained}",
+                    f"the loss is {lost}",
                     where=f"path {path.id} by itself, step {step} of {steps}",
                     fix="lower train.learning_rate, or set build.share_loss: null",
                 )
-            optimizer.step()
+            precision.step(optimizer, trained, config.clip_norm)
     return _kept(module.eval(), statistics, names)
 
 
@@ -106,5 +112,5 @@ def _drop_out(module: fx.GraphModule) -> None:
 
 
 def _kept(module: fx.GraphModule, statistics: Statistics, names: Collection[str]) -> Statistics:
-    own = {k: v.detach().clone() for k, v in module.named_parameters() if k in names}
+    own = {k: v.detach().clone().cpu() for k, v in module.named_parameters() if k in names}
     return replace(statistics, own={**statistics.own, **own})

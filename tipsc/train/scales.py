@@ -46,6 +46,7 @@ def share_scales(
             full = layer.get_buffer("running_var")
             total = sums.setdefault(name, torch.zeros_like(full))
             count = counts.setdefault(name, torch.zeros_like(full))
+            variance = variance.to(full.device)
             add_by_channel(layer, path, variance, total)
             add_by_channel(layer, path, torch.ones_like(variance), count)
     for name, total in sums.items():

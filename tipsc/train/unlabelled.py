@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tipsc.batch import Tensors, ask, placed, split
+from tipsc.batch import Tensors, ask, mapped, placed, split
 from tipsc.elastic.looking import looking
 from tipsc.tasks import Classification, Task
 from tipsc.train.data import SPLITS, Augment, Data, Split, check_inputs
@@ -41,7 +41,7 @@ class Unlabelled:
         """With the model's answers as targets.
 
         Args:
-            model: it is run in eval mode, on the device that it is on.
+            model: it is run in eval mode, on the device that it is on; the answers are on the CPU.
 
         Raises:
             DataError: the task cannot judge by its answers.
@@ -56,4 +56,6 @@ def _outputs(model: nn.Module, inputs: Tensors) -> list[object]:
     """Of each batch."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with looking(model), torch.inference_mode():
-        return [ask(model, placed(batch, device)) for batch in split(inputs, _BATCH)]
+        return [
+            mapped(Tensor.cpu, ask(model, placed(batch, device))) for batch in split(inputs, _BATCH)
+        ]
