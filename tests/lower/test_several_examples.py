@@ -18,6 +18,7 @@ from tipsc.engine import Latency, Manifest, PathEntry
 from tipsc.engine.manifest import entry_ids
 from tipsc.errors import DataError, EngineDamagedError, UsageError
 from tipsc.lower import lower
+from tipsc.lower.int8 import to_int8
 from tipsc.runtime import Engine, Governor
 
 BATCHES = (1, 3)
@@ -111,6 +112,27 @@ def test_each_size_gives_what_torch_gives(tmp_path: Path, name: str) -> None:
             for one, other in zip(got, flat(module(*some), "output"), strict=True):
                 assert one.shape == other.shape
                 np.testing.assert_allclose(one, other.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_int8_rounds_several_examples_as_it_rounds_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    supernet = convert(Conv().eval(), IMAGES)
+    path = supernet.space.largest
+    lowered = to_int8(lower(supernet, [path], batches=BATCHES), [IMAGES.numpy()])
+    entries = tuple(
+        PathEntry(name, dict(path.items), None, None, 0, 0, 0, 0, size)
+        for name, size in entry_ids(path.id, BATCHES).items()
+    )
+    space = list(supernet.space.to_json())
+    manifest = Manifest("int8", "host", "onnxruntime", lowered.signature, entries, space)
+    lowered.write(tmp_path / "e.tipsc", manifest)
+    images = IMAGES.numpy()
+    with Engine.open(tmp_path / "e.tipsc") as engine:
+        together = engine.run(images[:3], path=f"{path.id}x3")
+        alone = [engine.run(images[i : i + 1], path=path.id) for i in range(3)]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+    with torch.no_grad():
+        assert not np.allclose(together, supernet(IMAGES[:3], path).numpy(), atol=1e-5)
 
 
 def test_a_call_of_another_size_says_what_would_do(tmp_path: Path) -> None:
