@@ -150,6 +150,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "share_loss": (0.5, SHIPPED),
     "quantised_loss": (0.5, {"engine"}),
     "states": (None, set()),  # the model here has none
+    "batch": ([1, 2], TRIED | {"engine"}),
 }
 LIMITS: Mapping[str, tuple[Any, set[str]]] = {
     "latency_ms": (5.0, CHOSEN),
