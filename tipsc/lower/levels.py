@@ -7,12 +7,13 @@ layer gives r times what it stands for, at a *level* of r, and the level is carr
     layers          are linear: the level of their input becomes their output's, if their bias, a
                     path's own anyway, is multiplied by it
     ReLU, pools,    f(a x) = a f(x), so they need nothing
-    SiLU, ReLU6     compute a f(x / a) in one step as costly as f
+    SiLU, ReLU6     compute a f(x / a) in one step, for SiLU a costlier one
     gates           multiply two tensors, and their levels
     sums            of tensors at different levels: one of them is divided
+    means           over an image are small, and divided right there
     all else        gets its input divided by its level
 
-A division stands as such in the graph: runtimes fold products into the weights of the layer
+Right after a layer a division stands as such in the graph: runtimes fold products into the weights
 before them, and each path would have a copy of its own.
 """
 
@@ -89,11 +90,11 @@ _MODULES: Mapping[type[nn.Module], _Kind] = {
 
 
 class Rescaled(nn.Module):
-    """Divides by a number."""
+    """Divides by a number what a layer gives, or another operation."""
 
-    def __init__(self, divisor: float) -> None:
+    def __init__(self, divisor: float, after_layer: bool) -> None:
         super().__init__()
-        self.divisor = divisor
+        self.divisor, self.after_layer = divisor, after_layer
 
     def extra_repr(self) -> str:
         return repr(self.divisor)
@@ -153,15 +154,24 @@ class _Levels:
         self._level: dict[str, float] = dict.fromkeys(inputs, 1.0)
         self._shape = {label: tuple(shape) for label, shape in inputs.items()}
         self._shape |= {o.label: o.shape for o in plan.operations}
-        self._layers = {o.label for o in plan.operations if _is_layer(o.module)}
+        readers = Counter(label for o in plan.operations for label in o.inputs)
+        readers.update(plan.outputs)
+        #: a product right after one of these would be folded into its weights
+        self._folding = {
+            o.label for o in plan.operations if _is_layer(o.module) and readers[o.label] == 1
+        }
         self._made: dict[str, PlannedOperation] = {}
 
     def run(self) -> PlannedPath:
+        now: dict[str, str] = {}  # what stands for a label
         for operation in self._plan.operations:
-            placed, level = self._place(operation)
+            moved = replace(operation, inputs=tuple(now.get(i, i) for i in operation.inputs))
+            placed, level = self._place(moved)
             self._made[placed.label] = placed
             self._level[placed.label] = level
-        outputs = tuple(self._at(label, 1.0) for label in self._plan.outputs)
+            if self._is_small(placed):
+                now[placed.label] = self._at(placed.label, 1.0)
+        outputs = tuple(self._at(now.get(i, i), 1.0) for i in self._plan.outputs)
         return PlannedPath(tuple(self._made.values()), outputs)
 
     def _place(self, operation: PlannedOperation) -> tuple[PlannedOperation, float]:
@@ -197,6 +207,16 @@ class _Levels:
             return self._with(operation, [common] * len(levels)), common
         return self._with(operation, [1.0] * len(levels)), 1.0
 
+    def _is_small(self, operation: PlannedOperation) -> bool:
+        """Whether it gives so much less than it gets that dividing here costs next to nothing.
+
+        Gates and heads begin with such a mean; behind it, all is as if there were no levels.
+        """
+        if _is_layer(operation.module) or len(operation.inputs) != 1 or operation.parts:
+            return False
+        before = math.prod(self._shape[operation.inputs[0]])
+        return 8 * math.prod(operation.shape) <= before
+
     def _with(self, operation: PlannedOperation, levels: Sequence[float]) -> PlannedOperation:
         pairs = zip(operation.inputs, levels, strict=True)
         return replace(operation, inputs=tuple(self._at(label, level) for label, level in pairs))
@@ -209,7 +229,7 @@ class _Levels:
         made = f"{label}/{divisor:.9g}"
         if made not in self._made:
             self._made[made] = PlannedOperation(
-                made, (label,), Rescaled(divisor), {}, self._shape[label]
+                made, (label,), Rescaled(divisor, label in self._folding), {}, self._shape[label]
             )
             self._level[made], self._shape[made] = level, self._shape[label]
         return made
@@ -220,7 +240,7 @@ class _Levels:
         for wanted in {self._level[label] for label in labels}:
             for label in set(labels):
                 if not math.isclose(self._level[label], wanted, rel_tol=_SAME):
-                    cost[wanted] += 2 * math.prod(self._shape[label]) + (label in self._layers)
+                    cost[wanted] += 2 * math.prod(self._shape[label]) + (label in self._folding)
         return min((self._level[label] for label in labels), key=lambda level: cost[level])
 
 

@@ -122,7 +122,7 @@ class _Surgery:
     ) -> list[str]:
         inputs = [values[label] for label in operation.inputs]
         if isinstance(operation.module, Rescaled | Gated | Clipped):
-            return [self._levelled(prefix, operation.module, inputs[0][0])]
+            return [self._levelled(prefix, operation, operation.module, inputs[0][0])]
         template = self._template_of(operation)
         if isinstance(operation.module, nn.AvgPool2d | nn.Upsample) and not template.nodes:
             return [self._resize(f"{prefix}:out:0", operation, inputs[0][0])]
@@ -158,11 +158,26 @@ class _Surgery:
             self._nodes.append(placed)
         return [f"{prefix}:out:{i}" for i in range(template.outputs)]
 
-    def _levelled(self, prefix: str, module: Rescaled | Gated | Clipped, x: str) -> str:
+    def _levelled(
+        self,
+        prefix: str,
+        operation: PlannedOperation,
+        module: Rescaled | Gated | Clipped,
+        x: str,
+    ) -> str:
         """What :mod:`tipsc.lower.levels` put in, of which there is no template."""
         output = f"{prefix}:out:0"
         if isinstance(module, Rescaled):
-            self._add("Div", [x, self._number(module.divisor)], output)
+            if module.after_layer:  # a product would be folded into the weights before it
+                self._add("Div", [x, self._number(module.divisor)], output)
+            elif len(operation.shape) == 4 and math.prod(operation.shape[2:]) > 1:
+                # ONNX Runtime has it in its own layout of maps, unlike a product.
+                full = (1 / module.divisor, 0.0, 0.0, 1.0)
+                vectors = [np.full(operation.shape[1], value, np.float32) for value in full]
+                read = [x, *map(self._constant, vectors)]
+                self._add("BatchNormalization", read, output, epsilon=0.0)
+            else:
+                self._add("Mul", [x, self._number(1 / module.divisor)], output)
         elif isinstance(module, Clipped):
             borders = (module.low, module.high)
             read = ["" if border is None else self._number(border) for border in borders]

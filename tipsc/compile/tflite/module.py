@@ -59,7 +59,10 @@ def folded_module(path: PlannedPath, inputs: Sequence[TensorSpec]) -> fx.GraphMo
         elif spec.layout.startswith("NC") and len(spec.layout) > 2:
             back = (0, len(spec.layout) - 1, *range(1, len(spec.layout) - 1))
             values[label] = call(torch.permute, (given, back))
-    constants = {operation.label for operation in path.operations if not operation.inputs}
+    constants: set[str] = set()
+    for operation in path.operations:  # and what is made of constants alone
+        if constants.issuperset(operation.inputs):
+            constants.add(operation.label)
     for index, operation in enumerate(path.operations):
         module = _constant_last(with_values(operation), operation.inputs, constants)
         over_image = None
