@@ -18,7 +18,7 @@ from torch import fx, nn
 
 from tipsc.elastic.trace import input_labels
 from tipsc.lower.levels import Clipped, Gated, Rescaled
-from tipsc.lower.operations import PlannedPath, with_values
+from tipsc.lower.operations import PlannedOperation, PlannedPath, with_values
 from tipsc.signature import TensorSpec
 
 #: functions that compute each element for itself, by name: those of torch and of aten alike
@@ -32,6 +32,19 @@ _ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.GELU,
     nn.Identity, nn.Dropout, Rescaled, Gated, Clipped,
 )  # fmt: skip
+
+
+def computed(path: PlannedPath) -> list[PlannedOperation]:
+    """The operations that the outputs come from, in order.
+
+    What puts them into the model's own form, a named tuple for example, is none of those.
+    """
+    needed, found = set(path.outputs), []
+    for operation in reversed(path.operations):
+        if operation.label in needed:
+            needed.update(operation.inputs)
+            found.append(operation)
+    return found[::-1]
 
 
 def folded_module(path: PlannedPath, inputs: Sequence[TensorSpec]) -> fx.GraphModule:
@@ -60,7 +73,7 @@ def folded_module(path: PlannedPath, inputs: Sequence[TensorSpec]) -> fx.GraphMo
             back = (0, len(spec.layout) - 1, *range(1, len(spec.layout) - 1))
             values[label] = call(torch.permute, (given, back))
     constants = {operation.label for operation in path.operations if not operation.inputs}
-    for index, operation in enumerate(path.operations):
+    for index, operation in enumerate(computed(path)):
         module = _constant_last(with_values(operation), operation.inputs, constants)
         over_image = None
         if operation.inputs and lifted.issuperset(operation.inputs):
