@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint arm64 watch words spam water detect segment efficientnet faces benchmarks clean
+.PHONY: demo test lint arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -22,6 +22,10 @@ arm64: $(INSTALLED)  ## the tests of devices against an emulated aarch64 userlan
 	command -v mmdebstrap >/dev/null || apt-get install --quiet --yes mmdebstrap
 	tests/device/make_arm64.sh .arm64
 	$(BIN)/python -m pytest tests/device/test_arm64.py
+
+tensorrt86: $(INSTALLED)  ## TensorRT 8.6 on Python 3.10 (0.8 GB, NVIDIA's licence) and its tests
+	$(BIN)/python tests/backends/make_tensorrt86.py .tensorrt86
+	$(BIN)/python -m pytest tests/backends/test_tensorrt86.py
 
 watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
 	$(BIN)/pip install --quiet 'seglearn==1.2.5' pandas

@@ -165,6 +165,7 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "device": ("cpu", set()),  # the sums of another one differ in their last bits alone
     "precision": ("bf16", TRAINED),
     "clip_norm": (1.0, TRAINED),
+    "find_rate": (None, set()),  # refused here: the whole space is trained too
     "learning_rate": (0.1, TRAINED),
     "weight_decay": (0.1, TRAINED),
     "thrift": (1.0, TRAINED),

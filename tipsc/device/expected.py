@@ -215,6 +215,7 @@ def planned(paths: Sequence[str], groups: Sequence[Sequence[str]], engine_bytes:
         "alone_bytes": whole(0),
         "slowdowns": table(positive),
         "problem": text,
+        "noise": text,
     })  # fmt: skip
     result = record({
         "module": text,

@@ -29,6 +29,10 @@ def entry_ids(path_id: str, batches: Sequence[int]) -> dict[str, int]:
     return {path_id: first, **{f"{path_id}x{size}": size for size in others}}
 
 
+#: beginning of a recipe's keys that say under which conditions its paths' profile was taken
+TAKEN = "profile's "
+
+
 def _require(ok: bool, what: str, where: str, got: object) -> None:
     if not ok:
         raise EngineDamagedError(what, where=where, got=got)

@@ -22,8 +22,9 @@ from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
+from tipsc.pipeline.latencies import with_latencies
 from tipsc.pipeline.limits import check_engine
-from tipsc.pipeline.manifest import make_manifest, with_latencies, with_qualities
+from tipsc.pipeline.manifest import make_manifest, with_qualities
 from tipsc.pipeline.narrow import narrowed_supernet, shipped_key
 from tipsc.pipeline.profile import measured_key, profiled
 from tipsc.pipeline.ship import SHIP, shipped

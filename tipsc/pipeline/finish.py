@@ -23,10 +23,10 @@ from tipsc.device.client import Connection
 from tipsc.device.measuring import Arrays, Remote
 from tipsc.device.plans import Plans, request_plans, write_with_plans
 from tipsc.engine import EngineFile, Manifest, read_engine
+from tipsc.engine.manifest import TAKEN
 from tipsc.errors import ProfileError, UsageError, VerificationError
 from tipsc.filled import filled
-from tipsc.pipeline.manifest import with_latencies
-from tipsc.pipeline.unbuilt import TAKEN
+from tipsc.pipeline.latencies import with_latencies
 from tipsc.profile import Measurement, System
 from tipsc.profile.conditions import UNKNOWN, check_conditions
 from tipsc.progress import Reporter, Silent
