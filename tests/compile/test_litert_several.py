@@ -41,13 +41,10 @@ class Finder(nn.Module):
         )  # fmt: skip
         self.low, self.gate = nn.Conv2d(12, 2, 1), nn.Conv2d(12, 2, 1)
         self.register_buffer("centre", torch.randn(2, 4, 4) * 5)
-        self.register_buffer("focal", torch.rand(2, 4, 4) + 1)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         seen = self.body(image)
-        near = self.gate(seen).sigmoid()
-        far = self.focal / (near + 0.5)
-        return {"z": self.centre - self.low(seen), "a": 1.0 - near, "far": far}
+        return {"z": self.centre - self.low(seen), "a": 1.0 - self.gate(seen).sigmoid()}
 
 
 class Told(NamedTuple):
