@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -41,13 +41,17 @@ class Finder(nn.Module):
         )  # fmt: skip
         self.low, self.gate = nn.Conv2d(12, 2, 1), nn.Conv2d(12, 2, 1)
         self.register_buffer("centre", torch.randn(2, 4, 4) * 5)
-        self.register_buffer("focal", torch.rand(2, 4, 4) + 1)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         seen = self.body(image)
-        near = self.gate(seen).sigmoid()
-        far = self.focal / (near + 0.5)
-        return {"z": self.centre - self.low(seen), "a": 1.0 - near, "far": far}
+        return {"z": self.centre - self.low(seen), "a": 1.0 - self.gate(seen).sigmoid()}
+
+
+class Told(NamedTuple):
+    """A form that the process which converts does not know."""
+
+    mark: Tensor
+    mean: Tensor
 
 
 class Reader(nn.Module):
@@ -59,12 +63,12 @@ class Reader(nn.Module):
         self.read, self.mix, self.out = nn.Embedding(9, 16), nn.Linear(16, 24), nn.Linear(24, 3)
         nn.init.uniform_(self.read.weight, -0.5, 0.5)
 
-    def forward(self, image: Tensor, series: Tensor, tokens: Tensor, mask: Tensor) -> Any:
+    def forward(self, image: Tensor, series: Tensor, tokens: Tensor, mask: Tensor) -> Told:
         seen = self.see(image).relu().mean((2, 3)) + self.hear(series).relu().mean(2)
         weight = mask[:, :, None].float()
         told = (self.read(tokens) * weight).sum(1)
         mixed = self.mix(seen + told).relu()
-        return self.out(mixed), mixed.mean(1, keepdim=True)
+        return Told(self.out(mixed), mixed.mean(1, keepdim=True))
 
 
 class Attentive(nn.Module):

@@ -16,7 +16,7 @@ from torch import nn
 from tipsc.batch import flat
 from tipsc.compile import Job
 from tipsc.compile.tflite.merge import INPUT, OUTPUT, Merged, merge
-from tipsc.compile.tflite.module import digest_of, folded_module, function_of
+from tipsc.compile.tflite.module import computed, digest_of, folded_module, function_of
 from tipsc.compile.tflite.workers import Request, Worker, run_all
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import at_rest
@@ -178,7 +178,7 @@ def _check_supported(plans: Sequence[PlannedPath], supernet: Supernet, worker: W
     for plan in plans:
         labels = input_labels(supernet.inputs)
         values: dict[str, object] = dict(zip(labels, supernet.examples(), strict=True))
-        for operation in plan.operations:
+        for operation in computed(plan):
             key = (repr(operation.module), function_of(operation.module))
             module, name = with_values(operation), operation.label
             arguments = tuple(values[name] for name in operation.inputs)

@@ -18,7 +18,7 @@ from torch import fx, nn
 
 from tipsc.elastic.trace import input_labels
 from tipsc.lower.levels import Clipped, Gated, Rescaled
-from tipsc.lower.operations import PlannedPath, with_values
+from tipsc.lower.operations import PlannedOperation, PlannedPath, with_values
 from tipsc.signature import TensorSpec
 
 #: functions that compute each element for itself, by name: those of torch and of aten alike
@@ -27,11 +27,23 @@ _ELEMENTWISE = frozenset((
     "hardswish", "hardsigmoid", "gelu", "leaky_relu", "elu", "clone",
 ))  # fmt: skip
 _SUBTRACTIONS = ("sub", "subtract", "rsub")
-_DIVISIONS = ("div", "divide", "true_divide", "truediv")
 _ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.GELU,
     nn.Identity, nn.Dropout, Rescaled, Gated, Clipped,
 )  # fmt: skip
+
+
+def computed(path: PlannedPath) -> list[PlannedOperation]:
+    """The operations that the outputs come from, in order.
+
+    What puts them into the model's own form, a named tuple for example, is none of those.
+    """
+    needed, found = set(path.outputs), []
+    for operation in reversed(path.operations):
+        if operation.label in needed:
+            needed.update(operation.inputs)
+            found.append(operation)
+    return found[::-1]
 
 
 def folded_module(path: PlannedPath, inputs: Sequence[TensorSpec]) -> fx.GraphModule:
@@ -60,10 +72,10 @@ def folded_module(path: PlannedPath, inputs: Sequence[TensorSpec]) -> fx.GraphMo
             back = (0, len(spec.layout) - 1, *range(1, len(spec.layout) - 1))
             values[label] = call(torch.permute, (given, back))
     constants: set[str] = set()
-    for operation in path.operations:  # and what is made of constants alone
+    for operation in path.operations:  # what is computed of constants alone is one
         if constants.issuperset(operation.inputs):
             constants.add(operation.label)
-    for index, operation in enumerate(path.operations):
+    for index, operation in enumerate(computed(path)):
         module = _constant_last(with_values(operation), operation.inputs, constants)
         over_image = None
         if operation.inputs and lifted.issuperset(operation.inputs):
@@ -115,31 +127,25 @@ def function_of(module: nn.Module) -> str:
 
 
 def _constant_last(module: nn.Module, inputs: Sequence[str], constants: Set[str]) -> nn.Module:
-    """The same for what subtracts from a constant or divides it, as the converter gets it right.
+    """The same for what subtracts from a constant, in a form that the converter gets right.
 
     Where a transposition is moved through it, behind a convolution, the converter turns ``c - x``
-    into ``x - c``, and ``c / x`` into ``x / c``; ``-x + c`` and ``1 / x * c`` it leaves alone.
+    into ``x - c``; ``-x + c`` it leaves alone.
     """
     name, arguments = getattr(module, "name", ""), getattr(module, "_arguments", ())
-    known = name in _SUBTRACTIONS or name in _DIVISIONS
-    if not known or len(arguments) != 2 or getattr(module, "_named", {}):
+    if name not in _SUBTRACTIONS or len(arguments) != 2 or getattr(module, "_named", {}):
         return module
     whole, part = tuple(arguments)[::-1] if name == "rsub" else arguments
     tensors = iter(inputs)  # as many as there are slots, in order
     labels = [None if isinstance(a, int | float) else next(tensors) for a in arguments]
     first, second = labels[::-1] if name == "rsub" else labels
     if second is not None and (first is None or first in constants):
-        form = _part_of if name in _DIVISIONS else _less
-        vars(module).update(_target=form, _arguments=(whole, part), _is_method=False)
+        vars(module).update(_target=_less, _arguments=(whole, part), _is_method=False)
     return module
 
 
 def _less(whole: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
     return torch.neg(part) + whole
-
-
-def _part_of(whole: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
-    return torch.reciprocal(part) * whole
 
 
 def _over_image(module: nn.Module) -> nn.Module | None:
