@@ -18,6 +18,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 #: beginning of a recipe's keys that say under which conditions its paths' profile was taken
 TAKEN = "profile's "
+#: beginning of a recipe's keys that say what a path may take, from published figures of a device
+ESTIMATED = "estimated ms of "
 
 
 def _require(ok: bool, what: str, where: str, got: object) -> None:
@@ -155,6 +157,15 @@ class Manifest:
     def unbuilt(self) -> bool:
         """Whether a device has to finish it before it runs there."""
         return bool(self.recipe) and not self.built
+
+    @property
+    def estimated_ms(self) -> dict[str, float]:
+        """By path id what its paths were chosen by; nobody measured that. Empty if they were."""
+        return {
+            key.removeprefix(ESTIMATED): float(value)
+            for key, value in self.recipe.items()
+            if key.startswith(ESTIMATED)
+        }
 
     @property
     def search_space(self) -> SearchSpace:
