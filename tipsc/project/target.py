@@ -136,8 +136,10 @@ def waiting(target: Target, seconds: float | None) -> Target:
 
 
 def essence_of(target: Target) -> dict[str, Any]:
-    """What results for a target depend on: not how long one waits before it is measured."""
-    return target.model_dump(mode="json", exclude={"measure": {"wait_quiet_s"}})
+    """What results for a target depend on: not how long one waits before it is measured, nor what
+    is published of it, which only a choice of paths depends on.
+    """
+    return target.model_dump(mode="json", exclude={"measure": {"wait_quiet_s"}, "roofline": True})
 
 
 def targets_folder() -> Path:
