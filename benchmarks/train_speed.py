@@ -44,7 +44,7 @@ from tipsc.tasks import Classification
 from tipsc.train import Data, Split, TrainConfig, train
 from tipsc.train.chance import seed_of
 from tipsc.train.device import device_of
-from tipsc.train.loop import optimizer_of
+from tipsc.train.optimizer import optimizer_of
 from tipsc.train.precision import PRECISIONS
 from tipsc.train.samplers import sampler as make_sampler
 

@@ -151,6 +151,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "share_loss": (0.5, SHIPPED),
     "quantised_loss": (0.5, {"engine"}),
     "states": (None, set()),  # the model here has none
+    "batch": ([1, 2], TRIED | {"engine"}),
 }
 LIMITS: Mapping[str, tuple[Any, set[str]]] = {
     "latency_ms": (5.0, CHOSEN),
@@ -165,6 +166,7 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "device": ("cpu", set()),  # the sums of another one differ in their last bits alone
     "precision": ("bf16", TRAINED),
     "clip_norm": (1.0, TRAINED),
+    "find_rate": (None, set()),  # refused here: the whole space is trained too
     "learning_rate": (0.1, TRAINED),
     "weight_decay": (0.1, TRAINED),
     "thrift": (1.0, TRAINED),

@@ -12,6 +12,7 @@ from tipsc import __version__
 from tipsc.compile import Compiled
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, PathEntry
+from tipsc.engine.manifest import entry_ids
 from tipsc.project.target import Target
 from tipsc.quality import Quality
 from tipsc.search.candidates import Candidate
@@ -24,20 +25,27 @@ def make_manifest(
     candidates: Sequence[Candidate],
     compiled: Compiled,
     provenance: Mapping[str, str],
+    batches: Sequence[int] = (1,),
 ) -> Manifest:
-    """The manifest of an engine with these paths, latencies not measured yet."""
+    """The manifest of an engine with these paths, latencies not measured yet.
+
+    Args:
+        batches: for calls with so many examples they were compiled.
+    """
     entries = tuple(
         PathEntry(
-            id=c.path.id,
+            id=name,
             options=dict(c.path.items),
             quality=c.quality,
             latency=None,
-            macs=c.macs,
+            macs=size * c.macs,
             parameters=c.parameters,
-            shared_bytes=compiled.sizes[c.path.id].shared,
-            private_bytes=compiled.sizes[c.path.id].private,
+            shared_bytes=compiled.sizes[name].shared,
+            private_bytes=compiled.sizes[name].private,
+            batch=size,
         )
         for c in candidates
+        for name, size in entry_ids(c.path.id, batches).items()
     )
     versions = {
         "tipsc": __version__,

@@ -64,6 +64,8 @@ class TrainConfig:
         clip_norm: a step's gradient, if its norm over all parameters is larger, is scaled down to
             this; null: it is not.
         learning_rate: the schedule's peak, for AdamW (arXiv 1711.05101).
+        find_rate: where only some paths are trained, their peak is found by a short range test
+            (:mod:`tipsc.train.rate`), if an epoch has 48 batches or more.
         weight_decay: of matrices and filters; biases and norms have none.
         thrift: where only some paths are trained: 1 gives each as much compute, 0 as many steps.
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
@@ -100,6 +102,7 @@ class TrainConfig:
     precision: str = "fp32"
     clip_norm: float | None = None
     learning_rate: float = 3e-3
+    find_rate: bool = False
     weight_decay: float = 0.05
     thrift: float = 0.5
     schedule: str = "one-cycle"
