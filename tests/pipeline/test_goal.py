@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tipsc.elastic import additive_totals, family
 from tipsc.errors import ConfigError
-from tipsc.pipeline.goal import Goal, by_macs, one_for_each
+from tipsc.pipeline.goal import Goal, one_for_each, unmeasured
 from tipsc.pipeline.plan import plan_of
 from tipsc.project.config import Build, BuildLimits
 from tipsc.project.target import load_target
@@ -23,10 +23,11 @@ def goal() -> Goal:
     torch.manual_seed(0)
     stages = [{"channels": 8, "depths": [1, 2], "expansions": [1, 2, 4]}]
     supernet = family("mobilenet", classes=4, input_shape=[1, 8, 8], stem=8, stages=stages, head=8)
-    return by_macs(additive_totals(supernet), Build(paths=4))
+    totals = additive_totals(supernet)
+    return unmeasured(totals["macs"] * 1e-6, totals, Build(paths=4))
 
 
-def test_without_a_profile_macs_are_what_a_path_costs(goal: Goal) -> None:
+def test_what_stands_in_for_a_latency_is_never_called_measured(goal: Goal) -> None:
     space = goal.cost.space
     (largest, measured), (smallest, _) = goal.latencies([space.largest, space.smallest])
     assert (largest, measured) == (goal.totals["macs"].of(space.largest) / 1e6, False)
@@ -62,15 +63,24 @@ def test_budgets_come_into_the_widest_gap(goal: Goal) -> None:
         ("build.limits.latency_ms", Build(limits=BuildLimits(latency_ms=1.0))),
     ],
 )
-def test_milliseconds_are_refused_where_macs_stand_in(key: str, build: Build) -> None:
+def test_milliseconds_are_refused_where_nothing_was_measured(key: str, build: Build) -> None:
     with pytest.raises(ConfigError, match=rf"{key}.*--profile"):
         plan_of(load_target("jetson"), build)
-    assert plan_of(load_target("host"), build).by_macs is False
+    assert plan_of(load_target("host"), build).unmeasured is False
 
 
 def test_bytes_are_limited_without_a_profile_as_well(goal: Goal) -> None:
     space, weights = goal.cost.space, goal.totals["parameters"]
     limits = BuildLimits(file_bytes=4 * weights.of(space.smallest))
-    found = by_macs(goal.totals, Build(paths=4, limits=limits))
+    found = unmeasured(goal.cost, goal.totals, Build(paths=4, limits=limits))
     assert [limit.name for limit in found.limits] == ["file_bytes"]
     assert within(found.limits, [space.smallest, space.largest]) == [space.smallest]
+
+
+def test_what_chooses_where_nothing_was_measured_is_named() -> None:
+    target = load_target("jetson")
+    plan = plan_of(target, Build())
+    assert plan.unmeasured and plan.roofline == target.roofline
+    assert "estimated" in plan.chosen_by and "Orin Nano" in plan.chosen_by
+    plan = plan_of(target.model_copy(update={"roofline": None}), Build())
+    assert plan.unmeasured and plan.chosen_by == "MACs (nothing was measured)"

@@ -26,6 +26,7 @@ from tipsc.pipeline.stages import StageDone, Stages, key_of
 from tipsc.profile import Profile
 from tipsc.project.config import Build, BuildLimits, Config, Convert
 from tipsc.project.config import TrainSection as Train
+from tipsc.project.target import targets_folder
 
 MODEL = """
 import torch
@@ -419,6 +420,18 @@ def test_builds_without_the_device_see_the_same(
         )
         stages = {"engine"}
     assert differing(first, keys(after, monkeypatch, "jetson")) == stages
+
+
+def test_other_figures_of_a_device_choose_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = (targets_folder() / "jetson-orin-nano.yaml").read_text()
+    found = []
+    for number, text in enumerate([shown, shown.replace("launch_us: 5\n", "launch_us: 4\n")]):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(text)
+        found.append(keys(write(tmp_path / f"{number}"), monkeypatch, str(file)))
+    assert differing(*found) == CHOSEN
 
 
 PRINT = """

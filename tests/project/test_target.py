@@ -159,3 +159,22 @@ def test_a_target_that_extends_itself_is_refused(
 def test_jetson_is_the_orin_nano() -> None:
     alias, meant = load_target("jetson"), load_target("jetson-orin-nano")
     assert (alias.backend, alias.measure) == (meant.backend, meant.measure)
+
+
+def test_figures_of_a_device_have_their_sources() -> None:
+    assert load_target("jetson").roofline == load_target("jetson-orin-nano").roofline
+    devices = {"orin-nano": "Orin Nano", "agx-orin": "AGX Orin", "thor": "T5000"}
+    for name, device in devices.items():
+        found = load_target(f"jetson-{name}").roofline
+        assert found is not None and device in found.device
+        assert found.tflops.fp32 < found.tflops.fp16 < found.tflops.int8
+    assert load_target("host").roofline is None
+
+
+def test_a_figure_without_its_source_is_refused(tmp_path: Path) -> None:
+    shown = (targets_folder() / "jetson-orin-nano.yaml").read_text()
+    lines = [line for line in shown.splitlines() if not line.startswith("    memory_gb_s:")]
+    file = tmp_path / "jetson-orin-nano.yaml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(TargetError, match=r"roofline\.sources\.memory_gb_s"):
+        load_target(file)

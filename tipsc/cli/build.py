@@ -20,6 +20,7 @@ from tipsc.cli.output import Output, verb, wrapped
 
 if TYPE_CHECKING:
     from tipsc.device.client import Connection
+    from tipsc.engine import Manifest
     from tipsc.pipeline.build import Pipeline
     from tipsc.pipeline.original import Original
     from tipsc.pipeline.record import BuildRecord
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     "profile_file",
     type=ANY_PATH,
     metavar="FILE",
-    help="Without the device: choose paths by this profile of it, rather than by MACs.",
+    help="Without the device: choose paths by this profile of it, rather than by estimates.",
 )
 @wait_quiet_option
 def command(
@@ -218,6 +219,7 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
             "target": manifest.target,
             "unbuilt": True,
             "chosen_by": manifest.recipe["paths chosen by"],
+            "estimated_ms": manifest.estimated_ms,
             "checks": [vars(check) for check in build.checks],
             "checks_together": [vars(check) for check in build.groups],
             "stages": [stage_document(stage) for stage in build.stages],
@@ -235,12 +237,20 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
         ),
         f"engine   {build.engine}",
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
-        f"paths    chosen by {manifest.recipe['paths chosen by']}",
+        *wrapped([f"paths    chosen by {manifest.recipe['paths chosen by']}"]),
+        *wrapped(_estimates(manifest)),
         f"check    {checked}",
         *([f"remark   {manifest.recipe['remark']}"] if "remark" in manifest.recipe else []),
         *wrapped(f"remark   {remark}" for remark in build.remarks),
         *_depth_lines(build),
     )
+
+
+def _estimates(manifest: Manifest) -> list[str]:
+    """What nobody measured, and is no latency of the engine."""
+    estimated = manifest.estimated_ms
+    each = ", ".join(f"{path} {ms:.4g}" for path, ms in estimated.items())
+    return [f"estimate {each} ms: for the order of paths, no latency"] if estimated else []
 
 
 def _depth_lines(build: BuildRecord) -> list[str]:

@@ -31,6 +31,8 @@ def entry_ids(path_id: str, batches: Sequence[int]) -> dict[str, int]:
 
 #: beginning of a recipe's keys that say under which conditions its paths' profile was taken
 TAKEN = "profile's "
+#: beginning of a recipe's keys that say what a path may take, from published figures of a device
+ESTIMATED = "estimated ms of "
 
 
 def _require(ok: bool, what: str, where: str, got: object) -> None:
@@ -194,6 +196,15 @@ class Manifest:
     def unbuilt(self) -> bool:
         """Whether a device has to finish it before it runs there."""
         return bool(self.recipe) and not self.built
+
+    @property
+    def estimated_ms(self) -> dict[str, float]:
+        """By path id what its paths were chosen by; nobody measured that. Empty if they were."""
+        return {
+            key.removeprefix(ESTIMATED): float(value)
+            for key, value in self.recipe.items()
+            if key.startswith(ESTIMATED)
+        }
 
     @property
     def search_space(self) -> SearchSpace:

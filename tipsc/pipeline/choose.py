@@ -45,7 +45,7 @@ def shipping(project: TargetProject) -> tuple[Path, ...]:
 
 
 def select(project: TargetProject) -> tuple[search.Selection, ...]:
-    """Which of the candidates ship, by merit and latency, or where there is none, MACs."""
+    """Which of the candidates ship, by merit and cost."""
     folder = project.done(SEARCH).folder
     records = load_records(folder)
     if project.lessons.narrow is not None:
@@ -55,5 +55,5 @@ def select(project: TargetProject) -> tuple[search.Selection, ...]:
         rated = [search.Rated(r.id, r.expected, costs[r.id]) for r in records.values()]
         return search.for_budgets(rated, goal.budgets)
     rated = [search.Rated(r.id, r.expected, r.latency_ms) for r in records.values()]
-    spread = 0.0 if project.plan.by_macs else load_profile(project).noise_floor.p95
+    spread = 0.0 if project.plan.unmeasured else load_profile(project).noise_floor.p95
     return search.choose(rated, project.config.build.paths, spread=spread)

@@ -22,6 +22,7 @@ from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
+from tipsc.pipeline.goal import estimate_of
 from tipsc.pipeline.latencies import with_latencies
 from tipsc.pipeline.limits import check_engine
 from tipsc.pipeline.manifest import make_manifest, with_qualities
@@ -45,7 +46,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
     build = project.config.build
     return {
         "shipped": project.done(SHIP).key,
-        "profile": None if project.plan.by_macs else measured_key(project),
+        "profile": None if project.plan.unmeasured else measured_key(project),
         "name": project.config.name,
         "target": essence_of(project.target),
         "tolerance": build.tolerance,
@@ -89,7 +90,9 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
     manifest = with_qualities(manifest, qualities)
     record: dict[str, Any] = {"differences": {k: asdict(d) for k, d in differences.items()}}
     if project.plan.unbuilt:
-        recipe = recipe_of(project.target, project.plan, compiled.remark)
+        cost = estimate_of(project)
+        estimates = {c.path.id: cost.of(c.path) for c in candidates} if cost is not None else {}
+        recipe = recipe_of(project.target, project.plan, compiled.remark, estimates)
         compiled.write(file, replace(manifest, recipe=recipe))
         try_paths(project.target, file, folder, progress)
     else:
@@ -117,7 +120,7 @@ def _provenance(project: TargetProject) -> dict[str, str]:
     return {
         "trained": project.done(TRAIN).key,
         "weights": shipped_key(project),
-        **({} if project.plan.by_macs else {"profile": profiled(project).key}),
+        **({} if project.plan.unmeasured else {"profile": profiled(project).key}),
         "shipped": project.done(SHIP).key,
         "data": project.data.train.fingerprint[:16],
     }

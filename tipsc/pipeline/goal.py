@@ -1,6 +1,7 @@
 """Which paths are wanted on a target: what they cost there, for which budgets, within which limits.
 
-A profile says what a path costs; where nothing was measured, its MACs stand in.
+A profile says what a path costs. Where nothing was measured, latencies that are estimated from what
+is published of the device stand in, or where nothing is, MACs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tipsc.pipeline.fold import FEWEST, cost_of_profile, features_of, predictor_
 from tipsc.pipeline.limits import additive_limits, check_budgets
 from tipsc.pipeline.profile import load_profile
 from tipsc.profile import Predictor, Profile
+from tipsc.profile.roofline import estimated_ms
 from tipsc.project.config import Build
 from tipsc.search import Limit, spaced_budgets
 
@@ -31,7 +33,8 @@ class Goal:
     """What paths are looked for.
 
     Attributes:
-        cost: of a path: predicted p50 in ms, or millions of MACs where nothing was measured.
+        cost: of a path: predicted p50 in ms; where nothing was measured, estimated ms or millions
+            of MACs.
         budgets: that paths are looked for, in its unit; increasing.
         limits: that every path keeps.
         predictor: of latencies; None where paths were too few to fit one, or not measured.
@@ -49,7 +52,7 @@ class Goal:
     noise: str = ""
 
     def latencies(self, paths: Sequence[Path]) -> list[tuple[float, bool]]:
-        """Of each path the latency in ms (or millions of MACs), and whether it was measured."""
+        """Of each path its cost, in ms or millions of MACs, and whether it was measured."""
         unknown = [path for path in paths if path.id not in self.measured]
         predicted = dict(zip(unknown, self._predicted(unknown), strict=True))
         return [
@@ -75,14 +78,24 @@ def goal_of(project: TargetProject) -> Goal:
         BudgetError: no path is as fast as a budget.
     """
     build, precision = project.config.build, project.target.precision
-    if project.plan.by_macs:
-        return by_macs(project.totals, build, precision)
+    if project.plan.unmeasured:
+        estimate, macs = estimate_of(project), project.totals["macs"] * 1e-6
+        cost = macs if estimate is None else estimate
+        return unmeasured(cost, project.totals, build, precision)
     return by_profile(project.untrained, load_profile(project), project.totals, build, precision)
 
 
-def by_macs(totals: Mapping[str, Additive], build: Build, precision: str = "fp32") -> Goal:
-    """Where nothing was measured."""
-    cost = totals["macs"] * 1e-6
+def estimate_of(project: TargetProject) -> Additive | None:
+    """Of a path the ms that figures of the target lead to; None where they do not choose paths."""
+    if project.plan.roofline is None:
+        return None
+    return estimated_ms(project.untrained, project.plan.roofline, project.target.precision)
+
+
+def unmeasured(
+    cost: Additive, totals: Mapping[str, Additive], build: Build, precision: str = "fp32"
+) -> Goal:
+    """Where nothing was measured, and something else stands for the latency of a path."""
     bounds = additive_limits(build.limits, totals, cost, 1.0, precision)
     budgets = _budgets(cost, build, bounds)
     return Goal(cost, budgets, bounds, None, totals, {})

@@ -11,12 +11,10 @@ from pathlib import Path as FilePath
 from tipsc.errors import BudgetError
 from tipsc.factors import Additive
 from tipsc.project.config import BuildLimits
+from tipsc.project.target import BYTES
 from tipsc.quality import Quality
 from tipsc.search import Limit, refusal
 from tipsc.search.candidates import Candidate
-
-#: of a weight or value, by the target's precision; in int8 biases take more, which is little
-BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)

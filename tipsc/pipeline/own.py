@@ -17,9 +17,9 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.pipeline.climbs import PathClimb, Tried
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.ladder import Climb, Teaching, climb
-from tipsc.pipeline.limits import BYTES
 from tipsc.pipeline.train import taught_by
 from tipsc.progress import Progress
+from tipsc.project.target import BYTES
 from tipsc.search.candidates import Candidate, load_candidates, save_candidates
 from tipsc.train import TrainConfig
 

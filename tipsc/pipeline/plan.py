@@ -1,8 +1,9 @@
 """What a build can do here for a target, settled before anything is done.
 
-A target whose engines are finished on the device has none of them here: its paths are chosen by
-their MACs, or by a profile of such a device that was taken before, and its engine is left unbuilt.
-All others are measured, on this machine or on a device.
+A target whose engines are finished on the device has none of them here: its paths are chosen by a
+profile of such a device that was taken before, else by latencies that are estimated from what is
+published of it, else by their MACs; and its engine is left unbuilt. All others are measured, on
+this machine or on a device.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tipsc.errors import ConfigError, ProfileError, UsageError
 from tipsc.profile import Profile
 from tipsc.profile.conditions import check_conditions, conditions_of
 from tipsc.project.config import Build
-from tipsc.project.target import Target
+from tipsc.project.target import Roofline, Target
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class BuildPlan:
         unbuilt: the engine ends without latencies and with a recipe: a device has to finish it.
         verifies_as: the backend that runs the engine's paths, to compare them with torch.
         given: the profile that paths are chosen by; None: they are measured, or if the engine is
-            left unbuilt, chosen by their MACs.
+            left unbuilt, nothing was measured when they are chosen.
+        roofline: of the target: what they are chosen by then; None: their MACs.
         taken: under which conditions that profile was taken.
         remarks: what could not be told of that profile, or makes it doubtful.
     """
@@ -36,22 +38,25 @@ class BuildPlan:
     unbuilt: bool
     verifies_as: str
     given: Path | None = None
+    roofline: Roofline | None = None
     taken: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     @property
-    def by_macs(self) -> bool:
-        """Whether nothing is known of latencies when paths are chosen."""
+    def unmeasured(self) -> bool:
+        """Whether nothing was measured when paths are chosen."""
         return self.unbuilt and self.given is None
 
     @property
     def chosen_by(self) -> str:
         """What the paths of an unbuilt engine are chosen by, in words."""
-        return (
-            "MACs (nothing was measured)"
-            if self.given is None
-            else (f"the profile {self.given.name}")
-        )
+        if self.given is not None:
+            return f"the profile {self.given.name}"
+        if self.roofline is not None:
+            return (
+                f"latencies estimated from figures of {self.roofline.device} (nothing was measured)"
+            )
+        return "MACs (nothing was measured)"
 
 
 def plan_of(
@@ -91,7 +96,7 @@ def plan_of(
                     where=f"build.{key}",
                     fix="give --profile FILE, or leave this out",
                 )
-        return BuildPlan(True, runs_here)
+        return BuildPlan(True, runs_here, roofline=target.roofline)
     found = Profile.load(given)
     if found.target != target.name:
         raise ProfileError(
@@ -104,4 +109,4 @@ def plan_of(
     remarks: tuple[str, ...] = (f"of the profile: {found.noise}",) if found.noise else ()
     if device is not None:
         remarks += check_conditions(taken, conditions(device, target.backend), str(given))
-    return BuildPlan(True, runs_here, given, taken, remarks)
+    return BuildPlan(True, runs_here, given, taken=taken, remarks=remarks)

@@ -102,11 +102,12 @@ def load_records(folder: FilePath) -> dict[str, SearchRecord]:
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:
-    build = project.config.build
+    build, roofline = project.config.build, project.plan.roofline
     return {
         "trained": project.done(TRAIN).key,
         "trained_later": project.lessons.narrow is not None,
-        "profile": "macs" if project.plan.by_macs else measured_key(project),
+        "profile": None if project.plan.unmeasured else measured_key(project),
+        "roofline": roofline and roofline.model_dump(),
         "data": project.data.validation.fingerprint,
         "task": project.task_key,
         "paths": build.paths,

@@ -7,7 +7,7 @@ depth as one plan.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tipsc.backends import finisher
 from tipsc.backends.finishing import PathCheck
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
-from tipsc.engine.manifest import TAKEN
+from tipsc.engine.manifest import ESTIMATED, TAKEN
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import VerificationError
 from tipsc.fingerprint.installed import versions
@@ -26,11 +26,14 @@ from tipsc.project.target import Target
 _CHECKS = "checks.json"
 
 
-def recipe_of(target: Target, plan: BuildPlan, remark: str) -> dict[str, str]:
+def recipe_of(
+    target: Target, plan: BuildPlan, remark: str, estimates: Mapping[str, float] | None = None
+) -> dict[str, str]:
     """What the device has to do, and what it should know of the paths; see :class:`Manifest`.
 
     Args:
         remark: of the compiler; "" for nothing.
+        estimates: by path id the ms that it was chosen by, where these were not measured.
     """
     return {
         "precision": target.precision,
@@ -39,6 +42,7 @@ def recipe_of(target: Target, plan: BuildPlan, remark: str) -> dict[str, str]:
         "verified with": plan.verifies_as,
         **({"remark": remark} if remark else {}),
         **{f"{TAKEN}{name}": value for name, value in plan.taken.items()},
+        **{f"{ESTIMATED}{path}": f"{ms:.4g}" for path, ms in (estimates or {}).items()},
     }
 
 

@@ -21,7 +21,12 @@ from tipsc.strict.strict_yaml import Strict, read_mapping, validate
 SUFFIX = ".yaml"
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
+#: of a weight or value, by precision; in int8 biases take more, which is little
+BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
+
 Core = Annotated[int, Field(ge=0, le=4095)]
+Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class Measure(Strict):
@@ -49,6 +54,40 @@ class Measure(Strict):
     wait_quiet_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
 
 
+class Throughput(Strict):
+    """Operations a second of dense arithmetic, in 1e12, by precision."""
+
+    fp32: Positive
+    fp16: Positive
+    int8: Positive
+
+
+class Sources(Strict):
+    """Where each figure of a :class:`Roofline` is from."""
+
+    tflops: Text
+    memory_gb_s: Text
+    launch_us: Text
+
+
+class Roofline(Strict):
+    """What is published of a device, from which latencies are estimated where none was measured.
+
+    Attributes:
+        device: whose figures they are.
+        tflops: the most that its arithmetic does.
+        memory_gb_s: bytes a second between its memory and its arithmetic, in 1e9.
+        launch_us: what each kernel takes beside its work.
+        sources: of these figures.
+    """
+
+    device: Text
+    tflops: Throughput
+    memory_gb_s: Positive
+    launch_us: Annotated[float, Field(ge=0)]
+    sources: Sources
+
+
 class Target(Strict):
     """A kind of device.
 
@@ -61,6 +100,8 @@ class Target(Strict):
             tensorrt); ``fp16``: weights and activations, with inputs and outputs in fp32 (portable
             graphs).
         measure: how latency is measured.
+        roofline: what is published of it; None: nothing, and paths are chosen by their MACs where
+            nothing was measured.
     """
 
     name: Annotated[
@@ -83,6 +124,7 @@ class Target(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     measure: Measure = Measure()
+    roofline: Roofline | None = None
 
 
 def waiting(target: Target, seconds: float | None) -> Target:
@@ -94,8 +136,10 @@ def waiting(target: Target, seconds: float | None) -> Target:
 
 
 def essence_of(target: Target) -> dict[str, Any]:
-    """What results for a target depend on: not how long one waits before it is measured."""
-    return target.model_dump(mode="json", exclude={"measure": {"wait_quiet_s"}})
+    """What results for a target depend on: not how long one waits before it is measured, nor what
+    is published of it, which only a choice of paths depends on.
+    """
+    return target.model_dump(mode="json", exclude={"measure": {"wait_quiet_s"}, "roofline": True})
 
 
 def targets_folder() -> Path:
