@@ -26,6 +26,7 @@ from tipsc.tasks import Task
 from tipsc.train import checkpoint as checkpoints
 from tipsc.train import later
 from tipsc.train.ahead import on_time
+from tipsc.train.average import Average
 from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import Checkpoint
 from tipsc.train.config import TrainConfig
@@ -36,6 +37,7 @@ from tipsc.train.fit import check_fits
 from tipsc.train.history import History, StepRecord
 from tipsc.train.later import Later
 from tipsc.train.macs import mac_counter
+from tipsc.train.optimizers import make_optimizer
 from tipsc.train.passes import Trial, train_paths
 from tipsc.train.phases import PhasePlan
 from tipsc.train.precision import Precision
@@ -160,6 +162,9 @@ class _Run:
         recipes = config.recipes(self.total)
         self.plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
         self.precision = Precision(config.precision, self.device)
+        self.average: Average | None = None
+        if config.average is not None:
+            self.average = Average(self.parameters, config.average)
         waits = self.device.type != "cuda" or self.plan.learns
         self.later = Later(0 if waits else later.STEPS)
         self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps
@@ -184,6 +189,8 @@ class _Run:
                     fields["loss"] = self.history.steps[-1].loss
                 progress(done, self.total, fields)
         self.ranks.copy_from_first(self.supernet.buffers())
+        if self.average is not None:
+            self.average.put()
         return self.history
 
     def _steps(self, first: int) -> Iterator[tuple[int, Batch, float]]:
@@ -230,6 +237,8 @@ class _Run:
         mean = torch.stack([loss.trained for loss in losses]).mean()
         mean = self.ranks.average(self.parameters, mean)
         self.precision.step(self.optimizer, self.parameters, self.config.clip_norm)
+        if self.average is not None:
+            self.average.add()
         booking = time.perf_counter()
         macs = math.fsum(self.macs(path) for path in paths)
         trial_macs = math.fsum(self.macs(path) for path in trial.ran)
@@ -289,6 +298,8 @@ class _Run:
             paths = self.shipping or spread_paths(self.supernet.space, chance)
             share_scales(self.supernet, list(split(inputs, size)), paths)
         self.ranks.copy_from_first(self.supernet.buffers())
+        if self.average is not None:
+            self.average.restart()  # those before are of other scales
         self.supernet.train()
 
     def _resume(self) -> None:
@@ -298,6 +309,8 @@ class _Run:
         data = self.ranks.from_first(data)
         if data is None:
             self.ranks.copy_from_first(self.supernet.state_dict().values())
+            if self.average is not None:
+                self.average.restart()
             return
         where = str(self.folder / checkpoints.FILE)
         found = Checkpoint.from_bytes(data, where)
@@ -307,6 +320,8 @@ class _Run:
         self.history = History.from_tensor(found.history)
         self.plan.load_state(found.samplers, where)
         self.precision.load_state(found.scaler)
+        if self.average is not None:
+            self.average.load_state(found.average)
 
     def _save(self) -> None:
         self.later.read_all()
@@ -319,20 +334,21 @@ class _Run:
                 self.history.to_tensor(),
                 self.plan.state(),
                 self.precision.state(),
+                {} if self.average is None else self.average.state(),
             )
             checkpoints.write_whole(self.folder / checkpoints.FILE, state.to_bytes())
             checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())
 
 
 def optimizer_of(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; matrices and filters decay, biases and norms do not."""
-    matrices = [p for p in parameters if p.dim() > 1]
-    vectors = [p for p in parameters if p.dim() <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], config.learning_rate, fused=True)
+    """The one that a configuration names."""
+    return make_optimizer(
+        config.optimizer,
+        config.optimizer_options,
+        parameters,
+        config.learning_rate,
+        config.weight_decay,
+    )
 
 
 def _task(data: Data | Batches, given: Task | None) -> Task:
