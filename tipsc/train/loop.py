@@ -38,7 +38,7 @@ from tipsc.train.history import History, StepRecord
 from tipsc.train.later import Later
 from tipsc.train.macs import mac_counter
 from tipsc.train.optimizers import make_optimizer
-from tipsc.train.passes import Trial, train_paths
+from tipsc.train.passes import Loss, Trial, train_paths
 from tipsc.train.phases import PhasePlan
 from tipsc.train.precision import Precision
 from tipsc.train.samplers import Adaptive
@@ -50,7 +50,8 @@ _CALIBRATION_VALUES = 2**24  # of a batch: activations of large images take much
 
 
 class TrainProgress(Protocol):
-    """Is told of each step that is done: learning_rate, seconds_left, and the last known loss."""
+    """Is told of each step that is done: learning_rate, seconds_left, and the last known loss; the
+    parts in which a batch is run, where a GPU's memory takes more of them than was asked for."""
 
     def __call__(self, done: int, total: int, fields: Mapping[str, float]) -> None: ...
 
@@ -162,6 +163,7 @@ class _Run:
         recipes = config.recipes(self.total)
         self.plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
         self.precision = Precision(config.precision, self.device)
+        self.parts = config.accumulate
         self.average: Average | None = None
         if config.average is not None:
             self.average = Average(self.parameters, config.average)
@@ -187,6 +189,8 @@ class _Run:
                 fields = {"learning_rate": self.config.rate(step, self.total), "seconds_left": left}
                 if self.history.steps:  # on a GPU a loss is known some steps later
                     fields["loss"] = self.history.steps[-1].loss
+                if self.parts > self.config.accumulate:
+                    fields["parts"] = self.parts
                 progress(done, self.total, fields)
         self.ranks.copy_from_first(self.supernet.buffers())
         if self.average is not None:
@@ -221,19 +225,9 @@ class _Run:
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         computing = time.perf_counter()
-        self.optimizer.zero_grad(set_to_none=True)
-        losses = train_paths(
-            self.supernet,
-            batch,
-            paths,
-            self.task,
-            distill=self.plan.recipe(step).distill,
-            label_smoothing=self.config.label_smoothing,
-            original=self.original,
-            teacher_share=self.config.teacher_share,
-            precision=self.precision,
-            accumulate=self.config.accumulate,
-        )
+        while (losses := self._losses(step, batch, paths)) is None:
+            self._use_less(step, batch)
+            seed(self.device, seed_of("torch", chance, step, rank))
         mean = torch.stack([loss.trained for loss in losses]).mean()
         mean = self.ranks.average(self.parameters, mean)
         self.precision.step(self.optimizer, self.parameters, self.config.clip_norm)
@@ -257,6 +251,41 @@ class _Run:
         )
         trained, labels = [loss.trained for loss in losses], [loss.labels for loss in losses]
         self.later.read([mean, *trained, *labels], partial(self._note, record, paths))
+
+    def _losses(self, step: int, batch: Batch, paths: list[Path]) -> list[Loss] | None:
+        """With their gradients; None where the GPU's memory does not hold these."""
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            return train_paths(
+                self.supernet,
+                batch,
+                paths,
+                self.task,
+                distill=self.plan.recipe(step).distill,
+                label_smoothing=self.config.label_smoothing,
+                original=self.original,
+                teacher_share=self.config.teacher_share,
+                precision=self.precision,
+                accumulate=self.parts,
+            )
+        except torch.OutOfMemoryError:
+            return None  # what the error's frames hold is free when this has returned
+
+    def _use_less(self, step: int, batch: Batch) -> None:
+        """Batches are run in twice as many parts from now on."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.parts >= batch.examples or self.ranks.ranks > 1:
+            raise TrainingError(
+                "the GPU's memory does not hold a step",
+                where=f"step {step} of {self.total}",
+                got=f"{batch.examples} examples in {self.parts} parts",
+                fix=f"set train.accumulate: {2 * self.parts}, or a smaller train.batch_size"
+                if self.parts < batch.examples
+                else "make the model or its inputs smaller, or use precision: bf16",
+            )
+        self.parts = min(2 * self.parts, batch.examples)
 
     def _note(self, record: StepRecord, paths: Sequence[Path], lost: Sequence[float]) -> None:
         """Books a step whose losses are known: the mean, then of each path, as it was trained and
