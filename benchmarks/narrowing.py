@@ -172,7 +172,8 @@ class Setting:
         mean = self.mean_cost(supernet, paths, largest)
         steps = max(EPOCHS, round(compute / mean / BATCH))
         settings = TrainConfig(
-            epochs=EPOCHS, frozen_epochs=FROZEN if frozen else 0, learning_rate=self.rate,
+            epochs=EPOCHS, frozen_epochs=FROZEN if frozen else 0,
+            learning_rate=self.rate or 3e-3, find_rate=not self.rate,
             seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=self.thrift, cycle=cycle,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
@@ -362,7 +363,9 @@ def main() -> None:
     parser.add_argument("--thrift", type=float, default=0.5)
     parser.add_argument("--seeds", default="0-4")
     parser.add_argument("--arms", default=",".join(ARMS))
-    parser.add_argument("--rate", type=float, help="instead of the tuned one")
+    parser.add_argument(
+        "--rate", type=float, help="instead of the tuned one; 0: found by a range test"
+    )
     parser.add_argument("--csv", type=Path, default=RESULT)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -375,7 +378,11 @@ def main() -> None:
     seeds = [TUNED_ON] if given.what == "tune" else range(int(first), int(last or first) + 1)
     for seed in seeds:
         for arm in given.arms.split(","):
-            tuned = (given.rate or tuned_rate(given.csv, given.study, given.start, arm),)
+            tuned = (
+                tuned_rate(given.csv, given.study, given.start, arm)
+                if given.rate is None
+                else given.rate,
+            )
             for rate in RATES[given.start] if given.what == "tune" else tuned:
                 setting = Setting(
                     given.study, given.start, given.passes, given.paths, rate, seed,

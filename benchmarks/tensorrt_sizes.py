@@ -10,70 +10,34 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import tempfile
 from pathlib import Path
 
-import torch
-from mobilenet_v2 import MobileNetV2
-from real_size import ViTSmall, resnet50
+from depth_engines import MODELS, depths, drawn, lower_plain, make_supernet, write_unbuilt
 
 from tipsc.backends.tensorrt.examine import check_engine
 from tipsc.backends.tensorrt.merge import depth_groups
-from tipsc.convert import convert
 from tipsc.elastic import Supernet
-from tipsc.engine import Manifest, PathEntry, write_engine
 from tipsc.engine.plan import plan_name
 from tipsc.lower import lower
 from tipsc.lower.plain import in_older_opset, with_plain_weights
-from tipsc.paths import Path as Subnetwork
-from tipsc.train import calibrate
 
-MODELS = {"MobileNetV2": MobileNetV2, "ResNet-50": resnet50, "ViT-S/16": ViTSmall}
 PATHS = 8
-
-
-def depths(supernet: Supernet) -> list[Subnetwork]:
-    """The largest path, and the same widths at the least depth of one stage and of all."""
-    space = supernet.space
-    stages = [row.name for row in supernet.report.elastic if row.kind == "depth"]
-
-    def with_least(names: list[str]) -> Subnetwork:
-        options = {**space.largest.options, **{name: space[name].smallest for name in names}}
-        return space.path({n: o for n, o in options.items() if space.is_active(n, options)})
-
-    return list(
-        {p.id: p for p in (space.largest, with_least(stages[-1:]), with_least(stages))}.values()
-    )
 
 
 def growth(supernet: Supernet) -> float:
     """Weights of 8 random paths as TensorRT reads them, over the same in portable graphs."""
-    generator = random.Random(0)
-    drawn = [supernet.space.sample_options(generator) for _ in range(PATHS - 2)]
-    paths = {p.id: p for p in (supernet.space.largest, supernet.space.smallest, *drawn)}
-    portable = lower(supernet, list(paths.values()))
+    portable = lower(supernet, drawn(supernet, PATHS))
     plain = with_plain_weights(in_older_opset(portable))
     return round(len(plain.weights) / len(portable.weights), 2)
 
 
 def measure(name: str, folder: Path) -> dict[str, object]:
-    torch.manual_seed(0)
-    example = torch.randn(1, 3, 224, 224)
-    supernet = convert(MODELS[name]().eval(), example)
+    supernet = make_supernet(name)
     paths = depths(supernet)
-    statistics = {
-        path.id: calibrate(supernet, path, [torch.randn(4, 3, 224, 224)]) for path in paths
-    }
-    lowered = with_plain_weights(in_older_opset(lower(supernet, paths, statistics)))
-    entries = tuple(PathEntry(path.id, path.options, None, None, 0, 0, 0, 0) for path in paths)
-    manifest = Manifest(
-        "depths", "jetson", "tensorrt",
-        lowered.signature,
-        entries, supernet.space.to_json(), recipe={"precision": "fp32"},
-    )  # fmt: skip
+    lowered = lower_plain(supernet, paths)
     file = folder / "depths.tipsc"
-    write_engine(file, manifest, lowered.weights, lowered.graphs)
+    write_unbuilt(file, supernet, paths, lowered, "fp32")
     (group,) = depth_groups(lowered.graphs)
     *alone, shared = check_engine(file, [*group, plan_name(group)])
     problems = [check.problem for check in (*alone, shared) if check.problem]

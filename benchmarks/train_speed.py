@@ -32,6 +32,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+sys.path.insert(0, str(File(__file__).resolve().parents[1]))
+
 from tipsc.batch import in_order
 from tipsc.convert import convert
 from tipsc.dtmc.samplers import Sampler
@@ -42,7 +44,7 @@ from tipsc.tasks import Classification
 from tipsc.train import Data, Split, TrainConfig, train
 from tipsc.train.chance import seed_of
 from tipsc.train.device import device_of
-from tipsc.train.loop import optimizer_of
+from tipsc.train.optimizer import optimizer_of
 from tipsc.train.precision import PRECISIONS
 from tipsc.train.samplers import sampler as make_sampler
 

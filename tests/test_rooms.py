@@ -49,7 +49,7 @@ ROOMS: Mapping[str, str] = {
 #: what is shared by all, from the lowest up
 SHARED = (
     "printable", "extras", "errors", "files", "system_errors", "progress", "paths", "factors",
-    "quality", "tree", "batch", "signature", "__init__", "__main__",
+    "quality", "tree", "batch", "signature", "filled", "__init__", "__main__",
 )  # fmt: skip
 
 FILES = {

@@ -77,6 +77,11 @@ def first(examples: Examples, most: int | None = None) -> Batch:
     return examples.take(range(len(examples))[:most])
 
 
+def cycled(examples: Examples, size: int) -> Batch:
+    """So many examples, from the first on; over and over if there are fewer."""
+    return examples.take([place % len(examples) for place in range(size)])
+
+
 def in_order(examples: Examples, size: int, most: int | None = None) -> Iterator[Batch]:
     """The first `most` examples in batches, of which the last may be smaller."""
     index = range(len(examples))[:most]

@@ -110,6 +110,14 @@ class Signature:
         """Of tensors that stand alone, or several in a tuple."""
         return cls(tuple(inputs), tuple(outputs), _plain(inputs), _plain(outputs))
 
+    def with_batch(self, count: int) -> Signature:
+        """The same for another number of examples."""
+        return replace(
+            self,
+            inputs=tuple(spec.with_batch(count) for spec in self.inputs),
+            outputs=tuple(spec.with_batch(count) for spec in self.outputs),
+        )
+
     def __post_init__(self) -> None:
         for part, tree in (("inputs", self.takes), ("outputs", self.gives)):
             specs: tuple[TensorSpec, ...] = getattr(self, part)
@@ -122,6 +130,12 @@ class Signature:
                 part,
                 len(specs),
             )
+
+
+def batch_of(inputs: Sequence[TensorSpec]) -> int:
+    """How many examples a call takes; 1 if no input has an axis for them."""
+    sizes = (s.shape[s.batch_axis] for s in inputs if s.batch_axis is not None)
+    return next(sizes, 1)
 
 
 def _plain(specs: Sequence[TensorSpec]) -> Tree:

@@ -7,6 +7,7 @@
 static int made = 0;
 int live(void) { return made; }
 
+int cudaRuntimeGetVersion(int *version) { *version = 12000; return 0; }
 int cudaGetDeviceCount(int *count) { *count = 1; return 0; }
 int cudaDeviceGetAttribute(int *value, int attribute, int device) {
   *value = attribute == 75 ? 8 : attribute == 76 ? 7 : -1;
@@ -18,7 +19,12 @@ int cudaMalloc(void **pointer, size_t size) {
   made++;
   return posix_memalign(pointer, 256, size);
 }
-int cudaFree(void *pointer) { made--; free(pointer); return 0; }
+int cudaFree(void *pointer) {
+  if ((size_t)pointer % 256) return 1;
+  made--;
+  free(pointer);
+  return 0;
+}
 int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) {
   if (kind != 1 && kind != 2) return 21;
   if (!stream) return 400;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,13 @@ class Finder(nn.Module):
         )  # fmt: skip
         self.low, self.gate = nn.Conv2d(12, 2, 1), nn.Conv2d(12, 2, 1)
         self.register_buffer("centre", torch.randn(2, 4, 4) * 5)
+        self.register_buffer("focal", torch.rand(2, 4, 4) + 1)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         seen = self.body(image)
-        return {"z": self.centre - self.low(seen), "a": 1.0 - self.gate(seen).sigmoid()}
+        near = self.gate(seen).sigmoid()
+        far = self.focal / (near + 0.5)
+        return {"z": self.centre - self.low(seen), "a": 1.0 - near, "far": far}
 
 
 class Reader(nn.Module):
@@ -63,7 +67,26 @@ class Reader(nn.Module):
         return self.out(mixed), mixed.mean(1, keepdim=True)
 
 
-CASES = {"boxes": (Finder, (IMAGE,)), "readers": (Reader, (IMAGE, SERIES, TOKENS, MASK))}
+class Attentive(nn.Module):
+    """What tokens say that are there: the mask is added as minus infinity before a softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.out = nn.Embedding(9, 16), nn.Linear(16, 3)
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        seen = self.block(3 * self.read(tokens), src_key_padding_mask=~mask)
+        weight = mask[:, :, None].float()
+        return self.out((seen * weight).sum(1) / weight.sum(1))
+
+
+THERE = torch.arange(5) < torch.randint(1, 6, (64, 1))
+CASES = {
+    "boxes": (Finder, (IMAGE,)),
+    "readers": (Reader, (IMAGE, SERIES, TOKENS, MASK)),
+    "masked": (Attentive, (TOKENS, THERE)),
+}
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -72,7 +95,11 @@ def case(request: pytest.FixtureRequest) -> tuple[Any, list[Candidate], Any]:
     torch.manual_seed(0)
     supernet = convert(make().eval(), inputs, widths=(0.5, 1.0))
     paths = (supernet.space.largest, supernet.space.smallest)
-    found = [Candidate(p, None, 0, 0, calibrate(supernet, p, [inputs])) for p in paths]
+    shared, mine = (calibrate(supernet, path, [inputs]) for path in paths)
+    # The second path has all of its parameters for itself.
+    own = dict(extract(supernet, paths[1], mine).named_parameters())
+    mine = replace(mine, own={name: 1.2 * value.detach() for name, value in own.items()})
+    found = [Candidate(p, None, 0, 0, s) for p, s in zip(paths, (shared, mine), strict=True)]
     return supernet, found, inputs
 
 

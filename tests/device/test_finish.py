@@ -12,9 +12,9 @@ from tipsc.backends.tensorrt import api, check_built
 from tipsc.device.client import connect
 from tipsc.device.measuring import Remote
 from tipsc.engine import read_engine, unpack, write_engine
+from tipsc.engine.manifest import TAKEN
 from tipsc.errors import EngineDamagedError, EngineDeviceError, UsageError
 from tipsc.pipeline.finish import finish
-from tipsc.pipeline.unbuilt import TAKEN
 from tipsc.project.target import load_target
 from tipsc.runtime import Engine
 

@@ -22,6 +22,7 @@ from tipsc.device.client import Connection, connect
 from tipsc.device.expected import (
     FACTS,
     SAMPLES,
+    Answered,
     Expected,
     computed,
     measured,
@@ -222,20 +223,20 @@ def test_calls_after_pauses_took_time() -> None:
 
 
 def test_an_array_is_not_made_larger_than_what_was_asked_for() -> None:
-    outputs = [TensorSpec("y", "float32", (1, 3), "N-")]
+    answered = Answered([TensorSpec("y", "float32", (1, 3), "N-")], 2)
     file = io.BytesIO()
     np.save(file, np.arange(6, dtype=np.float32).reshape(2, 1, 3))
     good = file.getvalue()
-    (read,) = read_answers({"a.0.npy": good}, "a", outputs, 2)
+    (read,) = read_answers({"a.0.npy": good}, "a", answered)
     assert read.tolist() == [[[0, 1, 2]], [[3, 4, 5]]]
-    assert computed(["a"], outputs, 2).files["a.0.npy"] >= len(good)
+    assert computed({"a": answered}).files["a.0.npy"] >= len(good)
     for wrong in (
         good[:-1], good + b"x", b"", b"\x93NUMPY", good.replace(b"<f4", b"|O8"),
         good.replace(b"(2, 1, 3), }       ", b"(2, 1, 3000000000), }"[:21]),
         good.replace(b"<", b">"),
     ):  # fmt: skip
         with little_memory(64 << 20), pytest.raises(Wrong):
-            read_answers({"a.0.npy": wrong}, "a", outputs, 2)
+            read_answers({"a.0.npy": wrong}, "a", answered)
 
 
 def test_plans_are_of_the_paths_that_were_asked_for() -> None:

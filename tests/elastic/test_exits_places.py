@@ -12,9 +12,10 @@ from comparing import apart
 from exits import IMAGE, TOLERANCE, made, resnet, some_paths
 from torch import Tensor, nn
 
-from tipsc.convert import convert
+from tipsc.convert import convert, fit_exits
 from tipsc.elastic import extract
 from tipsc.errors import ConversionError
+from tipsc.lower import lower
 
 
 class Growing(nn.Module):
@@ -82,6 +83,60 @@ def test_a_copied_head_reads_the_mask_that_the_model_reads() -> None:
         assert apart(extract(supernet, path)(tokens), model(tokens)) < TOLERANCE
 
 
+class Masks(nn.Module):
+    """A class for each pixel: blocks of one resolution, and a head for each place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv.conv_bn(3, 16, stride=2)
+        self.body = nn.Sequential(*(conv.BasicBlock(16, 16, 1) for _ in range(4)))
+        self.norm, self.head = nn.BatchNorm2d(16), nn.Conv2d(16, 5, 3, padding=1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        seen = self.head(self.norm(self.body(self.stem(x))))
+        return {"masks": nn.functional.interpolate(seen, scale_factor=2.0)}
+
+
+def test_an_output_with_places_comes_from_a_copy_of_the_head() -> None:
+    model, x = made(Masks, IMAGE)
+    supernet = convert(model, x, widths=(0.5, 1.0), exits=True)
+    assert [leave.option for leave in supernet.leaves] == [1, 2, 3]
+    assert str(supernet.report).count("a copy of the model's head") == 3
+    fit_exits(supernet, [x])  # leaves a head alone that works on each place
+    blocks = model.body
+    with torch.no_grad():
+        for leave in supernet.leaves:
+            path = supernet.space.path({**supernet.space.largest.options, "exit": leave.option})
+            model.body = blocks[: leave.option]
+            expected = model(x)
+            for found in (supernet(x, path), extract(supernet, path)(x)):
+                assert list(found) == ["masks"]
+                assert apart(found["masks"], expected["masks"]) < TOLERANCE
+    paths = some_paths(supernet, 4)
+    lowered = lower(supernet, paths)
+    assert len(set(lowered.graphs.values())) == len(paths)
+
+
+class Down(nn.Module):
+    """Masks of half the resolution: the head fits behind the last block alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv.conv_bn(3, 8)
+        self.body = nn.Sequential(conv.BasicBlock(8, 8, 1), conv.BasicBlock(8, 16, 2))
+        self.head = nn.Conv2d(16, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.stem(x)))
+
+
+def test_where_the_head_does_not_fit_there_is_no_exit_from_places() -> None:
+    model, x = made(Down, IMAGE)
+    supernet = convert(model, x, widths=(0.5, 1.0), exits=True)
+    assert supernet.leaves == ()
+    assert "the model's head does not fit there" in str(supernet.report)
+
+
 class Tied(nn.Module):
     """A skip over a stage, as in a U-Net: the head reads two feature maps."""
 
@@ -119,7 +174,7 @@ def plain() -> nn.Module:
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (conv.UNet, "its output is not one vector of scores for each example"),
+        (conv.UNet, "the model's head does not fit there, and another would give no places"),
         (conv.DenseNet, "it would save 0 % of the MACs only"),
         (Tied, "later layers read stem.2 too, across it"),
         (Beside, "layers beside it are read later: stem.0"),

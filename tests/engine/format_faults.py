@@ -108,6 +108,11 @@ def path(**values: object) -> Callable[[Any], object]:
     return lambda manifest: manifest["paths"][0].update(values)
 
 
+def batch_of_two(manifest: Any) -> None:
+    manifest["signature"]["inputs"][0]["shape"][0] = 2
+    manifest["paths"][0]["batch"] = 2
+
+
 LEAF = {"kind": "tensor"}
 
 
@@ -265,6 +270,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "which way": (in_manifest(path(quality=SHARE | {"better": "up"})), "higher or lower"),
     "measures": (in_manifest(path(quality=SHARE | {"name": "error"})), "one measure"),
     "id": (in_manifest(path(id="../x")), "path id"),
+    "batch": (in_manifest(path(batch=0)), "a batch"),
+    "batch of a signature": (in_manifest(batch_of_two), "not of one"),
     "a path twice": (in_manifest(lambda m: m["paths"].append(m["paths"][0])), "a path twice"),
     "no name": (
         in_manifest(tensor(name="")),

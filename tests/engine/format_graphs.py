@@ -26,13 +26,19 @@ def need(ok: bool, what: str) -> None:
         raise Refused(what)
 
 
-def checked_graph(graph: bytes, manifest: dict[str, Any], weights: int) -> Message:
+def in_batch(tensor: dict[str, Any], batch: int) -> list[int]:
+    """Its shape for so many examples."""
+    pairs = zip(tensor["shape"], tensor["layout"], strict=True)
+    return [batch if letter == "N" and batch != 1 else size for size, letter in pairs]
+
+
+def checked_graph(graph: bytes, signature: dict[str, Any], batch: int, weights: int) -> Message:
     """The fields of a path's graph, if it is what the page allows."""
     model = message(graph, "ModelProto", weights)
     need(len(model["graph"]) == 1, "one graph")
     check_constants(model["graph"][0])
     for name in ("input", "output"):
-        wanted = [(t["name"], t["dtype"], t["shape"]) for t in manifest["signature"][f"{name}s"]]
+        wanted = [(t["name"], t["dtype"], in_batch(t, batch)) for t in signature[f"{name}s"]]
         need(fits(model["graph"][0][name], wanted), f"{name}s are not the manifest's")
     return model
 

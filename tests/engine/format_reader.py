@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from format_graphs import Message, Refused, checked_graph, need
+from format_graphs import Message, Refused, checked_graph, in_batch, need
 
 FORMS = {
     "onnx": [("manifest", "json"), ("weights", "raw"), ("graphs", "zlib")],
@@ -37,7 +37,10 @@ class Read:
 
     def graph(self, path: str) -> Message:
         """The fields of the graph of a path."""
-        return checked_graph(self.graphs[path], self.manifest, len(self.weights))
+        (batch,) = (entry["batch"] for entry in self.manifest["paths"] if entry["id"] == path)
+        return checked_graph(
+            self.graphs[path], self.manifest["signature"], batch, len(self.weights)
+        )
 
 
 def read(data: bytes) -> Read:
@@ -253,6 +256,7 @@ def quality(value: Any) -> dict[str, Any]:
 PATH = keys(
     id=text, options=map_of(integer), quality=or_null(quality), latency=or_null(LATENCY),
     macs=count, parameters=count, shared_bytes=count, private_bytes=count,
+    batch=(count, 1),
 )  # fmt: skip
 CHOICE = keys(name=text, options=list_of(integer, 1), gate=or_null(text), gate_from=integer)
 MANIFEST = keys(
@@ -273,7 +277,12 @@ def checked_manifest(value: Any) -> dict[str, Any]:
         known = tensor["layout"].replace("-", "")
         need(len(tensor["layout"]) == len(tensor["shape"]), "a layout")
         need(set(known) <= set("NCDHWL") and len(set(known)) == len(known), "a layout")
-    need(sum(math.prod(t["shape"]) * SIZES[t["dtype"]] for t in tensors) <= 1 << 30, "too large")
+    batches = [path["batch"] for path in manifest["paths"]]
+    need(all(1 <= batch <= 4096 for batch in batches), "a batch")
+    axes = [n for t in tensors for n, a in zip(t["shape"], t["layout"], strict=True) if a == "N"]
+    need(set(batches) == {1} or set(axes) == {1}, "batches of a signature that is not of one")
+    sizes = [math.prod(in_batch(t, max(batches))) * SIZES[t["dtype"]] for t in tensors]
+    need(sum(sizes) <= 1 << 30, "too large")
     for part, found in (("inputs", "takes"), ("outputs", "gives")):
         names = [tensor["name"] for tensor in signature[part]]
         need(len(set(names)) == len(names), "a name twice")

@@ -21,6 +21,7 @@ from tipsc.device.expected import (
     PROBED,
     SAMPLES,
     SENSORS,
+    Answered,
     Expected,
     benched,
     computed,
@@ -41,6 +42,7 @@ from tipsc.signature import TensorSpec
 PATHS, MEASURED = ["p1", "p2"], 4
 OUTPUT = TensorSpec("y", "float32", (1, 3), "N-")
 EXAMPLES = 2
+ANSWERED = Answered([OUTPUT], EXAMPLES)
 TIMES = {path: [[1000, 1100], [1200], [900], [1000]] for path in PATHS}
 TIMED = {"cores": [0], "held": [0], "seconds": 0.5, "disturbance": {"spread": 1.1, "visits": 4}}
 MS = dict.fromkeys(PATHS, 1.5)
@@ -128,7 +130,7 @@ def use_samples(connection: Connection, answer: Answer) -> None:
 def use_rows(connection: Connection, answer: Answer) -> None:
     with connection.checked():
         for path in PATHS:
-            (found,) = read_answers(answer.files, path, [OUTPUT], EXAMPLES)
+            (found,) = read_answers(answer.files, path, ANSWERED)
             assert found.shape == (EXAMPLES, *OUTPUT.shape)
 
 
@@ -152,7 +154,7 @@ def cases() -> list[Case]:
         Case(measured(PATHS, MEASURED), TIMED, samples, use_samples),
         Case(benched(PATHS, MEASURED), BENCH, samples, use_samples),
         Case(paused(PATHS), pauses),
-        Case(computed(PATHS, [OUTPUT], EXAMPLES), None, array_files, use_rows),
+        Case(computed(dict.fromkeys(PATHS, ANSWERED)), None, array_files, use_rows),
         Case(planned(PATHS, [PATHS], 1000), PLANS, plans),
         Case(Expected(), "done"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,30 @@ def test_the_engine_takes_pixels(tmp_path: Path, target: str, channels: str) -> 
         assert np.mean(np.array(found) == labels.numpy()) > 0.9
         with pytest.raises(DataError, match=r"expected uint8\["):
             engine.run(images[:1].float().numpy(), path=path)
+
+
+def test_a_model_of_an_onnx_file_takes_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = project(tmp_path, "last") / "tipsc.yaml"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    net = importlib.import_module("camera").model().eval()
+    names = {"input_names": ["image"], "output_names": ["scores"]}
+    torch.onnx.export(
+        net, (torch.randn(2, 3, 12, 12),), tmp_path / "net.onnx", dynamo=True, verbose=False,
+        dynamic_shapes=({0: torch.export.Dim("n")},), **names,
+    )  # fmt: skip
+    config.write_text(config.read_text().replace('callable: "camera.py:model"', "onnx: net.onnx"))
+    pipeline = Pipeline(tmp_path, "host")
+    built = pipeline.run()
+    manifest = read_engine(built.engine).manifest
+    (spec,) = manifest.signature.inputs
+    assert (spec.name, spec.dtype, spec.shape) == ("pixels", "uint8", (1, 12, 12, 3))
+    images, labels = pipeline.data.test.take(range(20))
+    with Engine.open(built.engine) as engine:
+        for path in engine.paths:
+            found = [int(engine.run(x[None].numpy(), path=path).argmax()) for x in images]
+            assert np.mean(np.array(found) == labels.numpy()) > 0.9
 
 
 def test_pixels_are_normalised_as_is_usual() -> None:

@@ -150,6 +150,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "share_loss": (0.5, SHIPPED),
     "quantised_loss": (0.5, {"engine"}),
     "states": (None, set()),  # the model here has none
+    "batch": ([1, 2], TRIED | {"engine"}),
 }
 LIMITS: Mapping[str, tuple[Any, set[str]]] = {
     "latency_ms": (5.0, CHOSEN),
@@ -167,6 +168,7 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "average": (0.9, TRAINED),
     "optimizer": ("SGD", TRAINED),
     "optimizer_options": ({"betas": [0.9, 0.98]}, TRAINED),
+    "find_rate": (None, set()),  # refused here: the whole space is trained too
     "learning_rate": (0.1, TRAINED),
     "weight_decay": (0.1, TRAINED),
     "thrift": (1.0, TRAINED),

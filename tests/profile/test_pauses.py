@@ -9,7 +9,7 @@ from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.errors import EngineDamagedError, ProfileError
 from tipsc.measure.pauses import collect_pauses
 from tipsc.paths import Choice, SearchSpace
-from tipsc.pipeline.manifest import with_latencies
+from tipsc.pipeline.latencies import with_latencies
 from tipsc.profile import Measurement
 from tipsc.profile.latency import Samples
 from tipsc.signature import Signature, TensorSpec

@@ -166,6 +166,16 @@ def test_narrow_is_the_share_of_the_last_epochs(
         assert found.epochs == 4
 
 
+def test_a_rate_is_found_where_only_the_paths_that_ship_are_trained() -> None:
+    found = lessons(find_rate=True)
+    assert found.wide is None
+    assert found.narrow is not None
+    assert found.narrow.find_rate
+    for narrow in (0.0, 0.5):
+        with pytest.raises(ConfigError, match="find_rate: the rate can be found only where"):
+            lessons(find_rate=True, narrow=narrow)
+
+
 def test_a_single_epoch_is_not_divided() -> None:
     for narrow, expected in ((0.0, [(1, 1), None]), (0.9, [(1, 1), None]), (1.0, [None, (1, 1)])):
         assert parts(lessons(epochs=1, frozen_epochs=1, narrow=narrow)) == expected

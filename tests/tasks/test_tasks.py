@@ -56,6 +56,7 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
     "detection": (Detection(CLASSES), {"boxes": BOXES, "labels": LABELS}, _boxes_found()),
     "segmentation": (Segmentation(CLASSES), PLACES, _logits(PLACES, 3).movedim(-1, 1)),
     "multi-label": (MultiLabel(CLASSES), THERE, 8.0 * THERE.float() - 4.0),
+    "one label": (MultiLabel(("a",)), THERE[:, :1], 8.0 * THERE[:, :1].float() - 4.0),
     "regression": (Regression(), NUMBERS, NUMBERS),
     "mae": (Regression("mae", unit="m"), NUMBERS, NUMBERS),
     "rmse": (Regression("rmse", learns="huber"), NUMBERS, NUMBERS),
@@ -65,7 +66,11 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
     "language-modelling": (NextToken(), TOKENS, 2 * _logits(TOKENS, 7)),
     "imitation": (Imitation(), {"y": NUMBERS, "z": POINTS}, {"y": NUMBERS, "z": POINTS}),
 }  # fmt: skip
-NAMES = [name for name in CASES if name not in ("mae", "rmse")]
+SCORES = {"classes": 2 * _logits(TOKENS, 7).movedim(-1, 1), "place": POINTS.flatten(1)}
+CASES["distances"] = (
+    Imitation({"classes": "kl", "place": "cosine"}), SCORES, SCORES,
+)  # fmt: skip
+NAMES = [name for name in CASES if name not in ("one label", "distances", "mae", "rmse")]
 
 
 def noisy(value: Any, by: float) -> Any:
@@ -310,3 +315,26 @@ def test_a_metric_that_gives_nan_is_named() -> None:
     task = own_task(Least(), "task.callable")
     with pytest.raises(DataError, match="Least, Mean: the metric of the task gives nan"):
         quality(task, NUMBERS * float("nan"), NUMBERS)
+
+
+def test_no_output_drowns_another_whatever_its_distance() -> None:
+    chance = torch.Generator().manual_seed(2)
+    teacher = {
+        "number": 1e3 * torch.randn((256, 4), generator=chance) + 7e3,
+        "vector": 1e-2 * torch.randn((256, 8), generator=chance),
+        "classes": 3.0 * torch.randn((256, 5), generator=chance),
+    }
+    kinds = {"number": "huber", "vector": "cosine", "classes": "kl-last"}
+    shares = teacher["classes"].softmax(-1).mean(0).log().expand(256, -1)
+    always = mapped(lambda t: t.mean(0).expand_as(t), teacher) | {"classes": shares}
+    for name, kind in kinds.items():
+        one = distance({name: always[name]}, {name: teacher[name]}, {name: kind})
+        assert float(one) == pytest.approx(0.425, rel=0.05)
+    assert float(distance(teacher, teacher, kinds)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_distances_are_of_outputs_that_are_there() -> None:
+    with pytest.raises(DataError, match=r"no output of this name.*classes, place"):
+        Imitation({"class": "kl"}).check_outputs(SCORES)
+    with pytest.raises(DataError, match="kl needs an axis beside"):
+        Imitation({"place": "kl"}).check_outputs({"place": torch.zeros(4)})

@@ -115,7 +115,7 @@ def check_caches(engine: EngineFile, inputs: Sequence[np.ndarray], *, threads: i
     """Compares what each path computes with and without what its backend keeps between runs.
 
     Args:
-        inputs: examples (N, *shape) of each input, for an engine of batch 1.
+        inputs: examples (N, *shape) of each input.
 
     Raises:
         VerificationError: a path gives other outputs with a cache than without.

@@ -98,9 +98,10 @@ def main() -> None:
     try:
         folder = Path(task["folder"])
         backend.fill(engine, folder, task["threads"])
-        feeds = [np.zeros(spec.shape, spec.dtype) for spec in engine.manifest.signature.inputs]
-        for executor in backend.executors(engine, folder, None, task["threads"]).values():
-            executor.run(feeds)
+        manifest = engine.manifest
+        for name, executor in backend.executors(engine, folder, None, task["threads"]).items():
+            specs = manifest.signature_of(manifest.path(name)).inputs
+            executor.run([np.zeros(spec.shape, spec.dtype) for spec in specs])
     except MemoryError:
         _end(_TOO_LARGE, "no memory is left")
     except Exception as error:

@@ -16,6 +16,7 @@ import numpy as np
 from tipsc.backends.litert import IN_MEMORY, MODEL, in_order, open_model, plain
 from tipsc.engine.read import EngineFile
 from tipsc.errors import VerificationError
+from tipsc.filled import filled
 
 
 def check_caches(engine: EngineFile, inputs: Sequence[np.ndarray], threads: int) -> None:
@@ -30,12 +31,12 @@ def check_caches(engine: EngineFile, inputs: Sequence[np.ndarray], threads: int)
         programs = {"none": open_model(shipped, threads=threads)}
         for name, cache in caches.items():
             programs[name] = open_model(opened, threads=threads, weight_cache=cache)
-        pairs = list(zip(inputs, engine.manifest.signature.inputs, strict=True))
-        examples = [
-            [in_order(array[i : i + 1], spec.channels_last) for array, spec in pairs]
-            for i in range(len(inputs[0]))
-        ]
+        orders = [spec.channels_last for spec in engine.manifest.signature.inputs]
         for path in engine.manifest.paths:
+            examples = [
+                [in_order(array, axes) for array, axes in zip(arrays, orders, strict=True)]
+                for arrays in filled(inputs, path.batch)
+            ]
             outputs = {}
             for name, program in programs.items():
                 run = program.runner(path.id)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Options
 from ai_edge_litert.tensor_buffer import TensorBuffer
 
 from tipsc.backends.litert_log import without_chatter
+
+#: of the inputs, and of the outputs
+_Buffers: TypeAlias = tuple[list[TensorBuffer], list[TensorBuffer]]
 
 
 class CompiledProgram:
@@ -24,14 +28,16 @@ class CompiledProgram:
 
     def __init__(self, model: Path, threads: int, weight_cache: str | None) -> None:
         self._model: CompiledModel | None = None
-        self._buffers: tuple[list[TensorBuffer], list[TensorBuffer]] | None = None
+        #: by the shapes of the inputs
+        self._buffers: dict[tuple[tuple[int, ...], ...], _Buffers] = {}
         options = CpuOptions(num_threads=threads, xnnpack_weight_cache_path=weight_cache or "")
         with without_chatter():
             self._model = CompiledModel.from_file(str(model), options=Options(cpu_options=options))
 
     def __del__(self) -> None:
         with without_chatter():
-            self._buffers = self._model = None
+            self._buffers.clear()
+            self._model = None
 
     def signatures(self) -> Collection[str]:
         return self._loaded().get_signature_list()
@@ -42,12 +48,15 @@ class CompiledProgram:
         details = model.get_output_tensor_details(signature)
         names = model.get_signature_by_index(index)["outputs"]
         given = [(tuple(details[n]["shape"]), np.dtype(details[n]["dtype"])) for n in names]
-        self._buffers = self._buffers or self._created(signature)
+        taken = model.get_input_tensor_details(signature)
+        key = tuple(tuple(map(int, tensor["shape"])) for tensor in taken.values())
+        if key not in self._buffers:
+            self._buffers[key] = self._created(signature)
 
         def run(feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
             # All of it is the program's, so that it goes when the program goes.
-            assert self._model is not None and self._buffers is not None
-            inputs, outputs = self._buffers
+            assert self._model is not None
+            inputs, outputs = self._buffers[key]
             for buffer, x in zip(inputs, feeds, strict=True):
                 buffer.write(x)
             self._model.run_by_index(index, inputs, outputs)
@@ -58,8 +67,8 @@ class CompiledProgram:
 
         return run
 
-    def _created(self, signature: str) -> tuple[list[TensorBuffer], list[TensorBuffer]]:
-        """Buffers for all paths: they take and give the same, one after the other."""
+    def _created(self, signature: str) -> _Buffers:
+        """Buffers for all paths that take as many examples: they run one after the other."""
         model = self._loaded()
         index = model.get_signature_index(signature)
         details = model.get_input_tensor_details(signature)

@@ -19,6 +19,7 @@ def path_document(path: PathEntry) -> dict[str, Any]:
     return {
         "id": path.id,
         "options": dict(path.options),
+        "batch": path.batch,
         "quality": quality_document(path.quality),
         "latency": latency_document(path.latency),
         "macs": path.macs,
@@ -62,6 +63,7 @@ def paths_table(manifest: Manifest) -> Table:
             samples_ms=(),
             difference=math.nan,  # is not in an engine, and not in the table
             agreement=math.nan,
+            batch=path.batch,
         )
         for path in manifest.paths
     )

@@ -21,8 +21,14 @@ from tipsc.files import open_regular
 from tipsc.signature import TensorSpec
 
 
-def load_inputs(file: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, ...]:
-    """An array for each input of an engine; the batch axis may be missing in the file.
+def load_inputs(
+    file: Path, specs: Sequence[TensorSpec], batches: Sequence[int] = (1,)
+) -> tuple[np.ndarray, ...]:
+    """An array for each input of an engine; of one example the batch axis may be missing.
+
+    Args:
+        specs: of one example.
+        batches: how many examples it may have.
 
     Raises:
         DataError: the file cannot be read, or does not have what the engine takes.
@@ -30,7 +36,7 @@ def load_inputs(file: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, ..
     try:
         with open_regular(file) as stream:
             if zipfile.is_zipfile(stream):
-                return _from_archive(stream, file, specs)
+                return _from_archive(stream, file, specs, batches)
             if len(specs) > 1:
                 raise DataError(
                     "the engine has several inputs",
@@ -38,7 +44,7 @@ def load_inputs(file: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, ..
                     fix=f"give an .npz with {listed(spec.name for spec in specs)}",
                 )
             stream.seek(0)
-            return (_array(stream, file, specs[0]),)
+            return (_array(stream, file, specs[0], batches),)
     except OSError as error:
         reason = error.strerror or "it ends too early"
         raise DataError(f"cannot read the input: {reason}", where=str(file)) from error
@@ -58,7 +64,7 @@ def load_inputs(file: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, ..
 
 
 def _from_archive(
-    stream: BinaryIO, file: Path, specs: Sequence[TensorSpec]
+    stream: BinaryIO, file: Path, specs: Sequence[TensorSpec], batches: Sequence[int]
 ) -> tuple[np.ndarray, ...]:
     with zipfile.ZipFile(stream) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
@@ -72,16 +78,17 @@ def _from_archive(
                     got=listed(members) or "no array at all",
                 )
             with archive.open(members[name]) as member:
-                found.append(_array(member, file, spec))
+                found.append(_array(member, file, spec, batches))
     return tuple(found)
 
 
-def _array(stream: IO[bytes], file: Path, spec: TensorSpec) -> np.ndarray:
+def _array(stream: IO[bytes], file: Path, spec: TensorSpec, batches: Sequence[int]) -> np.ndarray:
     """An array in NumPy's format."""
     version = npy.read_magic(stream)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, by_columns, dtype = read_header(stream)
-    expected = f"{spec.dtype}{list(spec.shape)}"
+    shapes = [spec.with_batch(size).shape for size in batches]
+    expected = " or ".join(f"{spec.dtype}{list(shape)}" for shape in shapes)
     if dtype.hasobject:
         raise DataError(
             "the input holds Python objects, which are not read",
@@ -89,7 +96,8 @@ def _array(stream: IO[bytes], file: Path, spec: TensorSpec) -> np.ndarray:
             expected=expected,
             fix=f"save numbers: numpy.asarray(x, '{spec.dtype}')",
         )
-    fits = tuple(shape) in (tuple(spec.shape), tuple(spec.shape[1:]))
+    alone = 1 in batches and tuple(shape) == tuple(spec.shape[1:])
+    fits = alone or tuple(shape) in shapes
     if not fits or dtype != np.dtype(spec.dtype):
         raise DataError(
             "the input does not fit the engine",
@@ -102,4 +110,4 @@ def _array(stream: IO[bytes], file: Path, spec: TensorSpec) -> np.ndarray:
         )
     content = stream.read(math.prod(shape) * dtype.itemsize)
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
-    return np.ascontiguousarray(array.reshape(spec.shape))
+    return np.ascontiguousarray(array.reshape(spec.shape) if alone else array)

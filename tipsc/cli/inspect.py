@@ -48,6 +48,8 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
     tensors = [", ".join(f"{t.name} {t.dtype}{list(t.shape)}" for t in part) for part in specs]
     recipe = ", ".join(f"{name} {value}" for name, value in manifest.recipe.items())
     built = ", ".join(f"{k} {v}" for k, v in manifest.built.items() if k != "state")
+    sizes = " or ".join(map(str, manifest.batches))
+    batches = "" if sizes == "1" else f", of one example; a call has {sizes}"
     if manifest.unbuilt:
         state = [f"unbuilt: a {manifest.target} has to finish it ({recipe})"]
     else:
@@ -56,7 +58,7 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
         [
             f"{manifest.name} for {manifest.target} ({manifest.backend}): "
             f"{plural(len(manifest.paths), 'path')}, {size}, {weights} of it weights",
-            " -> ".join(tensors),
+            " -> ".join(tensors) + batches,
             *state,
             *([f"warning: {manifest.noise}"] if manifest.noise else []),
         ]

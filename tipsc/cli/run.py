@@ -6,6 +6,7 @@ import io
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from tipsc.errors import PathError, UsageError, near
 from tipsc.report.format import significant
 from tipsc.report.metric import metric_of
 from tipsc.runtime import Engine
-from tipsc.runtime.pick import merit
+from tipsc.runtime.pick import merit, of_batch
+from tipsc.signature import Signature, TensorSpec, batch_of
 
 TIMED_CALLS = 20
 
@@ -88,13 +90,13 @@ def command(
         raise UsageError("a path and a budget exclude each other", fix="give one of them")
     found = read_engine(engine)
     manifest = found.manifest
-    feeds = (
-        load_inputs(input_file, manifest.signature.inputs)
-        if input_file is not None
-        else _random(manifest, seed or 0)
-    )
+    specs, feeds = manifest.signature.inputs, None
+    if input_file is not None:
+        feeds = load_inputs(input_file, specs, manifest.batches)
     with Engine.of(found, threads=threads_of(manifest, threads)) as opened:
-        path = _path(opened, path_id, budget_ms)
+        batch = None if feeds is None else _examples_of(feeds, specs)
+        path = _path(opened, path_id, budget_ms, batch)
+        feeds = _random(manifest.signature_of(path), seed or 0) if feeds is None else feeds
         result = opened.run(feeds, path=path.id)
         times = [_milliseconds(opened, feeds, path) for _ in range(TIMED_CALLS)]
     results = manifest.signature.gives.flat(result, "output")
@@ -132,26 +134,37 @@ def command(
     )
 
 
-def _path(engine: Engine, path_id: str | None, budget_ms: float | None) -> PathEntry:
-    """The path that was asked for, by id or budget; else the best, the faster of two."""
+def _examples_of(feeds: Sequence[np.ndarray], specs: Sequence[TensorSpec]) -> int:
+    shaped = [replace(s, shape=x.shape) for x, s in zip(feeds, specs, strict=True)]
+    return batch_of(shaped)
+
+
+def _path(
+    engine: Engine, path_id: str | None, budget_ms: float | None, batch: int | None
+) -> PathEntry:
+    """The path that was asked for, by id or budget; else the best, the faster of two.
+
+    Args:
+        batch: examples of the call; None: as few as any path takes.
+    """
     if budget_ms is not None:
-        return engine.pick(budget_ms=budget_ms)
+        return engine.pick(budget_ms=budget_ms, batch=batch)
     if path_id is None:
-        return max(engine.paths, key=merit)
+        return max(of_batch(engine.paths, batch), key=merit)
     by_id = {path.id: path for path in engine.paths}
     if path_id not in by_id:
         raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, by_id))
     return by_id[path_id]
 
 
-def _random(manifest: Manifest, seed: int) -> tuple[np.ndarray, ...]:
+def _random(signature: Signature, seed: int) -> tuple[np.ndarray, ...]:
     """Normal numbers where the engine takes floats, else zeros and ones."""
     generator = np.random.default_rng(seed)
     return tuple(
         generator.standard_normal(spec.shape).astype(spec.dtype)
         if np.dtype(spec.dtype).kind == "f"
         else generator.integers(0, 2, spec.shape).astype(spec.dtype)
-        for spec in manifest.signature.inputs
+        for spec in signature.inputs
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tipsc.cli.options import config_argument, connected, device_option, engine_argument
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
+from tipsc.engine.manifest import entry_ids
 from tipsc.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
             reporter.begin("verifying"),
             build.quantised_loss,
             device=there,
+            batches=build.batches,
         )
     differences = verified.differences
     examples = max(difference.inputs for difference in differences.values())
@@ -117,7 +119,9 @@ def _candidates(
     shipped = stages.kept("ship", manifest.provenance.get("shipped", ""))
     found = load_candidates(shipped or pipeline.shipped().folder, pipeline.untrained.space)
     candidates = {candidate.path.id: candidate for candidate in found}
-    missing = [path.id for path in manifest.paths if path.id not in candidates]
+    batches = pipeline.config.build.batches
+    known = {name for path_id in candidates for name in entry_ids(path_id, batches)}
+    missing = [path.id for path in manifest.paths if path.id not in known]
     if missing:
         raise VerificationError(
             "this configuration now chooses other paths than the engine has",
@@ -127,7 +131,8 @@ def _candidates(
         )
     weights = stages.kept("narrow", manifest.provenance.get("weights", ""))
     supernet = pipeline.supernet if weights is None else loaded(pipeline, weights)
-    return [candidates[path.id] for path in manifest.paths], supernet
+    there = [candidates[path.id] for path in manifest.paths if path.id in candidates]
+    return there, supernet
 
 
 def _table(differences: Mapping[str, Difference]) -> Table:

@@ -37,6 +37,7 @@ class Job:
         inputs: (N, *shape), or a tree of such, of the user's training data: to calibrate int8 on.
         cache: a folder for what can be used again, made if need be. None: nothing is kept.
         progress: called with (done, all, what).
+        batches: for calls with so many examples each path is compiled.
     """
 
     target: Target
@@ -45,6 +46,7 @@ class Job:
     inputs: Tensors
     cache: Path | None
     progress: Progress
+    batches: Sequence[int] = (1,)
 
 
 class Compiled(Protocol):
@@ -52,11 +54,13 @@ class Compiled(Protocol):
 
     @property
     def sizes(self) -> Mapping[str, PathBytes]:
-        """Weight bytes of each path, by path id."""
+        """Weight bytes of each path, by the ids that it has in the engine: those of
+        :func:`tipsc.engine.manifest.entry_ids`.
+        """
 
     @property
     def signature(self) -> Signature:
-        """What each path takes and gives."""
+        """What each path takes and gives for one example."""
 
     @property
     def remark(self) -> str:

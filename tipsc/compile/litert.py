@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,19 @@ from tipsc.compile.tflite.module import digest_of, folded_module, function_of
 from tipsc.compile.tflite.workers import Request, Worker, run_all
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import at_rest
+from tipsc.elastic.supernet import in_batches
 from tipsc.elastic.trace import input_labels
 from tipsc.engine import Manifest, write_tflite_engine
+from tipsc.engine.manifest import entry_ids
 from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
 from tipsc.lower.operations import PlannedPath, with_values
 from tipsc.lower.plan import Planner
 from tipsc.lower.ranges import CALIBRATION_IMAGES
-from tipsc.signature import Signature, TensorSpec
+from tipsc.signature import Signature, TensorSpec, batch_of
 
 #: of what is kept in the cache; a new number makes old conversions unused
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,21 @@ def compile_paths(job: Job) -> CompiledTflite:
         )
     versions = _versions("torch", "litert-torch", "litert-converter")
     supernet, signature = job.supernet, job.supernet.signature
-    with at_rest(supernet):
-        planner = Planner(supernet)
-        plans = {c.path.id: planner.plan(c.path, c.statistics) for c in job.candidates}
-        with tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
-            cache = Path(temporary) if job.cache is None else job.cache
-            cache.mkdir(parents=True, exist_ok=True)
-            merged = merge(
-                _converted(job, plans, versions, cache),
-                _names(signature.inputs, INPUT),
-                _names(signature.outputs, OUTPUT),
-            )
+    files: dict[str, bytes] = {}
+    sizes: dict[str, int] = {}
+    with at_rest(supernet), tempfile.TemporaryDirectory(prefix="tipsc-") as temporary:
+        cache = Path(temporary) if job.cache is None else job.cache
+        cache.mkdir(parents=True, exist_ok=True)
+        for place, size in enumerate(job.batches):
+            sized = replace(job, supernet=in_batches(supernet, size))
+            planner = Planner(sized.supernet)
+            plans = {
+                list(entry_ids(c.path.id, job.batches))[place]: planner.plan(c.path, c.statistics)
+                for c in job.candidates
+            }
+            files |= _converted(sized, plans, versions, cache)
+            sizes |= dict.fromkeys(plans, size)
+    merged = merge(files, sizes, _names(signature.inputs, INPUT), _names(signature.outputs, OUTPUT))
     return CompiledTflite(
         merged.model,
         merged.sizes,
@@ -153,13 +159,14 @@ def _quantise(
     worker: Worker,
     total: int,
 ) -> None:
-    before = total - len(missing)
+    before, batch = total - len(missing), batch_of(job.supernet.inputs)
     with tempfile.NamedTemporaryFile(prefix="tipsc-", suffix=".npy") as stream:
         for array in images:
             np.save(stream, array, allow_pickle=False)
         stream.flush()
         requests: list[Request] = [
-            ("quantise", (file, Path(stream.name), files[path])) for path, file in missing.items()
+            ("quantise", (file, Path(stream.name), files[path], batch))
+            for path, file in missing.items()
         ]
         run_all(requests, worker, lambda done: job.progress(before + done, total, "quantising"))
 

@@ -32,5 +32,6 @@ def lowered_paths(job: Job) -> Lowered:
         job.supernet,
         [c.path for c in job.candidates],
         {c.path.id: c.statistics for c in job.candidates},
+        batches=job.batches,
         progress=lambda done, total: job.progress(done, total, "lowering"),
     )

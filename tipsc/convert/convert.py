@@ -62,8 +62,8 @@ def convert(
         resolutions: of the input, in pixels a side, for a fully convolutional model of square
             images; the example's own is always among them. The engine's input keeps that size:
             a path resizes its input itself, see :class:`tipsc.elastic.resolution.ElasticResize`.
-        exits: whether paths of a classifier can leave after a stage, through a small head that is
-            new and has to be trained, see :func:`fit_exits`: True for all stages where that is
+        exits: whether paths can leave after a stage, through a copy of the head or a small one that
+            is new; it has to be trained, see :func:`fit_exits`: True for all stages where that is
             possible, or how many (spread over the MACs), or the numbers of stages, from 1 on. The
             report says where it is not possible, and why.
         importance: what keeps units longest: :func:`norms` (no data) or ``taylor(batches, loss)``.

@@ -45,7 +45,7 @@ class Leave:
     """After a stage: paths with this option of a choice compute a head, and end with it.
 
     Attributes:
-        linear: name of the head's linear layer.
+        linear: name of the head's layer with weights.
     """
 
     choice: str
@@ -97,7 +97,7 @@ class ConvertedSupernet(Supernet):
                 if path[call.choice] == call.option:
                     for step in call.head:
                         self._run(step, values, path)
-                    return values[call.head[-1].output]
+                    return self._outputs.build([values[call.head[-1].output]])
             elif isinstance(call, Bypass):
                 choice, blocks = call.gate
                 if path[choice] < blocks and call.source in values:

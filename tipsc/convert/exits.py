@@ -1,9 +1,10 @@
-"""Where paths of a classifier can leave early, and with which head.
+"""Where paths can leave early, and with which head.
 
 A path can leave after a stage if all that comes later sees the input through the feature map at
 the stage's end only. It gets a head of its own there: a copy of the model's, if that is no more
-than norms, pooling and a linear layer and the feature map has the shape that it reads; else the
-places are pooled as the model does it, and a new linear layer gives the output.
+than norms, pooling and a linear layer and the feature map has the shape that it reads. Else the
+places of a classifier are pooled as the model does it, and a new linear layer gives the output; an
+output that has places itself, such as masks, can come from a copy alone.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Head:
         source: the feature map that it reads.
         nodes: its operations, in order.
         beside: other values that it reads, such as a mask.
-        is_simple: whether it is norms, pooling and a linear layer, all of a fixed size.
+        is_simple: whether it is norms, pooling and a linear layer, all of a fixed size; of an
+            output with places, a convolution as well.
     """
 
     source: fx.Node
@@ -166,7 +168,7 @@ def find_exits(
         ConversionError: a stage that was asked for by its number cannot have one.
     """
     numbers = None if isinstance(wanted, int) else tuple(wanted)
-    reason = _no_classifier(program)
+    reason = _why_none(program)
     flow = Flow(program)
     if reason is None and not stages:
         stages = plain_stages(flow, PARTS)
@@ -202,10 +204,13 @@ def _exit(
         return "the model's own head follows"
     name = stage.end
     needs = flow.up_to(node)
+    dense = _is_dense(flow.program)
     fits = head is not None and _reads(head, node, flow) and not structure.is_elastic(node)
     if head is not None and head.is_simple and fits:
         needs = flow.up_to(node, *head.beside)
         at = Exit(number, name, node, None, needs)
+    elif dense:
+        return "the model's head does not fit there, and another would give no places"
     else:
         pooling = _pooling(flow, structure, node, head)
         if isinstance(pooling, str):
@@ -228,7 +233,8 @@ def _head(flow: Flow, structure: Structure, source: fx.Node) -> Head | None:
     linear = [n for n in layers if op_of(n).role is not Role.NORM]
     seen = {*nodes, *(i for n in nodes for i in n.all_input_nodes)}
     is_free = any(structure.is_elastic(node) for node in seen)
-    is_simple = len(linear) == 1 and _is_linear(linear[0]) and not is_free
+    is_alike = len(linear) == 1 and (_is_dense(flow.program) or _is_linear(linear[0]))
+    is_simple = is_alike and not is_free
     return Head(source, tuple(nodes), beside, is_simple)
 
 
@@ -277,11 +283,18 @@ def _taken(head: Head | None) -> int | None:
     return None
 
 
-def _no_classifier(program: Program) -> str | None:
-    """Why the output is not that of a classifier with a linear layer at its end."""
+def _is_dense(program: Program) -> bool:
+    """Whether the output has places: it is more than one vector for each example."""
+    return all(node.meta["val"].dim() > 2 for node in program.outputs)
+
+
+def _why_none(program: Program) -> str | None:
+    """Why there is no exit: a classifier has a linear layer at its end."""
     if len(program.outputs) != 1:
         return "it gives several tensors"
     (node,) = program.outputs
+    if _is_dense(program):
+        return None
     if node.meta["val"].dim() != 2:
         return "its output is not one vector of scores for each example"
     while op_of(node).role in (Role.VIEW, Role.POOL, Role.DROPOUT):

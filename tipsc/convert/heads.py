@@ -40,7 +40,7 @@ def add_head(e: Emitter, leave: Exit, exits: Exits) -> None:
     else:
         _make(inner, leave.node, leave.pooling)
     head = tuple(call for call in inner.calls if isinstance(call, Call))
-    kinds = (nn.Linear, FittedLinear)
+    kinds = (nn.Linear, FittedLinear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     linear = [c.module for c in head if isinstance(e.net.get_submodule(c.module), kinds)]
     e.calls.append(Leave(exits.choice.name, leave.number, head, linear[-1]))
 

@@ -13,6 +13,7 @@ PARTS = (
     "errors.py",
     "extras.py",
     "files.py",
+    "filled.py",
     "paths.py",
     "printable.py",
     "quality.py",

@@ -18,7 +18,7 @@ import numpy as np
 
 from tipsc.backends import open_paths, runtime_of
 from tipsc.device.expected import SAMPLES
-from tipsc.engine import read_engine
+from tipsc.engine import Manifest, read_engine
 from tipsc.errors import PathError, near
 from tipsc.measure.disturbance import Disturbance, noise_of
 from tipsc.measure.jetson import read_thermal_zones
@@ -54,7 +54,7 @@ def bench_engine(
     progress: Callable[[float, float], None],
     cache_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Measures the paths of an engine on zeros.
+    """Measures the paths of an engine on zeros, as many examples a call as each takes.
 
     Args:
         arguments: ``threads``; ``pin`` (see :func:`tipsc.measure.pinning.select_cores`);
@@ -77,7 +77,6 @@ def bench_engine(
     pin: Any = arguments["pin"]
     cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
     settings = Settings(**arguments["protocol"], cores=cores)
-    feeds = tuple(np.zeros(spec.shape, spec.dtype) for spec in manifest.signature.inputs)
     known = {path.id for path in manifest.paths}
     for name in only or ():
         if name not in known:
@@ -90,7 +89,7 @@ def bench_engine(
     try:
         context = Context(manifest, executors)
         names = [path.id for path in manifest.paths if path.id in executors]
-        calls = {name: partial(context.run, feeds, path=name) for name in names}
+        calls = {name: partial(context.run, _zeros(manifest, name), path=name) for name in names}
         for call in calls.values():
             call()
         after, left = resident_mib(), free_mib()
@@ -155,3 +154,8 @@ def _device_ms(
         name: {f"p{q}_ms": float(np.percentile(values, q)) for q in (10, 50, 95, 99)}
         for name, values in times.items()
     }
+
+
+def _zeros(manifest: Manifest, path_id: str) -> tuple[np.ndarray, ...]:
+    specs = manifest.signature_of(manifest.path(path_id)).inputs
+    return tuple(np.zeros(spec.shape, spec.dtype) for spec in specs)

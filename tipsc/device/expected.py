@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,9 @@ from tipsc.device.incoming import (
     text,
     whole,
 )
+from tipsc.engine.manifest import Manifest
 from tipsc.engine.plan import plan_name
+from tipsc.filled import calls_for
 from tipsc.measure.loop import MAX_RUNS, Batches
 from tipsc.measure.pauses import ROUNDS
 from tipsc.signature import TensorSpec
@@ -171,12 +174,25 @@ def _among(paths: Sequence[str], check: Check) -> Check:
     return checked
 
 
-def computed(paths: Sequence[str], outputs: Sequence[TensorSpec], examples: int) -> Expected:
+class Answered(NamedTuple):
+    """What a path gives, and in how many calls."""
+
+    outputs: Sequence[TensorSpec]
+    calls: int
+
+    @classmethod
+    def of(cls, manifest: Manifest, path_id: str, examples: int) -> Answered:
+        """For so many examples."""
+        path = manifest.path(path_id)
+        return cls(manifest.signature_of(path).outputs, calls_for(examples, path.batch))
+
+
+def computed(answers: Mapping[str, Answered]) -> Expected:
     """What paths give for examples; :func:`read_answers` reads the files of a path."""
     files = {
-        f"{path}.{place}.npy": _HEADER_BYTES + examples * output.nbytes
-        for path in paths
-        for place, output in enumerate(outputs)
+        f"{path}.{place}.npy": _HEADER_BYTES + answered.calls * output.nbytes
+        for path, answered in answers.items()
+        for place, output in enumerate(answered.outputs)
     }
     return Expected(one_of((None,)), files, tuple(files))
 
@@ -199,6 +215,7 @@ def planned(paths: Sequence[str], groups: Sequence[Sequence[str]], engine_bytes:
         "alone_bytes": whole(0),
         "slowdowns": table(positive),
         "problem": text,
+        "noise": text,
     })  # fmt: skip
     result = record({
         "module": text,
@@ -250,17 +267,15 @@ def read_samples(
     return found
 
 
-def read_answers(
-    files: Mapping[str, bytes], path: str, outputs: Sequence[TensorSpec], examples: int
-) -> list[np.ndarray]:
-    """Of each output of a path, what it gives for each example: (examples, *shape).
+def read_answers(files: Mapping[str, bytes], path: str, answered: Answered) -> list[np.ndarray]:
+    """Of each output of a path, what it gives in each call: (calls, *shape).
 
     Raises:
         Wrong: one is another array, or none.
     """
     return [
-        _read_array(files[f"{path}.{place}.npy"], output, (examples, *output.shape))
-        for place, output in enumerate(outputs)
+        _read_array(files[f"{path}.{place}.npy"], output, (answered.calls, *output.shape))
+        for place, output in enumerate(answered.outputs)
     ]
 
 

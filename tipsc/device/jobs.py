@@ -117,9 +117,11 @@ def measure(
     settings = Settings(**arguments["protocol"], cores=cores)
     only = arguments["only"]
     with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
-        context, x = engine.context(), _call(_arrays(blobs["input"], engine))
-        names = [path.id for path in engine.paths if only is None or path.id in only]
-        calls = {name: partial(context.run, x, path=name) for name in names}
+        context, x = engine.context(), _arrays(blobs["input"], engine)
+        paths = [path for path in engine.paths if only is None or path.id in only]
+        calls = {
+            path.id: partial(context.run, _call(x, path.batch), path=path.id) for path in paths
+        }
         times = collect_quiet(calls, settings, progress)
     (out / "samples.json").write_text(json.dumps(times.batches))
     return {
@@ -142,20 +144,21 @@ def pauses(
     threads = arguments["threads"]
     cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
     with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
-        x = _call(_arrays(blobs["input"], engine))
-        calls = {path.id: partial(engine.run, x, path=path.id) for path in engine.paths}
+        x, paths = _arrays(blobs["input"], engine), engine.paths
+        calls = {path.id: partial(engine.run, _call(x, path.batch), path=path.id) for path in paths}
         return {"ms": collect_pauses(calls, cores, seed=arguments["seed"])}
 
 
 def outputs(
     arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
 ) -> None:
-    """What each path gives for each example of the blob ``inputs``.
+    """What each path gives for the examples of the blob ``inputs``, as many a call as it takes.
 
-    ``<path>.<number>.npy`` is an output of all examples: (N, *shape).
+    ``<path>.<number>.npy`` is an output of all calls: (calls, *shape).
     """
     import numpy as np
 
+    from tipsc.filled import filled
     from tipsc.runtime import Engine
 
     with Engine.open(
@@ -164,18 +167,18 @@ def outputs(
         inputs, gives = _arrays(blobs["inputs"], engine), engine.manifest.signature.gives
         for place, path in enumerate(arguments["paths"]):
             progress(place / len(arguments["paths"]), 0.0)
-            answers = []
-            for i in range(len(inputs[0])):
-                example = [array[i : i + 1] for array in inputs]
-                answers.append(gives.flat(engine.run(example, path=path), "the output"))
+            answers = [
+                gives.flat(engine.run(examples, path=path), "the output")
+                for examples in filled(inputs, engine.manifest.path(path).batch)
+            ]
             for number in range(gives.tensors):
                 rows = [answer[number] for answer in answers]
                 np.save(out / f"{path}.{number}.npy", np.stack(rows))
 
 
-def _call(arrays: list[Any]) -> Any:
-    """As an application gives it, which costs least."""
-    return arrays[0] if len(arrays) == 1 else arrays
+def _call(arrays: list[Any], batch: int) -> Any:
+    """As many of the examples as a call has, as an application gives them, which costs least."""
+    return arrays[0][:batch] if len(arrays) == 1 else [array[:batch] for array in arrays]
 
 
 def _arrays(file: Path, engine: Any) -> list[Any]:

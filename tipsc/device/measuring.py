@@ -19,6 +19,7 @@ from tipsc.device.client import Answer, Connection
 from tipsc.device.expected import (
     FACTS,
     SAMPLES,
+    Answered,
     computed,
     described,
     measured,
@@ -85,9 +86,9 @@ def samples_of(
     return Samples(batches, tuple(result["held"]), result["seconds"], disturbance)
 
 
-def _call(example: Arrays) -> Any:
-    """As an application gives it, which costs least."""
-    return example[0] if len(example) == 1 else example
+def _call(examples: Arrays, batch: int) -> Any:
+    """As many of the examples as a call has, as an application gives them, which costs least."""
+    return examples[0][:batch] if len(examples) == 1 else [array[:batch] for array in examples]
 
 
 class Device(Interface):
@@ -112,7 +113,11 @@ class Device(Interface):
         progress: Progress,
         only: Collection[str] | None,
     ) -> tuple[Protocol, Samples]:
-        """Times of the paths of an engine, and the protocol with the cores used there."""
+        """Times of the paths of an engine, and the protocol with the cores used there.
+
+        Args:
+            example: of each input (N, ...), at least as many as one call of a path takes.
+        """
 
     def pauses(
         self, file: Path, target: Target, example: Arrays, seed: int
@@ -170,9 +175,8 @@ class ThisMachine:
     ) -> tuple[Protocol, Samples]:
         with Engine.open(file, threads=target.threads) as engine:
             context = engine.context()
-            given = _call(example)
-            calls = {path.id: partial(context.run, given, path=path.id) for path in engine.paths}
-            calls = {name: call for name, call in calls.items() if only is None or name in only}
+            paths = [path for path in engine.paths if only is None or path.id in only]
+            calls = {p.id: partial(context.run, _call(example, p.batch), path=p.id) for p in paths}
             protocol = Protocol.for_target(target, seed=seed)
             return protocol, collect(
                 calls,
@@ -184,19 +188,20 @@ class ThisMachine:
         self, file: Path, target: Target, example: Arrays, seed: int
     ) -> Mapping[str, Sequence[float]]:
         with Engine.open(file, threads=target.threads) as engine:
-            given = _call(example)
-            calls = {path.id: partial(engine.run, given, path=path.id) for path in engine.paths}
+            paths = engine.paths
+            calls = {p.id: partial(engine.run, _call(example, p.batch), path=p.id) for p in paths}
             return collect_pauses(calls, Protocol.for_target(target, seed=seed).cores, seed=seed)
 
     @contextmanager
     def opened(
         self, file: Path, target: Target, paths: Sequence[str], inputs: Arrays
     ) -> Iterator[Run]:
-        """Runs the tensors of one example, (1, ...) each, on a path; gives those of its outputs.
+        """Runs the tensors of one call on a path; gives those of its outputs.
 
         Args:
             paths: ids that will be run.
-            inputs: of each input (N, ...) the examples that each path will be given, in this order.
+            inputs: of each input (N, ...) the examples that each path will be given, in this order,
+                as many a call as it takes (:func:`tipsc.filled.filled`).
         """
         with Engine.open(file, threads=target.threads) as engine:
             gives = engine.manifest.signature.gives
@@ -301,11 +306,11 @@ class Remote:
         with self._runnable(file, target) as runnable:
             blobs = {"engine": self.connection.push(runnable), "inputs": self._push(inputs)}
         arguments = {"threads": target.threads, "paths": list(paths)}
-        outputs, count = read_engine(file).manifest.signature.outputs, len(inputs[0])
-        expected = computed(paths, outputs, count)
-        files = self.connection.run("outputs", arguments, blobs, expected).files
+        manifest, count = read_engine(file).manifest, len(inputs[0])
+        answers = {path: Answered.of(manifest, path, count) for path in paths}
+        files = self.connection.run("outputs", arguments, blobs, computed(answers)).files
         with self.connection.checked():
-            found = {path: read_answers(files, path, outputs, count) for path in paths}
+            found = {path: read_answers(files, path, answers[path]) for path in paths}
         calls = {path: zip(*answers, strict=True) for path, answers in found.items()}
         yield lambda example, path: next(calls[path])
 

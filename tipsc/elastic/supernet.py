@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,14 +63,25 @@ class Supernet(nn.Module):
         raise NotImplementedError
 
     def examples(
-        self, batch: int = 1, device: str | torch.device | None = None
+        self, batch: int | None = None, device: str | torch.device | None = None
     ) -> tuple[Tensor, ...]:
-        """Zeros for each input. `device`: by default that of the weights."""
+        """Zeros for each input.
+
+        Args:
+            batch: how many examples; as many as the inputs say if not given.
+            device: by default that of the weights.
+        """
         if device is None:
             device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        given = self if batch is None else in_batches(self, batch)
         return tuple(
-            torch.zeros(
-                spec.with_batch(batch).shape, dtype=getattr(torch, spec.dtype), device=device
-            )
-            for spec in self.inputs
+            torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device=device)
+            for spec in given.inputs
         )
+
+
+def in_batches(supernet: Supernet, count: int) -> Supernet:
+    """The same supernet, with the same weights, as it takes so many examples at once."""
+    sized = copy.copy(supernet)
+    sized.inputs = tuple(spec.with_batch(count) for spec in supernet.inputs)
+    return sized

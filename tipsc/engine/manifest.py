@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tipsc.engine.strict import decode, encode
@@ -15,6 +15,22 @@ from tipsc.signature import Signature
 
 #: a path id becomes the name of a file when an engine is unpacked
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+#: examples of a call
+MAX_BATCH = 4096
+
+
+def entry_ids(path_id: str, batches: Sequence[int]) -> dict[str, int]:
+    """The ids under which an engine has a path, and how many examples a call of each takes.
+
+    Args:
+        batches: of the engine; under its own id the path takes the first of them.
+    """
+    first, *others = batches
+    return {path_id: first, **{f"{path_id}x{size}": size for size in others}}
+
+
+#: beginning of a recipe's keys that say under which conditions its paths' profile was taken
+TAKEN = "profile's "
 
 
 def _require(ok: bool, what: str, where: str, got: object) -> None:
@@ -47,7 +63,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class PathEntry:
-    """One path of an engine.
+    """One path of an engine, for calls with so many examples.
 
     Args:
         id: short stable id, unique in the engine.
@@ -58,6 +74,7 @@ class PathEntry:
         parameters: weights and biases that the path uses.
         shared_bytes: bytes of its weights that other paths use too.
         private_bytes: bytes that are its own.
+        batch: examples of one call.
     """
 
     id: str
@@ -68,11 +85,13 @@ class PathEntry:
     parameters: int
     shared_bytes: int
     private_bytes: int
+    batch: int = 1
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id) is not None, "not a path id", "id", repr(self.id))
         for name in ("macs", "parameters", "shared_bytes", "private_bytes"):
             _require(getattr(self, name) >= 0, "is negative", name, getattr(self, name))
+        _require(1 <= self.batch <= MAX_BATCH, "not a size of a batch", "batch", self.batch)
 
     @property
     def speed_key(self) -> tuple[float, int, str]:
@@ -88,7 +107,7 @@ class Manifest:
         name: name of the engine.
         target: name of the target that it was built for.
         backend: a name in :data:`tipsc.backends.BACKENDS`.
-        signature: what each path takes and gives.
+        signature: what each path takes and gives for one example; see :meth:`signature_of`.
         paths: at least one; their qualities are values of one measure.
         space: the search space, as :meth:`tipsc.paths.SearchSpace.to_json` gives it.
         recipe: how a device finishes an engine that only it can build: precision, plans, ... .
@@ -121,6 +140,16 @@ class Manifest:
         _require(len(set(ids)) == len(ids), "a path id is repeated", "paths", ids)
         measures = {path.quality.measure for path in self.paths if path.quality is not None}
         _require(len(measures) < 2, "qualities of several measures", "paths", sorted(measures))
+        if self.batches != (1,):
+            counted = [
+                s for s in (*self.signature.inputs, *self.signature.outputs) if "N" in s.layout
+            ]
+            _require(
+                bool(counted) and all(spec == spec.with_batch(1) for spec in counted),
+                "paths for several examples, and a signature that is not of one",
+                "signature",
+                self.batches,
+            )
         outputs = {spec.name: spec for spec in self.signature.outputs}
         inputs = {spec.name: spec for spec in self.signature.inputs}
         for taken, given in self.states.items():
@@ -147,6 +176,19 @@ class Manifest:
             SearchSpace.from_json(self.space)
         except (PathError, AttributeError) as error:
             raise EngineDamagedError(str(error), where="space") from error
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """How many examples calls may have, the fewest first."""
+        return tuple(sorted({path.batch for path in self.paths}))
+
+    def path(self, path_id: str) -> PathEntry:
+        """The path of this id, which is there."""
+        return next(path for path in self.paths if path.id == path_id)
+
+    def signature_of(self, path: PathEntry) -> Signature:
+        """What a path takes and gives: as many examples as its batch has."""
+        return self.signature if path.batch == 1 else self.signature.with_batch(path.batch)
 
     @property
     def unbuilt(self) -> bool:

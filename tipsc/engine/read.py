@@ -92,7 +92,7 @@ class EngineFile:
         where = f"{self.file}: graph of path {path_id}"
         check_allowed(graph, where)
         check_external(graph, self._weights_at[1], where)
-        check_signature(graph, self.manifest, where)
+        check_signature(graph, self.manifest.signature_of(self.manifest.path(path_id)), where)
         return graph
 
 
@@ -144,7 +144,8 @@ def _parse(source: Source, file: Path | None, limits: Limits) -> EngineFile:
     manifest = Manifest.from_json(
         loads(content("manifest"), f"{where}: manifest"), f"{where}: manifest"
     )
-    tensors = sum(spec.nbytes for spec in (*manifest.signature.inputs, *manifest.signature.outputs))
+    largest = manifest.signature_of(max(manifest.paths, key=lambda path: path.batch))
+    tensors = sum(spec.nbytes for spec in (*largest.inputs, *largest.outputs))
     _bound("inputs and outputs", tensors, limits.tensor_bytes, where)
     graphs: dict[str, bytes] = {}
     plans: tuple[DevicePlan, ...] = ()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tipsc.engine.external import fields_of, number_at, text_of
-from tipsc.engine.manifest import Manifest
 from tipsc.errors import EngineDamagedError
-from tipsc.signature import TensorSpec
+from tipsc.signature import Signature, TensorSpec
 
 #: ``TensorProto.DataType`` to numpy's name
 _DTYPES = {
@@ -21,22 +20,29 @@ _FIELDS = {"inputs": 11, "outputs": 12}
 Said = tuple[str, str, tuple[int, ...] | None]
 
 
-def check_signature(model: bytes, manifest: Manifest, where: str) -> None:
+def check_signature(model: bytes, signature: Signature, where: str) -> None:
     """Refuse a graph whose inputs and outputs are not those of the manifest.
 
     Args:
         model: a serialised ModelProto.
-        manifest: of its engine.
+        signature: of its path.
         where: for errors.
 
     Raises:
         EngineDamagedError: name, dtype or shape of one differs, or `model` is not well-formed.
     """
-    graph = b"".join(_of(memoryview(model), 7, where))  # parts of one message add up
-    signature = manifest.signature
     for name, specs in (("inputs", signature.inputs), ("outputs", signature.outputs)):
-        found = [_tensor(part, where) for part in _of(memoryview(graph), _FIELDS[name], where)]
-        _compare(found, specs, name, where)
+        _compare(said(model, name, where), specs, name, where)
+
+
+def said(model: bytes, part: str, where: str) -> list[Said]:
+    """What a graph says of its "inputs" or "outputs".
+
+    Raises:
+        EngineDamagedError: `model` is not well-formed.
+    """
+    graph = b"".join(_of(memoryview(model), 7, where))  # parts of one message add up
+    return [_tensor(tensor, where) for tensor in _of(memoryview(graph), _FIELDS[part], where)]
 
 
 def _compare(found: list[Said], specs: Sequence[TensorSpec], name: str, where: str) -> None:

@@ -211,14 +211,14 @@ def _needs_options(kind: Kind) -> bool:
 def _check_signatures(
     parsed: Row, graphs: Sequence[Sequence[Tensor]], manifest: Manifest, where: str
 ) -> None:
-    found, whole = set(), manifest.signature
+    found, known = set(), {path.id: manifest.signature_of(path) for path in manifest.paths}
     for signature in parsed["signature_defs"]:
         key, number = signature["signature_key"], signature["subgraph_index"]
         inside = f"{where}: signature {key}"
         if key in found or number >= len(graphs):
             _refuse("a signature that is repeated, or of no subgraph", inside, None, number)
         found.add(key)
-        graph = parsed["subgraphs"][number]
+        graph, whole = parsed["subgraphs"][number], known.get(key, manifest.signature)
         for part, specs in (("inputs", whole.inputs), ("outputs", whole.outputs)):
             indices = [entry["tensor_index"] for entry in signature[part]]
             if indices != list(graph[part]) or len(indices) != len(specs):

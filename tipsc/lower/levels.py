@@ -33,7 +33,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tipsc.elastic.frozen_norm import scaled_variance
 from tipsc.elastic.layers import operation_of
-from tipsc.lower.operations import Function, PlannedOperation, PlannedPath
+from tipsc.lower.operations import FunctionCall, PlannedOperation, PlannedPath
 from tipsc.lower.weights import Weight, whole
 
 #: beyond this, and below its inverse, a level is divided away: half precision holds 1e-4 to 6e4
@@ -267,7 +267,7 @@ def _kind_of(operation: PlannedOperation) -> _Kind | None:
     """None for what is not known to carry a level."""
     module, name = operation.module, _name_of(operation)
     kind = _KINDS.get(name)
-    if not isinstance(module, Function):
+    if not isinstance(module, FunctionCall):
         return _MODULES.get(type(module)) or kind
     if not module.starts_with_tensor and name not in _LISTS:
         return None
@@ -284,7 +284,7 @@ def _borders(operation: PlannedOperation) -> tuple[float | None, float | None]:
         return 0.0, 6.0
     if isinstance(module, nn.Hardtanh):
         return float(module.min_val), float(module.max_val)
-    assert isinstance(module, Function)
+    assert isinstance(module, FunctionCall)
     keys, default = (("min_val", "max_val"), 1.0) if name == "hardtanh" else (("min", "max"), None)
     given = dict(zip(keys, module.numbers, strict=False)) | dict(module.named)
     low = given.get(keys[0], None if default is None else -default)

@@ -45,12 +45,16 @@ class PlannedOperation:
     @property
     def name(self) -> str:
         """Of the function that it is, or of the class of its module."""
-        return self.module.name if isinstance(self.module, Function) else type(self.module).__name__
+        return (
+            self.module.name
+            if isinstance(self.module, FunctionCall)
+            else type(self.module).__name__
+        )
 
     @property
     def is_reshape(self) -> bool:
         """Whether it only gives its input another shape."""
-        return isinstance(self.module, Function) and self.module.is_reshape
+        return isinstance(self.module, FunctionCall) and self.module.is_reshape
 
 
 def with_values(operation: PlannedOperation) -> nn.Module:
@@ -94,7 +98,7 @@ class Parameter(nn.Module):
 _POOL = "adaptive_avg_pool"
 
 
-class Function(nn.Module):
+class FunctionCall(nn.Module):
     """A function or method of torch, with all its arguments but the tensors bound."""
 
     def __init__(self, node: fx.Node, constants: Mapping[str, object]) -> None:

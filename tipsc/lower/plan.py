@@ -28,7 +28,7 @@ from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, input_labels, skeleton, trace
 from tipsc.lower.levels import levelled
-from tipsc.lower.operations import Function, Parameter, PlannedOperation, PlannedPath, item_of
+from tipsc.lower.operations import FunctionCall, Parameter, PlannedOperation, PlannedPath, item_of
 from tipsc.lower.weights import Weight, cut_out, whole
 from tipsc.paths import Path
 
@@ -81,7 +81,7 @@ class Planner:
                 value = self._stored(parameter) if value is None else value
                 weights = {"value": whole(parameter, value)}
             else:
-                module = Function(node, traced.constants)
+                module = FunctionCall(node, traced.constants)
             # A folded norm's output is its layer's output.
             inputs = tuple(norms.get(label, label) for label in step.inputs)
             operations.append(

@@ -12,6 +12,7 @@ import onnx
 
 from tipsc.engine.format import WEIGHTS_LOCATION
 from tipsc.errors import LoweringError, MissingExtraError
+from tipsc.filled import filled
 from tipsc.lower.lower import Lowered
 
 #: training images that ranges of activations are taken from; more change them little
@@ -35,7 +36,7 @@ def ranges_of(
         import onnxruntime as ort
     except ImportError as error:
         raise MissingExtraError.of("onnxruntime", None, "int8 calibration") from error
-    model = onnx.load_from_string(lowered.graphs[path])
+    model, size = onnx.load_from_string(lowered.graphs[path]), lowered.batches.get(path, 1)
     given = [spec.name for spec in lowered.signature.inputs]
     known = {value.name for value in model.graph.input}
     largest = dict.fromkeys(names, 0.0)
@@ -49,8 +50,8 @@ def ranges_of(
         file.write_bytes(model.SerializeToString())
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         outputs = [output.name for output in session.get_outputs()]
-        for i in range(len(inputs[0])):
-            feed = {name: array[i : i + 1] for name, array in zip(given, inputs, strict=True)}
+        for batch in filled(inputs, size):
+            feed = dict(zip(given, batch, strict=True))
             values = dict(zip(outputs, session.run(outputs, feed), strict=True)) | feed
             for name in names:
                 largest[name] = float(np.maximum(largest[name], np.abs(values[name]).max()))

@@ -21,7 +21,7 @@ from tipsc.lower.operations import PlannedOperation, PlannedPath
 from tipsc.lower.places import external_tensor
 from tipsc.lower.template import OPSET, Template
 from tipsc.lower.weights import Stored, Use, Weight, WeightStore, use_of
-from tipsc.signature import Signature, TensorSpec
+from tipsc.signature import Signature, TensorSpec, batch_of
 
 _INLINE_BYTES = 64  # smaller tensors cost less inside the graph than a reference to the store
 _WEIGHT = "weight:"  # the prefix of weights' names in a template
@@ -74,8 +74,10 @@ class _Surgery:
         self._initializers: dict[str, TensorProto] = {}
         self._uses: dict[Use, None] = {}
         self._views: set[str] = set()
+        self._batch = 1
 
     def run(self, name: str, plan: PlannedPath, signature: Signature) -> PathGraph:
+        self._batch = batch_of(signature.inputs)
         labels = input_labels(signature.inputs)
         shapes = {label: spec.shape for label, spec in zip(labels, signature.inputs, strict=True)}
         values = {label: [spec.name] for label, spec in zip(labels, signature.inputs, strict=True)}
@@ -146,7 +148,7 @@ class _Surgery:
             placed.CopyFrom(node)
             placed.name = f"{operation.label}/{place}/"  # what a compiler refuses has a name
             placed.output[:] = [self._name(prefix, name, names, operation) for name in node.output]
-            if _multiplies_one_row(node, operation):
+            if _multiplies_rows(node, operation, self._batch):
                 self._multiply_turned(placed, prefix, names, operation)
             else:
                 placed.input[:] = [
@@ -292,7 +294,7 @@ class _Surgery:
     def _multiply_turned(
         self, placed: NodeProto, prefix: str, names: dict[str, str], operation: PlannedOperation
     ) -> None:
-        """A matrix times one row: (in, out) runs faster than (out, in) unless it is repacked.
+        """A matrix times a row: (in, out) runs faster than (out, in) unless it is repacked.
 
         Repacking would give each path a copy of its own.
         """
@@ -398,12 +400,13 @@ def _check_weights_read(nodes: Sequence[NodeProto], operation: PlannedOperation)
             )
 
 
-def _multiplies_one_row(node: NodeProto, operation: PlannedOperation) -> bool:
+def _multiplies_rows(node: NodeProto, operation: PlannedOperation, batch: int) -> bool:
+    """Whether a matrix is multiplied by one row for each example."""
     return (
         node.op_type == "Gemm"
         and node.input[1].startswith(_WEIGHT)
         and any(a.name == "transB" and a.i == 1 for a in node.attribute)
-        and math.prod(operation.shape[:-1]) == 1
+        and math.prod(operation.shape[:-1]) == batch
     )
 
 

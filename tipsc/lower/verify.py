@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from tipsc.batch import Tensors, count, flat, split
+from tipsc.batch import Tensors, arrays, count, flat, split
 from tipsc.errors import TipscError, VerificationError
+from tipsc.filled import filled, together
 from tipsc.signature import Signature, TensorSpec
 from tipsc.tasks import Quality, Task
 from tipsc.tree import Tree
@@ -131,17 +132,19 @@ def run_both(
     signature: Signature,
     progress: Callable[[int, int], None] | None = None,
     where: str = "",
+    batch: int = 1,
 ) -> Outputs:
-    """Runs both on the same inputs: torch in batches, the compiled path one by one.
+    """Runs both on the same inputs: torch in batches of its own, the compiled path in its.
 
     Args:
-        run: the compiled path: from the tensors of one example, in the order of the signature's
+        run: the compiled path: from the tensors of one call, in the order of the signature's
             inputs, to those of its outputs.
         module: the extracted subnetwork in eval mode.
         inputs: (N, *shape), or a tree of such tensors; at least one example.
         signature: of the model.
         progress: called with (done, all) now and then.
         where: which path it is, for the error.
+        batch: examples of one call.
 
     Raises:
         VerificationError: the compiled path gives another shape.
@@ -149,11 +152,11 @@ def run_both(
     total = count(inputs)
     with torch.inference_mode():
         batches = [_arrays(module(*flat(batch)), signature) for batch in split(inputs, _BATCH)]
-        expected = _joined(batches, signature)
+        expected = together(batches, signature.outputs, total)
     answers = []
-    for index, example in enumerate(split(inputs, 1)):
+    for index, examples in enumerate(filled(arrays(inputs), batch)):
         try:
-            answer = run([tensor.numpy() for tensor in flat(example)])
+            answer = run(examples)
         except TipscError:
             raise
         except Exception as error:  # a backend's own
@@ -164,7 +167,7 @@ def run_both(
                 fix="do not ship this engine; report the model",
             ) from error
         for spec, wanted, array in zip(signature.outputs, expected, answer, strict=True):
-            shape = _for_one(spec, wanted.shape)
+            shape = _in_batch(spec, wanted.shape, batch)
             if array.shape != shape:  # NumPy would spread one value over all outputs
                 raise VerificationError(
                     "the compiled path gives outputs of another shape than torch",
@@ -175,8 +178,9 @@ def run_both(
                 )
         answers.append(tuple(answer))
         if progress and index % _BATCH == 0:
-            progress(index, total)
-    return Outputs(expected, _joined(answers, signature), signature.gives, total)
+            progress(index * batch, total)
+    got = together(answers, signature.outputs, total)
+    return Outputs(expected, got, signature.gives, total)
 
 
 def compare(
@@ -219,20 +223,9 @@ def _arrays(outputs: Any, signature: Signature) -> tuple[np.ndarray, ...]:
     return tuple(tensor.numpy() for tensor in signature.gives.flat(outputs, "the output"))
 
 
-def _joined(
-    batches: Sequence[Sequence[np.ndarray]], signature: Signature
-) -> tuple[np.ndarray, ...]:
-    """Each output of all batches; one that the examples share is that of the first."""
-    parts = zip(signature.outputs, zip(*batches, strict=True), strict=True)
-    return tuple(
-        same[0] if spec.batch_axis is None else np.concatenate(same, spec.batch_axis)
-        for spec, same in parts
-    )
-
-
-def _for_one(spec: TensorSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _in_batch(spec: TensorSpec, shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
     at = spec.batch_axis
-    return shape if at is None else (*shape[:at], 1, *shape[at + 1 :])
+    return shape if at is None else (*shape[:at], batch, *shape[at + 1 :])
 
 
 def _quality(task: Task, outputs: Any, targets: Tensors) -> Quality:

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tipsc.batch import Tensors, arrays, first, joined
+from tipsc.batch import Tensors, arrays, cycled, joined
 from tipsc.compile import Compiled, Job, compile_candidates
 from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import Supernet
@@ -23,8 +23,9 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.lower.ranges import CALIBRATION_IMAGES
 from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
+from tipsc.pipeline.latencies import with_latencies
 from tipsc.pipeline.limits import check_engine
-from tipsc.pipeline.manifest import make_manifest, with_latencies, with_qualities
+from tipsc.pipeline.manifest import make_manifest, with_qualities
 from tipsc.pipeline.narrow import narrowed_supernet, shipped_key
 from tipsc.pipeline.profile import measured_key, profiled
 from tipsc.pipeline.ship import SHIP, shipped
@@ -34,6 +35,7 @@ from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
 from tipsc.pipeline.verify import Verified, verify_engine
 from tipsc.progress import Progress
 from tipsc.project.target import essence_of
+from tipsc.runtime.pick import of_batch
 from tipsc.search.candidates import Candidate
 
 FILE, VERIFIED = "engine.tipsc", "verified.json"
@@ -52,6 +54,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "verify_examples": build.verify_examples,
         "limits": build.limits.model_dump(),
         "states": build.states,
+        "batch": build.batches,
         "data": project.data.test.fingerprint,
         "task": project.task_key,
         **(tried_with(project.target) if project.plan.unbuilt else {}),
@@ -68,10 +71,17 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
             inputs=_calibration(project),
             cache=project.compiled,
             progress=progress,
+            batches=project.config.build.batches,
         )
     )
     manifest = make_manifest(
-        project.config.name, project.target, supernet, candidates, compiled, _provenance(project)
+        project.config.name,
+        project.target,
+        supernet,
+        candidates,
+        compiled,
+        _provenance(project),
+        project.config.build.batches,
     )
     manifest = replace(manifest, states=dict(project.config.build.states))
     verified = _verify(project, file, manifest, compiled, supernet, candidates, progress)
@@ -85,7 +95,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         try_paths(project.target, file, folder, progress)
     else:
         record["samples_ms"] = _measure(project, file, manifest, compiled, progress)
-    save_answers(folder, _answers(file, verified, supernet))
+    save_answers(folder, _answers(file, verified, supernet, candidates))
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
 
 
@@ -144,15 +154,20 @@ def _verify(
         progress,
         build.quantised_loss,
         device=ThisMachine() if project.plan.unbuilt else project.device,
+        batches=build.batches,
     )
 
 
-def _answers(file: Path, verified: Verified, supernet: Supernet) -> Answers:
+def _answers(
+    file: Path, verified: Verified, supernet: Supernet, candidates: Sequence[Candidate]
+) -> Answers:
     """Of the fastest path as it was measured, the best one, and one between."""
-    paths = read_engine(file).manifest.paths  # unmeasured ones are in order
-    ids = [p.id for p in sorted(paths, key=lambda p: p.latency.p50_ms if p.latency else 0.0)]
-    outputs = {name: verified.outputs[name] for name in ids}
-    merit = {name: verified.differences[name].quality.merit for name in ids}
+    ids = {candidate.path.id for candidate in candidates}  # others are these for other batches
+    paths = [path for path in read_engine(file).manifest.paths if path.id in ids]
+    # Unmeasured ones are in order.
+    known = [p.id for p in sorted(paths, key=lambda p: p.latency.p50_ms if p.latency else 0.0)]
+    outputs = {name: verified.outputs[name] for name in known}
+    merit = {name: verified.differences[name].quality.merit for name in known}
     return answers_of(verified.batch, outputs, merit, supernet.signature)
 
 
@@ -165,11 +180,15 @@ def _measure(
         BudgetError: it exceeds a limit.
     """
     target, seed, device = project.target, project.config.seed, project.device
-    example = arrays(first(project.data.validation, 1).inputs)
+    batches = project.config.build.batches
+    example = arrays(cycled(project.data.validation, max(batches)).inputs)
     _, samples = device.measure(file, target, example, seed, progress, None)
     measurement = samples.summarise()
     pauses = device.pauses(file, target, example, seed)
     compiled.write(file, with_latencies(manifest, measurement, pauses))
-    medians = {name: latency.p50_ms for name, latency in measurement.latencies.items()}
+    medians = {
+        path.id: measurement.latencies[path.id].p50_ms
+        for path in of_batch(manifest.paths, batches[0])
+    }
     check_engine(project.config.build.limits, file, medians, measurement.noise)
     return {name: samples.milliseconds(name, _SAMPLES) for name in samples.batches}

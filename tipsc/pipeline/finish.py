@@ -23,9 +23,10 @@ from tipsc.device.client import Connection
 from tipsc.device.measuring import Arrays, Remote
 from tipsc.device.plans import Plans, request_plans, write_with_plans
 from tipsc.engine import EngineFile, Manifest, read_engine
+from tipsc.engine.manifest import TAKEN
 from tipsc.errors import ProfileError, UsageError, VerificationError
-from tipsc.pipeline.manifest import with_latencies
-from tipsc.pipeline.unbuilt import TAKEN
+from tipsc.filled import filled
+from tipsc.pipeline.latencies import with_latencies
 from tipsc.profile import Measurement, System
 from tipsc.profile.conditions import UNKNOWN, check_conditions
 from tipsc.progress import Reporter, Silent
@@ -130,7 +131,8 @@ def finish(
             _judge(differences, TOLERANCES.get(precision, TOLERANCES["int8"]))
             reporter.end("verifying", time.monotonic() - begun, cached=False)
             progress = reporter.begin("measuring")
-            _, samples = device.measure(draft, target, _inputs(manifest, 1), 0, progress, None)
+            examples = _inputs(manifest, max(manifest.batches))
+            _, samples = device.measure(draft, target, examples, 0, progress, None)
             measurement = samples.summarise()
             reporter.end("measuring", measurement.seconds, cached=False)
         fresh = with_latencies(fresh, measurement)
@@ -205,7 +207,6 @@ def _compare(
         portable, replace(manifest, backend=runs_here, recipe={}, built={}), engine, ()
     )
     inputs = _inputs(manifest, _EXAMPLES)
-    examples = [[array[i : i + 1] for array in inputs] for i in range(_EXAMPLES)]
     ids = [path.id for path in manifest.paths]
     with (
         Engine.open(portable, cache_dir=folder / "cache") as here,
@@ -213,8 +214,9 @@ def _compare(
     ):
         gives, found = manifest.signature.gives, {}
         for path in ids:
-            expected = [gives.flat(here.run(x, path=path), "the output") for x in examples]
-            found[path] = _apart(expected, [there(x, path) for x in examples])
+            calls = list(filled(inputs, manifest.path(path).batch))
+            expected = [gives.flat(here.run(x, path=path), "the output") for x in calls]
+            found[path] = _apart(expected, [there(x, path) for x in calls])
         return found
 
 

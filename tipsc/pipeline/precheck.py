@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path as FilePath
 
 from tipsc.batch import Batch, arrays, first, joined, rows
@@ -20,6 +21,7 @@ from tipsc.device.measuring import Arrays, Run, ThisMachine
 from tipsc.elastic import CostModel, Statistics, Supernet, extract
 from tipsc.elastic.looking import at_rest
 from tipsc.engine.atomic import write_atomically
+from tipsc.engine.manifest import entry_ids
 from tipsc.errors import LoweringError, TipscError, VerificationError
 from tipsc.fingerprint.installed import TRAINING, versions
 from tipsc.fingerprint.values import fingerprint
@@ -61,12 +63,15 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         calibrate_s = (time.perf_counter() - begin) / len(candidates)
         ticks = _Ticks(progress)
         try:
-            remark = replace(bench, progress=ticks).write(ENGINE, supernet, candidates)
+            remark = replace(bench, progress=ticks).write(
+                ENGINE, supernet, candidates, bench.batches
+            )
         except LoweringError as error:
             return Precheck(_untried(wanted, candidates), (_of(error),), calibrate_s)
         export_s, compile_s = ticks.split(len(candidates))
         tried, problems = [], []
-        with bench.opened(ENGINE, [c.path.id for c in candidates]) as run:
+        ids = [name for c in candidates for name in entry_ids(c.path.id, bench.batches)]
+        with bench.opened(ENGINE, ids) as run:
             for place, candidate in enumerate(candidates):
                 progress(place, len(candidates), "comparing")
                 path, wrong = _compared(bench, run, candidate, wanted[candidate.path])
@@ -112,19 +117,29 @@ class _TrialBench:
     progress: Progress
 
     @property
+    def batches(self) -> tuple[int, ...]:
+        """Examples of a call; paths are tried for each."""
+        return self.project.config.build.batches
+
+    @property
     def batch(self) -> Batch:
         return first(self.project.data.validation, COMPARED)
 
     def write(
-        self, name: str, supernet: Supernet, candidates: Sequence[Candidate], precision: str = ""
+        self,
+        name: str,
+        supernet: Supernet,
+        candidates: Sequence[Candidate],
+        batches: Sequence[int],
+        precision: str = "",
     ) -> str:
         """Compiles paths into an engine; gives the compiler's remark."""
         target = self.project.target
         target = target.model_copy(update={"precision": precision or target.precision})
         images, cache = self.project.data.calibration(CALIBRATED), self.project.compiled
-        job = Job(target, supernet, candidates, joined(images), cache, self.progress)
-        compiled = compile_candidates(job)
-        made = make_manifest(self.project.config.name, target, supernet, candidates, compiled, {})
+        job = Job(target, supernet, candidates, joined(images), cache, self.progress, batches)
+        compiled, called = compile_candidates(job), self.project.config.name
+        made = make_manifest(called, target, supernet, candidates, compiled, {}, batches)
         if self.project.plan.unbuilt:
             recipe = recipe_of(target, self.project.plan, compiled.remark)
             compiled.write(self.folder / name, replace(made, recipe=recipe))
@@ -160,9 +175,10 @@ def _compared(
     bench: _TrialBench, run: Run, candidate: Candidate, why: str
 ) -> tuple[TriedPath, str]:
     """A path against torch, and what is wrong with it; "" for nothing."""
-    project, path_id, taken = bench.project, candidate.path.id, 0.0
+    project, taken = bench.project, 0.0
     batch = bench.batch
     module = extract(project.untrained, candidate.path, candidate.statistics)
+    (path_id, size), *others = entry_ids(candidate.path.id, bench.batches).items()
 
     def timed(example: Arrays) -> Arrays:
         nonlocal taken
@@ -174,11 +190,17 @@ def _compared(
     tried = TriedPath(path_id, why, candidate.macs, candidate.parameters, None, None, None)
     begin = time.perf_counter()
     try:
-        outputs = run_both(timed, module, batch.inputs, project.untrained.signature)
+        signature = project.untrained.signature
+        outputs = [run_both(timed, module, batch.inputs, signature, batch=size)]
+        whole = time.perf_counter() - begin
+        outputs += [
+            run_both(partial(_run_on, run, name), module, batch.inputs, signature, batch=more)
+            for name, more in others
+        ]
     except VerificationError as error:
         return tried, _sentence(error)
-    whole = time.perf_counter() - begin
-    found = outputs.difference(batch.targets, project.data.judged_by)
+    judged = [each.difference(batch.targets, project.data.judged_by) for each in outputs]
+    found = max(judged, key=lambda each: math.inf if math.isnan(each.largest) else each.largest)
     tried = replace(
         tried,
         difference=found.largest if math.isfinite(found.largest) else None,
@@ -193,6 +215,10 @@ def _compared(
     except VerificationError as error:
         return tried, _sentence(error)
     return tried, ""
+
+
+def _run_on(run: Run, path_id: str, examples: Arrays) -> Arrays:
+    return run(examples, path_id)
 
 
 def _named(
@@ -237,7 +263,7 @@ def _named(
 def _compiled_alone(bench: _TrialBench, tapped: TappedPath) -> Callable[[Arrays], Arrays]:
     path = tapped.space.largest
     # In fp32, whatever the target's precision: values side by side would be rounded alike.
-    bench.write(TAPPED, tapped, [Candidate(path, None, 0, 0, Statistics(path.id))], "fp32")
+    bench.write(TAPPED, tapped, [Candidate(path, None, 0, 0, Statistics(path.id))], (1,), "fp32")
 
     def run(example: Arrays) -> Arrays:
         with bench.opened(TAPPED, [path.id]) as opened:
@@ -272,6 +298,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "seed": project.config.seed,
         "target": essence_of(project.target),
         "tolerance": build.tolerance,
+        "batch": build.batches,
         "cpu": project.device.system().cpu,
         "task": project.task_key,
         "images": [

@@ -17,7 +17,7 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from tipsc.backends import backend
-from tipsc.batch import Tensors, arrays, first, rows
+from tipsc.batch import Tensors, arrays, cycled, first, rows
 from tipsc.compile import Job, compile_candidates
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet
@@ -65,11 +65,12 @@ class Bench:
         name: of the engines that are made for it.
         version: of the target's backend.
         totals: of the supernet, from :func:`tipsc.elastic.additive_totals`.
-        inputs: of some examples: the first is run, and paths are calibrated on all; a few do,
-            because weights and biases do not change a latency.
+        inputs: of some examples: the first of them are run, and paths are calibrated on all; a few
+            do, because weights and biases do not change a latency.
         seed: of what is drawn.
         device: that is measured.
         cache: a folder for what compilers keep.
+        batch: examples of a call; at most as many as there are inputs.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Bench:
     seed: int
     device: Device = field(default_factory=ThisMachine)
     cache: FilePath | None = None
+    batch: int = 1
 
     def measure(
         self,
@@ -94,7 +96,7 @@ class Bench:
         Args:
             only: ids of the paths to measure; all if not given.
         """
-        example = arrays(rows(self.inputs, slice(1)))
+        example = arrays(rows(self.inputs, slice(self.batch)))
         return self.device.measure(file, self.target, example, seed, progress, only)
 
     def engine(self, file: FilePath, paths: Sequence[Path], progress: Progress) -> FilePath:
@@ -103,10 +105,13 @@ class Bench:
             Candidate(path, None, 0, 0, calibrate(self.supernet, path, [self.inputs]))
             for path in paths
         ]
+        batches = (self.batch,)
         compiled = compile_candidates(
-            Job(self.target, self.supernet, candidates, self.inputs, self.cache, progress)
+            Job(self.target, self.supernet, candidates, self.inputs, self.cache, progress, batches)
         )
-        manifest = make_manifest(self.name, self.target, self.supernet, candidates, compiled, {})
+        manifest = make_manifest(
+            self.name, self.target, self.supernet, candidates, compiled, {}, batches
+        )
         compiled.write(file, manifest)
         return file
 
@@ -219,11 +224,19 @@ def bench_of(project: TargetProject) -> Bench:
         version=project.device.versions(project.target.backend)[project.target.backend],
         supernet=project.untrained.eval(),
         totals=project.totals,
-        inputs=first(project.data.validation, PROFILED_IMAGES).inputs,
+        inputs=_profiled_on(project),
+        batch=project.config.build.batches[0],
         cache=project.compiled,
         seed=project.config.seed,
         device=project.device,
     )
+
+
+def _profiled_on(project: TargetProject) -> Tensors:
+    """Inputs of as many examples as a call has, at least."""
+    data, batch = project.data.validation, project.config.build.batches[0]
+    few = first(data, PROFILED_IMAGES)
+    return few.inputs if few.examples >= batch else cycled(data, batch).inputs
 
 
 def tools(target: Target) -> dict[str, object]:
@@ -249,7 +262,8 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "cpu": project.device.system().cpu,
         "runtime": dict(project.device.versions(project.target.backend)),
         "format": VERSION,
-        "inputs": fingerprint(first(project.data.validation, PROFILED_IMAGES).inputs),
+        "inputs": fingerprint(_profiled_on(project)),
+        "batch": project.config.build.batches[0],
         **tools(project.target),
         **project.device.essence,
     }

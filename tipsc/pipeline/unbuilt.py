@@ -15,6 +15,7 @@ from tipsc.backends import finisher
 from tipsc.backends.finishing import PathCheck
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
+from tipsc.engine.manifest import TAKEN
 from tipsc.engine.plan import paths_of, plan_name
 from tipsc.errors import VerificationError
 from tipsc.fingerprint.installed import versions
@@ -22,8 +23,6 @@ from tipsc.pipeline.plan import BuildPlan
 from tipsc.progress import Progress
 from tipsc.project.target import Target
 
-#: beginning of a recipe's keys that say what the profile was taken with
-TAKEN = "profile's "
 _CHECKS = "checks.json"
 
 

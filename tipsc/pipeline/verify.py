@@ -11,6 +11,7 @@ from tipsc.batch import Batch, Examples, arrays, first, rows
 from tipsc.device.measuring import Device, ThisMachine
 from tipsc.elastic import Supernet, extract
 from tipsc.engine import read_engine
+from tipsc.engine.manifest import entry_ids
 from tipsc.errors import VerificationError
 from tipsc.lower import MOST_LOST, Difference, check_distinct, run_both
 from tipsc.lower.verify import Outputs
@@ -29,7 +30,7 @@ class Verified:
     Attributes:
         differences: by path id, how they differ all the same.
         batch: the test examples that they were compared on.
-        outputs: by path id, what they give for these.
+        outputs: by path id, what they give for these. All ids are those that the engine has.
     """
 
     differences: Mapping[str, Difference]
@@ -49,6 +50,7 @@ def verify_engine(
     progress: Progress,
     quantised_loss: float = MOST_LOST,
     device: Device | None = None,
+    batches: Sequence[int] = (1,),
 ) -> Verified:
     """Compares each path of an engine with the extracted torch subnetwork.
 
@@ -59,13 +61,19 @@ def verify_engine(
         tolerance: of a path in fp32.
         quantised_loss: most quality that a path in int8 or fp16 may lose.
         device: this machine if not given.
+        batches: of the engine.
 
     Raises:
         VerificationError: one differs by more than `tolerance`, or loses too much quality, or
             computes what another does, or something else with the backend's caches than without;
             or the engine has other paths than the candidates.
     """
-    ids = [candidate.path.id for candidate in candidates]
+    entries = [
+        (candidate, name, size)
+        for candidate in candidates
+        for name, size in entry_ids(candidate.path.id, batches).items()
+    ]
+    ids = [name for _, name, _ in entries]
     engine = read_engine(file)
     unknown = {path.id for path in engine.manifest.paths} ^ set(ids)
     if unknown:
@@ -76,12 +84,12 @@ def verify_engine(
             fix="do not ship this engine; build it again",
         )
     batch, signature = first(examples, limit), supernet.signature
-    total = len(candidates) * batch.examples
+    total = len(entries) * batch.examples
     found, outputs = {}, {}
     device = ThisMachine() if device is None else device
     with device.opened(file, target, ids, arrays(batch.inputs)) as run:
-        for index, candidate in enumerate(candidates):
-            path_id, before = candidate.path.id, index * batch.examples
+        for index, (candidate, path_id, size) in enumerate(entries):
+            before = index * batch.examples
             where = f"path {path_id} of {file.name}"
             outputs[path_id] = run_both(
                 lambda example, path=path_id: run(example, path),  # type: ignore[misc]
@@ -90,6 +98,7 @@ def verify_engine(
                 signature,
                 lambda done, _, before=before: progress(before + done, total, "verifying"),  # type: ignore[misc]
                 where,
+                size,
             )
             found[path_id] = outputs[path_id].difference(batch.targets, task)
             if target.precision == "fp32":

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field, PrivateAttr, create_model, model_validator
 
 from tipsc.elastic.families import check_name
+from tipsc.engine.manifest import MAX_BATCH
 from tipsc.errors import BudgetError, ConfigError, DataError, UsageError
 from tipsc.strict.strict_yaml import Strict, read_strict
 from tipsc.train import Phase, TrainConfig
@@ -92,6 +93,7 @@ class ModelSource(Strict):
 Share = Annotated[float, Field(gt=0, le=1)]
 Pixels = Annotated[int, Field(gt=0)]
 Number = Annotated[int, Field(gt=0)]
+BatchSize = Annotated[int, Field(ge=1, le=MAX_BATCH)]
 
 
 class CameraInput(Strict):
@@ -119,8 +121,8 @@ class Convert(Strict):
         depth: whether residual branches may be skipped.
         resolutions: of square images, in pixels a side, for a fully convolutional model; its own
             is always among them. Null for its own alone.
-        exits: whether paths of a classifier can leave early: true for after every stage where that
-            is possible, how many, or the numbers of the stages.
+        exits: whether paths can leave early, of a model with one output: true for after every
+            stage where that is possible, how many, or the numbers of the stages.
         input: of a model of images, where the engine and the data have pixels; null for what the
             model takes.
     """
@@ -218,6 +220,8 @@ class Build(Strict):
             examples; it takes the place of `tolerance` there.
         states: of a model that streams: name of an input to that of the output which is its value
             in the next call. The engine keeps them, see ``Engine.stream``.
+        batch: examples of a call; of several the engine has each path for each of them. The first
+            is what paths are profiled and chosen for, and what budgets and limits are of.
     """
 
     paths: Annotated[int, Field(ge=1, le=256)] = 8
@@ -231,6 +235,18 @@ class Build(Strict):
     share_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     quantised_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
     states: dict[str, str] = Field(default_factory=dict)
+    batch: BatchSize | Annotated[tuple[BatchSize, ...], Field(min_length=1, max_length=8)] = 1
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The sizes of a batch, in order."""
+        return self.batch if isinstance(self.batch, tuple) else (self.batch,)
+
+    @model_validator(mode="after")
+    def _distinct_batches(self) -> Build:
+        if len(set(self.batches)) != len(self.batches):
+            raise ValueError(f"batch names a size twice: {list(self.batches)}")
+        return self
 
     @model_validator(mode="after")
     def _enough_evaluations(self) -> Build:

@@ -57,6 +57,12 @@ def lessons_of(config: Config, model: Model) -> Lessons:
     if narrow is None:
         narrow = NARROW_UNTRAINED if model.original is None else NARROW_TRAINED
     last = round(narrow * settings.epochs)
+    if settings.find_rate and narrow < 1:
+        raise ConfigError(
+            "the rate can be found only where nothing but the paths that ship is trained",
+            where="train.find_rate",
+            fix="remove it, and give train.learning_rate",
+        )
     if 0 < narrow < 1:  # both parts are there, if there are epochs for both
         last = min(max(1, last), settings.epochs - 1)
     if last == 0:

@@ -41,7 +41,9 @@ def report_of(build: BuildRecord) -> BuildReport:
     measured = build.measured
     assert measured is not None
     profile = measured.profile
-    shipped = _shipped(build, measured)
+    every = _shipped(build, measured)
+    ids = {candidate.path.id for candidate in build.chosen}
+    shipped = tuple(path for path in every if path.id in ids)
     commands = (f"tipsc build {build.config_file} --target {build.target.name}",)
     return BuildReport(
         title=build.manifest.name,
@@ -72,6 +74,7 @@ def report_of(build: BuildRecord) -> BuildReport:
         noise=_noise(profile, build.manifest),
         pictures=pictures_of(build.task, build.answers, _captions(shipped)),
         climbs=build.climbs,
+        batched=tuple(path for path in every if path.id not in ids),
     )
 
 
@@ -140,7 +143,8 @@ def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tu
 
 
 def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]:
-    chosen = {c.path.id: c for c in build.chosen}
+    """Of all sizes of a batch; under their own ids they have the one that they were chosen for."""
+    chosen, space = {c.path.id: c for c in build.chosen}, build.supernet.space
     figures = {  # those that are printed, on test data; the choice was made on validation data
         path.id: Rated(
             path.id, path.quality.merit if path.quality is not None else 0.0, path.latency.p50_ms
@@ -150,6 +154,8 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
     }
     shipped = []
     for path in build.manifest.paths:
+        record = measured.records.get(path.id)
+        rivals = [other for other in build.manifest.paths if other.batch == path.batch]
         difference = build.differences[path.id]
         assert path.latency is not None
         shipped.append(
@@ -165,9 +171,10 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
                 samples_ms=tuple(measured.samples_ms[path.id]),
                 difference=difference["largest"],
                 agreement=difference["agreement"],
-                own_weights=chosen[path.id].statistics.owns_weights,
-                dominated=any(dominates(other, figures[path.id]) for other in figures.values()),
-                budget_ms=measured.records[path.id].latency_ms,
+                own_weights=chosen[space.path(path.options).id].statistics.owns_weights,
+                dominated=any(dominates(figures[o.id], figures[path.id]) for o in rivals),
+                budget_ms=record.latency_ms if record else None,
+                batch=path.batch,
             )
         )
     return tuple(shipped)

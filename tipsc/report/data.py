@@ -55,6 +55,7 @@ class Shipped:
         own_weights: the path has weights for itself where it could share them.
         dominated: another path of the engine is faster and at least as good.
         budget_ms: the time budget that it was chosen for.
+        batch: examples of one call.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Shipped:
     own_weights: bool = False
     dominated: bool = False
     budget_ms: float | None = None
+    batch: int = 1
 
 
 class PlainModel(Protocol):
@@ -159,6 +161,7 @@ class BuildReport:
         noise: sentences on what makes latencies doubtful; none if nothing does.
         pictures: None for a task that has none.
         climbs: what paths were given for themselves, and what that bought; none where it is off.
+        batched: the shipped paths again, for calls with other numbers of examples.
     """
 
     title: str
@@ -182,6 +185,7 @@ class BuildReport:
     noise: tuple[str, ...] = ()
     pictures: Pictures | None = None
     climbs: tuple[PathClimb, ...] = ()
+    batched: tuple[Shipped, ...] = ()
 
     @property
     def measure(self) -> Quality | None:

@@ -14,10 +14,12 @@ _CELLS = 6000
 
 def shipped_rows(report: BuildReport) -> Html:
     """One row a path, in the order in which the engine lists them."""
-    metric = metric_of(report.measure)
+    metric, shown = metric_of(report.measure), (*report.shipped, *report.batched)
     budgets = any(path.budget_ms for path in report.shipped)
+    batches = {path.batch for path in shown} != {1}
     headings = [
         tag("th", "path", class_="left"),
+        tag("th", "batch") if batches else None,
         tag("th", "budget", tag("small", "ms")) if budgets else None,
         tag("th", metric.name, tag("small", metric.sign)),
         tag("th", "p50", tag("small", "ms")),
@@ -29,13 +31,14 @@ def shipped_rows(report: BuildReport) -> Html:
         tag("th", "difference"),
         tag("th", "agreement", tag("small", "%")),
     ]
-    p50 = milliseconds(path.p50_ms for path in report.shipped)
-    p95 = milliseconds(path.p95_ms for path in report.shipped)
-    limits = milliseconds(path.budget_ms for path in report.shipped)
+    p50 = milliseconds(path.p50_ms for path in shown)
+    p95 = milliseconds(path.p95_ms for path in shown)
+    limits = milliseconds(path.budget_ms for path in shown)
     rows = [
         tag(
             "tr",
             tag("td", tag("span", path.id, class_="id"), *_flags(path), class_="left"),
+            tag("td", str(path.batch)) if batches else None,
             tag("td", limit) if budgets else None,
             tag("td", metric.figure(path.quality)),
             tag("td", middle),
@@ -48,19 +51,23 @@ def shipped_rows(report: BuildReport) -> Html:
             tag("td", percent(path.agreement)),
             data_p=path.id,
         )
-        for path, middle, tail, limit in zip(report.shipped, p50, p95, limits, strict=True)
+        for path, middle, tail, limit in zip(shown, p50, p95, limits, strict=True)
     ]
     if report.original is not None:
-        rows.append(_original(report.original, budgets))
+        rows.append(_original(report.original, budgets + batches))
     return tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
 
 
-def _original(model: PlainModel, budgets: bool) -> Html:
-    """The row of the plain model that was converted; it is in no engine, so it has no latency."""
+def _original(model: PlainModel, left_out: int) -> Html:
+    """The row of the plain model that was converted; it is in no engine, so it has no latency.
+
+    Args:
+        left_out: cells between its name and its quality.
+    """
     return tag(
         "tr",
         tag("td", "original", class_="left"),
-        tag("td", "") if budgets else None,
+        *(tag("td", "") for _ in range(left_out)),
         tag("td", metric_of(model.quality).figure(model.quality)),
         tag("td", ""),
         tag("td", ""),

@@ -21,12 +21,14 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
     """One row a path: quality, latency, size, and what is particular about it."""
     from rich.text import Text
 
-    rows = list(paths.shipped if isinstance(paths, BuildReport) else paths)
+    rows = list((*paths.shipped, *paths.batched) if isinstance(paths, BuildReport) else paths)
     metric = metric_of(next((row.quality for row in rows if row.quality is not None), None))
     table = plain_table()
     # Ids are data: as Text they are not read as rich's markup.
     table.add_column("path", no_wrap=True, overflow="fold")
+    batches = {row.batch for row in rows} != {1}
     for heading in (
+        *(["batch"] if batches else []),
         metric.heading,
         "p50 ms",
         "p95 ms",
@@ -43,6 +45,7 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
     p95 = milliseconds(path.p95_ms for path in rows)
     for path, middle, tail in zip(rows, p50, p95, strict=True):
         cells = [
+            *([str(path.batch)] if batches else []),
             metric.figure(path.quality),
             middle,
             tail,
@@ -55,7 +58,8 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
     if isinstance(paths, BuildReport) and paths.original is not None:
         table.add_section()
         model = paths.original
-        table.add_row("original", metric.figure(model.quality), "", "", count(model.parameters))
+        start = ["original", *([""] if batches else [])]
+        table.add_row(*start, metric.figure(model.quality), "", "", count(model.parameters))
     return table
 
 

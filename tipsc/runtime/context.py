@@ -26,9 +26,11 @@ class Context:
     ) -> None:
         self._executors = executors
         self._calls = calls or Calls()
-        self._ids = {path.id for path in manifest.paths}
-        self._signature = manifest.signature
-        self._inputs = tuple((spec, np.dtype(spec.dtype)) for spec in manifest.signature.inputs)
+        self._signature, self._batches = manifest.signature, manifest.batches
+        self._inputs = {
+            path.id: tuple((s, np.dtype(s.dtype)) for s in manifest.signature_of(path).inputs)
+            for path in manifest.paths
+        }
         self._takes_one = manifest.signature.takes == TENSOR
         self._gives_one = manifest.signature.gives == TENSOR
 
@@ -38,8 +40,8 @@ class Context:
         Args:
             x: an array, or what ``manifest.signature.takes`` says: a tuple, list or dict of arrays
                 as the model takes them. A dict by the names of ``manifest.signature.inputs`` or a
-                tuple in their order will do for any engine. Shapes and dtypes are theirs, batch
-                included.
+                tuple in their order will do for any engine. Shapes and dtypes are theirs, with as
+                many examples as the path's ``batch`` says.
             path: an entry of ``engine.paths``, or its id.
 
         Returns:
@@ -55,18 +57,19 @@ class Context:
         executor = self._executors.get(name) if isinstance(name, str) else None
         if executor is None:
             raise self._no_path(path, name)
+        assert name is not None
         feeds = (x,) if self._takes_one and isinstance(x, np.ndarray) else self._feeds(x)
-        for array, (spec, dtype) in zip(feeds, self._inputs, strict=True):
+        for array, (spec, dtype) in zip(feeds, self._inputs[name], strict=True):
             if not isinstance(array, np.ndarray):
                 raise _wrong(spec, "is not a numpy array", type(array).__name__)
             if array.shape != spec.shape or array.dtype != dtype:
-                raise _wrong(spec, "does not fit", f"{array.dtype}{list(array.shape)}")
+                raise self._unfit(spec, array)
         with self._calls:
             outputs = executor.run(feeds)
         return outputs[0] if self._gives_one else self._signature.gives.build(outputs)
 
     def _feeds(self, x: Any) -> Sequence[np.ndarray]:
-        names = [spec.name for spec, _ in self._inputs]
+        names = [spec.name for spec in self._signature.inputs]
         if isinstance(x, Mapping) and set(x) == set(names):
             return [x[name] for name in names]
         if isinstance(x, (tuple, list)) and all(isinstance(array, np.ndarray) for array in x):
@@ -75,6 +78,19 @@ class Context:
                 raise DataError("wrong number of inputs", expected=expected, got=len(x))
             return x
         return self._signature.takes.flat(x, "input")
+
+    def _unfit(self, spec: TensorSpec, array: np.ndarray) -> DataError:
+        got = f"{array.dtype}{list(array.shape)}"
+        if array.dtype != spec.dtype or array.ndim != len(spec.shape) or spec.batch_axis is None:
+            return _wrong(spec, "does not fit", got)
+        size = array.shape[spec.batch_axis]
+        if not size or spec.with_batch(size).shape != array.shape:
+            return _wrong(spec, "does not fit", got)
+        fix = f"fill it up, or build with {size} in build.batch"
+        if size in self._batches:
+            fix = f"engine.pick(budget_ms=..., batch={size}) gives a path that takes it"
+        sizes = listed(self._batches)
+        return _wrong(spec, f"has {size} examples; paths of this engine take {sizes}", got, fix)
 
     def _no_path(self, path: object, name: object) -> Exception:
         if self._calls.closed:
@@ -87,14 +103,14 @@ class Context:
                 got=type(path).__name__ if path is not None else "None",
                 fix="engine.pick(budget_ms=...) gives one",
             )
-        if name in self._ids:
+        if name in self._inputs:
             return PathError(
                 f"path {name} was not opened", fix="open the engine with it among `paths`"
             )
         return PathError(f"the engine has no path {name!r}", fix=near(name, self._executors))
 
 
-def _wrong(spec: TensorSpec, what: str, got: str) -> DataError:
+def _wrong(spec: TensorSpec, what: str, got: str, fix: str | None = None) -> DataError:
     return DataError(
-        f"input {spec.name} {what}", expected=f"{spec.dtype}{list(spec.shape)}", got=got
+        f"input {spec.name} {what}", expected=f"{spec.dtype}{list(spec.shape)}", got=got, fix=fix
     )

@@ -17,7 +17,7 @@ from tipsc.engine.read import EngineFile, read_engine
 from tipsc.errors import PathError, UsageError, near
 from tipsc.runtime.calls import Calls
 from tipsc.runtime.context import Context
-from tipsc.runtime.pick import pick
+from tipsc.runtime.pick import of_batch, pick
 from tipsc.runtime.stream import Stream
 
 
@@ -105,14 +105,24 @@ class Engine:
         return self._paths
 
     def pick(
-        self, *, budget_ms: float, percentile: str = "p95", slowdown: float = 1.0
+        self,
+        *,
+        budget_ms: float,
+        batch: int | None = None,
+        percentile: str = "p95",
+        slowdown: float = 1.0,
     ) -> PathEntry:
         """The most accurate path that fits the budget; see :func:`tipsc.runtime.pick`.
 
+        Args:
+            batch: examples of the call. None: as few as any path takes.
+
         Raises:
             BudgetError: no path fits; names the fastest.
+            UsageError: no path takes so many examples at once.
         """
-        return pick(self._paths, budget_ms, percentile=percentile, slowdown=slowdown)
+        paths = of_batch(self._paths, batch)
+        return pick(paths, budget_ms, percentile=percentile, slowdown=slowdown)
 
     def run(self, x: Any, *, path: PathEntry | str) -> Any:
         """The outputs of one path; see :meth:`tipsc.runtime.Context.run`."""

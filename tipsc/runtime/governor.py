@@ -28,7 +28,7 @@ import numpy as np
 from tipsc.engine.manifest import PathEntry
 from tipsc.errors import BudgetError, UsageError, near
 from tipsc.runtime.estimate import Estimate
-from tipsc.runtime.pick import PERCENTILES, check_budget, merit
+from tipsc.runtime.pick import PERCENTILES, check_budget, merit, of_batch
 
 #: share of calls in time that is aimed at, and that a path is expected to keep
 AIM, ENOUGH = 0.985, 0.98
@@ -96,10 +96,13 @@ class Governor:
             ``p10``, ``p50`` or ``p95``.
         fallback: what happens where no path is likely to fit, be it that the budget is small or
             that the device has become slow: ``raise`` a BudgetError, or run the ``fastest``.
+        batch: examples of its calls: each size has a governor of its own. None: as few as any path
+            takes.
         clock: seconds, monotone; replaced in simulations.
 
     Raises:
         BudgetError: no path has a measured latency.
+        UsageError: no path takes so many examples at once.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Governor:
         *,
         percentile: str = "p95",
         fallback: str = "raise",
+        batch: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         for name, given, known in (
@@ -115,7 +119,7 @@ class Governor:
         ):  # fmt: skip
             if given not in known:
                 raise UsageError(f"no {name} {given!r}", fix=near(str(given), known))
-        known_paths = [path for path in engine.paths if path.latency]
+        known_paths = [path for path in of_batch(engine.paths, batch) if path.latency]
         if not known_paths:
             raise BudgetError(
                 "no path of this engine has a measured latency", fix="build it with a profile"
@@ -177,7 +181,7 @@ class Governor:
     def observe(self, path: PathEntry, elapsed_ms: float) -> None:
         """Learn from a call that was timed elsewhere and has just ended.
 
-        Paths without a latency teach nothing.
+        Paths without a latency, and those for other batches, teach nothing.
 
         Raises:
             UsageError: `elapsed_ms` is no time: not a number, not finite, negative.
@@ -186,7 +190,7 @@ class Governor:
             raise _no_time(elapsed_ms)
         if not (math.isfinite(elapsed_ms) and elapsed_ms >= 0):
             raise _no_time(elapsed_ms)
-        if path.latency is None:
+        if path.id not in self._own_allowances:
             return
         now = self._clock()
         with self._lock:

@@ -38,6 +38,29 @@ def check_budget(budget_ms: object) -> float:
     return float(budget_ms)  # type: ignore[arg-type]
 
 
+def of_batch(paths: Iterable[PathEntry], batch: int | None = None) -> tuple[PathEntry, ...]:
+    """The paths whose calls have so many examples.
+
+    Args:
+        batch: how many; None: as few as any path takes.
+
+    Raises:
+        UsageError: no path takes so many.
+    """
+    known = tuple(paths)
+    sizes = sorted({path.batch for path in known})
+    wanted = sizes[0] if batch is None and sizes else batch
+    if known and wanted not in sizes:
+        raise UsageError(
+            f"no path of this engine takes {wanted} examples at once",
+            where="batch",
+            expected=" or ".join(map(str, sizes)),
+            got=repr(batch),
+            fix=f"fill the batch up, or build with {wanted} in build.batch",
+        )
+    return tuple(path for path in known if path.batch == wanted)
+
+
 def merit(path: PathEntry) -> tuple[bool, float, float]:
     """Sorts the best last, of equally good ones the fastest.
 

@@ -20,7 +20,7 @@ class Stream:
     the path before left. Not safe to call from several threads at once.
 
     Attributes:
-        path: that the next calls take; may be set at any time.
+        path: that the next calls take; may be set at any time, to one that takes as many examples.
     """
 
     def __init__(
@@ -38,7 +38,10 @@ class Stream:
             )
         self.path = path
         self._context, self._manifest = context, manifest
-        self._given = [spec.name for spec in manifest.signature.inputs]
+        name = path if isinstance(path, str) else path.id
+        entry = next((entry for entry in manifest.paths if entry.id == name), manifest.paths[0])
+        self._signature = manifest.signature_of(entry)
+        self._given = [spec.name for spec in self._signature.inputs]
         self._fed = [name for name in self._given if name not in manifest.states]
         self._states: dict[str, np.ndarray] = {}
         self.reset(states)
@@ -55,9 +58,7 @@ class Stream:
             DataError: there is no such state, or it has another shape or dtype.
         """
         given = dict(states or {})
-        specs = {
-            s.name: s for s in self._manifest.signature.inputs if s.name in self._manifest.states
-        }
+        specs = {s.name: s for s in self._signature.inputs if s.name in self._manifest.states}
         for name, value in given.items():
             if name not in specs:
                 raise DataError(
@@ -98,7 +99,7 @@ class Stream:
                 expected=f"a dict of {listed(self._fed)}",
                 got=listed(fed) if isinstance(fed, Mapping) else type(x).__name__,
             )
-        signature, states = self._manifest.signature, self._manifest.states
+        signature, states = self._signature, self._manifest.states
         feeds = {**fed, **self._states}
         answer = self._context.run([feeds[name] for name in self._given], path=self.path)
         tensors = signature.gives.flat(answer, "the output")

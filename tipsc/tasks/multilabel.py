@@ -31,7 +31,10 @@ class MultiLabel(Judged):
 
     def metric(self) -> Any:
         """The mean over the labels of the harmonic mean of precision and recall."""
-        return torchmetrics(".classification").MultilabelF1Score(num_labels=len(self.labels))
+        metrics = torchmetrics(".classification")
+        if len(self.labels) == 1:  # the other one asks for two
+            return metrics.BinaryF1Score()
+        return metrics.MultilabelF1Score(num_labels=len(self.labels))
 
     def shown(self, outputs: Any, targets: Tensors) -> tuple[Any, ...]:
         return outputs.sigmoid(), targets.int()

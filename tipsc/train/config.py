@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from tipsc.errors import ConfigError, near
 from tipsc.train.device import DEVICES
-from tipsc.train.optimizers import OPTIMIZERS, check_optimizer
+from tipsc.train.optimizer import OPTIMIZERS, check_optimizer
 from tipsc.train.passes import TEACHER_SHARE
 from tipsc.train.phases import Phase, Recipe
 from tipsc.train.precision import PRECISIONS
@@ -70,6 +70,8 @@ class TrainConfig:
         optimizer: a class of ``torch.optim``, as AdamW (arXiv 1711.05101).
         optimizer_options: keyword arguments of it, as ``{betas: [0.9, 0.98]}``.
         learning_rate: the schedule's peak.
+        find_rate: where only some paths are trained, their peak is found by a short range test
+            (:mod:`tipsc.train.rate`), if an epoch has 48 batches or more.
         weight_decay: of matrices and filters; biases and norms have none.
         thrift: where only some paths are trained: 1 gives each as much compute, 0 as many steps.
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
@@ -112,6 +114,7 @@ class TrainConfig:
     optimizer: str = "AdamW"
     optimizer_options: dict[str, Any] = field(default_factory=dict)
     learning_rate: float = 3e-3
+    find_rate: bool = False
     weight_decay: float = 0.05
     thrift: float = 0.5
     schedule: str = "one-cycle"

@@ -18,7 +18,8 @@ from tipsc.train.chance import seed_of
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Data, Shuffled
 from tipsc.train.device import chance_kept, seed
-from tipsc.train.loop import optimizer_of, using_threads
+from tipsc.train.loop import using_threads
+from tipsc.train.optimizer import optimizer_of
 from tipsc.train.passes import train_paths
 from tipsc.train.precision import Precision
 

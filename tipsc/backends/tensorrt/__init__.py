@@ -83,15 +83,16 @@ def open(
     check_built(manifest, here, file)
     wanted = [plan for plan in engine.plans if path_ids is None or set(plan.paths) & set(path_ids)]
     refit = partial(refit_plan, trt, engine) if manifest.built.get("stripped") == "yes" else None
-    taken, given = manifest.signature.inputs, manifest.signature.outputs
+    largest = manifest.signature_of(max(manifest.paths, key=lambda path: path.batch))
     return make_executors(
         trt,
         device,
         wanted,
-        taken,
-        given,
+        largest.inputs,
+        largest.outputs,
         refit=refit,
         path_ids=path_ids,
+        batches={path.id: path.batch for path in manifest.paths},
     )
 
 

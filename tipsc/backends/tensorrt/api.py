@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tipsc.errors import MissingExtraError
+from tipsc.errors import EngineDeviceError, MissingExtraError
 from tipsc.extras import how_to_install
 
 #: The device's own TensorRT first; tensorrt_rtx is the edition that pip can install anywhere.
@@ -123,14 +123,17 @@ def load() -> Any:
 
     Raises:
         MissingExtraError: there is none.
+        EngineDeviceError: it is there, and one of its libraries is not.
     """
-    problem: ImportError | None = None
-    for name in MODULES:
+    if name := installed():
         try:
             module = importlib.import_module(name)
         except ImportError as error:
-            problem = error
-            continue
+            raise EngineDeviceError(
+                f"{name} is installed and cannot be loaded",
+                got=error,
+                fix="install the library that this names, of the version that it asks for",
+            ) from error
         # Some operators are plugins of its own (InstanceNormalization in 8.6), known only then.
         if initialise := getattr(module, "init_libnvinfer_plugins", None):
             initialise(None, "")
@@ -139,4 +142,4 @@ def load() -> Any:
         "the backend tensorrt needs TensorRT, which is not installed",
         fix="on a Jetson run: sudo apt-get install python3-libnvinfer; "
         f"elsewhere, to check graphs, {how_to_install('tensorrt-check')}",
-    ) from problem
+    )

@@ -121,8 +121,13 @@ class Shared:
 class PlanExecutor:
     """One path as an execution context; see :class:`tipsc.backends.Executor`."""
 
-    def __init__(self, shared: Shared, plan: Any, context: Any) -> None:
+    def __init__(self, shared: Shared, plan: Any, context: Any, batch: int | None = None) -> None:
         self._shared = shared
+        specs = (shared.inputs, shared.outputs)
+        self.inputs, self.outputs = (
+            part if batch is None else tuple(spec.with_batch(batch) for spec in part)
+            for part in specs
+        )
         self._plan: Any = plan  # must outlive its context
         self._context: Any = context
         shared.users += 1
@@ -133,19 +138,19 @@ class PlanExecutor:
         shared = self._shared
         arrays = [
             np.ascontiguousarray(feed, shared.dtypes[spec.name])
-            for spec, feed in zip(shared.inputs, feeds, strict=True)
+            for spec, feed in zip(self.inputs, feeds, strict=True)
         ]
-        outputs = [np.empty(spec.shape, shared.dtypes[spec.name]) for spec in shared.outputs]
+        outputs = [np.empty(spec.shape, shared.dtypes[spec.name]) for spec in self.outputs]
         with shared.lock:
-            for spec, array in zip(shared.inputs, arrays, strict=True):
+            for spec, array in zip(self.inputs, arrays, strict=True):
                 shared.stream.to_device(shared.tensors[spec.name], array)
             self._enqueue()
-            for spec, array in zip(shared.outputs, outputs, strict=True):
+            for spec, array in zip(self.outputs, outputs, strict=True):
                 shared.stream.to_host(array, shared.tensors[spec.name])
             shared.stream.synchronise()
         return [
             array.astype(spec.dtype, copy=False)
-            for spec, array in zip(shared.outputs, outputs, strict=True)
+            for spec, array in zip(self.outputs, outputs, strict=True)
         ]
 
     def device_ms(self) -> float:
@@ -187,12 +192,15 @@ def make_executors(
     *,
     refit: Refit | None = None,
     path_ids: Collection[str] | None = None,
+    batches: Mapping[str, int] | None = None,
 ) -> dict[str, PlanExecutor]:
     """A warmed executor for each path of the plans, or each of `path_ids`.
 
     Args:
         plans: at least one.
+        inputs, outputs: of the path that takes most examples at once.
         refit: gives a plan that was stripped its weights.
+        batches: by path id, how many examples it takes; None: all as many.
 
     Raises:
         EngineDeviceError: TensorRT refuses a plan.
@@ -217,12 +225,13 @@ def make_executors(
                 context = _context(trt, plan, choices, shared.activations)
                 if context is None:
                     raise EngineDeviceError("TensorRT gives no context for a path", where=name)
-                executors[name] = PlanExecutor(shared, plan, context)
+                size = None if batches is None else batches[name]
+                executors[name] = PlanExecutor(shared, plan, context, size)
                 for switch, value in switches(place, len(paths)).items():
                     on_host = plan.get_tensor_location(switch) == trt.TensorLocation.HOST
                     bind(context, switch, shared.flag(value, on_host=on_host))
-        zeros = [np.zeros(spec.shape, spec.dtype) for spec in inputs]
         for executor in executors.values():
+            zeros = [np.zeros(spec.shape, spec.dtype) for spec in executor.inputs]
             executor.run(zeros)  # the first call of a context allocates and tunes
     except BaseException:
         shared.close()

@@ -133,9 +133,8 @@ def try_group(
     if not content:
         stored = sum(len(plan.content) for plan in alone)
         return PlanTrial(paths, False, 0, stored, problem=check.problem)
-    manifest = engine.manifest
-    taken, given = manifest.signature.inputs, manifest.signature.outputs
-    trial = try_shared(trt, device, DevicePlan(paths, content), alone, taken, given)
+    both = engine.manifest.signature_of(engine.manifest.path(paths[0]))
+    trial = try_shared(trt, device, DevicePlan(paths, content), alone, both.inputs, both.outputs)
     if trial.kept:
         _plan_file(out, name).write_bytes(content)
     return trial

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tipsc.engine.external import external_initializers
 from tipsc.engine.plan import switch_names
+from tipsc.engine.signature import said
 
 if TYPE_CHECKING:
     from onnx import GraphProto, TensorProto, ValueInfoProto
@@ -39,13 +40,15 @@ def depth_groups(graphs: Mapping[str, bytes]) -> tuple[tuple[str, ...], ...]:
         for name, graph in graphs.items()
     }
     size = {name: sum(of.values()) for name, of in parts.items()}
+    takes = {name: said(graph, "inputs", f"path {name}") for name, graph in graphs.items()}
     groups: list[tuple[list[str], dict[int, int]]] = []
     for name in sorted(graphs, key=lambda name: -size[name]):  # others are parts of the largest
         own = parts[name]
         for members, held in groups:
             shared = sum(length for offset, length in own.items() if offset in held)
             fits = all(held.get(offset, length) == length for offset, length in own.items())
-            if fits and shared >= _SHARED * size[name] and len(members) < _MOST:
+            alike = takes[name] == takes[members[0]]  # and not for more examples at once
+            if alike and fits and shared >= _SHARED * size[name] and len(members) < _MOST:
                 members.append(name)
                 held |= own
                 break

@@ -68,6 +68,9 @@ class PlanBuilder:
         timing_cache: what :meth:`timings` gave before, on the same device and version.
         strip: leave the weights out of plans, where the version can.
         precision: what the graphs compute in; a key of :data:`FLAGS`.
+
+    Raises:
+        EngineDeviceError: TensorRT's builder does not start, as those do not that need a GPU.
     """
 
     def __init__(
@@ -84,7 +87,14 @@ class PlanBuilder:
         self.capabilities: Capabilities = probe(trt)
         self._weights = weights
         self._logger = _logger(trt)
-        self._builder = trt.Builder(self._logger)
+        try:
+            self._builder = trt.Builder(self._logger)
+        except TypeError as error:  # how the bindings say that it gave nothing
+            raise EngineDeviceError(
+                f"the builder of {trt.__name__} {trt.__version__} does not start",
+                got=self._logger.errors[-1] if self._logger.errors else error,
+                fix="it needs a GPU with a driver that fits: run this on the device",
+            ) from error
         self._timing_bytes = timing_cache
         self._timings: Any = None
         #: whether plans have no weights: asked for, and the version can strip and refit

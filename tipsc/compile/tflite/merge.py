@@ -64,12 +64,16 @@ class _Constant:
 
 
 def merge(
-    files: Mapping[str, bytes], inputs: Sequence[str] = (INPUT,), outputs: Sequence[str] = (OUTPUT,)
+    files: Mapping[str, bytes],
+    batches: Mapping[str, int] | None = None,
+    inputs: Sequence[str] = (INPUT,),
+    outputs: Sequence[str] = (OUTPUT,),
 ) -> Merged:
     """Puts files of one signature each into one file.
 
     Args:
         files: by path id, which becomes the name of the signature.
+        batches: by path id, for how many examples it is; all for as many if not given.
         inputs, outputs: names in the signatures, in the order of the converted module's arguments
             and results. Some runtimes forget that order: the names of several sort into it.
 
@@ -81,9 +85,10 @@ def merge(
 
     merged = schema.ModelT(version=3, description="tipsc", operatorCodes=[], subgraphs=[])
     merged.signatureDefs, merged.buffers = [], [schema.BufferT()]
+    sizes = dict.fromkeys(files, 1) if batches is None else batches
     codes: dict[tuple[object, ...], int] = {}
     constants: list[_Constant] = []
-    shapes, number = set(), 0
+    number, shapes = 0, set()
     for path, content in files.items():
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         if len(model.subgraphs) != 1 or len(model.signatureDefs or ()) != 1:
@@ -104,15 +109,14 @@ def merge(
             if not _quantised(tensor):
                 tensor.quantization = None
         signature.signatureKey, signature.subgraphIndex = path, len(merged.subgraphs)
-        shapes.add(
-            tuple(
-                tuple(int(size) for size in graph.tensors[entry.tensorIndex].shape)
-                for entry in (*signature.inputs, *signature.outputs)
-            )
+        found = tuple(
+            tuple(int(size) for size in graph.tensors[entry.tensorIndex].shape)
+            for entry in (*signature.inputs, *signature.outputs)
         )
+        shapes.add((sizes[path], found))
         merged.subgraphs.append(graph)
         merged.signatureDefs.append(signature)
-    if len(shapes) != 1:
+    if len(shapes) != len(set(sizes.values())):
         raise LoweringError("paths differ in the shape of input or output", got=sorted(shapes))
     constants = _last_axis_first(constants, codes, merged, schema)
     blob, places = _place(constants)

@@ -27,6 +27,7 @@ _ELEMENTWISE = frozenset((
     "hardswish", "hardsigmoid", "gelu", "leaky_relu", "elu", "clone",
 ))  # fmt: skip
 _SUBTRACTIONS = ("sub", "subtract", "rsub")
+_DIVISIONS = ("div", "divide", "true_divide", "truediv")
 _ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.GELU,
     nn.Identity, nn.Dropout, Rescaled, Gated, Clipped,
@@ -111,25 +112,31 @@ def function_of(module: nn.Module) -> str:
 
 
 def _constant_last(module: nn.Module, inputs: Sequence[str], constants: Set[str]) -> nn.Module:
-    """The same for what subtracts from a constant, in a form that the converter gets right.
+    """The same for what subtracts from a constant or divides it, as the converter gets it right.
 
     Where a transposition is moved through it, behind a convolution, the converter turns ``c - x``
-    into ``x - c``; ``-x + c`` it leaves alone.
+    into ``x - c``, and ``c / x`` into ``x / c``; ``-x + c`` and ``1 / x * c`` it leaves alone.
     """
     name, arguments = getattr(module, "name", ""), getattr(module, "_arguments", ())
-    if name not in _SUBTRACTIONS or len(arguments) != 2 or getattr(module, "_named", {}):
+    known = name in _SUBTRACTIONS or name in _DIVISIONS
+    if not known or len(arguments) != 2 or getattr(module, "_named", {}):
         return module
     whole, part = tuple(arguments)[::-1] if name == "rsub" else arguments
     tensors = iter(inputs)  # as many as there are slots, in order
     labels = [None if isinstance(a, int | float) else next(tensors) for a in arguments]
     first, second = labels[::-1] if name == "rsub" else labels
     if second is not None and (first is None or first in constants):
-        vars(module).update(_target=_less, _arguments=(whole, part), _is_method=False)
+        form = _part_of if name in _DIVISIONS else _less
+        vars(module).update(_target=form, _arguments=(whole, part), _is_method=False)
     return module
 
 
 def _less(whole: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
     return torch.neg(part) + whole
+
+
+def _part_of(whole: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
+    return torch.reciprocal(part) * whole
 
 
 def _over_image(module: nn.Module) -> nn.Module | None:

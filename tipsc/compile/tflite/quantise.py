@@ -5,20 +5,24 @@ Imported in a worker process only.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
+from tipsc.compile.tflite.unbounded import unbounded
 from tipsc.engine.atomic import write_atomically
+from tipsc.filled import filled
 
 
-def quantise(float_file: Path, images: Path, file: Path) -> None:
+def quantise(float_file: Path, images: Path, file: Path, batch: int) -> None:
     """Writes the int8 form of a .tflite with one signature; inputs and outputs stay as they are.
 
     Args:
         float_file: what :func:`tipsc.compile.tflite.convert.convert` wrote.
         images: one .npy after the other of inputs (N, ...) as the .tflite takes them, in the order
             of its arguments; each example is run once.
+        batch: how many examples the model takes at once.
     """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe, recipe_manager
@@ -35,10 +39,13 @@ def quantise(float_file: Path, images: Path, file: Path) -> None:
         tool.update_quantization_recipe(
             ".*", end, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
         )
-    examples = [
-        {name: array[i : i + 1] for name, array in zip(names, inputs, strict=True)}
-        for i in range(len(inputs[0]))
-    ]
+    for name in unbounded(float_file.read_bytes()):
+        tool.update_quantization_recipe(
+            f"^{re.escape(name)};?$",
+            qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE,
+        )
+    examples = [dict(zip(names, arrays, strict=True)) for arrays in filled(inputs, batch)]
     # The tool's own calibration takes a running mean of each example's range, which cuts off what
     # is rarely large.
     recipes = recipe_manager.RecipeManager()

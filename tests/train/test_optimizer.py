@@ -13,7 +13,7 @@ from torch import nn
 from tipsc.errors import ConfigError
 from tipsc.train import TrainConfig, restore, train
 from tipsc.train.average import Average
-from tipsc.train.optimizers import OPTIMIZERS, make_optimizer
+from tipsc.train.optimizer import OPTIMIZERS, make_optimizer
 from tipsc.train.schedules import SCHEDULES
 
 SGD = {"optimizer": "SGD", "optimizer_options": {"momentum": 0.9, "nesterov": True}}

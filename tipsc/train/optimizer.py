@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from tipsc.errors import ConfigError, near
+
+if TYPE_CHECKING:
+    from tipsc.train.config import TrainConfig
 
 OPTIMIZERS = (
     "AdamW", "Adam", "SGD", "RMSprop", "NAdam", "RAdam", "Adagrad", "Adadelta", "Adamax",
@@ -17,6 +20,17 @@ OPTIMIZERS = (
 """Of :mod:`torch.optim`, those that step by dense gradients alone."""
 _FUSED = ("AdamW", "Adam", "SGD", "Adagrad")  # one kernel for all weights
 _OURS = ("params", "lr", "weight_decay", "fused", "foreach", "capturable", "differentiable")
+
+
+def optimizer_of(parameters: Sequence[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """The one that a configuration names."""
+    return make_optimizer(
+        config.optimizer,
+        config.optimizer_options,
+        parameters,
+        config.learning_rate,
+        config.weight_decay,
+    )
 
 
 def make_optimizer(

@@ -1,0 +1,67 @@
+"""The range test: what it finds trains better than far from it; it changes nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from digits import load, make
+
+from tipsc.paths import Path as Subnet
+from tipsc.train import Split, TrainConfig, train
+from tipsc.train.rate import FEWEST, FILE, HIGH, LOW
+
+CONFIG = TrainConfig(epochs=1, frozen_epochs=0, batch_size=16, find_rate=True, threads=1)
+
+
+def few_paths() -> list[Subnet]:
+    space = make().space
+    return [space.smallest, space.largest]
+
+
+def final_loss(config: TrainConfig, folder: Path) -> float:
+    history = train(make(), load(), config, folder=folder, paths=few_paths())
+    return sum(step.loss for step in history.steps[-20:]) / 20
+
+
+def test_found_rate_is_the_peak_and_trains_better_than_far_from_it(tmp_path: Path) -> None:
+    history = train(make(), load(), CONFIG, folder=tmp_path / "found", paths=few_paths())
+    found = json.loads((tmp_path / "found" / FILE).read_text())
+    assert LOW < found["rate"] < HIGH
+    assert max(step.learning_rate for step in history.steps) == pytest.approx(found["rate"], 1e-2)
+    best = sum(step.loss for step in history.steps[-20:]) / 20
+    for factor in (0.01, 30.0):
+        other = replace(CONFIG, find_rate=False, learning_rate=factor * found["rate"])
+        assert best < final_loss(other, tmp_path / str(factor))
+
+
+def test_an_interrupted_training_keeps_the_rate_that_it_found(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"rate": 0.00123}')
+    history = train(make(), load(), CONFIG, folder=tmp_path, paths=few_paths())
+    peak = max(step.learning_rate for step in history.steps)
+    assert peak == pytest.approx(0.00123, 1e-2)
+
+
+def test_too_few_batches_leave_the_rate_that_is_given(tmp_path: Path) -> None:
+    data = load()
+    inputs, targets = data.train.take(range(CONFIG.batch_size * (FEWEST - 1)))
+    few = replace(data, train=Split(inputs, targets))
+    history = train(make(), few, CONFIG, folder=tmp_path, paths=few_paths())
+    assert not (tmp_path / FILE).exists()
+    peak = max(step.learning_rate for step in history.steps)
+    assert peak == pytest.approx(CONFIG.learning_rate, 1e-2)
+
+
+def test_the_test_leaves_no_trace_in_what_is_trained(tmp_path: Path) -> None:
+    """With the rate that it finds given, the same weights come out, to the bit."""
+    tested = make()
+    train(tested, load(), CONFIG, folder=tmp_path / "tested", paths=few_paths())
+    rate = json.loads((tmp_path / "tested" / FILE).read_text())["rate"]
+    given = make()
+    config = replace(CONFIG, find_rate=False, learning_rate=rate)
+    train(given, load(), config, folder=tmp_path / "given", paths=few_paths())
+    for name, value in given.state_dict().items():
+        assert torch.equal(value, tested.state_dict()[name]), name

@@ -1,0 +1,118 @@
+"""The learning rate, by a short range test (arXiv 1506.01186) on the model and data at hand.
+
+The rate rises from step to step on a copy of the model, over batches that it sees for the first
+time, so that the loss before each step is one on held-out examples. It falls while the rate helps
+and rises once it destroys: the rate between is the peak of the training's cycle.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path as FilePath
+
+from torch import nn
+
+from tipsc.batch import Batch
+from tipsc.elastic import Supernet
+from tipsc.paths import Path
+from tipsc.tasks import Task
+from tipsc.train.checkpoint import write_whole
+from tipsc.train.config import TrainConfig
+from tipsc.train.optimizer import optimizer_of
+from tipsc.train.passes import train_paths
+from tipsc.train.precision import Precision
+
+LOW, HIGH = 3e-5, 0.2
+#: of the test, if an epoch has so many
+STEPS = 120
+#: with fewer, chance decides
+FEWEST = 48
+#: steps whose losses are averaged, or as many as there are paths
+WINDOW = 8
+#: times the least loss: from there on nothing is learned any more
+_LOST = 2.0
+FILE = "rate.json"
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What was seen.
+
+    Attributes:
+        rate: of the least loss.
+        rates, losses: in the middle of each window, and mean in it.
+    """
+
+    rate: float
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+
+
+def range_test(
+    supernet: Supernet,
+    batches: Iterable[Batch],
+    steps: int,
+    config: TrainConfig,
+    paths: Sequence[Path],
+    task: Task,
+    *,
+    original: nn.Module | None,
+) -> RangeTest:
+    """Losses of some paths, one after the other, while the rate rises; nothing of it is kept.
+
+    Args:
+        batches: on the supernet's device, `steps` of them at least.
+        paths: that will be trained.
+        original: whose answers are learned too, in evaluation mode.
+    """
+    net = copy.deepcopy(supernet).train()
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    optimizer = optimizer_of(parameters, config)
+    precision = Precision(config.precision, parameters[0].device)
+    window = math.ceil(WINDOW / len(paths)) * len(paths)
+    rates: list[float] = []
+    losses: list[float] = []
+    means: list[float] = []
+    for step, batch in zip(range(steps), batches, strict=False):
+        rates.append(LOW * (HIGH / LOW) ** (step / (steps - 1)))
+        for group in optimizer.param_groups:
+            group["lr"] = rates[-1]
+        optimizer.zero_grad(set_to_none=True)
+        (loss,) = train_paths(
+            net,
+            batch,
+            [paths[step % len(paths)]],
+            task,
+            distill=False,
+            label_smoothing=config.label_smoothing,
+            original=original,
+            teacher_share=config.teacher_share,
+            precision=precision,
+            accumulate=config.accumulate,
+        )
+        precision.step(optimizer, parameters, config.clip_norm)
+        losses.append(float(loss.trained))
+        if len(losses) >= window:
+            means.append(math.fsum(losses[-window:]) / window)
+            if not means[-1] <= _LOST * min(means):  # or no number
+                break
+    known = [mean if math.isfinite(mean) else math.inf for mean in means]
+    middles = [math.sqrt(a * b) for a, b in zip(rates, rates[window - 1 :], strict=False)]
+    best = min(range(len(known)), key=known.__getitem__)
+    return RangeTest(middles[best], tuple(middles[: len(known)]), tuple(means))
+
+
+def kept_rate(folder: FilePath) -> float | None:
+    """That a training in this folder found before it was interrupted."""
+    file = folder / FILE
+    return float(json.loads(file.read_text())["rate"]) if file.exists() else None
+
+
+def keep_rate(folder: FilePath, found: RangeTest) -> None:
+    """Writes what was found beside the checkpoints."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / FILE, json.dumps(asdict(found)).encode())
