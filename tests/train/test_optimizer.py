@@ -13,8 +13,8 @@ from torch import nn
 from tipsc.errors import ConfigError
 from tipsc.train import TrainConfig, restore, train
 from tipsc.train.average import Average
-from tipsc.train.optimizer import OPTIMIZERS, make_optimizer
 from tipsc.train.schedules import SCHEDULES
+from tipsc.train.torch_optimizers import OPTIMIZERS, make_optimizer
 
 SGD = {"optimizer": "SGD", "optimizer_options": {"momentum": 0.9, "nesterov": True}}
 NEEDED: dict[str, dict[str, Any]] = {

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 
 from tipsc.errors import ConfigError, near
 from tipsc.train.device import DEVICES
-from tipsc.train.optimizer import OPTIMIZERS, check_optimizer
 from tipsc.train.passes import TEACHER_SHARE
 from tipsc.train.phases import Phase, Recipe
 from tipsc.train.precision import PRECISIONS
 from tipsc.train.samplers import SAMPLERS
 from tipsc.train.schedules import SCHEDULES, check_schedule, rate
+from tipsc.train.torch_optimizers import OPTIMIZERS, check_optimizer
 
 _WITHOUT_EFFECT = ("threads", "checkpoint_seconds", "device")
 Range: TypeAlias = tuple[str, Callable[[Any], bool]]

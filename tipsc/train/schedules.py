@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tipsc.errors import ConfigError
-from tipsc.train.optimizer import check_options_of
+from tipsc.train.torch_optimizers import check_options_of
 
 _RISE = {"one-cycle": 0.3, "cosine": 0.05}
 SCHEDULES = (
