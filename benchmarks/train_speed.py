@@ -114,7 +114,6 @@ class Row:
         waits: of a step of tipsc's loop, by the call; None: not on a GPU. What ends the counting is
             counted itself. An event is waited for where the host is several steps ahead.
         warned: of a step, what torch itself calls a synchronisation, with the lines that it names.
-        compiled: seconds to compile a path and speed of its steps over the same uncompiled.
         failed: why there are no figures.
     """
 
@@ -127,7 +126,6 @@ class Row:
     peak_mib: tuple[float, float] | None = None
     waits: dict[str, float] | None = None
     warned: dict[str, float] | None = None
-    compiled: dict[str, float] | None = None
     seconds: float = 0.0
     failed: str = ""
 
@@ -165,7 +163,7 @@ class Bare:
         if self.device.type == "cuda":
             self.batches = [(x.pin_memory(), y.pin_memory()) for x, y in self.batches]
 
-    def run(self, steps: Sequence[int], call: Callable[..., Tensor] | None = None) -> None:
+    def run(self, steps: Sequence[int]) -> None:
         """The steps on the paths that tipsc's loop draws in the steps of these numbers."""
         type_, dtype = self.device.type, PRECISIONS[self.config.precision]
         paths = [
@@ -179,7 +177,7 @@ class Bare:
             y = y.to(self.device, non_blocking=True)
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(type_, dtype or torch.bfloat16, enabled=dtype is not None):
-                loss = F.cross_entropy((call or self.net)(x, path), y)
+                loss = F.cross_entropy(self.net(x, path), y)
             loss.backward()
             self.optimizer.step()
 
@@ -270,30 +268,6 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def compiled(bare: Bare, device: torch.device) -> dict[str, float]:
-    """What one graph for a path costs and gives, on two of them."""
-    found = []
-    for path in bare.few.paths[:2]:
-
-        def call(x: Tensor, _: Path, path: Path = path) -> Tensor:
-            output: Tensor = bare.net(x, path)
-            return output
-
-        made = torch.compile(call)
-        seconds = []
-        for function, steps in ((call, 3), (call, 10), (made, 3), (made, 10)):
-            wait(device)
-            begin = time.perf_counter()
-            bare.run(range(steps), function)
-            wait(device)
-            seconds.append(time.perf_counter() - begin)
-        found.append((seconds[2], seconds[1] / seconds[3]))
-    return {
-        "compile_s": statistics.mean(first for first, _ in found),
-        "speed": statistics.mean(speed for _, speed in found),
-    }
-
-
 def random_data(examples: int, pixels: int) -> Data:
     chance = torch.Generator().manual_seed(0)
     images = torch.rand(examples, 3, pixels, pixels, generator=chance)
@@ -328,8 +302,6 @@ def measure(
     row.ratio = statistics.median(theirs / ours for ours, theirs in row.turns)
     if device.type == "cuda":
         row.peak_mib = (max(p for p, _ in turns.peaks), max(p for _, p in turns.peaks))
-    if options.compile:
-        row.compiled = compiled(bare, device)
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -364,8 +336,6 @@ def told(row: Row) -> str:
         text += f", peak {row.peak_mib[0]:.0f} MiB, bare {row.peak_mib[1]:.0f}"
     if row.waits is not None:
         text += f", waits a step {row.waits}, warned {row.warned}"
-    if row.compiled is not None:
-        text += f", compiled {row.compiled}"
     return f"{text} ({row.seconds:.0f} s)"
 
 
@@ -381,7 +351,6 @@ def main() -> int:
     parser.add_argument("--batch", type=int, help="256 on a GPU, 16 on a CPU")
     parser.add_argument("--pixels", type=int, help="a side")
     parser.add_argument("--seconds", type=float, default=8.0, help="of a row's turns, about (8)")
-    parser.add_argument("--compile", action="store_true", help="also compile two paths")
     parser.add_argument("--json", type=File, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     device = device_of(options.device)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,7 +40,8 @@ class Batch(NamedTuple):
 
 
 class Examples(Protocol):
-    """Where batches come from: in memory (:class:`tipsc.train.Split`), or from anywhere else."""
+    """Where batches come from: in memory (:class:`tipsc.train.Split`), from a Dataset of torch
+    (:class:`tipsc.train.OnDisk`), or from anywhere else."""
 
     def __len__(self) -> int: ...
 
@@ -50,6 +51,25 @@ class Examples(Protocol):
 
     def take(self, index: Sequence[int]) -> Batch:
         """These examples, in this order."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Examples that can be read ahead have this as well."""
+
+    def read(self, order: Sequence[Sequence[int]], *chance: object) -> Iterator[Batch]:
+        """A batch of each entry's examples.
+
+        Args:
+            chance: what all that is random in an example depends on, beside its number.
+        """
+
+
+def read(examples: Examples, order: Sequence[Sequence[int]], *chance: object) -> Iterator[Batch]:
+    """A batch of each entry's examples; see :class:`Readable`."""
+    if isinstance(examples, Readable):
+        return examples.read(order, *chance)
+    return (examples.take(index) for index in order)
 
 
 def first(examples: Examples, most: int | None = None) -> Batch:
@@ -65,8 +85,7 @@ def cycled(examples: Examples, size: int) -> Batch:
 def in_order(examples: Examples, size: int, most: int | None = None) -> Iterator[Batch]:
     """The first `most` examples in batches, of which the last may be smaller."""
     index = range(len(examples))[:most]
-    for start in range(0, len(index), size):
-        yield examples.take(index[start : start + size])
+    return read(examples, [index[i : i + size] for i in range(0, len(index), size)])
 
 
 def flat(value: Tensors, where: str = "inputs") -> tuple[Tensor, ...]:
@@ -86,18 +105,28 @@ def arrays(value: Tensors) -> tuple[np.ndarray, ...]:
     return tuple(tensor.numpy() for tensor in flat(value))
 
 
-def mapped(function: Callable[[Tensor], Tensor], value: Tensors) -> Tensors:
-    """The same tree, of what the function makes of each tensor."""
+def mapped(
+    function: Callable[[Any], Tensor], value: Tensors, leaves: tuple[type, ...] = (Tensor,)
+) -> Tensors:
+    """The same tree, of what the function makes of each tensor.
+
+    Args:
+        leaves: what stands for a tensor.
+    """
+
+    def of(part: Any) -> Any:
+        return mapped(function, part, leaves)
+
     if value is None:
         return None
-    if isinstance(value, Tensor):
+    if isinstance(value, leaves):
         return function(value)
     fields = fields_of(value)
     if fields is not None:
-        return type(value)(**{name: mapped(function, getattr(value, name)) for name in fields})
+        return type(value)(**{name: of(getattr(value, name)) for name in fields})
     if isinstance(value, Mapping):
-        return {key: mapped(function, part) for key, part in value.items()}
-    return type(value)(mapped(function, part) for part in value)
+        return {key: of(part) for key, part in value.items()}
+    return type(value)(of(part) for part in value)
 
 
 def rows(value: Tensors, index: Any) -> Tensors:
@@ -105,11 +134,12 @@ def rows(value: Tensors, index: Any) -> Tensors:
     return mapped(lambda tensor: tensor[index], value)
 
 
-def joined(parts: Sequence[Tensors]) -> Tensors:
+def joined(batches: Iterable[Tensors]) -> Tensors:
     """Batches, one behind the other; of one form."""
+    parts = list(batches)
     tree = tree_of(parts[0], "inputs")
     tensors = zip(*(tree.flat(part, "inputs") for part in parts), strict=True)
-    return _built(parts[0], [torch.cat(same) for same in tensors])
+    return built(parts[0], [torch.cat(same) for same in tensors])
 
 
 def split(value: Tensors, size: int) -> Iterator[Tensors]:
@@ -149,7 +179,8 @@ def check_same_form(value: Tensors, like: Tensors, where: str) -> None:
         )
 
 
-def _built(like: Tensors, tensors: Sequence[Tensor]) -> Tensors:
+def built(like: Tensors, tensors: Sequence[Tensor]) -> Tensors:
+    """The same tree, of other tensors."""
     left = iter(tensors)
     return mapped(lambda _: next(left), like)
 

@@ -122,6 +122,15 @@ def test_train_and_profile_give_the_stages_of_the_build(call, resumed, killed):
     assert {path["id"] for path in resumed["paths"]} <= {path["id"] for path in measured["paths"]}
 
 
+def test_a_rehearsal_says_what_a_training_takes_and_leaves_nothing(call, tmp_path):
+    folder = write_project(tmp_path / "digits")
+    found = json.loads(call("train", folder, "--rehearse", "6", "--format", "json").stdout)
+    assert found["steps"] > 6 and found["bound"] in ("data", "host", "device")
+    said = call("train", folder, "--rehearse", "6").stdout
+    assert "steps a second on" in said and "limited by" in said
+    assert not list((folder / "runs").rglob("*.pt"))
+
+
 def test_profile_predicts_what_it_does_not_measure_and_checks_itself(call, tmp_path):
     stage = {"channels": 8, "depths": [1, 2, 3], "expansions": [1, 2, 4]}
     model = {"family": "mobilenet", "arguments": {**MODEL, "stages": [stage]}}

@@ -166,11 +166,15 @@ TRAIN: Mapping[str, tuple[Any, set[str]]] = {
     "device": ("cpu", set()),  # the sums of another one differ in their last bits alone
     "precision": ("bf16", TRAINED),
     "clip_norm": (1.0, TRAINED),
+    "average": (0.9, TRAINED),
+    "optimizer": ("SGD", TRAINED),
+    "optimizer_options": ({"betas": [0.9, 0.98]}, TRAINED),
     "find_rate": (None, set()),  # refused here: the whole space is trained too
     "learning_rate": (0.1, TRAINED),
     "weight_decay": (0.1, TRAINED),
     "thrift": (1.0, TRAINED),
     "schedule": ("cosine", TRAINED),
+    "schedule_options": (None, set()),  # the default schedule has none
     "label_smoothing": (0.1, TRAINED),
     "teacher_share": (0.3, TRAINED),
     "paths_per_step": (2, TRAINED),

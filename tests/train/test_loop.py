@@ -13,6 +13,7 @@ import torch
 from digits import ARGUMENTS, config, load, make
 from torch.nn import functional
 
+from tipsc.batch import Batch
 from tipsc.dtmc.samplers import Uniform
 from tipsc.elastic import Supernet, family
 from tipsc.errors import DataError, TrainingError
@@ -25,6 +26,7 @@ from tipsc.train import (
     Split,
     calibrate,
     evaluate,
+    passes,
     quality_of,
     restore,
     train,
@@ -231,6 +233,43 @@ def test_progress_counts_to_the_end(tmp_path: FilePath) -> None:
     assert [call[:2] for call in calls] == [(done, 18) for done in range(1, 19)]
     assert calls[-1][2]["seconds_left"] == 0
     assert all(set(f) == {"loss", "learning_rate", "seconds_left"} for _, _, f in calls)
+
+
+def small_memory(monkeypatch: pytest.MonkeyPatch, holds: int) -> None:
+    """Stands in for a GPU that holds so many examples of a step."""
+    whole = passes._train_part
+
+    def part(supernet: Supernet, batch: Batch, *rest: object) -> object:
+        if batch.examples > holds:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(supernet, batch, *rest)
+
+    monkeypatch.setattr(passes, "_train_part", part)
+
+
+def test_where_memory_is_short_batches_are_run_in_parts(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, parts = make(), []
+    settings = config(epochs=1, frozen_epochs=0, batch_size=300)
+    with monkeypatch.context() as patch:
+        small_memory(patch, 100)
+        history = train(
+            net, load(), settings, folder=tmp_path / "short",
+            progress=lambda done, total, fields: parts.append(fields["parts"]),
+        )  # fmt: skip
+        small_memory(patch, 0)
+        with pytest.raises(TrainingError, match=r"does not hold a step.*300 examples in 300 parts"):
+            train(make(), load(), settings, folder=tmp_path / "none")
+    assert parts == [4] * 4
+    # With room for all, the same parts give the same: nothing of the failed tries is left but in
+    # what norms remember, which is calibrated anew.
+    other = make()
+    settings = dataclasses.replace(settings, accumulate=4)
+    expected = train(other, load(), settings, folder=tmp_path / "whole")
+    assert [r.loss for r in history] == [r.loss for r in expected]
+    for (name, one), two in zip(net.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two), name
 
 
 def test_the_schedule_rises_and_falls() -> None:

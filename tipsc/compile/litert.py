@@ -28,12 +28,11 @@ from tipsc.errors import LoweringError, MissingExtraError, TargetError
 from tipsc.lower import PathBytes
 from tipsc.lower.operations import PlannedPath, with_values
 from tipsc.lower.plan import Planner
+from tipsc.lower.ranges import CALIBRATION_IMAGES
 from tipsc.signature import Signature, TensorSpec, batch_of
 
 #: of what is kept in the cache; a new number makes old conversions unused
 _FORMAT = "3"
-#: training images that ranges of activations are taken from; more change them little
-_CALIBRATION_IMAGES = 256
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _converted(
     files = float_files
     images, images_key = None, ""
     if job.target.precision == "int8":
-        few = [tensor[:_CALIBRATION_IMAGES] for tensor in flat(job.inputs)]
+        few = [tensor[:CALIBRATION_IMAGES] for tensor in flat(job.inputs)]
         images = [tensor.numpy() for tensor in in_order(few, given)]
         digest = hashlib.sha256(b"".join(array.tobytes() for array in images))
         images_key = digest.hexdigest() + _versions("ai-edge-quantizer")

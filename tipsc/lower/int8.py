@@ -33,11 +33,9 @@ from tipsc.lower.places import (
     runs,
     sizes_of,
 )
-from tipsc.lower.ranges import ranges_of
+from tipsc.lower.ranges import CALIBRATION_IMAGES, ranges_of
 from tipsc.lower.weights import Stored, WeightStore
 
-#: training images that ranges of activations are taken from; more change them little
-CALIBRATION_IMAGES = 256
 _LEVELS = 127  # of each sign
 _CUTS = ("Slice", "Concat", "Transpose")  # how a path's weights are a part of stored ones
 _Floats = npt.NDArray[np.float32]
@@ -72,7 +70,7 @@ def to_int8(lowered: Lowered, inputs: Sequence[np.ndarray]) -> Lowered:
 
     Args:
         inputs: (N, ...) each, in the order of the signature, of the training data; the first
-            :data:`CALIBRATION_IMAGES` examples count.
+            :data:`~tipsc.lower.ranges.CALIBRATION_IMAGES` examples count.
 
     Raises:
         LoweringError: there are no images, or a path has no layer that could be quantised.

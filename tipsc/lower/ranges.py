@@ -15,6 +15,9 @@ from tipsc.errors import LoweringError, MissingExtraError
 from tipsc.filled import filled
 from tipsc.lower.lower import Lowered
 
+#: training images that ranges of activations are taken from; more change them little
+CALIBRATION_IMAGES = 256
+
 
 def ranges_of(
     lowered: Lowered, path: str, names: Sequence[str], inputs: Sequence[np.ndarray]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tipsc.batch import count
 from tipsc.elastic import Supernet
 from tipsc.pipeline.original import Original
 from tipsc.train import Data
@@ -21,14 +22,15 @@ def doubts(data: Data, original: Original | None, supernet: Supernet | None = No
     """
     found = [] if supernet is None else unlearned(supernet, data)
     for name, use in (("validation", "paths are chosen"), ("test", "results are reported")):
-        count = len(getattr(data, name))
-        if count < FEW:
+        examples = len(getattr(data, name))
+        if examples < FEW:
             found.append(
-                f"{use} by {count} {name} examples, of which one is {100 / count:.1f} % of the "
-                f"{data.judged_by.measure}: give more"
+                f"{use} by {examples} {name} examples, of which one is {100 / examples:.1f} % of "
+                f"the {data.judged_by.measure}: give more"
             )
     parts = {name: targets_of(getattr(data, name)) for name in ("train", "validation", "test")}
-    found += data.judged_by.lacking(parts)
+    whole = {name: part for name, part in parts.items() if count(part) == len(getattr(data, name))}
+    found += data.judged_by.lacking(whole)
     chance = data.judged_by.chance(parts["test"])
     if original is None or chance is None:
         return found

@@ -14,12 +14,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tipsc.batch import arrays, cycled, joined
+from tipsc.batch import Tensors, arrays, cycled, joined
 from tipsc.compile import Compiled, Job, compile_candidates
 from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
+from tipsc.lower.ranges import CALIBRATION_IMAGES
 from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.goal import estimate_of
@@ -68,7 +69,7 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
             target=project.target,
             supernet=supernet,
             candidates=candidates,
-            inputs=joined(project.data.calibration(project.config.build.calibration_images)),
+            inputs=_calibration(project),
             cache=project.compiled,
             progress=progress,
             batches=project.config.build.batches,
@@ -99,6 +100,12 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
         record["samples_ms"] = _measure(project, file, manifest, compiled, progress)
     save_answers(folder, _answers(file, verified, supernet, candidates))
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
+
+
+def _calibration(project: TargetProject) -> Tensors:
+    """Inputs for int8, which needs few."""
+    images = min(project.config.build.calibration_images, CALIBRATION_IMAGES)
+    return joined(project.data.calibration(images))
 
 
 def _noise(folder: Path) -> str:

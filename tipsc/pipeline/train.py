@@ -7,7 +7,7 @@ then nothing more is done here than to fit it to the data at hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -55,15 +55,20 @@ def teach(
         project.data,
         settings,
         folder=folder,
-        progress=lambda done, total, fields: progress(
-            done, total, f"loss {fields['loss']:.3f}" if "loss" in fields else ""
-        ),
+        progress=lambda done, total, fields: progress(done, total, _told(fields)),
         original=project.model.original,
         paths=paths,
     )
     _save(supernet, folder)
     # What it had beyond the weights is of no more use; only rank 0 has one.
     (folder / checkpoint.FILE).unlink(missing_ok=True)
+
+
+def _told(fields: Mapping[str, float]) -> str:
+    said = [f"loss {fields['loss']:.3f}"] if "loss" in fields else []
+    if "parts" in fields:
+        said.append(f"memory holds a batch in {fields['parts']} parts only: train.accumulate")
+    return ", ".join(said)
 
 
 def _inputs(project: Project) -> dict[str, object]:

@@ -9,6 +9,7 @@ from tipsc.train.data import Augment, Batches, Data, Shuffled, Split
 from tipsc.train.evaluate import evaluate, quality_of
 from tipsc.train.history import History, StepRecord
 from tipsc.train.loop import TrainProgress, train
+from tipsc.train.on_disk import OnDisk
 from tipsc.train.phases import Phase
 from tipsc.train.samplers import SAMPLERS, Adaptive, Learning, adaptive, sampler
 from tipsc.train.scales import share_scales
@@ -32,6 +33,7 @@ __all__ = [
     "Shuffled",
     "Split",
     "StepRecord",
+    "OnDisk",
     "TrainConfig",
     "Unlabelled",
     "Utility",

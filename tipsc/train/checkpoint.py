@@ -14,10 +14,13 @@ import torch
 
 from tipsc.elastic import Supernet
 from tipsc.errors import TrainingError
+from tipsc.train.average import Average
 
 FILE = "checkpoint.pt"
-FORMAT = 3
-_KEYS = {"format", "identity", "step", "model", "optimizer", "history", "samplers", "scaler"}
+FORMAT = 4
+_KEYS = {
+    "format", "identity", "step", "model", "optimizer", "history", "samplers", "scaler", "average",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Checkpoint:
         history: (steps, columns) float64, see :class:`History`.
         samplers: what adaptive samplers of the first process have learned.
         scaler: of losses in float16; empty in other precisions.
+        average: of the weights over the steps; empty where they are not averaged.
     """
 
     identity: Mapping[str, Mapping[str, str]]
@@ -41,6 +45,7 @@ class Checkpoint:
     history: torch.Tensor
     samplers: Mapping[str, Mapping[str, torch.Tensor]]
     scaler: Mapping[str, float]
+    average: Mapping[str, torch.Tensor]
 
     def to_bytes(self) -> bytes:
         """The same, whatever device the tensors are on."""
@@ -123,7 +128,8 @@ def read(folder: Path) -> bytes | None:
 
 
 def restore(supernet: Supernet, folder: Path) -> Checkpoint:
-    """Puts a training's weights into a supernet of the same architecture.
+    """Puts a training's weights into a supernet of the same architecture; their average, if the
+    training has one.
 
     Raises:
         TrainingError: no checkpoint, a damaged one, or one of another architecture.
@@ -136,6 +142,10 @@ def restore(supernet: Supernet, folder: Path) -> Checkpoint:
     ours = identity_of(supernet, {}, {})
     checkpoint.check({**checkpoint.identity, "space": ours["space"], "model": ours["model"]}, where)
     supernet.load_state_dict(dict(checkpoint.model))
+    if checkpoint.average:
+        average = Average([p for p in supernet.parameters() if p.requires_grad])
+        average.load_state(checkpoint.average)
+        average.put()
     return checkpoint
 
 

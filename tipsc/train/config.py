@@ -13,9 +13,9 @@ from tipsc.train.passes import TEACHER_SHARE
 from tipsc.train.phases import Phase, Recipe
 from tipsc.train.precision import PRECISIONS
 from tipsc.train.samplers import SAMPLERS
+from tipsc.train.schedules import SCHEDULES, check_schedule, rate
+from tipsc.train.torch_optimizers import OPTIMIZERS, check_optimizer
 
-SCHEDULES = ("one-cycle", "cosine")
-_RISE = {"one-cycle": 0.3, "cosine": 0.05}
 _WITHOUT_EFFECT = ("threads", "checkpoint_seconds", "device")
 Range: TypeAlias = tuple[str, Callable[[Any], bool]]
 
@@ -25,6 +25,7 @@ RANGES: Mapping[str, Range] = {
     "batch_size": ("at least 1", lambda value: value >= 1),
     "accumulate": ("at least 1", lambda value: value >= 1),
     "clip_norm": ("above 0", lambda value: value is None or 0 < value < math.inf),
+    "average": ("above 0, below 1", lambda value: value is None or 0 < value < 1),
     "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
     "thrift": ("0 to 1", lambda value: 0 <= value <= 1),
     "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
@@ -40,6 +41,7 @@ RANGES: Mapping[str, Range] = {
 NAMES: Mapping[str, Collection[str]] = {
     "device": DEVICES,
     "precision": PRECISIONS,
+    "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "sampler": SAMPLERS,
 }
@@ -63,13 +65,20 @@ class TrainConfig:
             Weights, norms and losses stay in fp32, and so does every evaluation.
         clip_norm: a step's gradient, if its norm over all parameters is larger, is scaled down to
             this; null: it is not.
-        learning_rate: the schedule's peak, for AdamW (arXiv 1711.05101).
+        average: what comes out are the weights averaged over the steps (exponential moving
+            average): the share that the average keeps in a step, as 0.999; null: the last ones.
+        optimizer: a class of ``torch.optim``, as AdamW (arXiv 1711.05101).
+        optimizer_options: keyword arguments of it, as ``{betas: [0.9, 0.98]}``.
+        learning_rate: the schedule's peak.
         find_rate: where only some paths are trained, their peak is found by a short range test
             (:mod:`tipsc.train.rate`), if an epoch has 48 batches or more.
         weight_decay: of matrices and filters; biases and norms have none.
         thrift: where only some paths are trained: 1 gives each as much compute, 0 as many steps.
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"
-            (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero.
+            (arXiv 1608.03983) over the first 5 %; both then fall along a cosine to zero. Or a class
+            of ``torch.optim.lr_scheduler``, stepped in each step.
+        schedule_options: keyword arguments of torch's class, with lengths in steps; that of the
+            whole schedule is the training's where it is not given.
         label_smoothing: of the hard labels (arXiv 1512.00567).
         teacher_share: of the loss of a converted model's paths that is against the original's
             answers; the rest is against the labels. Where there are no labels, all of it.
@@ -101,11 +110,15 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "fp32"
     clip_norm: float | None = None
+    average: float | None = None
+    optimizer: str = "AdamW"
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
     learning_rate: float = 3e-3
     find_rate: bool = False
     weight_decay: float = 0.05
     thrift: float = 0.5
     schedule: str = "one-cycle"
+    schedule_options: dict[str, Any] = field(default_factory=dict)
     label_smoothing: float = 0.0
     teacher_share: float = TEACHER_SHARE
     paths_per_step: int = 1
@@ -140,6 +153,8 @@ class TrainConfig:
             )
         for name, known in NAMES.items():
             _check_known(getattr(self, name), known, f"train.{name}")
+        check_optimizer(self.optimizer, self.optimizer_options)
+        check_schedule(self.schedule, self.schedule_options)
         shares = [phase.share for phase in self.phases]
         if shares and not (min(shares) > 0 and abs(math.fsum(shares) - 1) < 1e-6):
             raise ConfigError(
@@ -189,24 +204,12 @@ class TrainConfig:
         """The learning rate of a step, from 0, of `steps`."""
         begin, end = self.cycle
         whole = steps / (end - begin)
-        return self._rate(begin * whole + step, whole)
-
-    def _rate(self, step: float, steps: float) -> float:
-        """In a whole cycle."""
-        rise = max(1.0, _RISE[self.schedule] * steps)
-        low = self.learning_rate / 25
-        if step < rise:
-            return low + (self.learning_rate - low) * _half_wave(step / rise)
-        return self.learning_rate * (1 - _half_wave((step - rise) / max(1.0, steps - rise)))
+        at, name = begin * whole + step, self.schedule
+        return rate(name, self.schedule_options, self.learning_rate, at, whole)
 
     def essence(self) -> dict[str, object]:
         """The settings on which the trained weights depend."""
         return {k: v for k, v in asdict(self).items() if k not in _WITHOUT_EFFECT}
-
-
-def _half_wave(share: float) -> float:
-    """From 0 to 1 along a cosine."""
-    return 0.5 - 0.5 * math.cos(math.pi * share)
 
 
 def _check_known(name: str, known: Collection[str], where: str) -> None:

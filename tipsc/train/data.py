@@ -1,15 +1,16 @@
-"""Examples in memory, checked when they are made, and the batches of an epoch."""
+"""What is learned from, checked when it is made, and the batches of an epoch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from tipsc.batch import (
     Batch,
@@ -20,15 +21,19 @@ from tipsc.batch import (
     flat,
     in_order,
     joined,
+    read,
     rows,
 )
 from tipsc.errors import DataError
 from tipsc.tasks import Classification, Task
 from tipsc.train.chance import torch_generator
+from tipsc.train.on_disk import OnDisk
 from tipsc.tree import tree_of
 
 LOOKED_AT = 2048
 """Examples whose targets are checked before training, where they are not in memory."""
+KEPT_BYTES = 2**28
+"""Of calibration's inputs that are not read again for each path, where they are not in memory."""
 SPLITS = ("train", "validation", "test")
 Augment: TypeAlias = Callable[[Tensors, torch.Generator], Tensors]
 """From inputs of a batch to changed ones of the same shapes; all chance from the generator."""
@@ -90,7 +95,8 @@ class Data:
         train: for the weights and for calibration.
         validation: for choosing paths.
         test: for the figures that are reported; nothing is chosen by it. Each of the three is a
-            :class:`Split`, or has what :class:`tipsc.batch.Examples` asks for.
+            :class:`Split`, a :class:`OnDisk` or the map-style Dataset of torch that it is made of,
+            or has what :class:`tipsc.batch.Examples` asks for.
         task: what the targets mean, and what is good; see :mod:`tipsc.tasks`. The names of classes
             stand for a classification into them. None: the configuration says it.
         augment: changes the inputs of each training batch, or None.
@@ -104,11 +110,13 @@ class Data:
 
     def __post_init__(self) -> None:
         for name in SPLITS:
+            if isinstance(getattr(self, name), Dataset):
+                object.__setattr__(self, name, OnDisk(getattr(self, name)))
             if not callable(getattr(getattr(self, name), "take", None)):
                 raise DataError(
                     "this part of the data is no Split",
                     where=name,
-                    expected="a tipsc.train.Split(inputs, targets)",
+                    expected="a tipsc.train.Split(inputs, targets), or a Dataset of torch",
                     got=type(getattr(self, name)).__name__,
                     fix="train, validation and test are all needed: hold some examples back",
                 )
@@ -127,10 +135,14 @@ class Data:
             example = part.take(range(1))
             check_same_form(example.inputs, like.inputs, f"{name}: inputs")
             check_same_form(example.targets, like.targets, f"{name}: targets")
+            if not isinstance(part, Split):
+                check_inputs(example.inputs, f"{name}: inputs")
             _check_alike(example.inputs, like.inputs, name)
             if self.task is not None:
                 targets = targets_of(part)
-                self.task.check(targets, count(targets), name)
+                seen = count(targets)
+                where = name if seen == len(part) else f"{name}, {seen} of {len(part)} examples"
+                self.task.check(targets, seen, where)
 
     @property
     def judged_by(self) -> Task:
@@ -148,18 +160,48 @@ class Data:
             )
         return self.task
 
-    def calibration(self, examples: int = 1024, batch_size: int = 128) -> list[Tensors]:
-        """Inputs for batch-norm calibration: a fixed random part of train, not augmented."""
+    def calibration(self, examples: int = 1024, batch_size: int = 128) -> Iterable[Tensors]:
+        """Inputs for batch-norm calibration: a fixed random part of train, not augmented. They may
+        be gone through any number of times."""
         order = torch.randperm(len(self.train), generator=torch_generator("calibration"))
-        parts = order[:examples].split(batch_size)
-        return [self.train.take(part.tolist()).inputs for part in parts]
+        parts = [part.tolist() for part in order[:examples].split(batch_size)]
+        if isinstance(self.train, Split):
+            return [self.train.take(part).inputs for part in parts]
+        return _Again(self.train, parts)
+
+
+class _Again:
+    """Inputs that are read anew each time; few of them are kept after the first."""
+
+    def __init__(self, examples: Examples, parts: Sequence[Sequence[int]]) -> None:
+        self._examples, self._parts = examples, parts
+        self._kept: list[Tensors] = []
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Tensors]:
+        if self._kept:
+            yield from self._kept
+            return
+        kept, size = [], 0
+        for batch in read(self._examples, self._parts):
+            size += sum(tensor.nbytes for tensor in flat(batch.inputs))
+            if size <= KEPT_BYTES:
+                kept.append(batch.inputs)
+            yield batch.inputs
+        if size <= KEPT_BYTES:
+            self._kept = kept
 
 
 def targets_of(examples: Examples) -> Tensors:
-    """Of all examples in memory; else of the first :data:`LOOKED_AT`, read batch by batch."""
+    """Of all examples in memory; else of some, read batch by batch: the first :data:`LOOKED_AT`, or
+    of a Dataset as many as :mod:`tipsc.train.on_disk` says."""
     if isinstance(examples, Split):
         return examples.targets
-    return joined([batch.targets for batch in in_order(examples, 64, LOOKED_AT)])
+    if isinstance(examples, OnDisk):
+        return examples.seen_targets
+    return joined(batch.targets for batch in in_order(examples, 64, LOOKED_AT))
 
 
 class Batches(Protocol):
@@ -209,13 +251,16 @@ class Shuffled:
         order = torch.randperm(
             len(self.split), generator=torch_generator("order", self.seed, number)
         )
+        indices = []
         for step in range(first, self.steps_per_epoch):
             start = (step * self.ranks + self.rank) * self.batch_size
-            batch = self.split.take(order[start : start + self.batch_size].tolist())
-            if self.augment is not None:
-                chance = torch_generator("augment", self.seed, number, step, self.rank)
-                batch = batch._replace(inputs=self.augment(batch.inputs, chance))
-            yield batch
+            indices.append(order[start : start + self.batch_size].tolist())
+        for step, batch in enumerate(read(self.split, indices, self.seed, number), first):
+            if self.augment is None:
+                yield batch
+                continue
+            chance = torch_generator("augment", self.seed, number, step, self.rank)
+            yield batch._replace(inputs=self.augment(batch.inputs, chance))
 
 
 def named(value: Tensors, name: str) -> list[tuple[str, Tensor]]:

@@ -26,6 +26,7 @@ from tipsc.tasks import Task
 from tipsc.train import checkpoint as checkpoints
 from tipsc.train import later
 from tipsc.train.ahead import on_time
+from tipsc.train.average import Average
 from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import Checkpoint
 from tipsc.train.config import TrainConfig
@@ -37,7 +38,7 @@ from tipsc.train.history import History, StepRecord
 from tipsc.train.later import Later
 from tipsc.train.macs import mac_counter
 from tipsc.train.optimizer import optimizer_of
-from tipsc.train.passes import Trial, train_paths
+from tipsc.train.passes import Loss, Trial, train_paths
 from tipsc.train.phases import PhasePlan
 from tipsc.train.precision import Precision
 from tipsc.train.rate import FEWEST, STEPS, keep_rate, kept_rate, range_test
@@ -50,7 +51,8 @@ _CALIBRATION_VALUES = 2**24  # of a batch: activations of large images take much
 
 
 class TrainProgress(Protocol):
-    """Is told of each step that is done: learning_rate, seconds_left, and the last known loss."""
+    """Is told of each step that is done: learning_rate, seconds_left, and the last known loss; the
+    parts in which a batch is run, where a GPU's memory takes more of them than was asked for."""
 
     def __call__(self, done: int, total: int, fields: Mapping[str, float]) -> None: ...
 
@@ -174,6 +176,10 @@ class _Run:
         recipes = config.recipes(self.total)
         self.plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
         self.precision = Precision(config.precision, self.device)
+        self.parts = config.accumulate
+        self.average: Average | None = None
+        if config.average is not None:
+            self.average = Average(self.parameters, config.average)
         waits = self.device.type != "cuda" or self.plan.learns
         self.later = Later(0 if waits else later.STEPS)
         self.frozen_from = (config.epochs - config.frozen_epochs) * self.epoch_steps
@@ -196,8 +202,12 @@ class _Run:
                 fields = {"learning_rate": self.config.rate(step, self.total), "seconds_left": left}
                 if self.history.steps:  # on a GPU a loss is known some steps later
                     fields["loss"] = self.history.steps[-1].loss
+                if self.parts > self.config.accumulate:
+                    fields["parts"] = self.parts
                 progress(done, self.total, fields)
         self.ranks.copy_from_first(self.supernet.buffers())
+        if self.average is not None:
+            self.average.put()
         return self.history
 
     def _steps(self, first: int) -> Iterator[tuple[int, Batch, float]]:
@@ -228,22 +238,14 @@ class _Run:
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         computing = time.perf_counter()
-        self.optimizer.zero_grad(set_to_none=True)
-        losses = train_paths(
-            self.supernet,
-            batch,
-            paths,
-            self.task,
-            distill=self.plan.recipe(step).distill,
-            label_smoothing=self.config.label_smoothing,
-            original=self.original,
-            teacher_share=self.config.teacher_share,
-            precision=self.precision,
-            accumulate=self.config.accumulate,
-        )
+        while (losses := self._losses(step, batch, paths)) is None:
+            self._use_less(step, batch)
+            seed(self.device, seed_of("torch", chance, step, rank))
         mean = torch.stack([loss.trained for loss in losses]).mean()
         mean = self.ranks.average(self.parameters, mean)
         self.precision.step(self.optimizer, self.parameters, self.config.clip_norm)
+        if self.average is not None:
+            self.average.add()
         booking = time.perf_counter()
         macs = math.fsum(self.macs(path) for path in paths)
         trial_macs = math.fsum(self.macs(path) for path in trial.ran)
@@ -262,6 +264,41 @@ class _Run:
         )
         trained, labels = [loss.trained for loss in losses], [loss.labels for loss in losses]
         self.later.read([mean, *trained, *labels], partial(self._note, record, paths))
+
+    def _losses(self, step: int, batch: Batch, paths: list[Path]) -> list[Loss] | None:
+        """With their gradients; None where the GPU's memory does not hold these."""
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            return train_paths(
+                self.supernet,
+                batch,
+                paths,
+                self.task,
+                distill=self.plan.recipe(step).distill,
+                label_smoothing=self.config.label_smoothing,
+                original=self.original,
+                teacher_share=self.config.teacher_share,
+                precision=self.precision,
+                accumulate=self.parts,
+            )
+        except torch.OutOfMemoryError:
+            return None  # what the error's frames hold is free when this has returned
+
+    def _use_less(self, step: int, batch: Batch) -> None:
+        """Batches are run in twice as many parts from now on."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.parts >= batch.examples or self.ranks.ranks > 1:
+            raise TrainingError(
+                "the GPU's memory does not hold a step",
+                where=f"step {step} of {self.total}",
+                got=f"{batch.examples} examples in {self.parts} parts",
+                fix=f"set train.accumulate: {2 * self.parts}, or a smaller train.batch_size"
+                if self.parts < batch.examples
+                else "make the model or its inputs smaller, or use precision: bf16",
+            )
+        self.parts = min(2 * self.parts, batch.examples)
 
     def _note(self, record: StepRecord, paths: Sequence[Path], lost: Sequence[float]) -> None:
         """Books a step whose losses are known: the mean, then of each path, as it was trained and
@@ -303,6 +340,8 @@ class _Run:
             paths = self.shipping or spread_paths(self.supernet.space, chance)
             share_scales(self.supernet, list(split(inputs, size)), paths)
         self.ranks.copy_from_first(self.supernet.buffers())
+        if self.average is not None:
+            self.average.restart()  # those before are of other scales
         self.supernet.train()
 
     def _resume(self) -> None:
@@ -312,6 +351,8 @@ class _Run:
         data = self.ranks.from_first(data)
         if data is None:
             self.ranks.copy_from_first(self.supernet.state_dict().values())
+            if self.average is not None:
+                self.average.restart()
             return
         where = str(self.folder / checkpoints.FILE)
         found = Checkpoint.from_bytes(data, where)
@@ -321,6 +362,8 @@ class _Run:
         self.history = History.from_tensor(found.history)
         self.plan.load_state(found.samplers, where)
         self.precision.load_state(found.scaler)
+        if self.average is not None:
+            self.average.load_state(found.average)
 
     def _save(self) -> None:
         self.later.read_all()
@@ -333,6 +376,7 @@ class _Run:
                 self.history.to_tensor(),
                 self.plan.state(),
                 self.precision.state(),
+                {} if self.average is None else self.average.state(),
             )
             checkpoints.write_whole(self.folder / checkpoints.FILE, state.to_bytes())
             checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tipsc.batch import Examples, in_order
+from tipsc.batch import Examples, read
 from tipsc.quality import Quality
 from tipsc.tasks import Task
 from tipsc.train.evaluate import outputs_of
@@ -18,6 +18,7 @@ from tipsc.train.evaluate import outputs_of
 BLOCKS = 25
 #: of a block, if there are so many: fewer can tell no quality
 FEWEST = 20
+_MOST = 256  # examples at once
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ class Appraisal:
 def judge(module: nn.Module, examples: Examples, task: Task) -> Appraisal:
     """The quality of a module in eval mode, over all examples and on blocks of them."""
     device = next(module.parameters()).device
-    whole, merits = task.score(), []
-    blocks = max(1, min(BLOCKS, len(examples) // FEWEST))
+    whole = task.score()
+    size = math.ceil(len(examples) / max(1, min(BLOCKS, len(examples) // FEWEST)))
+    blocks = [range(len(examples))[i : i + size] for i in range(0, len(examples), size)]
+    order = [block[i : i + _MOST] for block in blocks for i in range(0, len(block), _MOST)]
+    tallies = [task.score() for _ in blocks]
     with torch.inference_mode():
-        for batch in in_order(examples, math.ceil(len(examples) / blocks)):
-            there, block = batch.on(device), task.score()
+        for index, batch in zip(order, read(examples, order), strict=True):
+            there = batch.on(device)
             outputs = outputs_of(module, there.inputs)
-            for tally in (whole, block):
+            for tally in (whole, tallies[index.start // size]):
                 tally.add(outputs, there.targets)
-            merits.append(block.quality.merit)
-    return Appraisal(whole.quality, tuple(merits))
+    return Appraisal(whole.quality, tuple(tally.quality.merit for tally in tallies))
