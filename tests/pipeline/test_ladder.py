@@ -142,21 +142,6 @@ def test_what_is_private_is_trained_and_nothing_else(supernet: Supernet) -> None
         torch.testing.assert_close(mean, statistics.mean[name], rtol=1e-3, atol=1e-3)
 
 
-def test_biases_of_norms_stay_two_bytes(supernet: Supernet) -> None:
-    from tipsc.lower.plan import Planner
-
-    path, statistics = supernet.space.smallest, statistics_of(supernet)
-    names = frozenset(parts_of(supernet, path).whole.names)
-    own = train_private(supernet, path, statistics, names, load(), CONFIG, 12)
-    biases = [
-        operation.weights["bias"]
-        for operation in Planner(supernet).plan(path, own).operations
-        if "bias" in operation.weights and operation.label != "classifier"
-    ]
-    assert len(biases) >= 3
-    assert {str(bias.full.dtype) for bias in biases} == {"float16"}
-
-
 def test_an_infinite_loss_is_an_error_that_says_what_to_do(
     supernet: Supernet, tmp_path: FilePath
 ) -> None:

@@ -19,7 +19,7 @@ name: tiny
 model: {{callable: "tiny_tasks.py:model", arguments: {{task: {task}}}}}
 data: {{callable: "tiny_tasks.py:data", arguments: {{task: {task}}}}}
 convert: {{widths: [0.5, 1.0]}}
-train: {{epochs: 3, frozen_epochs: 1, batch_size: 32}}
+train: {{epochs: 3, batch_size: 32}}
 build: {{paths: 2, measured: 10, evaluations: 4, verify_examples: 32, quantised_loss: 0.1}}
 """
 #: the worst path, as a share of what the original has above chance
