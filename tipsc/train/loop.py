@@ -46,6 +46,8 @@ from tipsc.train.samplers import Adaptive
 from tipsc.train.scales import share_scales, spread_paths
 
 HISTORY_FILE = "history.jsonl"
+_LESS = "set train.accumulate: {}, or a smaller train.batch_size"
+_SMALLER = "make the model or its inputs smaller, or set train.precision: bf16"
 _CALIBRATION_BATCH = 512
 _CALIBRATION_VALUES = 2**24  # of a batch: activations of large images take much memory
 
@@ -294,9 +296,7 @@ class _Run:
                 "the GPU's memory does not hold a step",
                 where=f"step {step} of {self.total}",
                 got=f"{batch.examples} examples in {self.parts} parts",
-                fix=f"set train.accumulate: {2 * self.parts}, or a smaller train.batch_size"
-                if self.parts < batch.examples
-                else "make the model or its inputs smaller, or use precision: bf16",
+                fix=_LESS.format(2 * self.parts) if self.parts < batch.examples else _SMALLER,
             )
         self.parts = min(2 * self.parts, batch.examples)
 
