@@ -99,7 +99,10 @@ def test_a_path_computes_with_what_is_its_own_and_costs_that(
             assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
     name = shared.path.id
     grown = after.sizes[name].private - before.sizes[name].private
-    assert grown == 4 * (parts.head.values + parts.layers[-1].values)
+    # The converter folds a level that is divided away before the head into its weights: they may be
+    # the path's own already.
+    layer = 4 * parts.layers[-1].values
+    assert grown in (layer, layer + 4 * parts.head.values)
 
 
 def test_no_transposition_is_left(case: Case) -> None:

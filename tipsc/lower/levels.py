@@ -100,7 +100,7 @@ class Rescaled(nn.Module):
         return repr(self.divisor)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x / self.divisor
+        return x * (1 / self.divisor)  # LiteRT has no division of 8-bit numbers
 
 
 class Gated(nn.Module):
