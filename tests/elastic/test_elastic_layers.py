@@ -15,8 +15,10 @@ from tipsc.elastic import (
     ElasticLayer,
     ElasticLayerNorm,
     ElasticLinear,
+    deviation_ratio,
     freeze_scales,
     has_batch_norm,
+    scaled_variance,
 )
 from tipsc.paths import Choice, SearchSpace
 
@@ -80,9 +82,11 @@ def test_frozen_scale_keeps_the_variance_and_takes_the_batch_mean() -> None:
     before = copy.deepcopy(norm.state_dict())
     path = SPACE.path({"width": 6})
     x = 3 + 2 * torch.randn(8, 6, 5, 5)
-    own = x.mean((0, 2, 3))
+    own, shared = x.mean((0, 2, 3)), before["running_var"][:6]
+    ratio = deviation_ratio(x.var((0, 2, 3), correction=0), shared, norm.eps)
     plain = torch.nn.functional.batch_norm(
-        x, own, before["running_var"][:6], norm.weight[:6], norm.bias[:6], eps=norm.eps
+        *(x, own, scaled_variance(shared, ratio, norm.eps), norm.weight[:6], norm.bias[:6]),
+        eps=norm.eps,
     )
     torch.testing.assert_close(norm(x, path), plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(norm.running_var, before["running_var"], atol=0, rtol=0)

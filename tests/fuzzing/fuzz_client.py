@@ -66,7 +66,7 @@ PLANS = {
     "stripped": False,
     "checks": [{"path_id": path, **CHECK} for path in PATHS],
     "trials": [{"paths": PATHS, "kept": True, "plan_bytes": 3, "alone_bytes": 6,
-                "slowdowns": {"p1": 1.01}, "problem": ""}],
+                "slowdowns": {"p1": 1.01}, "problem": "", "noise": ""}],
 }  # fmt: skip
 RAILS = {"rails_mw": {"in": 5000.0}, "input_mw": 5000.0, "celsius": {"cpu": 40.0}}
 TRT = {"module": "trt", "version": "10", "capabilities": {"refit": True}, "choices": {"a": "b"}}

@@ -115,7 +115,7 @@ class Gated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         scaled = x * (1 / self.level)
-        gate = torch.sigmoid(scaled) if self.function == "silu" else F.relu6(scaled + 3) / 6
+        gate = torch.sigmoid(scaled) if self.function == "silu" else F.relu6(scaled + 3) * (1 / 6)
         return x * gate
 
 

@@ -35,7 +35,7 @@ from tipsc.project.config import (
     TaskSource,
 )
 from tipsc.project.config import TrainSection as Train
-from tipsc.project.target import Measure, Target
+from tipsc.project.target import Measure, Roofline, Sources, Target, Throughput
 from tipsc.tasks import TASKS
 from tipsc.train import Phase, TrainConfig
 from tipsc.train.config import NAMES, RANGES
@@ -92,6 +92,9 @@ SECTIONS = {
     "build.limits": KeySection(BuildLimits, BuildLimits, {}),
     "target": KeySection(Target, Target, {"backend": ", ".join(BACKENDS)}),
     "target.measure": KeySection(Measure, Measure, {}),
+    "target.roofline": KeySection(Roofline, Roofline, {}),
+    "target.roofline.tflops": KeySection(Throughput, Throughput, {}),
+    "target.roofline.sources": KeySection(Sources, Sources, {}),
 }
 
 

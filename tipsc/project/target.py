@@ -55,7 +55,13 @@ class Measure(Strict):
 
 
 class Throughput(Strict):
-    """Operations a second of dense arithmetic, in 1e12, by precision."""
+    """Operations a second of dense arithmetic, in 1e12, by precision.
+
+    Attributes:
+        fp32: in single precision.
+        fp16: in half precision.
+        int8: in 8-bit numbers.
+    """
 
     fp32: Positive
     fp16: Positive
@@ -63,7 +69,13 @@ class Throughput(Strict):
 
 
 class Sources(Strict):
-    """Where each figure of a :class:`Roofline` is from."""
+    """Where each figure of a :class:`Roofline` is from.
+
+    Attributes:
+        tflops: the arithmetic.
+        memory_gb_s: the memory.
+        launch_us: the kernels.
+    """
 
     tflops: Text
     memory_gb_s: Text
