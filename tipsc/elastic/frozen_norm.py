@@ -52,7 +52,12 @@ def deviation_ratio(variance: Tensor, shared: Tensor, eps: float) -> Tensor:
 
 
 def scaled_variance(shared: Tensor, ratio: float | Tensor, eps: float) -> Tensor:
-    """The variance of a plain norm that computes the same; (channels,)."""
+    """The variance of a plain norm that computes the same; (channels,).
+
+    Args:
+        shared: (channels,) the one that all paths share.
+        ratio: the path's :func:`deviation_ratio`.
+    """
     return (shared + eps) * ratio**2 - eps
 
 

@@ -291,7 +291,8 @@ def _kind_of(operation: PlannedOperation) -> _Kind | None:
         return _MODULES.get(type(module)) or kind
     if not module.starts_with_tensor and name not in _LISTS:
         return None
-    adds_number = kind is _Kind.JOINS and name not in _LISTS and bool(module.numbers)
+    others = bool(module.numbers) or bool(module.named.keys() - {"alpha", "dim"})
+    adds_number = kind is _Kind.JOINS and name not in _LISTS and others
     rounds = kind is _Kind.DIVIDES and "rounding_mode" in module.named
     moves = kind is _Kind.CLIPPED and len(operation.inputs) > 1  # its borders are tensors
     return None if adds_number or rounds or moves else kind

@@ -30,7 +30,7 @@ class PlannedOperation:
         parts: shapes of the outputs, if there are several.
         item: which of several outputs this operation picks, if it only does that.
         gain: how many times what it stands for it gives, if it gets what it stands for; see
-            :mod:`tipsc.lower.levels`, after which all are 1.
+            :mod:`tipsc.lower.levels`, which alone reads it.
     """
 
     label: str
