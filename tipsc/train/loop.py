@@ -41,7 +41,7 @@ from tipsc.train.optimizer import optimizer_of
 from tipsc.train.passes import Loss, Trial, train_paths
 from tipsc.train.phases import PhasePlan
 from tipsc.train.precision import Precision
-from tipsc.train.rate import FEWEST, STEPS, keep_rate, kept_rate, range_test
+from tipsc.train.rate import found_rate
 from tipsc.train.samplers import Adaptive
 from tipsc.train.scales import share_scales, spread_paths
 
@@ -110,7 +110,7 @@ def train(
     ):
         batches = _batches(supernet, data, config, ranks)
         if config.find_rate and paths:
-            rate = _rate(
+            rate = found_rate(
                 supernet,
                 batches,
                 config,
@@ -380,36 +380,6 @@ class _Run:
             )
             checkpoints.write_whole(self.folder / checkpoints.FILE, state.to_bytes())
             checkpoints.write_whole(self.folder / HISTORY_FILE, self.history.to_lines().encode())
-
-
-def _rate(
-    supernet: Supernet,
-    batches: Batches,
-    config: TrainConfig,
-    paths: Sequence[Path],
-    task: Task,
-    original: nn.Module | None,
-    folder: FilePath,
-    ranks: Processes,
-) -> float:
-    """The peak of the schedule: found once, and kept for a resumption."""
-    steps = min(STEPS, batches.steps_per_epoch)
-    if steps < FEWEST:  # they would say what chance does
-        return config.learning_rate
-    rate = torch.zeros((), dtype=torch.float64)
-    if ranks.rank == 0:
-        known = kept_rate(folder)
-        if known is None:
-            device = next(supernet.parameters()).device
-            seed(device, seed_of("rate", config.seed))
-            with at_rest(*filter(None, [original])):
-                placed = (batch.on(device) for batch in batches.epoch(0))
-                found = range_test(supernet, placed, steps, config, paths, task, original=original)
-            keep_rate(folder, found)
-            known = found.rate
-        rate += known
-    ranks.copy_from_first([rate])
-    return float(rate)
 
 
 def _task(data: Data | Batches, given: Task | None) -> Task:

@@ -14,14 +14,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
 
+import torch
 from torch import nn
 
 from tipsc.batch import Batch
 from tipsc.elastic import Supernet
+from tipsc.elastic.looking import at_rest
 from tipsc.paths import Path
 from tipsc.tasks import Task
+from tipsc.train.chance import seed_of
 from tipsc.train.checkpoint import write_whole
 from tipsc.train.config import TrainConfig
+from tipsc.train.data import Batches
+from tipsc.train.device import seed
+from tipsc.train.distributed import Processes
 from tipsc.train.optimizer import optimizer_of
 from tipsc.train.passes import train_paths
 from tipsc.train.precision import Precision
@@ -106,13 +112,51 @@ def range_test(
     return RangeTest(middles[best], tuple(middles[: len(known)]), tuple(means))
 
 
-def kept_rate(folder: FilePath) -> float | None:
+def found_rate(
+    supernet: Supernet,
+    batches: Batches,
+    config: TrainConfig,
+    paths: Sequence[Path],
+    task: Task,
+    original: nn.Module | None,
+    folder: FilePath,
+    ranks: Processes,
+) -> float:
+    """The peak of the schedule for these paths: found once, and kept for a resumption.
+
+    Args:
+        folder: of the training; what was found is kept there.
+        ranks: the first one's is that of all.
+
+    Returns:
+        The configuration's own rate, if an epoch has fewer than :data:`FEWEST` batches.
+    """
+    steps = min(STEPS, batches.steps_per_epoch)
+    if steps < FEWEST:  # they would say what chance does
+        return config.learning_rate
+    rate = torch.zeros((), dtype=torch.float64)
+    if ranks.rank == 0:
+        known = _kept(folder)
+        if known is None:
+            device = next(supernet.parameters()).device
+            seed(device, seed_of("rate", config.seed))
+            with at_rest(*filter(None, [original])):
+                placed = (batch.on(device) for batch in batches.epoch(0))
+                found = range_test(supernet, placed, steps, config, paths, task, original=original)
+            _keep(folder, found)
+            known = found.rate
+        rate += known
+    ranks.copy_from_first([rate])
+    return float(rate)
+
+
+def _kept(folder: FilePath) -> float | None:
     """That a training in this folder found before it was interrupted."""
     file = folder / FILE
     return float(json.loads(file.read_text())["rate"]) if file.exists() else None
 
 
-def keep_rate(folder: FilePath, found: RangeTest) -> None:
+def _keep(folder: FilePath, found: RangeTest) -> None:
     """Writes what was found beside the checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / FILE, json.dumps(asdict(found)).encode())
