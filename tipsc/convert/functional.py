@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import fx
@@ -82,16 +82,17 @@ def _scatter(node: fx.Node, slices: list[fx.Node]) -> None:
     """A new tensor in the place of one that an operation writes slices of."""
     base, graph = cast(fx.Node, slices[-1].args[0]), node.graph
     keep, place = {*_before(graph, node), node}, node
-    target = _twin(node.target)  # type: ignore[arg-type]
-    made = [(target, node.args, node.kwargs, slices[0])]
-    made += [(_SCATTER[view.target], view.args, view.kwargs, view.args[0]) for view in slices]
+    made: list[tuple[Any, Any, Any, Any]] = [
+        (_twin(node.target), node.args, node.kwargs, slices[0]),  # type: ignore[arg-type]
+        *((_SCATTER[view.target], view.args, view.kwargs, view.args[0]) for view in slices),
+    ]
     results: list[fx.Node] = []
     for target, args, named, like in made:
         with graph.inserting_after(place):
             read = (args[0], results[-1], *args[1:]) if results else args
-            place = graph.call_function(cast(OpOverload, target), read, named)
+            place = graph.call_function(target, read, named)
         place.meta = {key: value for key, value in node.meta.items() if key != "val"}
-        place.meta["val"] = cast(fx.Node, like).meta["val"]
+        place.meta["val"] = like.meta["val"]
         results.append(place)
         keep.add(place)
     for old, new in ((node, results[0]), (slices[0], results[0]), (base, results[-1])):
