@@ -164,6 +164,29 @@ def test_a_loss_and_a_metric_that_tipsc_does_not_know(tmp_path: Path) -> None:
         assert path.quality.value < 0.6 * blind
 
 
+def test_a_metric_that_gives_nan_ends_the_search_and_what_was_done_stays(tmp_path: Path) -> None:
+    """It looks into a file, so that what the stages are kept by stays the same."""
+    project = project_of(tmp_path, "regression")
+    judge = """
+    def compute(self):
+        value = super().compute()
+        return value / 0 * 0 if Path(__file__).with_name("broken").exists() else value
+"""
+    (project / "ordinal.py").write_text(
+        "from pathlib import Path\n" + ORDINAL.replace("\n\ndef model", f"{judge}\n\ndef model", 1)
+    )
+    (project / "tipsc.yaml").write_text(ORDINAL_CONFIG)
+    profiled = Pipeline(project, "host").profile().folder
+    (project / "broken").touch()
+    with pytest.raises(DataError, match="Ordinal, grades apart: the metric of the task gives nan"):
+        Pipeline(project, "host").searched()
+    (project / "broken").unlink()
+    pipeline = Pipeline(project, "host")
+    pipeline.searched()
+    done = {stage.folder: stage.cached for stage in pipeline.stages.done}
+    assert done[profiled]
+
+
 def test_what_a_loss_of_one_s_own_changes_is_trained_again(tmp_path: Path) -> None:
     project = project_of(tmp_path, "regression")
     (project / "ordinal.py").write_text(ORDINAL)
