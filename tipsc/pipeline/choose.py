@@ -18,6 +18,7 @@ from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records, wanted
 from tipsc.progress import Progress
 from tipsc.search.candidates import load_candidates
+from tipsc.train.data import targets_of
 
 FILE = "chosen.json"
 
@@ -53,7 +54,13 @@ def select(project: TargetProject) -> tuple[search.Selection, ...]:
         # By the cost that the budgets are of: one that was measured may lie above the last of them.
         costs = {c.path.id: goal.cost.of(c.path) for c in load_candidates(folder, goal.cost.space)}
         rated = [search.Rated(r.id, r.expected, costs[r.id]) for r in records.values()]
-        return search.for_budgets(rated, goal.budgets)
+        return search.for_budgets(rated, goal.budgets, blind=_blind(project))
     rated = [search.Rated(r.id, r.expected, r.latency_ms) for r in records.values()]
     spread = 0.0 if project.plan.unmeasured else load_profile(project).noise_floor.p95
     return search.choose(rated, project.config.build.paths, spread=spread)
+
+
+def _blind(project: TargetProject) -> float | None:
+    """The merit on validation data of the best answers that do not depend on the input."""
+    chance = project.data.judged_by.chance(targets_of(project.data.validation))
+    return None if chance is None else chance.merit
