@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_tasks import CASES, data
 
 from tipsc.engine import read_engine
 from tipsc.errors import ConfigError, DataError
+from tipsc.pipeline import choose
 from tipsc.pipeline.build import Pipeline
 from tipsc.quality import Quality
+from tipsc.search.candidates import load_candidates
 from tipsc.train import Data, quality_of
 
 CONFIG = """
@@ -61,6 +65,31 @@ def test_it_is_built_for_a_jetson_and_nvidia_s_parser_takes_it(task: str, tmp_pa
     manifest = read_engine(built.engine).manifest
     assert len(manifest.paths) == 2
     assert manifest.recipe  # it is left to be finished on the device
+
+
+def test_a_path_that_answers_the_same_whatever_it_sees_is_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = project_of(tmp_path, "segmentation")
+    config = project / "tipsc.yaml"
+    config.write_text(config.read_text().replace("evaluations: 4", "evaluations: 8"))
+    pipeline = Pipeline(project, "host")
+    records = choose.load_records(pipeline.searched().folder)
+    macs = {
+        c.path.id: c.macs
+        for c in load_candidates(pipeline.searched().folder, pipeline.untrained.space)
+    }
+    *cheap, _, _ = sorted(records, key=lambda path_id: macs[path_id])
+    assert cheap
+    targets = pipeline.data.validation.take(range(len(pipeline.data.validation))).targets
+    never = torch.zeros((*targets.shape[:1], 3, *targets.shape[1:]))
+    never[:, int(targets.flatten().mode().values)] = 1.0
+    tally = pipeline.data.judged_by.score()
+    tally.add(never, targets)
+    blind = {i: replace(records[i], expected=tally.quality.merit) for i in cheap}
+    monkeypatch.setattr(choose, "load_records", lambda folder: {**records, **blind})
+    chosen = {selection.path_id for selection in choose.select(pipeline)}
+    assert chosen == set(records) - set(cheap)
 
 
 def test_a_task_of_the_configuration_is_that_of_the_data(tmp_path: Path) -> None:
