@@ -15,7 +15,6 @@ from tipsc.errors import ConfigError, DataError
 from tipsc.pipeline import choose
 from tipsc.pipeline.build import Pipeline
 from tipsc.quality import Quality
-from tipsc.search.candidates import load_candidates
 from tipsc.train import Data, quality_of
 
 CONFIG = """
@@ -74,22 +73,18 @@ def test_a_path_that_answers_the_same_whatever_it_sees_is_not_chosen(
     config = project / "tipsc.yaml"
     config.write_text(config.read_text().replace("evaluations: 4", "evaluations: 8"))
     pipeline = Pipeline(project, "host")
-    records = choose.load_records(pipeline.searched().folder)
-    macs = {
-        c.path.id: c.macs
-        for c in load_candidates(pipeline.searched().folder, pipeline.untrained.space)
-    }
-    *cheap, _, _ = sorted(records, key=lambda path_id: macs[path_id])
+    found = choose.load_candidates(pipeline.searched().folder, pipeline.untrained.space)
+    *cheap, one, other = sorted(found, key=lambda candidate: candidate.macs)
     assert cheap
     targets = pipeline.data.validation.take(range(len(pipeline.data.validation))).targets
     never = torch.zeros((*targets.shape[:1], 3, *targets.shape[1:]))
     never[:, int(targets.flatten().mode().values)] = 1.0
     tally = pipeline.data.judged_by.score()
     tally.add(never, targets)
-    blind = {i: replace(records[i], expected=tally.quality.merit) for i in cheap}
-    monkeypatch.setattr(choose, "load_records", lambda folder: {**records, **blind})
+    blind = [replace(candidate, quality=tally.quality) for candidate in cheap]
+    monkeypatch.setattr(choose, "load_candidates", lambda *_: [*blind, one, other])
     chosen = {selection.path_id for selection in choose.select(pipeline)}
-    assert chosen == set(records) - set(cheap)
+    assert chosen == {one.path.id, other.path.id}
 
 
 def test_a_task_of_the_configuration_is_that_of_the_data(tmp_path: Path) -> None:

@@ -40,13 +40,13 @@ def test_a_budget_without_a_path_of_its_own_gets_the_next_best_below() -> None:
 
 
 def test_a_blind_path_gives_way_to_the_fastest_other_one_within_the_budgets() -> None:
-    def with_blind(blind: float, *budgets: float) -> list[str]:
+    def with_blind(blind: set[str], *budgets: float) -> list[str]:
         return [s.path_id for s in for_budgets(CANDIDATES, budgets, blind=blind)]
 
-    assert with_blind(0.2, 1.0, 2.0, 8.0) == ["tiny", "small", "large"]
-    assert with_blind(0.3 + 1e-8, 1.0, 2.0, 8.0) == ["small", "other", "large"]
-    assert with_blind(0.31, 1.0, 2.0, 8.0) == ["tiny", "small", "large"]  # worse is not blind
-    assert with_blind(0.3, 1.0, 1.9) == ["tiny", "small"]  # no other keeps a budget
+    assert with_blind({"tiny"}, 1.0, 2.0, 8.0) == ["small", "other", "large"]
+    assert with_blind({"tiny", "other"}, 1.0, 2.0, 8.0) == ["small", "middle", "large"]
+    assert with_blind({"middle"}, 1.0, 2.0, 8.0) == ["tiny", "small", "large"]  # not chosen anyway
+    assert with_blind({"tiny"}, 1.0, 1.9) == ["tiny", "small"]  # no other keeps a budget
 
 
 def test_no_path_for_any_budget_is_an_error() -> None:

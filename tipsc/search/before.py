@@ -8,18 +8,15 @@ that cost as much as it allows, and more than the budget before it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tipsc.errors import DataError
 from tipsc.search.choose import Rated, Selection, selections_of
 from tipsc.search.limits import ROUNDING
 
-SAME = 1e-5  # relative: two sums of float32 in different order
-
 
 def for_budgets(
-    candidates: Iterable[Rated], budgets: Sequence[float], *, blind: float | None = None
+    candidates: Iterable[Rated], budgets: Sequence[float], *, blind: Collection[str] = ()
 ) -> tuple[Selection, ...]:
     """One path for each budget, from fast to slow; fewer if there are not so many candidates.
 
@@ -31,7 +28,7 @@ def for_budgets(
     Args:
         candidates: with distinct path ids.
         budgets: in the unit of the candidates' latencies.
-        blind: merit of answers that do not depend on the input; None: it is not known.
+        blind: ids of paths whose answers do not depend on the input.
 
     Raises:
         DataError: no budgets, or none of the candidates keeps one.
@@ -55,14 +52,13 @@ def for_budgets(
 
 
 def _seeing(
-    chosen: Sequence[Rated], found: Sequence[Rated], budgets: Sequence[float], blind: float | None
+    chosen: Sequence[Rated],
+    found: Sequence[Rated],
+    budgets: Sequence[float],
+    blind: Collection[str],
 ) -> list[Rated]:
     """Those that are chosen, the blind ones among them exchanged as far as there are others."""
-
-    def sees(candidate: Rated) -> bool:
-        return blind is None or not math.isclose(candidate.merit, blind, rel_tol=SAME)
-
     most = max(budgets) * (1.0 + ROUNDING)
-    others = [c for c in found if c not in chosen and sees(c) and c.latency_ms <= most]
-    spare = iter(sorted(others, key=lambda c: (c.latency_ms, -c.merit, c.path_id)))
-    return [c if sees(c) else next(spare, c) for c in chosen]
+    left = [c for c in found if c not in chosen and c.path_id not in blind and c.latency_ms <= most]
+    spare = iter(sorted(left, key=lambda c: (c.latency_ms, -c.merit, c.path_id)))
+    return [next(spare, c) if c.path_id in blind else c for c in chosen]
