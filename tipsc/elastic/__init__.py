@@ -10,6 +10,7 @@ from tipsc.elastic.batch_norm import (
     freeze_scales,
     has_batch_norm,
     is_anchored,
+    norms_with_ratio,
 )
 from tipsc.elastic.cost import Cost, CostModel, StepCost
 from tipsc.elastic.dims import Dim, Units
@@ -26,6 +27,7 @@ from tipsc.elastic.layers import (
     ElasticLayerNorm,
     ElasticLinear,
 )
+from tipsc.elastic.ratios import norms_without_ratio
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
@@ -64,6 +66,8 @@ __all__ = [
     "freeze_scales",
     "has_batch_norm",
     "is_anchored",
+    "norms_with_ratio",
+    "norms_without_ratio",
     "scaled_variance",
     "skeleton",
     "trace",

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from tipsc.batch import Tensors
-from tipsc.elastic import Supernet, add_by_channel, freeze_scales, has_batch_norm
+from tipsc.elastic import (
+    Supernet,
+    add_by_channel,
+    freeze_scales,
+    has_batch_norm,
+    norms_without_ratio,
+)
 from tipsc.paths import Path, SearchSpace
 from tipsc.train.calibrate import calibrate
 
@@ -52,7 +58,7 @@ def share_scales(
     for name, total in sums.items():
         variance = supernet.get_submodule(name).get_buffer("running_var")
         variance.copy_(torch.where(counts[name] > 0, total / counts[name].clamp(min=1), variance))
-    freeze_scales(supernet)
+    freeze_scales(supernet, norms_without_ratio(supernet))
 
 
 def spread_paths(space: SearchSpace, generator: random.Random, count: int = PATHS) -> list[Path]:
