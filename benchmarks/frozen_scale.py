@@ -45,7 +45,7 @@ import narrowing  # noqa: E402
 import tiny_tasks  # noqa: E402
 
 from tipsc.convert import convert  # noqa: E402
-from tipsc.elastic import norms_with_ratio  # noqa: E402
+from tipsc.elastic import give_ratios  # noqa: E402
 from tipsc.train import TrainConfig, anchor, evaluate, scales, train  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "frozen_scale.csv"
@@ -68,15 +68,15 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0)
 @contextmanager
 def ratios(wanted: str) -> Iterator[None]:
     """Inside, no norm has a ratio, some have, or every one."""
-    before = scales.norms_without_ratio
+    before = scales.settle_ratios
     try:
         if wanted != "some":
-            scales.norms_without_ratio = lambda net: (
-                norms_with_ratio(net) if wanted == "none" else set()
+            scales.settle_ratios = lambda net: give_ratios(
+                net, {name for name, _ in net.named_modules() if wanted == "every"}
             )
         yield
     finally:
-        scales.norms_without_ratio = before
+        scales.settle_ratios = before
 
 
 def with_silu(net: nn.Module) -> nn.Module:

@@ -19,7 +19,6 @@ from tipsc.elastic import (
     Supernet,
     extract,
     norms_with_ratio,
-    norms_without_ratio,
 )
 from tipsc.lower import LOCATION, lower
 from tipsc.lower.divisions import Rescaled
@@ -140,7 +139,7 @@ def divided(model: nn.Module, x: Tensor) -> list[tuple[int, ...]]:
     supernet = convert(model, x)
     path = supernet.space.largest
     ratio = with_ratios(supernet, path).ratio
-    kept = {name: ratio[name] for name in ratio.keys() - norms_without_ratio(supernet)}
+    kept = {name: ratio[name] for name in ratio.keys() & norms_with_ratio(supernet)}
     plan = Planner(supernet).plan(path, Statistics(path.id, ratio=kept))
     return [o.shape[1:] for o in plan.operations if isinstance(o.module, Rescaled)]
 
@@ -173,12 +172,9 @@ def chain(activation: type[nn.Module], layers: int) -> nn.Module:
     )
 
 
-def kept_ratios(supernet: Supernet) -> set[str]:
-    return norms_with_ratio(supernet) - norms_without_ratio(supernet)
-
-
 def test_each_norm_has_a_ratio_where_none_costs_anything() -> None:
-    assert norms_without_ratio(convert(chain(nn.ReLU, 8).eval(), torch.randn(2, 3, 4, 4))) == set()
+    supernet = convert(chain(nn.ReLU, 8).eval(), torch.randn(2, 3, 4, 4))
+    assert len(norms_with_ratio(supernet)) == 8
 
 
 @pytest.mark.parametrize("activation", [nn.SiLU, nn.ReLU6, nn.Hardswish, nn.GELU])
@@ -186,7 +182,7 @@ def test_where_each_costs_a_division_every_fourth_norm_has_one(
     activation: type[nn.Module],
 ) -> None:
     supernet = convert(chain(activation, 8).eval(), torch.randn(2, 3, 4, 4))
-    assert kept_ratios(supernet) == {"10", "22"}
+    assert norms_with_ratio(supernet) == {"10", "22"}
 
 
 def test_projections_correct_what_comes_before_an_activation() -> None:
@@ -204,4 +200,4 @@ def test_projections_correct_what_comes_before_an_activation() -> None:
 
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU(), Block(), Block())
     supernet = convert(model.eval(), torch.randn(2, 3, 4, 4))
-    assert kept_ratios(supernet) == {"3.third", "4.third"}
+    assert norms_with_ratio(supernet) == {"3.third", "4.third"}

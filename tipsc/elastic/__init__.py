@@ -8,6 +8,7 @@ from tipsc.elastic.batch_norm import (
     anchor_norm,
     corrections,
     freeze_scales,
+    give_ratios,
     has_batch_norm,
     is_anchored,
     norms_with_ratio,
@@ -27,7 +28,7 @@ from tipsc.elastic.layers import (
     ElasticLayerNorm,
     ElasticLinear,
 )
-from tipsc.elastic.ratios import norms_without_ratio
+from tipsc.elastic.ratios import settle_ratios
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
@@ -64,11 +65,12 @@ __all__ = [
     "extract",
     "family",
     "freeze_scales",
+    "give_ratios",
     "has_batch_norm",
     "is_anchored",
     "norms_with_ratio",
-    "norms_without_ratio",
     "scaled_variance",
+    "settle_ratios",
     "skeleton",
     "trace",
 ]

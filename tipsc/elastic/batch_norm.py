@@ -163,16 +163,21 @@ class ElasticBatchNorm3d(_ElasticBatchNorm):
     _torch_layer = nn.BatchNorm3d
 
 
-def freeze_scales(module: nn.Module, without_ratio: Container[str] = ()) -> None:
-    """From now on all paths normalise with the running variance times a number of their own.
+def freeze_scales(module: nn.Module) -> None:
+    """From now on all paths normalise with the running variance, and a number of their own."""
+    for layer in module.modules():
+        if isinstance(layer, _ElasticBatchNorm):
+            layer.scale_frozen.fill_(True)
 
-    Args:
-        without_ratio: names of the norms where that number is 1.
+
+def give_ratios(module: nn.Module, names: Container[str]) -> None:
+    """Lets the batch norms of these names, and no others, have such a number.
+
+    They all have one until then.
     """
     for name, layer in module.named_modules():
         if isinstance(layer, _ElasticBatchNorm):
-            layer.scale_frozen.fill_(True)
-            layer.has_ratio.fill_(name not in without_ratio)
+            layer.has_ratio.fill_(name in names)
 
 
 def norms_with_ratio(module: nn.Module) -> set[str]:

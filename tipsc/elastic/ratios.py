@@ -14,7 +14,12 @@ from functools import cached_property
 
 from torch import nn
 
-from tipsc.elastic.batch_norm import _ElasticBatchNorm
+from tipsc.elastic.batch_norm import (
+    _ElasticBatchNorm,
+    give_ratios,
+    has_batch_norm,
+    norms_with_ratio,
+)
 from tipsc.elastic.layers import operation_of
 from tipsc.elastic.operations import ACTIVATIONS, arithmetic_of, no_macs
 from tipsc.elastic.supernet import Supernet
@@ -26,8 +31,13 @@ NEAR = 3
 _HOMOGENEOUS = ("relu", "leaky_relu")
 
 
-def norms_without_ratio(supernet: Supernet) -> set[str]:
-    """Names of the batch norms that had better have none."""
+def settle_ratios(supernet: Supernet) -> None:
+    """Lets each batch norm have a ratio that had better have one, and no other."""
+    if has_batch_norm(supernet):
+        give_ratios(supernet, norms_with_ratio(supernet) - _without_ratio(supernet))
+
+
+def _without_ratio(supernet: Supernet) -> set[str]:
     bare = skeleton(supernet)
     return {
         norm for path in bare.spanning for norm in _Steps(bare, trace(bare, path)).without_ratio()

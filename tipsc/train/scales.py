@@ -20,7 +20,7 @@ from tipsc.elastic import (
     add_by_channel,
     freeze_scales,
     has_batch_norm,
-    norms_without_ratio,
+    settle_ratios,
 )
 from tipsc.paths import Path, SearchSpace
 from tipsc.train.calibrate import calibrate
@@ -58,7 +58,8 @@ def share_scales(
     for name, total in sums.items():
         variance = supernet.get_submodule(name).get_buffer("running_var")
         variance.copy_(torch.where(counts[name] > 0, total / counts[name].clamp(min=1), variance))
-    freeze_scales(supernet, norms_without_ratio(supernet))
+    settle_ratios(supernet)
+    freeze_scales(supernet)
 
 
 def spread_paths(space: SearchSpace, generator: random.Random, count: int = PATHS) -> list[Path]:
