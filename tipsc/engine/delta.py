@@ -145,8 +145,8 @@ def apply_delta(old: Path, delta: Path, new: Path) -> None:
         UsageError: the delta is for another file, or one of them cannot be read.
         EngineDamagedError: the delta is damaged.
     """
-    found = read_delta(delta)
     with _mapped(old) as base:
+        found = read_delta(delta)
         if len(base) != found.base_length or hashlib.sha256(base).digest() != found.base_sha256:
             already = hashlib.sha256(base).digest() == found.target_sha256
             raise UsageError(
