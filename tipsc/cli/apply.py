@@ -28,6 +28,7 @@ def command(output: Output, old: Path, delta: Path, file: Path | None) -> None:
 
     Whatever happens in between, the file is the old engine or the new one, and whole.
     """
+    read_engine(old)
     new = old if file is None else file
     apply_delta(old, delta, new)
     manifest = read_engine(new).manifest
