@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -61,6 +61,7 @@ class Plan:
 def make_plan(
     program: Program,
     structure: Structure,
+    additions: Iterable[fx.Node],
     stages: Sequence[Stage],
     widths: Sequence[float],
     exits: Exits,
@@ -71,19 +72,25 @@ def make_plan(
     it has no effect, so that there are no two paths of one subnetwork.
 
     Args:
+        additions: those that close skips; what is free in their sums is the width of a stream.
         widths: shares of the units that options keep, in (0, 1].
     """
     ties = _ties(program, structure)
     users = _users(program, structure)
     holders = _holders(program, structure)
+    streams = {units for n in additions for axis in structure.axes[n] for units in free(axis)}
     order = {node: i for i, node in enumerate(program.graph.nodes)}
     depths = [_gated(Choice(s.name, s.kept), exits, s.blocks[0].nodes) for s in stages]
     drafts: list[tuple[int, Choice, list[Elastic]]] = []
     taken = {choice.name for choice in depths}
     for tie in ties:
-        draft = _draft(tie, [holders[units] for units in tie], widths, taken)
+        named = holders[tie[0]]
+        kind = "stream" if not streams.isdisjoint(tie) else named.kind
+        name = cleaned(f"{_layer(named.names[0])}.{kind}".lstrip("."))
+        draft = _draft(tie, [holders[units] for units in tie], widths, _unique(name, taken))
         if draft is None:
             continue
+        taken.add(draft[0].name)
         choice, elastic = draft
         nodes = frozenset().union(*(users[units] for units in tie))
         choice = _gated(choice, exits, nodes)
@@ -153,7 +160,7 @@ def _users(program: Program, structure: Structure) -> dict[UnitSet, set[fx.Node]
 
 
 def _draft(
-    tie: list[UnitSet], holders: Sequence[_Holders], widths: Sequence[float], taken: set[str]
+    tie: list[UnitSet], holders: Sequence[_Holders], widths: Sequence[float], name: str
 ) -> tuple[Choice, list[Elastic]] | None:
     """A choice for units that are cut together; None if they are too few to choose from."""
     tables = []
@@ -165,13 +172,6 @@ def _draft(
     columns = sorted(set(zip(*tables, strict=True)))
     if len(columns) < 2:
         return None
-    first = holders[0]
-    kind = "width" if first.inner == 1 else ("groups" if first.is_convolution else "heads")
-    plain = cleaned(f"{_layer(first.names[0])}.{kind}".lstrip("."))
-    name, count = plain, 2
-    while name in taken:
-        name, count = f"{plain}{count}", count + 1
-    taken.add(name)
     if all(len(set(column)) == 1 for column in columns):
         options = tuple(column[0] for column in columns)
     else:
@@ -199,6 +199,13 @@ class _Holders:
     def names(self) -> list[str]:
         return list(dict.fromkeys([*self.producers, *self.others]))
 
+    @property
+    def kind(self) -> str:
+        """What a choice of the units is called."""
+        if self.inner == 1:
+            return "width"
+        return "groups" if self.is_convolution else "heads"
+
 
 def _holders(program: Program, structure: Structure) -> dict[UnitSet, _Holders]:
     """The tensors that have some units on an axis; producers have them on their first."""
@@ -213,6 +220,13 @@ def _holders(program: Program, structure: Structure) -> dict[UnitSet, _Holders]:
                         holders.inner = max(holders.inner, inner)
                     holders.is_convolution |= len(node.meta["val"].shape) > 2
                     (holders.others if place else holders.producers).append(name)
+    return found
+
+
+def _unique(name: str, taken: Container[str]) -> str:
+    found, count = name, 2
+    while found in taken:
+        found, count = f"{name}{count}", count + 1
     return found
 
 

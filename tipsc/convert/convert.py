@@ -38,6 +38,7 @@ def convert(
     *,
     widths: Sequence[float] = WIDTHS,
     depth: bool = True,
+    streams: bool = False,
     resolutions: Sequence[int] | None = None,
     exits: bool | int | Sequence[int] = False,
     importance: Importance = norms,
@@ -59,6 +60,8 @@ def convert(
         widths: shares of channels or heads that options keep, rounded to whole heads and groups
             and, in wider layers, to multiples of 4 or 8 channels.
         depth: whether residual branches can be left out.
+        streams: whether residual streams have a choice of their width, which all that is added to
+            one follows: embeddings, projections, norms and what reads them.
         resolutions: of the input, in pixels a side, for a fully convolutional model of square
             images; the example's own is always among them. The engine's input keeps that size:
             a path resizes its input itself, see :class:`tipsc.elastic.resolution.ElasticResize`.
@@ -78,7 +81,7 @@ def convert(
     with said_of(type(model).__name__):
         model = unwrapped(model)
         given = given_of(model, example_inputs, batch_axes)
-        return _converted(model, given, widths, depth, resolutions, exits, importance)
+        return _converted(model, given, widths, depth, streams, resolutions, exits, importance)
 
 
 def _converted(
@@ -86,6 +89,7 @@ def _converted(
     given: Given,
     widths: Sequence[float],
     depth: bool,
+    streams: bool,
     resolutions: Sequence[int] | None,
     exits: bool | int | Sequence[int],
     importance: Importance,
@@ -102,13 +106,14 @@ def _converted(
     signature = signature_of(program, given, outputs.tree)
     made_of = fingerprint((list(program.operations()), program.values))
     additions = residual_additions(program)
-    structure = analyse(program, additions)
+    structure = analyse(program, () if streams else additions)
     stages = find_stages(program, additions)
     found = Exits()
     if exits is not False:
         stages = divided(stages)
         found = find_exits(program, structure, stages, exits)
-    plan = make_plan(program, structure, depths(stages, found) if depth else [], shares, found)
+    kept = depths(stages, found) if depth else []
+    plan = make_plan(program, structure, additions, kept, shares, found)
     if resolutions is not None:
         plan = plan.at_resolutions(find_resolutions(model, program, given, resolutions))
     if not plan.space.choices:

@@ -209,6 +209,7 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
         original,
         example,
         depth=section.depth,
+        streams=section.streams,
         resolutions=section.resolutions,
         exits=section.exits,
         **options,
