@@ -232,7 +232,8 @@ def _unique(name: str, taken: Container[str]) -> str:
 
 def _layer(tensor: str) -> str:
     owner, _, leaf = tensor.rpartition(".")
-    return owner if leaf in ("weight", "bias") else tensor.removesuffix("_weight")
+    is_named_so = leaf.partition("_")[0] in ("weight", "bias")  # weight_ih_l0 of a recurrent layer
+    return owner if is_named_so else tensor.removesuffix("_weight")
 
 
 def _gate(nodes: frozenset[fx.Node], stages: Sequence[Stage]) -> tuple[int, int] | None:
