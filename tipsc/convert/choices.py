@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -45,6 +45,7 @@ class Plan:
     elastic: tuple[Elastic, ...]
     stages: tuple[tuple[Stage, Choice], ...]
     exits: Exits
+    kernels: Mapping[fx.Node, Choice] = field(default_factory=dict)
     resolutions: Resolutions | None = None
 
     def at_resolutions(self, found: Resolutions) -> Plan:
@@ -55,7 +56,8 @@ class Plan:
     @cached_property
     def sizes(self) -> Sizes:
         """Of all axes, on a path."""
-        return Sizes({e.units: e.counts for e in self.elastic}, self.resolutions)
+        counts = {e.units: e.counts for e in self.elastic}
+        return Sizes(counts, self.kernels, self.resolutions)
 
 
 def make_plan(
@@ -65,6 +67,7 @@ def make_plan(
     stages: Sequence[Stage],
     widths: Sequence[float],
     exits: Exits,
+    kernels: Mapping[fx.Node, tuple[int, ...]],
 ) -> Plan:
     """Decides on the choices.
 
@@ -74,6 +77,7 @@ def make_plan(
     Args:
         additions: those that close skips; what is free in their sums is the width of a stream.
         widths: shares of the units that options keep, in (0, 1].
+        kernels: sizes to choose from, by the weight of each layer that has several.
     """
     ties = _ties(program, structure)
     users = _users(program, structure)
@@ -83,6 +87,13 @@ def make_plan(
     depths = [_gated(Choice(s.name, s.kept), exits, s.blocks[0].nodes) for s in stages]
     drafts: list[tuple[int, Choice, list[Elastic]]] = []
     taken = {choice.name for choice in depths}
+
+    def switched(choice: Choice, nodes: frozenset[fx.Node]) -> Choice:
+        choice, gate = _gated(choice, exits, nodes), _gate(nodes, stages)
+        if gate is None or gate[1] < stages[gate[0]].kept[0]:
+            return choice
+        return Choice(choice.name, choice.options, depths[gate[0]].name, gate[1] + 1)
+
     for tie in ties:
         named = holders[tie[0]]
         kind = "stream" if not streams.isdisjoint(tie) else named.kind
@@ -93,16 +104,18 @@ def make_plan(
         taken.add(draft[0].name)
         choice, elastic = draft
         nodes = frozenset().union(*(users[units] for units in tie))
-        choice = _gated(choice, exits, nodes)
-        gate = _gate(nodes, stages)
-        if gate is not None:
-            stage, index = gate
-            if index >= stages[stage].kept[0]:
-                choice = Choice(choice.name, choice.options, depths[stage].name, index + 1)
+        choice = switched(choice, nodes)
         elastic = [
             Elastic(e.units, Counts(choice, e.counts.counts), e.inner, e.layers) for e in elastic
         ]
         drafts.append((min(order[node] for node in nodes), choice, elastic))
+    sized: dict[fx.Node, Choice] = {}
+    for weight, options in kernels.items():
+        name = _unique(cleaned(f"{_layer(program.tensors[weight])}.kernel".lstrip(".")), taken)
+        taken.add(name)
+        nodes = frozenset(weight.users)
+        sized[weight] = switched(Choice(name, options), nodes)
+        drafts.append((min(order[node] for node in nodes), sized[weight], []))
     begins = [min(order[n] for n in stage.blocks[0].nodes) for stage in stages]
     entries = [(begin - 0.5, choice) for begin, choice in zip(begins, depths, strict=True)]
     entries += [(float(begin), choice) for begin, choice, _ in drafts]
@@ -114,6 +127,7 @@ def make_plan(
         tuple(e for _, _, elastic in drafts for e in elastic),
         tuple(zip(stages, depths, strict=True)),
         exits,
+        sized,
     )
 
 

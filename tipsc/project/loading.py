@@ -210,6 +210,7 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
         example,
         depth=section.depth,
         streams=section.streams,
+        kernels=section.kernels,
         resolutions=section.resolutions,
         exits=section.exits,
         **options,
