@@ -77,8 +77,8 @@ def test_a_kernel_is_left_out_together_with_its_block() -> None:
     space = convert(net, torch.randn(2, 3, 8, 8), kernels=True).space
     gates = {c.name: (c.gate, c.gate_from) for c in space.choices if c.name.endswith("kernel")}
     assert gates == {
-        "1.blocks.0.kernel": ("1.blocks.depth", 1),
-        "1.blocks.1.kernel": ("1.blocks.depth", 2),
+        "1.blocks.0.kernel": ("1.depth", 1),
+        "1.blocks.1.kernel": ("1.depth", 2),
     }
 
 
