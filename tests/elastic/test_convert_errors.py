@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from architectures.kinds import VECTOR, Between
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from tipsc.convert import capture as captured
 from tipsc.convert import convert
 from tipsc.convert import program as recorded
 from tipsc.convert.ops import OPS
@@ -104,9 +105,30 @@ def test_a_defect_of_a_rule_names_the_operation(monkeypatch: pytest.MonkeyPatch)
     assert "ZeroDivisionError: by zero" in str(caught.value)
 
 
-def test_a_conversion_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded, "LIMIT_S", 0)
-    with pytest.raises(ConversionError, match=r"takes too long \(expected at most 0 s"):
+class Late(nn.Module):
+    """When it is done, the time is up."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        recorded.LIMIT_S = 0
+        return x
+
+
+def test_a_conversion_ends_in_time_while_torch_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "LIMIT_S", 600)
+    model = nn.Sequential(Late(), nn.Linear(12, 4))
+    with pytest.raises(ConversionError, match=r"^1: .* takes too long \(expected at most 0 s"):
+        convert(model.eval(), torch.randn(VECTOR))
+
+
+def test_a_conversion_ends_in_time_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = captured._check_sizes
+
+    def exported(graph: fx.Graph) -> None:
+        monkeypatch.setattr(recorded, "LIMIT_S", 0)
+        check(graph)
+
+    monkeypatch.setattr(captured, "_check_sizes", exported)
+    with pytest.raises(ConversionError, match=r", \w+ .*: the conversion takes too long"):
         convert(Between(lambda s, x: x).eval(), torch.randn(VECTOR))
 
 

@@ -9,6 +9,7 @@ import torch
 from supernets import ALL, make
 
 from tipsc.elastic import CostModel, extract, family, trace
+from tipsc.elastic.extract import extract_traced
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -66,3 +67,24 @@ def test_mobilenet_v2_has_the_published_size() -> None:
     supernet = family("mobilenet-v2")
     cost = CostModel(supernet).of(supernet.space.largest)
     assert (cost.macs, cost.parameters) == (300_774_272, 3_504_872)
+
+
+def test_a_trace_that_was_extracted_can_be_extracted_again() -> None:
+    supernet = make("mobilenet")
+    costs, x = CostModel(supernet), supernet.examples()
+    traced = costs.trace(supernet.space.smallest)
+    first, second = (extract_traced(supernet, traced) for _ in range(2))
+    assert [label for _, label in traced.nodes()] == [step.label for step in traced.steps]
+    assert torch.equal(first(*x), second(*x))
+    assert not any(node.meta for node in first.graph.nodes)
+
+
+def test_only_the_latest_traces_are_kept() -> None:
+    supernet = make("mobilenet")
+    costs, generator = CostModel(supernet), random.Random(6)
+    paths = {supernet.space.sample(generator) for _ in range(100)}
+    assert len(paths) > 32
+    for path in paths:
+        assert costs.trace(path) is costs.trace(path)
+        assert costs.trace(path).path == path
+    assert len(costs._traces) == 32

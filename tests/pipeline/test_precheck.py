@@ -12,10 +12,11 @@ import torch
 
 from tipsc.elastic import family
 from tipsc.errors import ConversionError, VerificationError
+from tipsc.paths import Choice, SearchSpace
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.outlook import Load, _at, outlook_of
 from tipsc.pipeline.precheck import prechecked
-from tipsc.pipeline.tried import paths_to_try
+from tipsc.pipeline.tried import _kinds, paths_to_try
 
 #: the export to ONNX drops the divisor of a pool over three axes
 WRONG = """
@@ -152,6 +153,12 @@ def test_each_kind_of_step_is_taken_by_one_path_and_left_out_by_another() -> Non
     assert paths[shallow] == "largest, least depth"
     assert list(paths.values()).count("random") == 2
     assert set(paths) == set(paths_to_try(supernet, seed=0))
+
+
+def test_choices_with_a_number_behind_their_name_are_of_one_kind() -> None:
+    choices = [Choice(name, (1, 2)) for name in ("depth", "depth2", "body.depth10", "0.width", "3")]
+    kinds = {kind: len(names) for kind, names in _kinds(SearchSpace(choices)).items()}
+    assert kinds == {"depth": 3, "width": 1, "3": 1}
 
 
 def test_what_a_batch_takes_is_a_straight_line_through_the_two_largest() -> None:

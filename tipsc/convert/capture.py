@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from tipsc.convert.fold import (
     compute_weights,
@@ -28,7 +30,7 @@ from tipsc.convert.fold import (
 )
 from tipsc.convert.functional import decomposed, make_functional
 from tipsc.convert.given import Given
-from tipsc.convert.program import Program, hint, is_of_torch, place_of
+from tipsc.convert.program import Program, hint, is_of_torch, place_of, require_time
 from tipsc.convert.rewrite import rewrite
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConversionError, DataError, TipscError, first_line
@@ -43,12 +45,14 @@ def capture(model: nn.Module, given: Given) -> Program:
     Raises:
         ConversionError: it cannot be traced, or not for any size of a batch.
     """
+    begun = time.monotonic()
     _check_weights(dict(model.named_parameters()))
-    with looking(model), _quiet():
+    with looking(model), _quiet(), _in_time(model, begun):
         exported = _export(model, given)
         _check_sizes(exported.graph)
         exported = decomposed(exported)
     program = _program(model, exported, given)
+    program.begun = begun
     make_functional(program)
     drop_dead(program)  # what nothing reads is none of what follows
     split_parameters(program)
@@ -120,6 +124,22 @@ def _check_sizes(graph: fx.Graph) -> None:
                 where=place_of(node),
                 fix="leave it out of what is converted, and do it with the model's outputs",
             )
+
+
+@contextlib.contextmanager
+def _in_time(model: nn.Module, begun: float) -> Iterator[None]:
+    """Inside, no layer of the model begins when the conversion has taken too long."""
+    names = {id(module): name for name, module in model.named_modules()}
+
+    def check(module: nn.Module, args: Any) -> None:
+        if id(module) in names:
+            require_time(begun, lambda: names[id(module)] or type(module).__name__)
+
+    hook = register_module_forward_pre_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _sized(shape: Sequence[int], axis: int | None) -> list[int]:

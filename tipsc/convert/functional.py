@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import torch
 from torch import fx
@@ -15,18 +16,24 @@ from tipsc.convert.ops import Role, op_of
 from tipsc.convert.program import Program, name_of, place_of
 from tipsc.errors import ConversionError
 
+aten = torch.ops.aten
+
 
 def decomposed(exported: ExportedProgram) -> ExportedProgram:
     """The program without regions (no_grad, autocast) and writes into a part of a tensor.
 
-    torch does that; it is asked only where it must be, since it writes other operations anew too.
+    torch does that, but it runs the whole program anew, which takes as long as the export. It is
+    asked only where more is written than slices that nobody else sees.
 
     Raises:
         ConversionError: the forward pass changes a buffer.
     """
     nodes = [node for node in exported.graph.nodes if node.op == "call_function"]
     regions = any(isinstance(node.target, HigherOrderOperator) for node in nodes)
-    if not regions and all(_is_simple(node) for node in nodes):
+    if not regions and all(_is_simple(node) or _slices_written(node) for node in nodes):
+        for node in nodes:
+            if not _is_simple(node):
+                _scatter(node, _slices_written(node))
         return exported
     exported = exported.run_decompositions({})
     for spec in exported.graph_signature.output_specs:
@@ -43,6 +50,55 @@ def _is_simple(node: fx.Node) -> bool:
     if written is None or _twin(node.target) is None:
         return False
     return written.op == "placeholder" or not _aliases(written, node)
+
+
+_SCATTER: Mapping[object, OpOverload] = {
+    aten.slice.Tensor: aten.slice_scatter.default,
+    aten.select.int: aten.select_scatter.default,
+}
+
+
+def _slices_written(node: fx.Node) -> list[fx.Node]:
+    """The slices of slices of one tensor, the innermost first, that an operation writes into.
+
+    None if there are others behind which it could be seen: it would have to be written there too.
+    """
+    written = _written(node) if isinstance(node.target, OpOverload) else None
+    if written is None or _twin(node.target) is None:  # type: ignore[arg-type]
+        return []
+    slices, base = list[fx.Node](), written
+    while base.target in _SCATTER:
+        slices.append(base)
+        base = cast(fx.Node, base.args[0])
+    if not slices or base.op == "placeholder" or _is_view(base):
+        return []
+    order = {n: i for i, n in enumerate(node.graph.nodes)}
+    before = {view for view in _views(base) if order[view] < order[node]} - {written}
+    seen = any(order[user] > order[node] for view in before for user in view.users)
+    return [] if seen else slices
+
+
+def _scatter(node: fx.Node, slices: list[fx.Node]) -> None:
+    """A new tensor in the place of one that an operation writes slices of."""
+    base, graph = cast(fx.Node, slices[-1].args[0]), node.graph
+    keep, place = {*_before(graph, node), node}, node
+    made: list[tuple[Any, Any, Any, Any]] = [
+        (_twin(node.target), node.args, node.kwargs, slices[0]),  # type: ignore[arg-type]
+        *((_SCATTER[view.target], view.args, view.kwargs, view.args[0]) for view in slices),
+    ]
+    results: list[fx.Node] = []
+    for target, args, named, like in made:
+        with graph.inserting_after(place):
+            read = (args[0], results[-1], *args[1:]) if results else args
+            place = graph.call_function(target, read, named)
+        place.meta = {key: value for key, value in node.meta.items() if key != "val"}
+        place.meta["val"] = like.meta["val"]
+        results.append(place)
+        keep.add(place)
+    for old, new in ((node, results[0]), (slices[0], results[0]), (base, results[-1])):
+        for user in [u for u in old.users if u not in keep]:
+            user.replace_input_with(old, new)
+    graph.erase_node(node)
 
 
 def make_functional(program: Program) -> None:
@@ -109,26 +165,34 @@ def _aliases(tensor: fx.Node, writer: fx.Node) -> bool:
     """Whether another tensor that is read after `writer` shares memory with this one."""
     order = {n: i for i, n in enumerate(writer.graph.nodes)}
 
-    def is_view(node: fx.Node) -> bool:
-        if node.op != "call_function":
-            return False
-        if node.target is operator.getitem:
-            return True
-        if not isinstance(node.target, OpOverload):
-            return False
-        returns = node.target._schema.returns
-        return op_of(node).may_view or any(r.alias_info is not None for r in returns)
-
     base: fx.Node = tensor
-    while is_view(base) and isinstance(base.args[0], fx.Node):
+    while _is_view(base) and isinstance(base.args[0], fx.Node):
         base = base.args[0]
-    family, stack = {base}, [base]
-    while stack:
-        for user in stack.pop().users:
-            if user is not writer and user not in family and is_view(user):
-                family.add(user)
-                stack.append(user)
+    family = {base, *_views(base, but=writer)}
     if base.op == "placeholder" and base is not tensor:
         family.add(base)
     others = family - {tensor}
     return any(order[user] > order[writer] for other in others for user in other.users)
+
+
+def _is_view(node: fx.Node) -> bool:
+    """Whether it may share memory with what it reads."""
+    if node.op != "call_function":
+        return False
+    if node.target is operator.getitem:
+        return True
+    if not isinstance(node.target, OpOverload):
+        return False
+    returns = node.target._schema.returns
+    return op_of(node).may_view or any(r.alias_info is not None for r in returns)
+
+
+def _views(base: fx.Node, but: fx.Node | None = None) -> set[fx.Node]:
+    """All that may share memory with a tensor because it was made of it."""
+    family, stack = set[fx.Node](), [base]
+    while stack:
+        for user in stack.pop().users:
+            if user is not but and user not in family and _is_view(user):
+                family.add(user)
+                stack.append(user)
+    return family

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,7 @@ class Program:
 
     def check_time(self, node: fx.Node) -> None:
         """Raises ConversionError if the conversion has come as far as this in too long a time."""
-        taken = time.monotonic() - self.begun
-        if taken > LIMIT_S:
-            raise ConversionError(
-                "the conversion takes too long",
-                where=place_of(node),
-                expected=f"at most {LIMIT_S} s",
-                got=f"{taken:.0f} s, {len(self.nodes())} operations",
-                fix="convert a smaller part of the model, or with fewer options",
-            )
+        require_time(self.begun, partial(place_of, node))
 
     def operations(self) -> Iterator[str]:
         """Each operation with its arguments, in order, as text that is the same in all processes.
@@ -99,6 +92,27 @@ class Program:
         node.meta["val"] = mode.from_tensor(value.detach(), static_shapes=True)
         self.tensors[node], self.values[name] = name, value
         return node
+
+
+def require_time(begun: float, place: Callable[[], str]) -> None:
+    """Ends a conversion that takes too long.
+
+    Args:
+        begun: when it began, in seconds of the monotonic clock.
+        place: says how far it has come.
+
+    Raises:
+        ConversionError: it does.
+    """
+    taken = time.monotonic() - begun
+    if taken > LIMIT_S:
+        raise ConversionError(
+            "the conversion takes too long",
+            where=place(),
+            expected=f"at most {LIMIT_S} s",
+            got=f"{taken:.0f} s",
+            fix="convert a smaller part of the model, or with fewer options",
+        )
 
 
 def name_of(node: fx.Node) -> str:

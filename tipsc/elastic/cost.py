@@ -13,6 +13,8 @@ from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, input_labels, skeleton, trace
 from tipsc.paths import Path
 
+_KEPT = 32  # traces, of a few hundred small records each
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -43,10 +45,15 @@ class CostModel:
 
     def __init__(self, supernet: Supernet) -> None:
         self._supernet = skeleton(supernet)
+        self._traces: dict[Path, Trace] = {}
 
     def trace(self, path: Path) -> Trace:
-        """The path's steps."""
-        return trace(self._supernet, path)
+        """The path's steps; those of the latest paths are kept."""
+        if path not in self._traces:
+            if len(self._traces) == _KEPT:
+                del self._traces[next(iter(self._traces))]
+            self._traces[path] = trace(self._supernet, path)
+        return self._traces[path]
 
     def of(self, path: Path) -> Cost:
         """The cost of `path`."""

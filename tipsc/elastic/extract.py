@@ -57,8 +57,9 @@ def extract_traced(
     supernet: Supernet, traced: Trace, statistics: Statistics | None = None
 ) -> fx.GraphModule:
     """:func:`extract` of a path whose steps are known, which spares tracing it again."""
-    modules = plain_modules(supernet, traced, statistics)
-    module = fx.GraphModule(modules, traced.graph, class_name=type(supernet).__name__)
+    modules, graph = plain_modules(supernet, traced, statistics), fx.Graph()
+    graph.output(graph.graph_copy(traced.graph, {}))
+    module = fx.GraphModule(modules, graph, class_name=type(supernet).__name__)
     for node in module.graph.nodes:
         node.meta.clear()
     return module.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -52,9 +52,20 @@ def _version(name: str) -> str:
         return code_of(TRAINS)
     if name in sys.stdlib_module_names or name == "builtins":
         return "{}.{}".format(*sys.version_info)
-    for package in (name, *importlib.metadata.packages_distributions().get(name, ())):
+    for package in _packages(name):
         try:
             return importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
     return "none"
+
+
+def _packages(module: str) -> Iterator[str]:
+    """What a module may come with: mostly a package of its name; all are read for others."""
+    yield module
+    yield from _packages_of_modules().get(module, ())
+
+
+@cache
+def _packages_of_modules() -> Mapping[str, Sequence[str]]:
+    return importlib.metadata.packages_distributions()

@@ -119,12 +119,8 @@ def export_templates(
             groups[_operation_of(node)].append(node)
     types = {v.name: v.type.tensor_type.elem_type for v in graph.value_info}
     types |= {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
-    parameters = {tensor.name for tensor in graph.initializer}
-    constants |= {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
-        if not tensor.name.startswith("op")
-    }
+    parameters = {tensor.name for tensor in graph.input if _is_weight(tensor.name)}
+    constants |= {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     results = {output.name for output in graph.output}
     read_later = {name for node in graph.node for name in node.input} | results
 
@@ -227,7 +223,22 @@ def _export(
     except Exception as error:
         raise _refusal(operations, error) from error
     assert program is not None
+    _leave_out_weights(program.model.graph)
     return onnx.shape_inference.infer_shapes(program.model_proto)
+
+
+def _is_weight(name: str) -> bool:
+    """Whether a value of the exported graph is a parameter or buffer of an operation."""
+    return re.match(r"op\d+\.", name) is not None
+
+
+def _leave_out_weights(graph: Any) -> None:
+    """Makes inputs of them: templates have their names only, and protobuf ends at 2 GiB."""
+    for name, value in list(graph.initializers.items()):
+        if _is_weight(name):
+            del graph.initializers[name]
+            value.const_value = None
+            graph.inputs.append(value)
 
 
 def _refusal(operations: Sequence[PlannedOperation], error: BaseException) -> LoweringError:

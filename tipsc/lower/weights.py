@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,12 +79,15 @@ class Stored:
 class WeightStore:
     """Collects tensors by content; equal tensors are stored once.
 
+    What is added is not copied before :meth:`to_bytes`, and must not change until then.
+
     Args:
         blob: what it begins with.
     """
 
     def __init__(self, blob: bytes = b"") -> None:
-        self._blob = bytearray(blob)
+        self._pieces: list[bytes | memoryview] = [blob]
+        self._offsets, self._size = [0], len(blob)
         self._by_content: dict[bytes, Stored] = {}
         # The arrays are kept alive, so that their ids stay theirs.
         self._by_identity: dict[int, tuple[np.ndarray, Stored]] = {}
@@ -94,22 +98,26 @@ class WeightStore:
         known = self._by_identity.get(id(value))
         if known is not None:
             return known[1]
-        stored = self.add_bytes(np.ascontiguousarray(value).tobytes())
+        stored = self.add_bytes(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         self._by_identity[id(value)] = (value, stored)
         return stored
 
-    def add_bytes(self, data: bytes) -> Stored:
-        """As :meth:`add`, of what need not be kept alive."""
+    def add_bytes(self, data: bytes | memoryview) -> Stored:
+        """As :meth:`add`, of bytes."""
         key = hashlib.sha256(data).digest()
         if key not in self._by_content:
-            self._blob += bytes(-len(self._blob) % ALIGNMENT)
-            self._by_content[key] = Stored(len(self._blob), len(data))
-            self._blob += data
+            offset = self._size + -self._size % ALIGNMENT
+            self._by_content[key] = Stored(offset, len(data))
+            self._pieces.append(data)
+            self._offsets.append(offset)
+            self._size = offset + len(data)
         return self._by_content[key]
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes of what is stored."""
-        return bytes(self._blob[offset : offset + length])
+        """Bytes of one tensor that is stored."""
+        place = bisect_right(self._offsets, offset) - 1
+        begin = offset - self._offsets[place]
+        return bytes(self._pieces[place][begin : begin + length])
 
     def transposed(self, weight: Weight) -> Weight:
         """The same part of a matrix that is stored the other way round."""
@@ -120,7 +128,12 @@ class WeightStore:
 
     def to_bytes(self) -> bytes:
         """The store as it is written to a file."""
-        return bytes(self._blob)
+        parts: list[bytes | memoryview] = []
+        for piece, offset, end in zip(
+            self._pieces, self._offsets, [*self._offsets[1:], self._size], strict=True
+        ):
+            parts += [piece, bytes(end - offset - len(piece))]
+        return b"".join(parts)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from pathlib import Path as FilePath
 from tipsc.batch import Batch, arrays, first, joined, rows
 from tipsc.compile import Job, compile_candidates
 from tipsc.device.measuring import Arrays, Run, ThisMachine
-from tipsc.elastic import CostModel, Statistics, Supernet, extract
+from tipsc.elastic import CostModel, Statistics, Supernet
+from tipsc.elastic.extract import extract_traced
 from tipsc.elastic.looking import at_rest
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.manifest import entry_ids
@@ -37,12 +38,13 @@ from tipsc.pipeline.wrong_layer import TappedPath, first_wrong
 from tipsc.progress import Progress
 from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate
-from tipsc.train import Data, calibrate
+from tipsc.train import Data
+from tipsc.train.calibrate import measure
 
 FILE = "precheck.json"
 ENGINE = "engine.tipsc"  # with the paths that are tried
 TAPPED = "tapped.tipsc"  # with one of them, to find the layer that is wrong
-COMPARED = 3  # real examples; what is wrong is wrong on each
+COMPARED = 2  # real examples; what is wrong is wrong on each
 
 
 def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Precheck:
@@ -59,7 +61,8 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         bench = _TrialBench(project, folder, progress)
         wanted = paths_to_try(supernet, project.config.seed)
         begin = time.perf_counter()
-        candidates = _calibrated(supernet, list(wanted), data, progress)
+        costs = CostModel(supernet)
+        candidates = _calibrated(supernet, costs, list(wanted), data, progress)
         calibrate_s = (time.perf_counter() - begin) / len(candidates)
         ticks = _Ticks(progress)
         try:
@@ -74,12 +77,12 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         with bench.opened(ENGINE, ids) as run:
             for place, candidate in enumerate(candidates):
                 progress(place, len(candidates), "comparing")
-                path, wrong = _compared(bench, run, candidate, wanted[candidate.path])
+                path, wrong = _compared(bench, run, costs, candidate, wanted[candidate.path])
                 tried.append(path)
                 if wrong:
                     problems.append(Problem(path.id, "", wrong))
     if problems:
-        problems = _named(bench, candidates, problems)
+        problems = _named(bench, costs, candidates, problems)
     elif project.plan.unbuilt:
         try:
             try_paths(project.target, folder / ENGINE, folder, progress)
@@ -161,23 +164,25 @@ class _TrialBench:
 
 
 def _calibrated(
-    supernet: Supernet, paths: Sequence[Path], data: Data, progress: Progress
+    supernet: Supernet, costs: CostModel, paths: Sequence[Path], data: Data, progress: Progress
 ) -> list[Candidate]:
-    costs, batches, found = CostModel(supernet), data.calibration(CALIBRATED), []
+    batches, found = data.calibration(CALIBRATED), []
     for place, path in enumerate(paths):
         progress(place, len(paths), "calibrating")
-        cost, statistics = costs.of(path), calibrate(supernet, path, batches)
+        cost, module = costs.of(path), extract_traced(supernet, costs.trace(path))
+        statistics = measure(supernet, module, path, batches, own_scale=False)
         found.append(Candidate(path, None, cost.macs, cost.parameters, statistics))
     return found
 
 
 def _compared(
-    bench: _TrialBench, run: Run, candidate: Candidate, why: str
+    bench: _TrialBench, run: Run, costs: CostModel, candidate: Candidate, why: str
 ) -> tuple[TriedPath, str]:
     """A path against torch, and what is wrong with it; "" for nothing."""
     project, taken = bench.project, 0.0
     batch = bench.batch
-    module = extract(project.untrained, candidate.path, candidate.statistics)
+    traced = costs.trace(candidate.path)
+    module = extract_traced(project.untrained, traced, candidate.statistics)
     (path_id, size), *others = entry_ids(candidate.path.id, bench.batches).items()
 
     def timed(example: Arrays) -> Arrays:
@@ -222,12 +227,14 @@ def _run_on(run: Run, path_id: str, examples: Arrays) -> Arrays:
 
 
 def _named(
-    bench: _TrialBench, candidates: Sequence[Candidate], problems: Sequence[Problem]
+    bench: _TrialBench,
+    costs: CostModel,
+    candidates: Sequence[Candidate],
+    problems: Sequence[Problem],
 ) -> list[Problem]:
     """The problems, each with the layer that is its cause, if there is one."""
     by_id, named = {candidate.path.id: candidate for candidate in candidates}, []
     supernet, example = bench.project.untrained, rows(bench.batch.inputs, slice(1))
-    costs = CostModel(supernet)
     left = sorted(problems, key=lambda problem: by_id[problem.path].macs)
     while left:
         first = left[0]

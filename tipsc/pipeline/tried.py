@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import string
 from dataclasses import dataclass
 
 from tipsc.elastic import Supernet
@@ -107,8 +108,9 @@ def paths_to_try(supernet: Supernet, seed: int) -> dict[Path, str]:
 
 
 def _kinds(space: SearchSpace) -> dict[str, list[str]]:
-    """The choices by their kind, which is the last part of their names."""
+    """The choices by their kind: the last part of their names, without a number behind it."""
     kinds: dict[str, list[str]] = {}
     for choice in space.choices:
-        kinds.setdefault(choice.name.rpartition(".")[2], []).append(choice.name)
+        last = choice.name.rpartition(".")[2]
+        kinds.setdefault(last.rstrip(string.digits) or last, []).append(choice.name)
     return kinds

@@ -59,7 +59,6 @@ class TappedPath(Supernet):
         super().__init__(SearchSpace(()), supernet.inputs)
         traced = trace(skeleton(supernet), candidate.path)
         by_label = {step.label: step for step in traced.steps}
-        # As long as its nodes have labels: what is extracted has none.
         steps = [by_label.get(label) for _, label in traced.nodes()]
         self.net = extract_traced(supernet, traced, candidate.statistics)
         self.taps = _tap(self.net, steps, _Values(self.net).of(example))
