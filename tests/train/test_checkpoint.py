@@ -18,7 +18,7 @@ from tipsc.elastic import Supernet, family
 from tipsc.errors import TrainingError
 from tipsc.train import Data, History, Split, TrainConfig, restore, train
 from tipsc.train.checkpoint import FILE, write_whole
-from tipsc.train.loop import HISTORY_FILE
+from tipsc.train.learner import HISTORY_FILE
 
 SCRIPT = Path(__file__).parent / "digits.py"
 STEPS = 72

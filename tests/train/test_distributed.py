@@ -16,7 +16,7 @@ from tipsc.errors import UsageError
 from tipsc.train import History
 from tipsc.train.checkpoint import FILE
 from tipsc.train.distributed import group, started
-from tipsc.train.loop import HISTORY_FILE
+from tipsc.train.learner import HISTORY_FILE
 
 SCRIPT = Path(__file__).parent / "digits.py"
 STEPS = 2 * (1200 // (2 * 64))

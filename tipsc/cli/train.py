@@ -41,7 +41,7 @@ def command(output: Output, config: Path, target: str, rehearse: int | None) -> 
     from tipsc.pipeline.train import WEIGHTS
     from tipsc.report.format import duration, significant
     from tipsc.train.distributed import group, started
-    from tipsc.train.loop import HISTORY_FILE
+    from tipsc.train.learner import HISTORY_FILE
 
     first = started("RANK", 0) == 0
     if not first:

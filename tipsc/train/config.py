@@ -56,7 +56,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training examples, the frozen ones included.
-        batch_size: examples of one step of one process.
+        batch_size: examples of one step, of all processes together.
         accumulate: parts of a step's batch that are run one after the other, where the whole of it
             does not fit into the device's memory. Norms then see a part at a time.
         device: that is trained and evaluated on: "cpu", "cuda", "mps", or "auto" for a GPU of CUDA

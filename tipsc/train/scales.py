@@ -14,12 +14,14 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from tipsc.batch import Tensors
+from tipsc.batch import Batch, Tensors, count, flat, joined, placed, rows, split
 from tipsc.elastic import Supernet, add_by_channel, freeze_scales, has_batch_norm
 from tipsc.paths import Path, SearchSpace
 from tipsc.train.calibrate import calibrate
 
 PATHS = 24
+_BATCH = 512
+_VALUES = 2**24  # of a batch: activations of large images take much memory
 
 
 def share_scales(
@@ -53,6 +55,18 @@ def share_scales(
         variance = supernet.get_submodule(name).get_buffer("running_var")
         variance.copy_(torch.where(counts[name] > 0, total / counts[name].clamp(min=1), variance))
     freeze_scales(supernet)
+
+
+def looked_at(batches: Iterable[Batch], examples: int, device: torch.device) -> list[Tensors]:
+    """Inputs of the first examples on the device, in batches whose activations memory holds."""
+    found: list[Tensors] = []
+    for inputs, _ in batches:
+        found.append(placed(inputs, device))
+        if sum(map(count, found)) >= examples:
+            break
+    inputs = rows(joined(found), slice(examples))
+    values = sum(tensor[0].numel() for tensor in flat(inputs))
+    return list(split(inputs, min(_BATCH, max(16, _VALUES // values))))
 
 
 def spread_paths(space: SearchSpace, generator: random.Random, count: int = PATHS) -> list[Path]:
