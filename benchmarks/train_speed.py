@@ -167,7 +167,7 @@ class Bare:
         """The steps on the paths that tipsc's loop draws in the steps of these numbers."""
         type_, dtype = self.device.type, PRECISIONS[self.config.precision]
         paths = [
-            self.few.draw(random.Random(seed_of("paths", self.config.seed, step, 0)), 1)[0]
+            self.few.draw(random.Random(seed_of("paths", self.config.seed, step)), 1)[0]
             for step in steps
         ]
         for step, path in zip(steps, paths, strict=True):

@@ -28,8 +28,8 @@ def command(output: Output, config: Path, target: str, rehearse: int | None) -> 
     The paths that ship on the target are trained last. They are chosen by what they cost there, so
     that paths are measured and searched first, if that is missing.
 
-    Works under torchrun as well: each process draws its own paths and has its own part of the
-    data, the first one measures, chooses, prints and writes.
+    Works under torchrun as well: the processes share each batch, the first one measures, chooses,
+    prints and writes.
     """
     if rehearse is not None:
         _rehearsed(output, config, rehearse)

@@ -58,6 +58,13 @@ class Processes:
             parameter.grad = piece.view_as(parameter) if count else None
         return list(means)
 
+    def mean(self, number: float, examples: int) -> float:
+        """Over the examples of all ranks, of a mean over this rank's."""
+        if self.ranks == 1:
+            return number
+        total, count = self._sum(torch.tensor([number * examples, examples]).double()).tolist()
+        return total / count
+
     def from_first(self, data: bytes | None) -> bytes | None:
         """What rank 0 has, on all ranks: bytes of any length, or None."""
         if self.ranks == 1:

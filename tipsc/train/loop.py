@@ -63,9 +63,9 @@ def train(
     depends on the seed and its number alone, so that a training that was killed at any time and
     started again ends with the same weights (on a CPU the same bits, with the same number of
     threads; a GPU rounds sums in any order). The models are where they were afterwards.
-    Under ``torchrun`` each process draws its own paths and has its own part of the data. An
-    adaptive sampler then learns in each process from that process's losses alone, and only the
-    first one's state is kept: after a resumption all processes go on from it.
+    Under ``torchrun`` the processes share each batch, and all run the same paths. But for rounding,
+    and for norms and what drops out, which see the examples of one process, it is the training of
+    one process; it may be resumed with another number of them.
 
     Args:
         sampler: stands in for the one that the configuration names.

@@ -32,7 +32,7 @@ _SMALLER = "make the model or its inputs smaller, or set train.precision: bf16"
 
 
 class Steps:
-    """The steps of one process.
+    """The steps of one process; all draw the same paths, and each has its part of a batch.
 
     Args:
         total: steps of the whole training.
@@ -73,15 +73,19 @@ class Steps:
         drawing = time.perf_counter()
         seed(learner.device, seed_of("torch", chance, step, rank))
         trial = Trial(learner.supernet, batch, self._task, learner.precision)
-        generator = random.Random(seed_of("paths", chance, step, rank))
-        paths = learner.plan.draw(step, generator, trial)
+        generator = random.Random(seed_of("paths", chance, step))
+
+        def probe(path: Path) -> float:
+            return self._ranks.mean(trial(path), batch.examples)
+
+        paths = learner.plan.draw(step, generator, probe)
         rate = self._config.rate(step, self._total)
         computing = time.perf_counter()
         while (losses := self._losses(step, batch, paths)) is None:
             self._use_less(step, batch)
             seed(learner.device, seed_of("torch", chance, step, rank))
-        mean = torch.stack([loss.trained for loss in losses]).mean()
-        (mean,) = self._ranks.average(learner.parameters, [mean], batch.examples)
+        lost = [*(loss.trained for loss in losses), *(loss.labels for loss in losses)]
+        lost = self._ranks.average(learner.parameters, lost, batch.examples)
         learner.move(rate, self._config.clip_norm)
         booking = time.perf_counter()
         macs = math.fsum(self._macs(path) for path in paths)
@@ -99,8 +103,7 @@ class Steps:
             macs=macs,
             trial_macs=trial_macs,
         )
-        trained, labels = [loss.trained for loss in losses], [loss.labels for loss in losses]
-        self._later.read([mean, *trained, *labels], partial(self._note, record, paths))
+        self._later.read(lost, partial(self._note, record, paths))
 
     def note_all(self) -> None:
         """All losses that are still on their way from a GPU."""
@@ -141,9 +144,11 @@ class Steps:
         self.parts = min(2 * self.parts, batch.examples)
 
     def _note(self, record: StepRecord, paths: Sequence[Path], lost: Sequence[float]) -> None:
-        """Books a step whose losses are known: the mean, then of each path, as it was trained and
+        """Books a step whose losses are known: of each path as it was trained, then of each
         against the labels."""
-        began, mean = time.perf_counter(), lost[0]
+        began = time.perf_counter()
+        trained, labels = lost[: len(paths)], lost[len(paths) :]
+        mean = sum(trained) / len(paths)
         if not math.isfinite(mean):
             raise TrainingError(
                 f"the loss is {mean}",
@@ -151,7 +156,6 @@ class Steps:
                 f"learning rate {record.learning_rate:.3g}",
                 fix="lower learning_rate, or look for extreme values in the data",
             )
-        trained, labels = lost[1 : 1 + len(paths)], lost[1 + len(paths) :]
         plan, space = self._learner.plan, self._learner.supernet.space
         plan.observe(record.step, list(zip(paths, labels, strict=True)))
         by_path = dict(zip(paths, trained, strict=True))
