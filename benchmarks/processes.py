@@ -8,8 +8,8 @@ its batches in as many parts is the like of several.
 For each training there is a row: mean losses in the quarters of the steps, qualities of paths on
 test examples, and how much longer a step waits for the largest path than the mean one takes (in
 multiply-accumulates). Printed is the mean difference over the seeds to one process in as many
-parts, with its 95 % interval. It ends with 1 where an interval of a loss of the chosen way, "same",
-leaves out zero.
+parts, with its 95 % interval; and of own paths to one training of the same that is longer by what
+these wait. It ends with 1 where an interval of a loss of the chosen way, "same", leaves out zero.
 """
 
 from __future__ import annotations
@@ -44,13 +44,27 @@ from tipsc.train.macs import mac_counter
 from tipsc.train.samplers import sampler as make_sampler
 
 SEEDS, EPOCHS, BATCH, JUDGED = 5, 10, 64, 16
-#: processes, whose paths, parts of a batch in one process
-WAYS = ((1, "same", 1), (1, "same", 2), (1, "same", 4), (2, "same", 1), (2, "own", 1),
-        (4, "same", 1), (4, "own", 1))  # fmt: skip
+LONGER = {2: 13, 4: 16}  # epochs in the time for which own paths wait
+#: processes, whose paths, parts of a batch in one process, epochs
+WAYS = (
+    *((1, "same", parts, EPOCHS) for parts in (1, 2, 4)),
+    *((processes, paths, 1, EPOCHS) for processes in LONGER for paths in ("same", "own")),
+    *((1, "same", parts, epochs) for parts, epochs in LONGER.items()),
+)
 RESULTS = File(__file__).parent / "results" / "processes.csv"
 LOSSES = tuple(f"loss_{quarter}" for quarter in (1, 2, 3, 4))
 QUALITIES = ("smallest", "mean", "largest")
-FIELDS = ("processes", "paths", "parts", "seed", *LOSSES, *QUALITIES, "waits", "ms_a_step")
+FIELDS = (
+    "processes",
+    "paths",
+    "parts",
+    "epochs",
+    "seed",
+    *LOSSES,
+    *QUALITIES,
+    "waits",
+    "ms_a_step",
+)
 T_QUANTILE = 2.776  # of 97.5 %, with four degrees of freedom: five seeds
 NET = {
     "classes": 10, "input_shape": [1, 8, 8], "stem": 8, "stem_stride": 1,
@@ -95,13 +109,13 @@ def waits(supernet: Supernet, plain: Sampler, seed: int, ranks: int, steps: int)
     return statistics.fmean(map(max, drawn)) / statistics.fmean(map(statistics.fmean, drawn))
 
 
-def trained(paths: str, parts: int, seed: int) -> dict[str, Any] | None:
+def trained(paths: str, parts: int, epochs: int, seed: int) -> dict[str, Any] | None:
     """A row, from the first process."""
     with group() as ranks, tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
         data, supernet = digits(), family("mobilenet", **NET)
         config = TrainConfig(
-            epochs=EPOCHS, frozen_epochs=0, batch_size=BATCH, learning_rate=0.01, seed=seed,
+            epochs=epochs, frozen_epochs=0, batch_size=BATCH, learning_rate=0.01, seed=seed,
             accumulate=parts, threads=1, checkpoint_seconds=1e9,
         )  # fmt: skip
         plain: Any = make_sampler(config.sampler, supernet, seed, {})
@@ -122,25 +136,25 @@ def trained(paths: str, parts: int, seed: int) -> dict[str, Any] | None:
             waits(supernet, plain, seed, ranks.ranks if paths == "own" else 1, len(losses)),
             1000 * history.seconds / len(losses),
         ]
-        head = (ranks.ranks, paths, parts, seed)
+        head = (ranks.ranks, paths, parts, epochs, seed)
         return dict(zip(FIELDS, (*head, *(f"{value:.5g}" for value in figures)), strict=True))
 
 
-def part(paths: str, parts: int) -> None:
+def part(paths: str, parts: int, epochs: int) -> None:
     """In each process of one way: all seeds; the first one prints its rows."""
     with group():
         for seed in range(SEEDS):
-            row = trained(paths, parts, seed)
+            row = trained(paths, parts, epochs, seed)
             if row is not None:
                 print(",".join(map(str, row.values())), flush=True)
 
 
-def rows_of(processes: int, paths: str, parts: int) -> list[dict[str, str]]:
+def rows_of(processes: int, paths: str, parts: int, epochs: int) -> list[dict[str, str]]:
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
         command.append(str(processes))
-    command += [__file__, "--part", paths, str(parts)]
+    command += [__file__, "--part", paths, str(parts), str(epochs)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     lines = done.stdout.splitlines()
@@ -155,15 +169,25 @@ def difference(ours: Sequence[Mapping[str, str]], theirs: Sequence[Mapping[str, 
     return statistics.fmean(found), T_QUANTILE * statistics.stdev(found) / math.sqrt(len(found))
 
 
+def tell(
+    what: str,
+    ours: Sequence[Mapping[str, str]],
+    theirs: Sequence[Mapping[str, str]],
+    names: Sequence[str],
+) -> None:
+    found = [(name, *difference(ours, theirs, name)) for name in names]
+    print(f"{what}:", ", ".join(f"{name} {mean:+.4f} +- {half:.4f}" for name, mean, half in found))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--csv", type=File, default=RESULTS, metavar="FILE")
-    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        part(options.part[0], int(options.part[1]))
+        part(options.part[0], *map(int, options.part[1:]))
         return 0
-    found: dict[tuple[int, str, int], list[dict[str, str]]] = {}
+    found: dict[tuple[int, str, int, int], list[dict[str, str]]] = {}
     for way in WAYS:
         found[way] = rows_of(*way)
         print(*(list(row.values()) for row in found[way]), sep="\n", flush=True)
@@ -172,16 +196,15 @@ def main() -> int:
         writer.writeheader()
         writer.writerows(row for rows in found.values() for row in rows)
     missed = False
-    for (processes, paths, _), rows in found.items():
-        if processes == 1:
-            continue
-        alone = found[1, "same", processes]
-        told = []
-        for name in (*LOSSES, *QUALITIES):
-            mean, half = difference(rows, alone, name)
-            told.append(f"{name} {mean:+.4f} +- {half:.4f}")
-            missed |= paths == "same" and name in LOSSES and abs(mean) > half
-        print(f"{processes} processes, {paths} paths:", ", ".join(told))
+    for processes in LONGER:
+        alone = found[1, "same", processes, EPOCHS]
+        longer = found[1, "same", processes, LONGER[processes]]
+        same, own = (found[processes, paths, 1, EPOCHS] for paths in ("same", "own"))
+        tell(f"{processes} processes, same paths", same, alone, (*LOSSES, *QUALITIES))
+        tell(f"{processes} processes, own paths", own, alone, (*LOSSES, *QUALITIES))
+        tell(f"the same against {LONGER[processes]} epochs", own, longer, QUALITIES)
+        pairs = (difference(same, alone, name) for name in LOSSES)
+        missed |= any(abs(mean) > half for mean, half in pairs)
     return int(missed)
 
 

@@ -42,7 +42,7 @@ def start(folder: Path, processes: int) -> subprocess.Popen[str]:
 def train_by_two(folder: Path) -> dict:
     """What the first of two processes prints; nothing else prints."""
     process = start(folder, 2)
-    said, errors = process.communicate(timeout=170)
+    said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return json.loads(said)
 
@@ -90,7 +90,7 @@ def test_a_killed_process_ends_all_and_training_goes_on_with_one_less(tmp_path):
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.05)
     os.kill(process_of(process.pid, 2), signal.SIGKILL)
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=120)
     assert process.returncode == 1 and not said
     ours = [json.loads(line)["error"] for line in errors.splitlines() if '{"error"' in line]
     assert ours and {error["kind"] for error in ours} == {"TrainingError"}, errors
@@ -103,3 +103,9 @@ def test_a_killed_process_ends_all_and_training_goes_on_with_one_less(tmp_path):
     after = list(History.read(Path(done["history"])))
     assert after[: len(before)] == before  # to the time that each step took
     assert after[-1].loss < before[0].loss
+
+
+def test_a_rehearsal_is_of_one_process(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = call("train", tmp_path, "--rehearse", 8)
+    assert done.returncode == 2 and "--rehearse: a rehearsal is of one process" in done.stderr

@@ -117,6 +117,7 @@ def other_options() -> Supernet:
     [
         (make, load, config(epochs=2), "config epochs differs.*expected 2, got 1"),
         (make, load, config(epochs=1, seed=3, batch_size=32), "and 1 more"),
+        (make, load, config(epochs=1, precision="bf16"), "precision differs.*bf16, got fp32"),
         (other_widths, load, config(epochs=1), "model classifier.weight differs.*10x40.*10x32"),
         (other_options, load, config(epochs=1), r"space stage0.block0.width differs.*\[8, 24"),
         (make, other_data, config(epochs=1), "data train differs"),

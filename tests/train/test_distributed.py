@@ -32,7 +32,7 @@ def torchrun(script: Path, *arguments: object, processes: int = 2) -> str:
             ],
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,  # of a busy machine
             check=False,
             env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": logs},
         )  # fmt: skip

@@ -75,9 +75,19 @@ def command(output: Output, config: Path, target: str, rehearse: int | None) -> 
 def _rehearsed(output: Output, config: Path, steps: int) -> None:
     from dataclasses import asdict
 
+    from tipsc.errors import UsageError
     from tipsc.pipeline.context import Project
     from tipsc.pipeline.rehearse import rehearse
     from tipsc.report.format import duration, significant
+    from tipsc.train.distributed import started
+
+    if (processes := started("WORLD_SIZE", 1)) > 1:
+        raise UsageError(
+            "a rehearsal is of one process",
+            where="--rehearse",
+            got=f"{processes} of torchrun",
+            fix="start it without torchrun; several processes share each batch",
+        )
 
     with output.reporter() as reporter:
         project = Project(config, reporter=reporter)
