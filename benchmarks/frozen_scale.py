@@ -7,11 +7,14 @@ Four paths of a trained net are fine-tuned together, and judged on test examples
 
     own      each path divides by its own variances, and so has weights of its own in an engine
     shared   all divide by the same variances in the last quarter of the training and afterwards
-    ratio    likewise, times one number for each norm and path: what tipsc does
+    every    likewise, times one number for each norm and path
+    ratio    likewise for the norms where that costs an engine little: what tipsc does; all norms
+             of a net with ReLU
 
 NETs are two of `benchmarks/narrowing.py` (2.5 passes over the data at a rate of 0.003, paths of
 0.25 to 0.8 of the multiply-accumulates), and `detector` (``tests/pipeline/tiny_tasks.py``: a chain
-of convolutions, no residual; eight epochs; mAP), also with scales shared in all epochs ("all").
+of convolutions, no residual; eight epochs; mAP), also with scales shared in all epochs ("all") and
+with SiLU in place of ReLU (`detector-silu`).
 Rows go to `benchmarks/results/frozen_scale.csv`; what is there is not run again.
 """
 
@@ -33,6 +36,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "pipeline")]
@@ -40,42 +44,52 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "pipel
 import narrowing  # noqa: E402
 import tiny_tasks  # noqa: E402
 
-import tipsc.elastic.frozen_norm  # noqa: E402
-import tipsc.train.calibrate  # noqa: E402
 from tipsc.convert import convert  # noqa: E402
-from tipsc.train import TrainConfig, anchor, evaluate, train  # noqa: E402
+from tipsc.elastic import give_ratios  # noqa: E402
+from tipsc.train import TrainConfig, anchor, evaluate, scales, train  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "frozen_scale.csv"
 COLUMNS = ("net", "seed", "way", "test")
-#: which share of the training has shared scales, and whether paths have ratios
+#: which share of the training has shared scales, and which norms have ratios
 WAYS = {
-    "own": (0.0, False),
-    "shared": (0.25, False),
-    "ratio": (0.25, True),
-    "shared, all": (1.0, False),
-    "ratio, all": (1.0, True),
+    "own": (0.0, "none"),
+    "shared": (0.25, "none"),
+    "every": (0.25, "every"),
+    "ratio": (0.25, "some"),
+    "shared, all": (1.0, "none"),
+    "every, all": (1.0, "every"),
+    "ratio, all": (1.0, "some"),
 }
-NETS = ("detector", "resnet-small", "mobile")
+NETS = ("detector", "detector-silu", "resnet-small", "mobile")
+WITH_RELU = ("detector", "resnet-small")
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 
 
 @contextmanager
-def ratios(wanted: bool) -> Iterator[None]:
-    """Inside, all ratios are 1 unless they are wanted."""
-    places = (tipsc.elastic.frozen_norm, tipsc.train.calibrate)
-    before = tipsc.elastic.frozen_norm.deviation_ratio
+def ratios(wanted: str) -> Iterator[None]:
+    """Inside, no norm has a ratio, some have, or every one."""
+    before = scales.settle_ratios
     try:
-        if not wanted:
-            for place in places:
-                place.deviation_ratio = lambda variance, *_: variance.new_ones(())  # type: ignore[attr-defined]
+        if wanted != "some":
+            scales.settle_ratios = lambda net: give_ratios(
+                net, {name for name, _ in net.named_modules() if wanted == "every"}
+            )
         yield
     finally:
-        for place in places:
-            place.deviation_ratio = before  # type: ignore[attr-defined]
+        scales.settle_ratios = before
 
 
-def detector(seed: int) -> Callable[[float], list[float]]:
+def with_silu(net: nn.Module) -> nn.Module:
+    for layer in list(net.modules()):
+        for name, inner in layer.named_children():
+            if isinstance(inner, nn.ReLU):
+                setattr(layer, name, nn.SiLU())
+    return net
+
+
+def detector(name: str, seed: int) -> Callable[[float], list[float]]:
     net, data = tiny_tasks.model("detection").eval(), tiny_tasks.data("detection")
+    net = with_silu(net) if name.endswith("silu") else net
     base = convert(net, data.train.take(range(2)).inputs, widths=WIDTHS)
     anchor(base, data.calibration(512))
     space = base.space
@@ -115,10 +129,15 @@ def run(nets: list[str], seeds: range, file: Path) -> None:
             make: Callable[[float], list[float]] | None = None
             for way, (frozen, wanted) in WAYS.items():
                 done = {(r["net"], r["seed"], r["way"]) for r in narrowing.rows(file)}
-                if (name, str(seed), way) in done or (name != "detector" and "all" in way):
+                detects = name.startswith("detector")
+                if (
+                    (name, str(seed), way) in done
+                    or (not detects and "all" in way)
+                    or (name in WITH_RELU and "every" in way)
+                ):
                     continue
                 if make is None:
-                    make = detector(seed) if name == "detector" else classifier(name, seed)
+                    make = detector(name, seed) if detects else classifier(name, seed)
                 with ratios(wanted):
                     scores = narrowing.joined(make(frozen))
                 fresh = not file.exists()
@@ -132,7 +151,7 @@ def run(nets: list[str], seeds: range, file: Path) -> None:
 
 def show(file: Path) -> None:
     found = narrowing.rows(file)
-    print(f"{'net':<14}{'way':<13}seeds   paths, cheapest first         mean")
+    print(f"{'net':<15}{'way':<13}seeds   paths, cheapest first         mean")
     for name in NETS:
         for way in WAYS:
             tests = [
@@ -144,7 +163,7 @@ def show(file: Path) -> None:
                 means = [statistics.mean(column) for column in zip(*tests, strict=True)]
                 figures = "  ".join(f"{figure:5.2f}" for figure in means)
                 mean = statistics.mean(means)
-                print(f"{name:<14}{way:<13}{len(tests):>5}   {figures}   {mean:6.2f}")
+                print(f"{name:<15}{way:<13}{len(tests):>5}   {figures}   {mean:6.2f}")
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -30,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from compare.nets import PLAIN  # noqa: E402
 
 from tipsc.convert import convert  # noqa: E402
-from tipsc.elastic import Statistics, extract  # noqa: E402
+from tipsc.elastic import Statistics, extract, norms_with_ratio  # noqa: E402
 from tipsc.lower import LOCATION, lower  # noqa: E402
 
 NETS = {
@@ -52,8 +51,10 @@ def main() -> None:
         supernet = convert(PLAIN[name].net().eval(), torch.randn(shape))
         for path in (supernet.space.smallest, supernet.space.largest):
             module, chance = extract(supernet, path), random.Random(0)
-            norms = [n for n, layer in module.named_modules() if isinstance(layer, _BatchNorm)]
-            own = Statistics(path.id, ratio={norm: chance.uniform(0.6, 1.2) for norm in norms})
+            norms = norms_with_ratio(supernet) & dict(module.named_modules()).keys()
+            own = Statistics(
+                path.id, ratio={norm: chance.uniform(0.6, 1.2) for norm in sorted(norms)}
+            )
             sessions = []
             with tempfile.TemporaryDirectory() as folder:
                 for statistics in (Statistics(path.id), own):

@@ -5,7 +5,9 @@
     python benchmarks/narrowing.py show
 
 A STUDY is a plain net with its data (`benchmarks/compare/nets.py`). From the trained net, or from
-scratch, K paths are made for K budgets, `--lowest` to `--highest` of its multiply-accumulates. The
+scratch, K paths are made for K budgets, `--lowest` to `--highest` of its multiply-accumulates, or
+with `--budget latency` of its time in an engine on this machine (a profile, kept in a temporary
+folder: measure while nothing else runs). The
 compute of an arm is counted in passes of the largest path over the training examples. What an arm
 trains:
 
@@ -36,6 +38,7 @@ import argparse
 import copy
 import csv
 import math
+import random
 import statistics
 import sys
 import tempfile
@@ -54,11 +57,18 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from compare.nets import PLAIN, trained_plain  # noqa: E402
 from teacher import interval  # noqa: E402
 
+from tipsc.backends import backend  # noqa: E402
 from tipsc.convert import convert  # noqa: E402
 from tipsc.elastic import Supernet, additive_totals  # noqa: E402
+from tipsc.factors import Additive  # noqa: E402
+from tipsc.fingerprint.installed import versions  # noqa: E402
 from tipsc.paths import Path as Subnet  # noqa: E402
+from tipsc.pipeline.fold import cost_of_profile  # noqa: E402
+from tipsc.pipeline.profile import Bench, profile_paths  # noqa: E402
+from tipsc.profile import Profile  # noqa: E402
+from tipsc.project.target import load_target  # noqa: E402
 from tipsc.search import Rated, for_budgets, rungs, search  # noqa: E402
-from tipsc.search.candidates import assess  # noqa: E402
+from tipsc.search.candidates import assess, draw_spread  # noqa: E402
 from tipsc.train import Data, Split, TrainConfig, anchor, evaluate, train  # noqa: E402
 from tipsc.train.macs import mac_counter  # noqa: E402
 
@@ -71,8 +81,10 @@ TUNED_ON = 100  # a seed of its own
 BATCH, EPOCHS, FROZEN = 64, 4, 1
 EVALUATIONS = 6  # for each budget
 CALIBRATED_ON = 1024
+MEASURED = 40  # paths, for a profile
 IDENTITY = (
-    "study", "start", "passes", "paths", "lowest", "highest", "thrift", "arm", "rate", "seed",
+    "study", "start", "passes", "paths", "budget", "lowest", "highest", "thrift", "arm", "rate",
+    "seed",
 )  # fmt: skip
 COLUMNS = (*IDENTITY, "validation", "test", "costs", "original", "chosen")
 
@@ -94,6 +106,7 @@ class Setting:
     lowest: float = 0.25
     highest: float = 0.8
     thrift: float = 0.5
+    budget: str = "macs"
 
     @cached_property
     def data(self) -> Data:
@@ -129,17 +142,21 @@ class Setting:
 
     @cached_property
     def budgets(self) -> list[float]:
-        """Of MACs, as shares of the largest path's."""
+        """As shares of what the largest path costs."""
         step = (self.highest / self.lowest) ** (1 / max(1, self.paths - 1))
         return [self.lowest * step**i for i in range(self.paths)]
 
     @cached_property
-    def macs(self):  # type: ignore[no-untyped-def]
-        return additive_totals(self.supernet)["macs"]
+    def cost(self) -> Additive:
+        """What budgets are of."""
+        if self.budget == "macs":
+            return additive_totals(self.supernet)["macs"]
+        return cost_of_profile(self.supernet, profile_of(self.study, self.supernet, self.data))
 
     @cached_property
     def most(self) -> float:
-        return self.macs.of(self.supernet.space.largest)
+        """MACs of the largest path."""
+        return additive_totals(self.supernet)["macs"].of(self.supernet.space.largest)
 
     @property
     def compute(self) -> float:
@@ -154,9 +171,10 @@ class Setting:
                            own_scale=own_scale)  # fmt: skip
             return [candidate.judged.merit for candidate in found]
 
-        budgets = [share * self.most for share in self.budgets]
+        largest = self.cost.of(supernet.space.largest)
+        budgets = [share * largest for share in self.budgets]
         found = search(
-            self.macs, budgets, judged, rungs(CALIBRATED_ON, len(self.data.validation)),
+            self.cost, budgets, judged, rungs(CALIBRATED_ON, len(self.data.validation)),
             evaluations=EVALUATIONS * self.paths, seed=self.seed,
         )  # fmt: skip
         paths = {f.path.id: f.path for f in found.finalists}
@@ -188,8 +206,6 @@ class Setting:
 
     def mean_cost(self, supernet: Supernet, paths: Sequence[Subnet], largest: bool) -> float:
         """MACs of a step for one example."""
-        import random
-
         from tipsc.dtmc.shipping import Shipping
         from tipsc.train.samplers.folded import make
 
@@ -260,9 +276,24 @@ class Setting:
         return {
             **self.identity(arm),
             "validation": joined(scores["validation"]), "test": joined(scores["test"]),
-            "costs": joined([self.macs.of(path) / self.most for path in paths]),
+            "costs": joined([self.cost.of(p) / self.cost.of(start.space.largest) for p in paths]),
             "original": f"{100 * original:.2f}", "chosen": " ".join(path.id for path in paths),
         }  # fmt: skip
+
+
+def profile_of(study: str, supernet: Supernet, data: Data) -> Profile:
+    """Times of a net's paths on this machine; measured once, whatever its weights."""
+    file = Path(tempfile.gettempdir()) / f"tipsc-profile-{study}.json"
+    if not file.exists():
+        totals, inputs = additive_totals(supernet), data.train.take(range(64)).inputs
+        target = load_target("host")
+        version = versions(backend(target.backend).libraries)[target.backend]
+        bench = Bench("narrowing", target, version, supernet, totals, inputs, seed=0)
+        paths = draw_spread(supernet.space, totals["macs"], 4 * MEASURED, random.Random(0))
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder) / "engine.tipsc"
+            profile_paths(bench, paths, MEASURED, place, quietly).save(file)
+    return Profile.load(file)
 
 
 def joined(shares: Sequence[float]) -> str:
@@ -317,14 +348,14 @@ def show(file: Path) -> None:
     found = [row for row in rows(file) if row["seed"] != str(TUNED_ON)]
     shared = [name for name in IDENTITY if name not in ("arm", "rate", "seed")]
     for values in sorted({tuple(row[name] for name in shared) for row in found}):
-        study, start, passes, paths, lowest, highest, thrift = values
+        study, start, passes, paths, budget, lowest, highest, thrift = values
         group = list(matching(found, **dict(zip(shared, values, strict=True))))
         by_arm = {arm: {r["seed"]: r for r in group if r["arm"] == arm} for arm in ARMS}
         by_arm = {arm: by_seed for arm, by_seed in by_arm.items() if by_seed}
         originals = [float(r["original"]) for r in group]
         print(
             f"\n{study}, {start}, compute of {passes} passes, {paths} paths of {lowest} to "
-            f"{highest} of the largest, thrift {thrift}"
+            f"{highest} of the largest's {budget}, thrift {thrift}"
             + (f", original {statistics.mean(originals):.2f} %" if start == "trained" else "")
         )
         print(
@@ -358,6 +389,7 @@ def main() -> None:
     parser.add_argument("--start", choices=RATES, default="trained")
     parser.add_argument("--passes", type=float, default=2.5)
     parser.add_argument("--paths", type=int, default=4)
+    parser.add_argument("--budget", choices=["macs", "latency"], default="macs")
     parser.add_argument("--lowest", type=float, default=0.25, help="budget, share of the largest")
     parser.add_argument("--highest", type=float, default=0.8)
     parser.add_argument("--thrift", type=float, default=0.5)
@@ -386,7 +418,7 @@ def main() -> None:
             for rate in RATES[given.start] if given.what == "tune" else tuned:
                 setting = Setting(
                     given.study, given.start, given.passes, given.paths, rate, seed,
-                    given.lowest, given.highest, given.thrift,
+                    given.lowest, given.highest, given.thrift, given.budget,
                 )  # fmt: skip
                 if not done(given.csv, setting, arm):
                     keep(given.csv, setting.run(arm))

@@ -46,15 +46,19 @@ class Study:
     tuned: tuple[str, ...] = ()
 
 
-STUDIES = (
-    Study("resnet-small", ("chosen", "alone", "whole", "largest"), 5,
-          tuned=("chosen", "alone", "whole")),
-    Study("mobile", ("chosen", "alone", "whole"), 5, tuned=("chosen", "alone", "whole")),
-    Study("watch", ("chosen", "alone", "whole"), 5, passes=10, tuned=("chosen", "alone", "whole")),
-    Study("words", ("chosen", "alone", "whole"), 3, tuned=("chosen", "alone", "whole")),
+STUDIES = (  # the two main arms first
+    Study("resnet-small", ("chosen", "alone"), 5, tuned=("chosen", "alone")),
+    Study("mobile", ("chosen", "alone"), 5, tuned=("chosen", "alone")),
+    Study("watch", ("chosen", "alone"), 5, passes=10, tuned=("chosen", "alone")),
+    Study("words", ("chosen", "alone"), 3, tuned=("chosen", "alone")),
+    Study("resnet-small", ("chosen",), 3, passes=7.5, paths=12),
+    Study("mobile", ("chosen",), 3, passes=7.5, paths=12),
     Study("resnet-small", ("alone",), 5, passes=10),
     Study("mobile", ("alone",), 3, passes=10),
-    Study("resnet-small", ("chosen",), 3, passes=7.5, paths=12),
+    Study("resnet-small", ("whole", "largest"), 5, tuned=("whole",)),
+    Study("mobile", ("whole",), 5, tuned=("whole",)),
+    Study("watch", ("whole",), 5, passes=10, tuned=("whole",)),
+    Study("words", ("whole",), 3, tuned=("whole",)),
     Study("resnet-small", ("whole", "third", "half", "late", "big", "alone"), 3, "scratch", 5.0,
           tuned=("whole", "half", "big", "alone")),
     Study("cifar-resnet", ("chosen", "alone", "whole"), 3, tuned=("chosen", "alone")),

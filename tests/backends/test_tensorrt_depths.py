@@ -150,7 +150,6 @@ def test_constants_of_the_same_name_and_another_value_stay_apart(tmp_path: Path)
 
 
 @needs_nvidia
-@pytest.mark.xfail(reason="TensorRT folds a path's levels into its weights", strict=True)
 def test_nvidias_builder_keeps_the_weights_of_all_depths_once(
     lowered: Lowered, engine_file: Path
 ) -> None:

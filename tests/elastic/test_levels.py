@@ -14,9 +14,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tipsc.convert import convert
-from tipsc.elastic import Statistics, Supernet, extract
+from tipsc.elastic import (
+    Statistics,
+    Supernet,
+    extract,
+    norms_with_ratio,
+)
 from tipsc.lower import LOCATION, lower
-from tipsc.lower.levels import Rescaled
+from tipsc.lower.divisions import Rescaled
 from tipsc.lower.plan import Planner
 from tipsc.paths import Path
 
@@ -129,13 +134,70 @@ def test_ratios_cost_no_second_copy_of_the_weights(name: str) -> None:
     assert len(ours.weights) <= len(plain.weights) + 4 * biases + 4 * heads + 64 * 100
 
 
-@pytest.mark.parametrize(
-    ("name", "sums"), [("ResNet, basic", 4), ("MobileNetV2", 3), ("EfficientNet", 2 + 6)]
-)
-def test_few_divisions_are_left(name: str, sums: int) -> None:
-    """One at the end, and one a sum or a gate (as EfficientNet has six, with a sigmoid in each)."""
-    model, x = make(name)
+def divided(model: nn.Module, x: Tensor) -> list[tuple[int, ...]]:
+    """Shapes of what the largest path divides."""
     supernet = convert(model, x)
     path = supernet.space.largest
-    plan = Planner(supernet).plan(path, with_ratios(supernet, path))
-    assert sum(isinstance(o.module, Rescaled) for o in plan.operations) == sums + 1
+    ratio = with_ratios(supernet, path).ratio
+    kept = {name: ratio[name] for name in ratio.keys() & norms_with_ratio(supernet)}
+    plan = Planner(supernet).plan(path, Statistics(path.id, ratio=kept))
+    return [o.shape[1:] for o in plan.operations if isinstance(o.module, Rescaled)]
+
+
+def test_a_bottleneck_is_divided_where_it_is_narrow() -> None:
+    """Four blocks of three layers; then what is beside the identity where the width changes."""
+    shapes = divided(*make("ResNet, bottleneck"))
+    assert shapes.count((8, 16, 16)) == 3
+    assert len(shapes) == 8
+
+
+def test_where_channels_are_gated_nothing_else_is_divided() -> None:
+    shapes = divided(*make("EfficientNet"))
+    assert shapes
+    assert all(shape[1:] == (1, 1) for shape in shapes)
+
+
+@pytest.mark.parametrize(("name", "most"), [("ResNet, basic", 6), ("MobileNetV2", 5)])
+def test_few_divisions_are_left(name: str, most: int) -> None:
+    assert 0 < len(divided(*make(name))) <= most
+
+
+def chain(activation: type[nn.Module], layers: int) -> nn.Module:
+    return nn.Sequential(
+        *(
+            layer
+            for place in range(layers)
+            for layer in (nn.Conv2d(3 if place == 0 else 8, 8, 1), nn.BatchNorm2d(8), activation())
+        )
+    )
+
+
+def test_each_norm_has_a_ratio_where_none_costs_anything() -> None:
+    supernet = convert(chain(nn.ReLU, 8).eval(), torch.randn(2, 3, 4, 4))
+    assert len(norms_with_ratio(supernet)) == 8
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.ReLU6, nn.Hardswish, nn.GELU])
+def test_where_each_costs_a_division_every_fourth_norm_has_one(
+    activation: type[nn.Module],
+) -> None:
+    supernet = convert(chain(activation, 8).eval(), torch.randn(2, 3, 4, 4))
+    assert norms_with_ratio(supernet) == {"10", "22"}
+
+
+def test_projections_correct_what_comes_before_an_activation() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.expand, self.first = nn.Conv2d(4, 8, 1), nn.BatchNorm2d(8)
+            self.depthwise, self.second = nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.BatchNorm2d(8)
+            self.project, self.third = nn.Conv2d(8, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = nn.functional.silu(self.first(self.expand(x)))
+            y = nn.functional.silu(self.second(self.depthwise(y)))
+            return x + self.third(self.project(y))
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU(), Block(), Block())
+    supernet = convert(model.eval(), torch.randn(2, 3, 4, 4))
+    assert norms_with_ratio(supernet) == {"3.third", "4.third"}

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tipsc.convert import convert
-from tipsc.elastic import Supernet, deviation_ratio, extract, freeze_scales
+from tipsc.elastic import (
+    Supernet,
+    deviation_ratio,
+    extract,
+    freeze_scales,
+    give_ratios,
+    norms_with_ratio,
+)
 from tipsc.errors import DataError
 from tipsc.train import calibrate, share_scales
 from tipsc.train.calibrate import Moments
@@ -100,12 +107,15 @@ def test_unequal_batches_are_weighed_by_their_size() -> None:
 def test_ratio_says_how_much_more_the_path_deviates() -> None:
     """The first norm's input does not depend on others."""
     supernet = in_use()
+    assert "stem_norm" not in norms_with_ratio(supernet)  # a ReLU6 follows
+    give_ratios(supernet, {"stem_norm"})
     path, inputs = supernet.space.largest, load().train.inputs[:300]
     before = calibrate(supernet, path, [inputs]).ratio["stem_norm"]
     with torch.no_grad():
         supernet.stem_norm.running_var.mul_(9)
     shared = calibrate(supernet, path, [inputs])
     own = calibrate(supernet, path, [inputs], own_scale=True)
+    assert shared.ratio.keys() == {"stem_norm"}
     assert not shared.owns_weights
     assert own.owns_weights
     assert not own.ratio

@@ -26,6 +26,7 @@ from tipsc.convert.resolutions import find_resolutions
 from tipsc.convert.units import Structure
 from tipsc.convert.unwrap import unwrapped
 from tipsc.elastic.cost import CostModel
+from tipsc.elastic.ratios import settle_ratios
 from tipsc.errors import ConversionError
 from tipsc.fingerprint.values import fingerprint
 
@@ -126,6 +127,7 @@ def _converted(
     difference = check_same(model, supernet, given)
     if plan.resolutions is not None:
         check_resolutions(model, supernet, given, plan.resolutions.choice)
+    settle_ratios(supernet)
     costs = CostModel(supernet)
     check_paths(supernet, costs, given.first(1))
     ends = [costs.of(path) for path in (plan.space.largest, plan.space.smallest)]

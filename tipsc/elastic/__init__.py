@@ -8,8 +8,10 @@ from tipsc.elastic.batch_norm import (
     anchor_norm,
     corrections,
     freeze_scales,
+    give_ratios,
     has_batch_norm,
     is_anchored,
+    norms_with_ratio,
 )
 from tipsc.elastic.cost import Cost, CostModel, StepCost
 from tipsc.elastic.dims import Dim, Units
@@ -26,6 +28,7 @@ from tipsc.elastic.layers import (
     ElasticLayerNorm,
     ElasticLinear,
 )
+from tipsc.elastic.ratios import settle_ratios
 from tipsc.elastic.statistics import Statistics
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
@@ -62,9 +65,12 @@ __all__ = [
     "extract",
     "family",
     "freeze_scales",
+    "give_ratios",
     "has_batch_norm",
     "is_anchored",
+    "norms_with_ratio",
     "scaled_variance",
+    "settle_ratios",
     "skeleton",
     "trace",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from tipsc.elastic.frozen_norm import Correction, frozen_norm
 from tipsc.elastic.layers import Cut, ElasticLayer, cut_out
 from tipsc.paths import Path
 
-_FLAGS = ("scale_frozen", "anchored")
+_FLAGS = ("scale_frozen", "has_ratio", "anchored")
 
 
 class _ElasticBatchNorm(ElasticLayer):
@@ -34,6 +34,7 @@ class _ElasticBatchNorm(ElasticLayer):
     _torch_layer: type[nn.Module]
     _described = ("channels",)
     scale_frozen: Tensor
+    has_ratio: Tensor
     anchored: Tensor
     mean_shift: Tensor
     variance_factor: Tensor
@@ -52,6 +53,7 @@ class _ElasticBatchNorm(ElasticLayer):
         self.register_buffer("running_mean", torch.zeros(size))
         self.register_buffer("running_var", torch.ones(size))
         self.register_buffer("scale_frozen", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("has_ratio", torch.ones((), dtype=torch.bool))
         self.register_buffer("anchored", torch.zeros((), dtype=torch.bool))
         self.register_buffer("mean_shift", torch.zeros(size))
         self.register_buffer("variance_factor", torch.ones(size))
@@ -118,7 +120,9 @@ class _ElasticBatchNorm(ElasticLayer):
         correction: Correction | None,
     ) -> Tensor:
         if self.training and self.scale_frozen:
-            output, own = frozen_norm(x, weight, bias, variance, self.eps, correction)
+            output, own = frozen_norm(
+                x, weight, bias, variance, self.eps, correction, bool(self.has_ratio)
+            )
             with torch.no_grad():
                 mean.lerp_(own, self.momentum)
             return output
@@ -160,10 +164,29 @@ class ElasticBatchNorm3d(_ElasticBatchNorm):
 
 
 def freeze_scales(module: nn.Module) -> None:
-    """From now on all paths normalise with the running variance times a number of their own."""
+    """From now on all paths normalise with the running variance, and a number of their own."""
     for layer in module.modules():
         if isinstance(layer, _ElasticBatchNorm):
             layer.scale_frozen.fill_(True)
+
+
+def give_ratios(module: nn.Module, names: Container[str]) -> None:
+    """Lets the batch norms of these names, and no others, have such a number.
+
+    They all have one until then.
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, _ElasticBatchNorm):
+            layer.has_ratio.fill_(name in names)
+
+
+def norms_with_ratio(module: nn.Module) -> set[str]:
+    """Names of the batch norms whose scales are shared but for a number of each path's."""
+    return {
+        name
+        for name, layer in module.named_modules()
+        if isinstance(layer, _ElasticBatchNorm) and layer.has_ratio
+    }
 
 
 def corrections(module: nn.Module, path: Path) -> dict[str, Correction]:

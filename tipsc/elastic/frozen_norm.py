@@ -68,6 +68,7 @@ def frozen_norm(
     shared: Tensor,
     eps: float,
     correction: Correction | None,
+    by_ratio: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The normalised batch, and the mean that it was normalised with.
 
@@ -75,8 +76,9 @@ def frozen_norm(
         x: (N, channels, ...).
         weight, bias, shared: (channels,).
         correction: of an anchored norm.
+        by_ratio: whether r above is measured; otherwise it is 1.
     """
-    y, mean = _FrozenNorm.apply(x, weight, bias, shared, eps, correction)
+    y, mean = _FrozenNorm.apply(x, weight, bias, shared, eps, correction, by_ratio)
     return y, mean
 
 
@@ -95,6 +97,7 @@ class _FrozenNorm(torch.autograd.Function):
         shared: Tensor,
         eps: float,
         correction: Correction | None,
+        by_ratio: bool,
     ) -> tuple[Tensor, Tensor]:
         moments = torch.batch_norm_update_stats(x, None, None, 0.0)
         # In mixed precision x has 16 bits, and all else has not.
@@ -102,10 +105,10 @@ class _FrozenNorm(torch.autograd.Function):
         mean, variance = measured, spread
         if correction is not None:
             mean, variance = correction.mean(measured), correction.variance(spread)
-        ratio = deviation_ratio(variance, shared, eps)
+        ratio = deviation_ratio(variance, shared, eps) if by_ratio else shared.new_ones(())
         inverse = 1 / (torch.sqrt(shared + eps) * ratio)
         ctx.save_for_backward(x, weight, measured, spread, mean, variance, inverse)
-        ctx.eps, ctx.correction = eps, correction
+        ctx.eps, ctx.correction, ctx.by_ratio = eps, correction, by_ratio
         ctx.mark_non_differentiable(mean)
         used = scaled_variance(shared, ratio, eps)
         return F.batch_norm(x, mean, used, weight, bias, False, 0.0, eps), mean
@@ -123,13 +126,13 @@ class _FrozenNorm(torch.autograd.Function):
         )
         by_weight = inverse * (by_own / own - (mean - measured) * by_bias)
         # It lets each channel's own variance follow x; here only their common ratio does.
-        pull = (weight * by_weight).sum() / (channels * (variance + ctx.eps))
+        pull = (weight * by_weight).sum() / (channels * (variance + ctx.eps)) * ctx.by_ratio
         if ctx.correction is not None:
             pull = pull * ctx.correction.factor * (variance > 0)
         slope = (scale * own * by_own - pull) / count
         one = torch.full_like(spread, 1 - ctx.eps)
         pulled = F.batch_norm(x, measured, one, slope, None, False, 0.0, ctx.eps)
-        return by_x.add_(pulled), by_weight, by_bias, None, None, None
+        return by_x.add_(pulled), by_weight, by_bias, None, None, None, None
 
 
 def _format(x: Tensor) -> torch.memory_format:

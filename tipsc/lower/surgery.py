@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tipsc.elastic.trace import input_labels
 from tipsc.errors import LoweringError
-from tipsc.lower.levels import Clipped, Gated, Rescaled
+from tipsc.lower.divisions import Rescaled
 from tipsc.lower.operations import PlannedOperation, PlannedPath
 from tipsc.lower.places import external_tensor
 from tipsc.lower.template import OPSET, Template
@@ -121,7 +121,7 @@ class _Surgery:
         self, prefix: str, operation: PlannedOperation, values: Mapping[str, list[str]]
     ) -> list[str]:
         inputs = [values[label] for label in operation.inputs]
-        if isinstance(operation.module, Rescaled | Gated | Clipped):
+        if isinstance(operation.module, Rescaled):
             return [self._levelled(prefix, operation, operation.module, inputs[0][0])]
         template = self._template_of(operation)
         if isinstance(operation.module, nn.AvgPool2d | nn.Upsample) and not template.nodes:
@@ -162,34 +162,21 @@ class _Surgery:
         self,
         prefix: str,
         operation: PlannedOperation,
-        module: Rescaled | Gated | Clipped,
+        module: Rescaled,
         x: str,
     ) -> str:
         """What :mod:`tipsc.lower.levels` put in, of which there is no template."""
         output = f"{prefix}:out:0"
-        if isinstance(module, Rescaled):
-            if module.after_layer:  # a product would be folded into the weights before it
-                self._add("Div", [x, self._number(module.divisor)], output)
-            elif len(operation.shape) == 4 and math.prod(operation.shape[2:]) > 1:
-                # ONNX Runtime has it in its own layout of maps, unlike a product.
-                full = (1 / module.divisor, 0.0, 0.0, 1.0)
-                vectors = [np.full(operation.shape[1], value, np.float32) for value in full]
-                read = [x, *map(self._constant, vectors)]
-                self._add("BatchNormalization", read, output, epsilon=0.0)
-            else:
-                self._add("Mul", [x, self._number(1 / module.divisor)], output)
-        elif isinstance(module, Clipped):
-            borders = (module.low, module.high)
-            read = ["" if border is None else self._number(border) for border in borders]
-            self._add("Clip", [x, *read], output)
-        elif module.function == "silu":
-            self._add("Mul", [x, self._number(1 / module.level)], f"{prefix}:scaled")
-            self._add("Sigmoid", [f"{prefix}:scaled"], f"{prefix}:gate")
-            self._add("Mul", [x, f"{prefix}:gate"], output)
+        if module.after_layer:  # a product would be folded into the weights before it
+            self._add("Div", [x, self._number(module.divisor)], output)
+        elif len(operation.shape) == 4 and math.prod(operation.shape[2:]) > 1:
+            # ONNX Runtime has it in its own layout of maps, unlike a product.
+            full = (1 / module.divisor, 0.0, 0.0, 1.0)
+            vectors = [np.full(operation.shape[1], value, np.float32) for value in full]
+            read = [x, *map(self._constant, vectors)]
+            self._add("BatchNormalization", read, output, epsilon=0.0)
         else:
-            slope = 1 / (6 * module.level)
-            self._add("HardSigmoid", [x], f"{prefix}:gate", alpha=slope, beta=0.5)
-            self._add("Mul", [x, f"{prefix}:gate"], output)
+            self._add("Mul", [x, self._number(1 / module.divisor)], output)
         return output
 
     def _number(self, value: float) -> str:

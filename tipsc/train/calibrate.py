@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,6 +22,7 @@ from tipsc.elastic import (
     corrections,
     deviation_ratio,
     extract,
+    norms_with_ratio,
     scaled_variance,
 )
 from tipsc.errors import DataError
@@ -40,7 +42,8 @@ def calibrate(
         batches: inputs (N, *shape), or trees of them; 1,000 to 2,000 examples in batches of
             256 or more.
         own_scale: measure the variance of each channel. Otherwise the path keeps the running
-            variance that it shares with all paths, times one number a norm (the ratio).
+            variance that it shares with all paths, times one number (the ratio) for each norm
+            that has one.
 
     Returns:
         Statistics without content if the path has no batch norm.
@@ -68,7 +71,11 @@ def measure(
     if not norms:
         return Statistics(path.id)
     anchored = corrections(supernet, path)
-    meters = {name: _Meter(norm, own_scale, anchored.get(name)) for name, norm in norms.items()}
+    with_ratio = norms_with_ratio(supernet)
+    meters = {}
+    for name, norm in norms.items():
+        scale = _Scale.OWN if own_scale else _Scale.RATIO if name in with_ratio else _Scale.SHARED
+        meters[name] = _Meter(norm, scale, anchored.get(name))
     for name, meter in meters.items():
         module.set_submodule(name, meter)
     device = next(iter(norms.values())).weight.device
@@ -86,10 +93,10 @@ def measure(
         centre, spread = (v.float() for v in meter.correct(moments.mean, moments.variance))
         mean[name] = centre.cpu()
         kept = norm.get_buffer("running_var")
-        if own_scale:
+        if meter.scale is _Scale.OWN:
             variance[name] = spread.cpu()
             kept.copy_(spread)
-        else:
+        elif meter.scale is _Scale.RATIO:
             ratio[name] = float(deviation_ratio(spread, kept, norm.eps))
             kept.copy_(scaled_variance(kept, ratio[name], norm.eps))
         norm.get_buffer("running_mean").copy_(mean[name])
@@ -127,13 +134,21 @@ class Moments:
         return self._squares / max(1, self.count - 1)
 
 
+class _Scale(Enum):
+    """What a path's norm divides by."""
+
+    OWN = 1
+    RATIO = 2
+    SHARED = 3
+
+
 class _Meter(nn.Module):
     """Stands in for a batch norm: normalises with the batch's statistics and notes them."""
 
-    def __init__(self, norm: _BatchNorm, own_scale: bool, correction: Correction | None) -> None:
+    def __init__(self, norm: _BatchNorm, scale: _Scale, correction: Correction | None) -> None:
         super().__init__()
         self.norm = norm
-        self.own_scale = own_scale
+        self.scale = scale
         self.correction = correction
         self.moments = Moments()
 
@@ -146,10 +161,11 @@ class _Meter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         norm = self.norm
         mean, variance = self.correct(*self.moments.observe(x))
-        if not self.own_scale:
-            shared = norm.get_buffer("running_var")
-            ratio = deviation_ratio(variance, shared, norm.eps)
-            variance = scaled_variance(shared, ratio, norm.eps)
+        if self.scale is not _Scale.OWN:
+            measured, variance = variance, norm.get_buffer("running_var")
+            if self.scale is _Scale.RATIO:
+                ratio = deviation_ratio(measured, variance, norm.eps)
+                variance = scaled_variance(variance, ratio, norm.eps)
         return nn.functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
 

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from tipsc.batch import Batch, Tensors, count, flat, joined, placed, rows, split
-from tipsc.elastic import Supernet, add_by_channel, freeze_scales, has_batch_norm
+from tipsc.elastic import (
+    Supernet,
+    add_by_channel,
+    freeze_scales,
+    has_batch_norm,
+    settle_ratios,
+)
 from tipsc.paths import Path, SearchSpace
 from tipsc.train.calibrate import calibrate
 
@@ -54,6 +60,7 @@ def share_scales(
     for name, total in sums.items():
         variance = supernet.get_submodule(name).get_buffer("running_var")
         variance.copy_(torch.where(counts[name] > 0, total / counts[name].clamp(min=1), variance))
+    settle_ratios(supernet)
     freeze_scales(supernet)
 
 

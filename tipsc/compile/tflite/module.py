@@ -17,7 +17,7 @@ import torch
 from torch import fx, nn
 
 from tipsc.elastic.trace import input_labels
-from tipsc.lower.levels import Clipped, Gated, Rescaled
+from tipsc.lower.divisions import Rescaled
 from tipsc.lower.operations import PlannedOperation, PlannedPath, with_values
 from tipsc.signature import TensorSpec
 
@@ -29,7 +29,7 @@ _ELEMENTWISE = frozenset((
 _SUBTRACTIONS = ("sub", "subtract", "rsub")
 _ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.GELU,
-    nn.Identity, nn.Dropout, Rescaled, Gated, Clipped,
+    nn.Identity, nn.Dropout, Rescaled,
 )  # fmt: skip
 
 
@@ -76,7 +76,10 @@ def folded_module(path: PlannedPath, inputs: Sequence[TensorSpec]) -> fx.GraphMo
         if constants.issuperset(operation.inputs):
             constants.add(operation.label)
     for index, operation in enumerate(computed(path)):
-        module = _constant_last(with_values(operation), operation.inputs, constants)
+        if isinstance(operation.module, Rescaled):
+            module: nn.Module = _by_channel(operation.module, operation.shape)
+        else:
+            module = _constant_last(with_values(operation), operation.inputs, constants)
         over_image = None
         if operation.inputs and lifted.issuperset(operation.inputs):
             over_image = _over_image(module)
@@ -146,6 +149,22 @@ def _constant_last(module: nn.Module, inputs: Sequence[str], constants: Set[str]
 
 def _less(whole: torch.Tensor | float, part: torch.Tensor) -> torch.Tensor:
     return torch.neg(part) + whole
+
+
+def _by_channel(module: Rescaled, shape: Sequence[int]) -> nn.Module:
+    """A division of maps as a convolution of each channel with a number.
+
+    The converter folds a product into the weights of a convolution beside it, which would be each
+    path's own then.
+    """
+    if len(shape) not in (3, 4):
+        return module
+    layer = (nn.Conv1d if len(shape) == 3 else nn.Conv2d)(
+        shape[1], shape[1], 1, groups=shape[1], bias=False, device="meta"
+    )
+    value = torch.full(layer.weight.shape, 1 / module.divisor)
+    layer.weight = nn.Parameter(value, requires_grad=False)
+    return layer.eval()
 
 
 def _over_image(module: nn.Module) -> nn.Module | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from tipsc.elastic.ratios import settle_ratios
 from tipsc.elastic.supernet import Supernet
 from tipsc.errors import ConfigError, PathError, near
 from tipsc.strict.arguments import check_arguments
@@ -33,6 +34,7 @@ def family(name: str, **arguments: Any) -> Supernet:
     check_arguments(make, arguments, PLACE)
     try:
         made: Supernet = make(**arguments)
+        settle_ratios(made)
         return made
     except PathError as error:  # of the choices that the arguments make
         raise ConfigError(error.what, where=PLACE, got=error.got, fix=error.fix) from error
