@@ -82,7 +82,8 @@ def train(
 
     Raises:
         ConfigError: there is no such device.
-        TrainingError: the loss is not finite, or the checkpoint is of another training.
+        TrainingError: the loss is not finite; the checkpoint is of another training; another process
+            is gone.
         DataError: the data does not fit the supernet, or has no task.
     """
     device, mode = device_of(config.device), supernet.training
@@ -93,11 +94,13 @@ def train(
         chance_kept(device),
         on_device(device, *models),
     ):
-        batches = _batches(supernet, data, config, ranks)
+        if isinstance(data, Data):
+            check_fits(supernet, data, "train")
+        whole = _batches(data, config, Processes())  # what the first process looks at alone
         if config.find_rate and paths:
             rate = found_rate(
                 supernet,
-                batches,
+                whole,
                 config,
                 paths,
                 _task(data, task),
@@ -108,7 +111,8 @@ def train(
             config = replace(config, learning_rate=rate)
         run = _Run(
             supernet,
-            batches,
+            _batches(data, config, ranks),
+            whole,
             config,
             sampler,
             FilePath(folder),
@@ -132,6 +136,7 @@ class _Run:
         self,
         supernet: Supernet,
         batches: Batches,
+        whole: Batches,
         config: TrainConfig,
         sampler: Sampler | Adaptive | None,
         folder: FilePath,
@@ -141,7 +146,8 @@ class _Run:
         task: Task,
         paths: Sequence[Path],
     ) -> None:
-        self.supernet, self.batches, self.config = supernet, batches, config
+        self.supernet, self.config = supernet, config
+        self.batches, self.whole = batches, whole
         self.ranks, self.shipping = ranks, tuple(paths)
         essence = config.essence()
         if original is not None:
@@ -206,7 +212,7 @@ class _Run:
 
     def _share_scales(self) -> None:
         if self.ranks.rank == 0:
-            inputs = looked_at(self.batches.epoch(0), self.config.scale_images, self.learner.device)
+            inputs = looked_at(self.whole.epoch(0), self.config.scale_images, self.learner.device)
             chance = random.Random(seed_of("scales", self.config.seed))
             paths = self.shipping or spread_paths(self.supernet.space, chance)
             share_scales(self.supernet, inputs, paths)
@@ -232,12 +238,9 @@ def _task(data: Data | Batches, given: Task | None) -> Task:
     return found
 
 
-def _batches(
-    supernet: Supernet, data: Data | Batches, config: TrainConfig, ranks: Processes
-) -> Batches:
+def _batches(data: Data | Batches, config: TrainConfig, ranks: Processes) -> Batches:
     if not isinstance(data, Data):
         return data
-    check_fits(supernet, data, "train")
     return Shuffled(
         data.train, config.batch_size, config.seed, data.augment, ranks.rank, ranks.ranks
     )
