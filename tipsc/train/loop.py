@@ -82,8 +82,8 @@ def train(
 
     Raises:
         ConfigError: there is no such device.
-        TrainingError: the loss is not finite; the checkpoint is of another training; another process
-            is gone.
+        TrainingError: the loss is not finite; the checkpoint is of another training; another
+            process is gone.
         DataError: the data does not fit the supernet, or has no task.
     """
     device, mode = device_of(config.device), supernet.training
