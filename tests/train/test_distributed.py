@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from digits import train_calmly
+from torch import distributed as dist
 
-from tipsc.errors import UsageError
+from tipsc.errors import TrainingError, UsageError
 from tipsc.train import History
 from tipsc.train.checkpoint import FILE
 from tipsc.train.distributed import group, started
@@ -101,3 +102,16 @@ def test_a_number_of_processes_that_is_none(wrong: str, monkeypatch: pytest.Monk
         pass
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert started("WORLD_SIZE", 1) == 3
+
+
+def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def alone(backend: str) -> None:
+        raise dist.DistNetworkError("The client socket has timed out after 600000ms\nmore")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(dist, "init_process_group", alone)
+    with (
+        pytest.raises(TrainingError, match=r"does not answer \(got The client.*600000ms\); see"),
+        group(),
+    ):
+        pass
