@@ -41,7 +41,7 @@ ROOMS: Mapping[str, str] = {
     # the order of it all, and what people see of it
     "pipeline": "backends compile convert device dtmc elastic engine fingerprint lower measure "
     "profile project runtime search tasks train",
-    "scoring": "dtmc elastic pipeline profile",
+    "scoring": "dtmc elastic pipeline profile project",
     "report": "dtmc elastic engine measure pipeline profile scoring search tasks train",
     "cli": "backends device elastic engine pipeline profile project report runtime scoring "
     "search train",

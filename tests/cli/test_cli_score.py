@@ -101,6 +101,15 @@ def test_macs_stand_in_until_the_target_was_measured(call, config):
         published.unlink()
 
 
+def test_what_nobody_measured_is_called_estimated(call, config):
+    done = call("score", config, "--target", "jetson", *QUICK, "--format", "json")
+    (device,) = json.loads(done.stdout)["devices"]
+    assert device["unit"] == "estimated ms"
+    assert "nothing was measured" in device["source"]
+    said = call("score", config, "--target", "jetson", *QUICK, "--budget", 1).stderr
+    assert "that were measured" in said and "estimated ms" in said
+
+
 def test_a_profile_of_another_model_is_refused(call, config, tmp_path):
     from tipsc.elastic import family
 

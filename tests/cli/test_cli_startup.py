@@ -41,6 +41,8 @@ def test_verbs_about_engines_import_nothing_of_the_compiler(built_engine, tmp_pa
         "bench": (built_engine, "--rounds", 4, "--quiet"),
         "inspect": (built_engine,),
         "unpack": (built_engine, tmp_path / "unpacked"),
+        "delta": (built_engine, built_engine, "-o", tmp_path / "delta"),
+        "apply": (built_engine, tmp_path / "delta", "-o", tmp_path / "new"),
         "targets": (),
     }
     for verb, arguments in verbs.items():

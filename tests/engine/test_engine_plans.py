@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_engine import Net
+from synthetic_engine import Net, tiny_net
 from test_engine_file import forged, unpacked
 
+from tipsc.cli.finish import finish_document, finish_lines
 from tipsc.engine import DevicePlan, parse_engine, read_engine, unpack, write_engine
+from tipsc.engine.manifest import ESTIMATED
 from tipsc.engine.plan import paths_of, plan_name, switch_names, switches
 from tipsc.errors import DataError, EngineDamagedError
+from tipsc.pipeline.finish import Finished
 
 
 @pytest.fixture
@@ -83,3 +86,12 @@ def test_one_switch_at_most_is_on(count: int) -> None:
     assert len({tuple(state.values()) for state in states}) == count
     assert all(sum(state.values()) == (place < count - 1) for place, state in enumerate(states))
     assert plan_name(["a"]) == "a"
+
+
+def test_finishing_holds_estimates_against_what_was_measured(tmp_path: Path) -> None:
+    manifest = tiny_net().manifest(["a", "b", "c"])
+    recipe = {f"{ESTIMATED}a": "0.5", f"{ESTIMATED}c": "6"}  # they take 1, 2 and 3 ms
+    built = {"state": "built", "module": "tensorrt", "version": "10", "device": "x", "plans": "3"}
+    done = Finished(tmp_path, replace(manifest, recipe=recipe, built=built), (), (), None, {}, ())
+    assert "estimate measured over estimated: a 2, c 0.5" in finish_lines(done)
+    assert finish_document(done)["estimated_ms"] == {"a": 0.5, "c": 6.0}

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tipsc.elastic import CostModel, Supernet, additive_totals, family
 from tipsc.errors import BudgetError
 from tipsc.pipeline.goal import by_profile
 from tipsc.pipeline.limits import additive_limits, check_engine, doubting
 from tipsc.pipeline.profile import Bench, profile_paths
-from tipsc.pipeline.search import load_records, save_records, search_paths
+from tipsc.pipeline.search import load_records, looks, save_records, search_paths
 from tipsc.profile import Profile
 from tipsc.project.config import Build, BuildLimits
 from tipsc.project.target import load_target
@@ -89,6 +91,29 @@ def test_candidates_are_evaluated_in_full_and_have_a_latency(
     assert [c.path for c in again] == [c.path for c in candidates]
     save_records(tmp_path, records)
     assert list(load_records(tmp_path).values()) == records
+
+
+@given(
+    calibration=st.integers(1, 5000),
+    validation=st.integers(1, 8000),
+    evaluations=st.integers(8, 100),
+    epochs=st.integers(1, 40),
+    examples=st.integers(1, 60_000),
+)
+def test_looks_take_a_tenth_of_the_training_that_follows(
+    calibration: int, validation: int, evaluations: int, epochs: int, examples: int
+) -> None:
+    kinds = [Split(torch.zeros(n, 0), torch.zeros(n, dtype=torch.int64)) for n in (
+        examples, validation, 1)]  # fmt: skip
+    data = Data(*kinds, task=Classification(tuple("ab")))
+    build = Build(evaluations=evaluations, calibration_images=calibration)
+    _, full = looks(build, data, epochs)
+    spent = evaluations * (full.calibration + full.validation)
+    least = evaluations * (min(calibration, 512) + min(validation, 512))
+    assert spent <= 0.1 * 3 * epochs * examples + least
+    assert full.calibration <= calibration and full.validation <= validation
+    _, trained_before = looks(build, data)
+    assert (trained_before.calibration, trained_before.validation) == (calibration, validation)
 
 
 def test_limits_of_bytes_hold_for_every_candidate(

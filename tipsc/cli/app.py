@@ -36,6 +36,8 @@ VERBS = {
     "bench": ("tipsc.cli.bench", "Measure every path of an engine, here or on a device."),
     "inspect": ("tipsc.cli.inspect", "Show what is in an engine."),
     "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
+    "delta": ("tipsc.cli.delta", "Write what turns one engine into another, to send that alone."),
+    "apply": ("tipsc.cli.apply", "Make the new engine from the old one and a delta."),
     "device": ("tipsc.cli.device", "Ask, test or clean a device."),
     "targets": ("tipsc.cli.targets", "List the kinds of devices that can be built for."),
     "doctor": ("tipsc.cli.doctor", "Examine this installation, for a bug report."),

@@ -148,10 +148,9 @@ def _extra_lines(found: Benchmark) -> list[str]:
 
 
 def _heating_table(found: Benchmark) -> Table:
-    from rich import box
-    from rich.table import Table
+    from tipsc.report.tables import plain_table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = plain_table()
     for heading in (
         "after",
         "warmest, C",
@@ -213,11 +212,10 @@ def _document(manifest: Manifest, measured: Measurement, threads: int) -> dict[s
 
 
 def _table(manifest: Manifest, measured: Measurement) -> Table:
-    from rich import box
-    from rich.table import Table
+    from tipsc.report.tables import plain_table
 
     recorded = {path.id: path.latency for path in manifest.paths}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("path", no_wrap=True)
     for heading in ("p10 ms", "p50 ms", "p95 ms", "p99 ms", "cv %", "recorded p50", "ratio"):
         table.add_column(heading, justify="right", no_wrap=True)

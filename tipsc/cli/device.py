@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ _MOST_SHOWN = 82  # characters of a check; the report has all
 
 
 @verb
-@click.argument("action", type=click.Choice(["info", "selftest", "clean"]))
-@click.argument("url")
+@click.argument("action", type=click.Choice(["info", "selftest", "clean", "read"]))
+@click.argument("urls", nargs=-1, required=True, metavar="URL|FILE...")
 @click.option(
     "--engine",
     type=ANY_PATH,
@@ -34,19 +35,30 @@ _MOST_SHOWN = 82  # characters of a check; the report has all
     help="selftest: all of it, as JSON.",
 )
 def command(
-    output: Output, action: str, url: str, engine: Path | None, report_file: Path | None
+    output: Output,
+    action: str,
+    urls: tuple[str, ...],
+    engine: Path | None,
+    report_file: Path | None,
 ) -> None:
     """Ask the device at URL what it is, test it, or remove all that tipsc keeps there.
 
     URL is local, ssh://[user@]host[:port] or adb://serial; ?python=FILE chooses its interpreter.
     selftest provokes each failure and sees the next job work, and tries what the device has; its
-    report names no user and no host, so that it can be sent to somebody.
+    report names no user and no host, so that it can be sent to somebody. read shows such reports
+    side by side, with the latencies of their paths.
     """
     from tipsc.device.client import connect
     from tipsc.device.info import lines_of, read_info
 
     if action != "selftest" and (engine or report_file):
         raise UsageError("--engine and --report go with selftest only", got=action)
+    if action == "read":
+        _read(output, [Path(name) for name in urls])
+        return
+    if len(urls) > 1:
+        raise UsageError("one device at a time", expected="a URL", got=" ".join(urls))
+    (url,) = urls
     with connect(url) as device:
         if action == "info":
             info = read_info(device)
@@ -85,6 +97,49 @@ def _selftest(
             where=device.link.url,
             got="; ".join(f"{check.name}: {check.found}" for check in failed),
         )
+
+
+def _read(output: Output, files: Sequence[Path]) -> None:
+    """Reports of several devices, side by side."""
+    from rich.text import Text
+
+    from tipsc.pipeline.device_reports import read_report, shown
+    from tipsc.report.tables import plain_table
+
+    reports = [read_report(file) for file in files]
+    names = list(dict.fromkeys(check.name for report in reports for check in report.checks))
+    checks, latencies = plain_table(), plain_table()
+    for heading in ("", "device", *names):
+        checks.add_column(Text(shown(heading)))
+    for number, report in enumerate(reports, 1):
+        status = {check.name: check.status for check in report.checks}
+        cells = (str(number), report.device, *(status.get(name, "") for name in names))
+        checks.add_row(*map(Text, cells))
+    paths = list(dict.fromkeys(path for report in reports for path in report.latencies))
+    latencies.add_column("path")
+    for number in range(1, len(reports) + 1):
+        latencies.add_column(f"{number}: p50 ms", justify="right")
+    for path in paths:
+        times = [report.latencies.get(path) for report in reports]
+        latencies.add_row(Text(path), *("" if t is None else f"{t:.4g}" for t in times))
+    output.result(
+        {
+            str(file): report.model_dump(mode="json")
+            for file, report in zip(files, reports, strict=True)
+        },
+        *(
+            f"{number}  {file}: tipsc {shown(report.tipsc)}, {shown(report.taken)}"
+            for number, (file, report) in enumerate(zip(files, reports, strict=True), 1)
+        ),
+        checks,
+        *wrapped(
+            f"{number}, {shown(check.name)}: {shown(check.found, 400)}"
+            for number, report in enumerate(reports, 1)
+            for check in report.checks
+            if check.status == "failed"
+        ),
+        *([latencies] if paths else []),
+    )
 
 
 def _shown(found: object) -> str:

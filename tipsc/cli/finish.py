@@ -77,6 +77,7 @@ def finish_document(done: Finished) -> dict[str, object]:
         "differences": dict(done.differences),
         "noise": done.manifest.noise,
         "remarks": list(done.remarks),
+        "estimated_ms": done.manifest.estimated_ms,
         "paths": [path_document(path) for path in done.manifest.paths],
     }
 
@@ -92,9 +93,21 @@ def finish_lines(done: Finished) -> list[str]:
     if done.differences:
         lines.append(f"against ONNX Runtime: at most {max(done.differences.values()):.2g}")
     lines += [f"depths   {' '.join(trial.paths)}: {_verdict(trial)}" for trial in done.trials]
+    lines += wrapped(_estimates(done))
     if done.measurement is not None:
         lines += wrapped(noise_lines(done.manifest.noise, done.measurement.disturbance))
     return [*lines, *(f"remark   {remark}" for remark in done.remarks)]
+
+
+def _estimates(done: Finished) -> list[str]:
+    """What the paths were chosen by, beside what they take here."""
+    estimated = done.manifest.estimated_ms
+    pairs = [
+        f"{path.id} {path.latency.p50_ms / estimated[path.id]:.3g}"
+        for path in done.manifest.paths
+        if path.latency is not None and path.id in estimated
+    ]
+    return [f"estimate measured over estimated: {', '.join(pairs)}"] if pairs else []
 
 
 def _verdict(trial: PlanTrial) -> str:

@@ -192,12 +192,10 @@ def _on_several(
 
 
 def _devices_table(profiles: Mapping[str, Profile]) -> Table:
-    from rich import box
-    from rich.table import Table
-
     from tipsc.report.format import milliseconds
+    from tipsc.report.tables import plain_table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("device", no_wrap=True)
     for heading in ("paths", "fastest p50 ms", "slowest p50 ms", "noise %", "drift %"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -248,12 +246,10 @@ def _shares(shares: Shares) -> str:
 
 
 def _table(profile: Profile) -> Table:
-    from rich import box
-    from rich.table import Table
-
     from tipsc.report.format import milliseconds
+    from tipsc.report.tables import plain_table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("path", no_wrap=True)
     for heading in ("p10 ms", "p50 ms", "p95 ms", "cv %"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -98,12 +98,14 @@ def command(
     """Score the supernet of CONFIG: by topology (TIPS, arXiv 2305.08021) and by measured costs.
 
     Costs are those of the profiles that are given, else of the target's profile if one lies beside
-    CONFIG, else MACs. Nothing is trained, and no data are read.
+    CONFIG, else estimated from what is published of the target, else MACs. Nothing is trained, and
+    no data are read.
     """
     from tipsc.elastic.factors import additive_totals
     from tipsc.errors import DataError
     from tipsc.project.config import load_config
     from tipsc.project.loading import make_supernet
+    from tipsc.project.target import load_target
     from tipsc.report.score_page import write_scores
     from tipsc.scoring import score
     from tipsc.scoring.devices import MS, devices_of
@@ -112,11 +114,12 @@ def command(
     supernet = make_supernet(settings, folder)
     files = profiles or _published(settings.name, target, folder)
     totals = additive_totals(supernet)
-    devices = devices_of(supernet, totals, files, macs=macs)
-    if budget is not None and any(device.unit != MS for device in devices):
+    devices = devices_of(supernet, totals, files, target=load_target(target), macs=macs)
+    unmeasured = [device.unit for device in devices if device.unit != MS]
+    if budget is not None and unmeasured:
         raise DataError(
-            "a budget in milliseconds needs costs in milliseconds",
-            got="MACs",
+            "a budget in milliseconds needs costs in milliseconds that were measured",
+            got=unmeasured[0],
             fix="give --profile, or --share instead of --budget",
         )
     scores = score(

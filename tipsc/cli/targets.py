@@ -54,11 +54,10 @@ def command(
         document = load_target(name).model_dump(mode="json")
         output.result(document, *_lines(document))
         return
-    from rich import box
-    from rich.table import Table
+    from tipsc.report.tables import plain_table
 
     targets = [load_target(known) for known in list_targets()]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = plain_table()
     for heading in ("target", "backend", "threads", "description"):
         table.add_column(heading, justify="right" if heading == "threads" else "left")
     for target in targets:

@@ -136,14 +136,12 @@ def _candidates(
 
 
 def _table(differences: Mapping[str, Difference]) -> Table:
-    from rich import box
-    from rich.table import Table
-
     from tipsc.report.format import percent, tiny
     from tipsc.report.metric import metric_of
+    from tipsc.report.tables import plain_table
 
     metric = metric_of(next(iter(differences.values())).quality)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("path", no_wrap=True)
     for heading in ("difference", "same answer %", metric.heading, "lost"):
         table.add_column(heading, justify="right", no_wrap=True)

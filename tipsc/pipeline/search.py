@@ -27,6 +27,31 @@ from tipsc.search.candidates import Candidate, assess, save_candidates
 from tipsc.train import Data
 
 _RECORDS = "search.json"
+#: of the compute of the training, for looking at paths that are trained afterwards
+_LOOKING = 0.1
+#: below so many examples of each kind a look says nothing
+_FEWEST = 512
+#: a step of training takes as much compute as so many looks at its examples
+_STEP = 3
+
+
+def looks(build: Build, data: Data, epochs: int = 0) -> tuple[Rung, Rung]:
+    """How many examples the search sees of a path, at first and in full.
+
+    Args:
+        epochs: of the training of the paths that are found, if they are trained afterwards. A short
+            training is not worth a long look before it: together the looks take a tenth of its
+            compute at most, or as many examples as say anything at all.
+    """
+    calibration, validation = build.calibration_images, len(data.validation)
+    if epochs:
+        training = _STEP * epochs * len(data.train)
+        looking = build.evaluations * (calibration + validation)
+        share = min(1.0, _LOOKING * training / looking)
+        calibration, validation = (
+            max(min(given, _FEWEST), round(share * given)) for given in (calibration, validation)
+        )
+    return rungs(calibration, validation)
 
 
 def search_paths(
@@ -37,12 +62,13 @@ def search_paths(
     seed: int,
     progress: Progress,
     *,
-    trained_later: bool = False,
+    trained_later: int = 0,
 ) -> tuple[list[Candidate], list[SearchRecord]]:
     """Searches the paths that could be shipped, and evaluates them in full.
 
     Args:
-        trained_later: those that ship will be; what they are worth now is no reason to refuse one.
+        trained_later: epochs of the training of those that ship, if it comes afterwards; what they
+            are worth now is no reason to refuse one then.
 
     Raises:
         BudgetError: no path keeps the limits.
@@ -57,7 +83,7 @@ def search_paths(
             rung.calibration,
             progress,
             validation_images=rung.validation,
-            own_scale=trained_later,
+            own_scale=trained_later > 0,
         )
         found.update({candidate.path: candidate for candidate in assessed})
         return [candidate.judged.merit for candidate in assessed]
@@ -66,7 +92,7 @@ def search_paths(
         goal.cost,
         goal.budgets,
         evaluate,
-        rungs(build.calibration_images, len(data.validation)),
+        looks(build, data, trained_later),
         evaluations=build.evaluations,
         limits=goal.limits,
         seed=seed,
@@ -89,6 +115,11 @@ def wanted(project: TargetProject) -> Goal:
     return one_for_each(goal, project.config.build.paths)
 
 
+def _epochs(project: TargetProject) -> int:
+    """Of the training, if paths are trained once they are found."""
+    return project.lessons.epochs if project.lessons.narrow is not None else 0
+
+
 def save_records(folder: FilePath, records: Sequence[SearchRecord]) -> None:
     """Writes them as JSON."""
     text = json.dumps([asdict(record) for record in records], indent=1)
@@ -105,7 +136,8 @@ def _inputs(project: TargetProject) -> dict[str, object]:
     build, roofline = project.config.build, project.plan.roofline
     return {
         "trained": project.done(TRAIN).key,
-        "trained_later": project.lessons.narrow is not None,
+        "trained_later": _epochs(project),
+        "examples": len(project.data.train) if project.lessons.narrow else None,
         "profile": None if project.plan.unmeasured else measured_key(project),
         "roofline": roofline and roofline.model_dump(),
         "data": project.data.validation.fingerprint,
@@ -131,7 +163,7 @@ def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
             project.config.build,
             project.config.seed,
             progress,
-            trained_later=project.lessons.narrow is not None,
+            trained_later=_epochs(project),
         )
     save_candidates(folder, candidates)
     save_records(folder, records)

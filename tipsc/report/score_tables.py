@@ -173,11 +173,11 @@ def _plain(content: str, limit: int = NAME) -> Text:
 
 
 def _table(*headings: str) -> Table:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    from tipsc.report.tables import plain_table
+
+    table = plain_table()
     table.add_column(headings[0], no_wrap=True)
     for heading in headings[1:]:
         table.add_column(Text(heading), justify="right", no_wrap=True)

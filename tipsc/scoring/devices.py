@@ -1,4 +1,4 @@
-"""The one or two devices that are scored: from profiles, or MACs where nothing was measured."""
+"""The one or two devices that are scored: from profiles, or estimates where none was measured."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from tipsc.errors import DataError
 from tipsc.factors import Additive
 from tipsc.pipeline.fold import check_space, cost_of_profile, predictor_of_profile
 from tipsc.profile import Profile, Shares
+from tipsc.profile.roofline import estimated_ms
+from tipsc.project.target import Target
 
-MACS, MS = "MACs", "ms"
+MACS, MS, ESTIMATED_MS = "MACs", "ms", "estimated ms"
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,7 @@ class ScoredDevice:
     """A name with a cost.
 
     Attributes:
-        unit: ``ms`` or ``MACs``.
+        unit: ``ms``, ``estimated ms`` or ``MACs``.
         source: where the costs come from, and how far to trust them.
     """
 
@@ -35,12 +37,14 @@ def devices_of(
     totals: Mapping[str, Additive],
     files: Sequence[FilePath],
     *,
+    target: Target | None = None,
     macs: bool = False,
 ) -> tuple[ScoredDevice, ...]:
-    """The devices of these profiles; MACs beside them if asked for, or if there is no profile.
+    """The devices of these profiles; MACs beside them if asked for, or if there is nothing else.
 
     Args:
         totals: of the supernet, by :func:`tipsc.elastic.factors.additive_totals`.
+        target: if there is no profile, costs are estimated from what is published of it.
 
     Raises:
         ProfileError: a profile cannot be read, is of another search space, or too small.
@@ -67,6 +71,10 @@ def devices_of(
                 + (f"; {profile.noise}" if profile.noise else ""),
             )
         )
+    if not found and target is not None and target.roofline is not None:
+        source = f"nothing was measured: estimated from figures of {target.roofline.device}"
+        estimate = estimated_ms(supernet, target.roofline, target.precision)
+        found.append(ScoredDevice(target.name, estimate, ESTIMATED_MS, source))
     if macs or not found:
         measured = "counted, not measured" if found else "nothing was measured yet"
         found.append(ScoredDevice(MACS, totals["macs"], MACS, f"{measured}: a path costs its MACs"))
