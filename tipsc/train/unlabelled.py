@@ -83,7 +83,7 @@ class Unlabelled:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class WithAnswers:
     """Examples whose targets are answers in memory; see :class:`tipsc.batch.Readable`."""
 
     examples: Examples
@@ -108,7 +108,7 @@ class Answered:
 
 
 def _answered(part: Tensors | Examples, answers: Tensors) -> Examples:
-    return Answered(part, answers) if _is_read(part) else Split(part, answers)
+    return WithAnswers(part, answers) if _is_read(part) else Split(part, answers)
 
 
 def _is_read(part: Tensors | Examples) -> bool:
