@@ -166,3 +166,13 @@ def test_states_that_are_none_are_refused_before_training(
     (tmp_path / "tipsc.yaml").write_text(text)
     with pytest.raises(ConfigError, match=says):
         Pipeline(tmp_path, "host").untrained  # noqa: B018
+
+
+def test_a_state_that_grows_is_refused_before_training(tmp_path: Path) -> None:
+    grows = MODEL.replace("self.conv(seen)", "self.conv(seen[:, :, -4:])")
+    grows = grows.replace('"past": seen[:, :, 1:]', '"past": seen')
+    assert grows != MODEL
+    (tmp_path / "listener.py").write_text(grows)
+    (tmp_path / "tipsc.yaml").write_text(CONFIG)
+    with pytest.raises(ConfigError, match=r"another form.*float32\[1, 6, 3\].*float32\[1, 6, 4\]"):
+        Pipeline(tmp_path, "host").untrained  # noqa: B018

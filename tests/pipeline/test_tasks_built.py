@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_tasks import CASES, data
 
 from tipsc.engine import read_engine
 from tipsc.errors import ConfigError, DataError
+from tipsc.pipeline import choose
 from tipsc.pipeline.build import Pipeline
 from tipsc.quality import Quality
 from tipsc.train import Data, quality_of
@@ -61,6 +64,27 @@ def test_it_is_built_for_a_jetson_and_nvidia_s_parser_takes_it(task: str, tmp_pa
     manifest = read_engine(built.engine).manifest
     assert len(manifest.paths) == 2
     assert manifest.recipe  # it is left to be finished on the device
+
+
+def test_a_path_that_answers_the_same_whatever_it_sees_is_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = project_of(tmp_path, "segmentation")
+    config = project / "tipsc.yaml"
+    config.write_text(config.read_text().replace("evaluations: 4", "evaluations: 8"))
+    pipeline = Pipeline(project, "host")
+    found = choose.load_candidates(pipeline.searched().folder, pipeline.untrained.space)
+    *cheap, one, other = sorted(found, key=lambda candidate: candidate.macs)
+    assert cheap
+    targets = pipeline.data.validation.take(range(len(pipeline.data.validation))).targets
+    never = torch.zeros((*targets.shape[:1], 3, *targets.shape[1:]))
+    never[:, int(targets.flatten().mode().values)] = 1.0
+    tally = pipeline.data.judged_by.score()
+    tally.add(never, targets)
+    blind = [replace(candidate, quality=tally.quality) for candidate in cheap]
+    monkeypatch.setattr(choose, "load_candidates", lambda *_: [*blind, one, other])
+    chosen = {selection.path_id for selection in choose.select(pipeline)}
+    assert chosen == {one.path.id, other.path.id}
 
 
 def test_a_task_of_the_configuration_is_that_of_the_data(tmp_path: Path) -> None:
@@ -162,6 +186,29 @@ def test_a_loss_and_a_metric_that_tipsc_does_not_know(tmp_path: Path) -> None:
     for path in paths:
         assert path.quality.name == "grades apart" and path.quality.better == "lower"
         assert path.quality.value < 0.6 * blind
+
+
+def test_a_metric_that_gives_nan_ends_the_search_and_what_was_done_stays(tmp_path: Path) -> None:
+    """It looks into a file, so that what the stages are kept by stays the same."""
+    project = project_of(tmp_path, "regression")
+    judge = """
+    def compute(self):
+        value = super().compute()
+        return value / 0 * 0 if Path(__file__).with_name("broken").exists() else value
+"""
+    (project / "ordinal.py").write_text(
+        "from pathlib import Path\n" + ORDINAL.replace("\n\ndef model", f"{judge}\n\ndef model", 1)
+    )
+    (project / "tipsc.yaml").write_text(ORDINAL_CONFIG)
+    profiled = Pipeline(project, "host").profile().folder
+    (project / "broken").touch()
+    with pytest.raises(DataError, match="Ordinal, grades apart: the metric of the task gives nan"):
+        Pipeline(project, "host").searched()
+    (project / "broken").unlink()
+    pipeline = Pipeline(project, "host")
+    pipeline.searched()
+    done = {stage.folder: stage.cached for stage in pipeline.stages.done}
+    assert done[profiled]
 
 
 def test_what_a_loss_of_one_s_own_changes_is_trained_again(tmp_path: Path) -> None:

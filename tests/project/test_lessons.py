@@ -171,6 +171,14 @@ def test_a_rate_is_found_where_only_the_paths_that_ship_are_trained() -> None:
     assert found.wide is None
     assert found.narrow is not None
     assert found.narrow.find_rate
+    for given, looked_for in (
+        ({}, True),
+        ({"learning_rate": 0.01}, False),
+        ({"find_rate": False}, False),
+        ({"learning_rate": 0.01, "find_rate": True}, True),
+    ):
+        (narrow,) = (part.find_rate for part in [lessons(**given).narrow] if part is not None)
+        assert narrow is looked_for
     for narrow in (0.0, 0.5):
         with pytest.raises(ConfigError, match="find_rate: the rate can be found only where"):
             lessons(find_rate=True, narrow=narrow)

@@ -39,6 +39,16 @@ def test_a_budget_without_a_path_of_its_own_gets_the_next_best_below() -> None:
     assert chosen(8.0, 9.0) == ["small", "large"]
 
 
+def test_a_blind_path_gives_way_to_the_fastest_other_one_within_the_budgets() -> None:
+    def with_blind(blind: set[str], *budgets: float) -> list[str]:
+        return [s.path_id for s in for_budgets(CANDIDATES, budgets, blind=blind)]
+
+    assert with_blind({"tiny"}, 1.0, 2.0, 8.0) == ["small", "other", "large"]
+    assert with_blind({"tiny", "other"}, 1.0, 2.0, 8.0) == ["small", "middle", "large"]
+    assert with_blind({"middle"}, 1.0, 2.0, 8.0) == ["tiny", "small", "large"]  # not chosen anyway
+    assert with_blind({"tiny"}, 1.0, 1.9) == ["tiny", "small"]  # no other keeps a budget
+
+
 def test_no_path_for_any_budget_is_an_error() -> None:
     with pytest.raises(DataError, match="no path for any of these budgets"):
         for_budgets(CANDIDATES, [0.5])

@@ -190,6 +190,16 @@ def test_an_image_without_a_box_teaches_that_there_is_none() -> None:
     assert float(outputs["scores"].grad.max()) > 0  # down with what is said
 
 
+def test_a_box_that_is_seen_where_there_is_none_costs_precision() -> None:
+    """Half of the images have none: what is found in them counts against the others."""
+    task, _, right = CASES["detection"]
+    half = torch.arange(N)[:, None] % 4 < 2
+    targets = {"boxes": BOXES, "labels": torch.where(half, -1, LABELS)}
+    silent = {**right, "scores": torch.where(half[..., None], -9.0, right["scores"])}
+    assert quality(task, silent, targets).value > 0.99
+    assert 0.4 < quality(task, right, targets).value < 0.9
+
+
 @given(st.integers(0, 10_000))
 @settings(deadline=None, max_examples=40)
 def test_overlaps_are_symmetric_bounded_and_one_for_the_same_box(seed: int) -> None:

@@ -8,6 +8,8 @@ such staircase yet: then the best is chosen for each budget.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 
 from tipsc import search
@@ -17,9 +19,11 @@ from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records, wanted
 from tipsc.progress import Progress
-from tipsc.search.candidates import load_candidates
+from tipsc.search.candidates import Candidate, load_candidates
+from tipsc.train.data import targets_of
 
 FILE = "chosen.json"
+_SAME = 1e-5  # of a score: what sums of float32 in another order differ by
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:
@@ -51,9 +55,19 @@ def select(project: TargetProject) -> tuple[search.Selection, ...]:
     if project.lessons.narrow is not None:
         goal = wanted(project)
         # By the cost that the budgets are of: one that was measured may lie above the last of them.
-        costs = {c.path.id: goal.cost.of(c.path) for c in load_candidates(folder, goal.cost.space)}
+        found = load_candidates(folder, goal.cost.space)
+        costs = {candidate.path.id: goal.cost.of(candidate.path) for candidate in found}
         rated = [search.Rated(r.id, r.expected, costs[r.id]) for r in records.values()]
-        return search.for_budgets(rated, goal.budgets)
+        return search.for_budgets(rated, goal.budgets, blind=_blind(project, found))
     rated = [search.Rated(r.id, r.expected, r.latency_ms) for r in records.values()]
     spread = 0.0 if project.plan.unmeasured else load_profile(project).noise_floor.p95
     return search.choose(rated, project.config.build.paths, spread=spread)
+
+
+def _blind(project: TargetProject, found: Sequence[Candidate]) -> frozenset[str]:
+    """Ids of those that score what answers score which do not depend on the input."""
+    chance = project.data.judged_by.chance(targets_of(project.data.validation))
+    if chance is None:
+        return frozenset()
+    scores = {candidate.path.id: candidate.judged.merit for candidate in found}
+    return frozenset(i for i, s in scores.items() if math.isclose(s, chance.merit, rel_tol=_SAME))

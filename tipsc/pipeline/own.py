@@ -17,11 +17,13 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.pipeline.climbs import PathClimb, Tried
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.ladder import Climb, Teaching, climb
+from tipsc.pipeline.narrow import NARROW
 from tipsc.pipeline.train import taught_by
 from tipsc.progress import Progress
 from tipsc.project.target import BYTES
 from tipsc.search.candidates import Candidate, load_candidates, save_candidates
 from tipsc.train import TrainConfig
+from tipsc.train.rate import kept_rate
 
 FILE = "climbs.json"
 _DONE = "climb.json"  # of one path
@@ -124,4 +126,7 @@ def _settings(project: TargetProject) -> TrainConfig:
     lessons = project.lessons
     config = lessons.wide if lessons.narrow is None else lessons.narrow
     assert config is not None  # one of both there is
-    return replace(config, learning_rate=RATE * config.learning_rate, cycle=(0.0, 1.0))
+    rate = config.learning_rate
+    if lessons.narrow is not None:
+        rate = kept_rate(project.done(NARROW).folder) or rate
+    return replace(config, learning_rate=RATE * rate, cycle=(0.0, 1.0))

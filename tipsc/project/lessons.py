@@ -57,6 +57,8 @@ def lessons_of(config: Config, model: Model) -> Lessons:
     if narrow is None:
         narrow = NARROW_UNTRAINED if model.original is None else NARROW_TRAINED
     last = round(narrow * settings.epochs)
+    if narrow == 1 and not given & {"find_rate", "learning_rate"}:
+        settings = replace(settings, find_rate=True)
     if settings.find_rate and narrow < 1:
         raise ConfigError(
             "the rate can be found only where nothing but the paths that ship is trained",

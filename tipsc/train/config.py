@@ -71,7 +71,8 @@ class TrainConfig:
         optimizer_options: keyword arguments of it, as ``{betas: [0.9, 0.98]}``.
         learning_rate: the schedule's peak.
         find_rate: where only some paths are trained, their peak is found by a short range test
-            (:mod:`tipsc.train.rate`), if an epoch has 48 batches or more.
+            (:mod:`tipsc.train.rate`), if an epoch has 48 batches or more. ``tipsc build`` does so
+            for a model that was trained already if neither this nor a learning_rate is given.
         weight_decay: of matrices and filters; biases and norms have none.
         thrift: where only some paths are trained: 1 gives each as much compute, 0 as many steps.
         schedule: "one-cycle" (arXiv 1708.07120) rises over the first 30 % of the steps, "cosine"

@@ -136,7 +136,7 @@ def found_rate(
         return config.learning_rate
     rate = torch.zeros((), dtype=torch.float64)
     if ranks.rank == 0:
-        known = _kept(folder)
+        known = kept_rate(folder)
         if known is None:
             device = next(supernet.parameters()).device
             seed(device, seed_of("rate", config.seed))
@@ -150,8 +150,8 @@ def found_rate(
     return float(rate)
 
 
-def _kept(folder: FilePath) -> float | None:
-    """That a training in this folder found before it was interrupted."""
+def kept_rate(folder: FilePath) -> float | None:
+    """That a training in this folder found, if it looked for one."""
     file = folder / FILE
     return float(json.loads(file.read_text())["rate"]) if file.exists() else None
 
