@@ -3,7 +3,9 @@
 It makes JPEGs of 224x224 in a folder, as many as asked for (some of them drawn, the others copies
 with a number of their own), and writes and prints
 
-- steps per second of the training loop from the disk over the same from memory; they take turns;
+- steps per second of the training loop from the disk over the same from memory; they take turns. On
+  a busy machine the CPU time says more: a step over a step and the reading of its batch, as if
+  computing used all cores;
 - the memory that a training from the disk takes beyond one whose data are a single batch in memory,
   in batches: of all processes, shared pages counted once;
 - whether a training that is killed within an epoch ends with the same bits;
@@ -149,21 +151,38 @@ def speeds(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of a step, from memory and from the disk, in turns."""
     supernet = mobilenet_v2(classes=CLASSES)
     memory, disk = in_memory(4 * options.batch), from_disk(folder, options.images)
-    turns = []
+    turns, computing = [], []
     for _ in range(options.turns):
         pair = []
         for data in (memory, disk):
-            at: dict[int, float] = {}
+            at: dict[int, tuple[float, float]] = {}
             steps = SETTLING + options.steps
 
-            def note(done: int, at: dict[int, float] = at) -> None:
-                at[done] = time.perf_counter()
+            def note(done: int, at: dict[int, tuple[float, float]] = at) -> None:
+                at[done] = time.perf_counter(), time.process_time()
 
             run(supernet, data, options.batch, steps, note)
-            pair.append((at[steps] - at[SETTLING]) / options.steps)
+            wall, cpu = (b - a for a, b in zip(at[SETTLING], at[steps], strict=True))
+            pair.append(wall / options.steps)
+            if data is memory:
+                computing.append(cpu / options.steps)
         turns.append(tuple(pair))
     ratio = statistics.median(memory / disk for memory, disk in turns)
-    return {"ratio": ratio, "seconds_a_step": turns}
+    step, reading = statistics.median(computing), reading_s(folder, options)
+    cpu_time = {"step_s": step, "reading_s": reading, "ratio": step / (step + reading)}
+    return {"ratio": ratio, "seconds_a_step": turns, "cpu_time": cpu_time}
+
+
+def reading_s(folder: Path, options: argparse.Namespace) -> float:
+    """CPU time of reading a batch."""
+    train, chance = from_disk(folder, options.images, 0).train, np.random.default_rng(1)
+    order = [chance.integers(options.images, size=options.batch).tolist() for _ in range(5)]
+    took = []
+    for index in order:
+        begin = time.process_time()
+        train.take(index)
+        took.append(time.process_time() - begin)
+    return statistics.median(took)
 
 
 def proportional_mib() -> float:

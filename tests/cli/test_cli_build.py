@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import MODEL, run_tipsc, write_project
 
 from tipsc.pipeline.build import Pipeline
@@ -177,43 +176,6 @@ def test_another_build_at_the_same_time_is_refused(call, killed):
     with only_one_build(killed / "runs" / "digits"):
         done = call("build", killed)
     assert done.returncode == 2 and "another build is at work" in done.stderr
-
-
-def train_by_two(folder: Path) -> dict:
-    """What the first of two processes prints; nothing else prints."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["-m", "tipsc", "train", str(folder), "--format", "json"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder.parent)},
-        timeout=170,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_two_processes_train_under_torchrun(tmp_path):
-    folder = write_project(tmp_path / "digits", train={**TRAIN, "epochs": 1, "narrow": 0})
-    for cached in (False, True):
-        found = train_by_two(folder)
-        assert found["stage"]["cached"] is cached
-        assert found["steps"] == 1200 // 128
-
-
-def test_two_processes_train_the_paths_that_the_first_has_chosen(tmp_path):
-    folder = write_project(tmp_path / "digits", train={**TRAIN, "epochs": 2, "narrow": 0.5})
-    found = train_by_two(folder)
-    assert found["steps"] == 2 * (1200 // 128)  # in the whole space, and of the paths that ship
-    assert found["stage"]["name"] == "narrow"
-    (chosen,) = (folder / "runs" / "digits").glob("choose-*/chosen.json")
-    assert len(json.loads(chosen.read_text())) == 4
-    weights = torch.load(found["weights"], weights_only=True)
-    (before,) = (folder / "runs" / "digits").glob("train-*/weights.pt")
-    wide = torch.load(before, weights_only=True)
-    assert any(not torch.equal(weights[name], wide[name]) for name in weights)
 
 
 @pytest.mark.parametrize("family", ["mobilenet", "transformer", "temporal"])

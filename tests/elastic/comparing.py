@@ -60,9 +60,10 @@ def masked(supernet: Supernet, path: Path) -> Supernet:
 def executed_macs(supernet: Supernet, path: Path, *inputs: Tensor) -> int:
     """Multiply-accumulates of the extracted path, counted by torch while it runs.
 
-    Those of recurrent layers, which are the same on all paths, may be missing.
+    What is done inside of one call of another library could not be counted: recurrent layers.
     """
     module = extract(supernet, path).requires_grad_(False)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    own = torch.backends.mkldnn.flags(enabled=False)  # type: ignore[no-untyped-call]
+    with own, torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(*inputs)
     return counter.get_total_flops() // 2

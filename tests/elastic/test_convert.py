@@ -47,7 +47,7 @@ COUNTED = {"MultiheadAttention across": "queries.width"}
 """Choices of a size over which the model takes a mean: dropping is not the same as zeros."""
 
 
-@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n not in ("LSTM", "GRU")])
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_path_is_the_whole_model_without_the_units_that_it_drops(name: str) -> None:
     """Units that meet somewhere are the same units: full size, with zeros for what is dropped.
 

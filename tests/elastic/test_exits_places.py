@@ -171,11 +171,17 @@ def plain() -> nn.Module:
     return nn.Sequential(conv.conv_bn(3, 8), conv.BasicBlock(8, 8, 1), conv.Head(8))
 
 
+def with_a_hidden_layer() -> nn.Module:
+    """What follows the blocks is no head that could be copied, and costs next to nothing."""
+    return nn.Sequential(*plain(), nn.ReLU(), nn.Linear(10, 10))
+
+
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
         (conv.UNet, "the model's head does not fit there, and another would give no places"),
-        (conv.DenseNet, "it would save 0 % of the MACs only"),
+        (conv.DenseNet, "the model's own head follows"),
+        (with_a_hidden_layer, "it would save 0 % of the MACs only"),
         (Tied, "later layers read stem.2 too, across it"),
         (Beside, "layers beside it are read later: stem.0"),
         (with_probabilities, "does not come from a linear layer but from log_softmax"),

@@ -80,8 +80,8 @@ def test_plans_are_made_in_any_order_of_one_structure() -> None:
     program = capture(net, given_of(net, torch.randn(4, 9, 6)))
     structure = analyse(program, residual_additions(program))
     seen = {node: structure.all_axes(node) for node in structure.nodes()}
-    coarse = make_plan(program, structure, [], [1.0], Exits())
-    fine = make_plan(program, structure, [], [0.5, 1.0], Exits())
+    coarse = make_plan(program, structure, [], [], [1.0], Exits(), {})
+    fine = make_plan(program, structure, [], [], [0.5, 1.0], Exits(), {})
     assert coarse.space.choices == ()  # all were too few to choose from, for that plan
     assert {choice.name for choice in fine.space.choices} == {"wide.width", "qkv.heads"}
     assert seen == {node: structure.all_axes(node) for node in structure.nodes()}

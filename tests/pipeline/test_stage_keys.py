@@ -136,6 +136,8 @@ CONVERT: Mapping[str, tuple[Any, set[str]]] = {
     "widths": ([0.5], MODEL_CHANGED),
     "input": (None, set()),  # other data: tests/pipeline/test_camera.py
     "depth": (False, TRAINED),  # it has no branch that could be left out
+    "streams": (True, TRAINED),  # nor one that is added to
+    "kernels": (True, TRAINED),  # nor a depthwise convolution
     "resolutions": (None, set()),  # of images; that it is among the inputs is seen by `widths`
     "exits": (None, set()),
 }

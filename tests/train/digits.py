@@ -5,6 +5,7 @@ As a script it trains in a folder, to be killed or started by torchrun.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ import torch
 
 from tipsc.elastic import Supernet, family
 from tipsc.tasks import Classification
-from tipsc.train import Data, Split, TrainConfig, train
+from tipsc.train import Data, History, Split, TrainConfig, train
 
 ARGUMENTS = {
     "classes": 10,
@@ -71,7 +72,24 @@ def config(**changes: object) -> TrainConfig:
     return TrainConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def calm() -> Supernet:
+    """Nothing drops out, and each example is computed by itself."""
+    torch.manual_seed(0)
+    return family(
+        "transformer", classes=10, input_shape=(1, 8, 8), patch=4, width=24, depths=(1, 2)
+    )
+
+
+def train_calmly(folder: Path, changes: dict[str, object]) -> History:
+    """Without any chance but that of order and paths."""
+    data, settings = dataclasses.replace(load(), augment=None), {"frozen_epochs": 0, **changes}
+    return train(calm(), data, config(**settings), folder=folder)
+
+
 def main(folder: Path, changes: dict[str, object], seconds_a_step: float) -> None:
+    if changes.pop("calm", False):
+        train_calmly(folder, changes)
+        return
     supernet = make()
     rank = int(os.environ.get("RANK", "0"))
     drawn: list[list[str]] = []

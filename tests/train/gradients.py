@@ -1,4 +1,4 @@
-"""Run by torchrun: averages known gradients and writes what came out."""
+"""Run by torchrun: averages known gradients and writes what came out, and what is refused."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from tipsc.errors import DataError
 from tipsc.train.distributed import group
 
 with group() as ranks:
@@ -14,6 +15,13 @@ with group() as ranks:
     parameters[0].grad = torch.full((2, 2), 1.0 + ranks.rank)
     if ranks.rank == 1:
         parameters[1].grad = torch.full((3,), 4.0)
-    number = ranks.average(parameters, torch.tensor(10.0 * ranks.rank)).item()
-    text = repr([number, *(None if p.grad is None else p.grad.tolist() for p in parameters)])
+    number = torch.tensor(10.0 * ranks.rank)
+    examples = 1 + 2 * ranks.rank
+    (mean,) = ranks.average(parameters, [number], examples)
+    means = [mean.item(), ranks.mean(number.item(), examples)]
+    text = repr([*means, *(None if p.grad is None else p.grad.tolist() for p in parameters)])
     Path(sys.argv[1], f"{ranks.rank}.txt").write_text(text)
+    try:
+        ranks.check_same(5 + ranks.rank, "batches", "give each as many")
+    except DataError as error:
+        Path(sys.argv[1], "refused.txt").write_text(str(error))

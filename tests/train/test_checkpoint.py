@@ -18,7 +18,7 @@ from tipsc.elastic import Supernet, family
 from tipsc.errors import TrainingError
 from tipsc.train import Data, History, Split, TrainConfig, restore, train
 from tipsc.train.checkpoint import FILE, write_whole
-from tipsc.train.loop import HISTORY_FILE
+from tipsc.train.learner import HISTORY_FILE
 
 SCRIPT = Path(__file__).parent / "digits.py"
 STEPS = 72
@@ -42,7 +42,7 @@ def curve(folder: Path) -> list[tuple[float, float, float, float]]:
 
 def test_killed_with_9_it_resumes_to_the_same_bits(tmp_path: Path) -> None:
     whole = start(tmp_path / "whole", 0)
-    assert whole.wait(120) == 0, whole.stderr and whole.stderr.read()
+    assert whole.wait(400) == 0, whole.stderr and whole.stderr.read()
     # In the first phase, in the middle of a checkpoint as likely as not, and in the frozen phase.
     for stop_after in (7, 33, 60):
         process = start(tmp_path / "killed", 0)
@@ -54,11 +54,11 @@ def test_killed_with_9_it_resumes_to_the_same_bits(tmp_path: Path) -> None:
             if done >= stop_after:
                 process.send_signal(signal.SIGKILL)
                 break
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(120) == -signal.SIGKILL
         assert first is not None
         assert (first == 1) == (stop_after == 7)  # later runs went on where they had stopped
     last = start(tmp_path / "killed", 0)
-    output, errors = last.communicate(timeout=120)
+    output, errors = last.communicate(timeout=400)
     assert last.returncode == 0, errors
     assert 60 <= int(output.split()[0]) < STEPS
 
@@ -117,6 +117,7 @@ def other_options() -> Supernet:
     [
         (make, load, config(epochs=2), "config epochs differs.*expected 2, got 1"),
         (make, load, config(epochs=1, seed=3, batch_size=32), "and 1 more"),
+        (make, load, config(epochs=1, precision="bf16"), "precision differs.*bf16, got fp32"),
         (other_widths, load, config(epochs=1), "model classifier.weight differs.*10x40.*10x32"),
         (other_options, load, config(epochs=1), r"space stage0.block0.width differs.*\[8, 24"),
         (make, other_data, config(epochs=1), "data train differs"),

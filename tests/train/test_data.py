@@ -68,15 +68,17 @@ def test_splits_of_different_shapes_are_refused() -> None:
         Data(good, Split(X[..., :2], Y), good, TASK)
 
 
-def test_ranks_share_an_epoch_without_overlap() -> None:
+@pytest.mark.parametrize(("ranks", "parts"), [(2, [5, 5]), (3, [3, 3, 4])])
+def test_ranks_share_each_batch_of_one_process(ranks: int, parts: list[int]) -> None:
     split = Split(torch.arange(103.0).reshape(-1, 1), torch.zeros(103, dtype=torch.int64))
-    seen = [
-        [x.flatten().tolist() for x, _ in Shuffled(split, 10, seed=1, rank=r, ranks=3).epoch(2)]
-        for r in range(3)
-    ]
-    assert [len(batches) for batches in seen] == [3, 3, 3]
-    flat = [value for batches in seen for batch in batches for value in batch]
-    assert len(flat) == len(set(flat)) == 90
+
+    def seen(rank: int, ranks: int) -> list[list[float]]:
+        batches = Shuffled(split, 10, seed=1, rank=rank, ranks=ranks).epoch(2, 1)
+        return [batch.inputs.flatten().tolist() for batch in batches]
+
+    shares = list(zip(*(seen(rank, ranks) for rank in range(ranks)), strict=True))
+    assert [[x for part in share for x in part] for share in shares] == seen(0, 1)
+    assert [list(map(len, share)) for share in shares] == [parts] * 9
 
 
 def test_epochs_differ_and_repeat_and_resume() -> None:
@@ -98,7 +100,9 @@ def test_too_few_examples_for_a_step_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"expected at least 12 examples, got 10 examples\); lower train.batch_size"
     ):
-        Shuffled(Split(X, Y), 4, ranks=3)
+        Shuffled(Split(X, Y), 12, ranks=3)
+    with pytest.raises(DataError, match=r"fewer examples than there are processes.*3, got 2"):
+        Shuffled(Split(X, Y), 2, ranks=3)
 
 
 def test_calibration_takes_a_fixed_mixture_of_the_classes() -> None:

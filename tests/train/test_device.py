@@ -162,7 +162,7 @@ def test_losses_that_are_read_later_make_the_same_training(
     """As on a GPU, with checkpoints in between; a sampler that learns is told at once."""
     found: list[tuple[dict[str, Tensor], History]] = []
     for steps in (0, 8):
-        monkeypatch.setattr("tipsc.train.loop.Later", lambda _, steps=steps: Later(steps))
+        monkeypatch.setattr("tipsc.train.step.Later", lambda _, steps=steps: Later(steps))
         net, folder = make(), tmp_path / str(steps)
         history = train(net, load(), config(epochs=1, checkpoint_seconds=0.05), folder=folder)
         found.append((net.state_dict(), history))
@@ -175,7 +175,7 @@ def test_losses_that_are_read_later_make_the_same_training(
 def test_a_loss_that_is_not_finite_ends_it_before_the_next_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tipsc.train.loop.Later", lambda _: Later(8))
+    monkeypatch.setattr("tipsc.train.step.Later", lambda _: Later(8))
     net = make()
     with torch.no_grad():
         net.classifier.weight.fill_(float("nan"))

@@ -32,7 +32,7 @@ from tipsc.train import (
     train,
 )
 from tipsc.train.checkpoint import FILE
-from tipsc.train.loop import HISTORY_FILE
+from tipsc.train.learner import HISTORY_FILE
 
 LEARNED = 0.85  # measured: 0.92 or more; chance is 0.1
 

@@ -26,7 +26,7 @@ def few() -> list[Path]:
 def test_they_learn_and_each_gets_as_much_compute(tmp_path: FilePath) -> None:
     supernet, data, paths = make(), load(), few()
     settings = config(
-        epochs=20, frozen_epochs=4, learning_rate=0.03, paths_per_step=1, distill=False
+        epochs=20, frozen_epochs=4, learning_rate=0.03, paths_per_step=1, distill=False, thrift=1.0
     )
     history = train(supernet, data, settings, folder=tmp_path, paths=paths)
     macs = mac_counter(supernet)
@@ -34,7 +34,7 @@ def test_they_learn_and_each_gets_as_much_compute(tmp_path: FilePath) -> None:
     drawn = Counter(by_cost[round(step.macs)] for step in history)
     assert set(drawn) == set(paths)
     shares = [drawn[path] * macs(path) for path in paths]
-    assert max(shares) < 2 * min(shares)
+    assert max(shares) < 2 * min(shares)  # 1.1 to 1.5 for six seeds
     accuracies = evaluate(supernet, paths, data, split="test")
     assert min(quality.value for quality in accuracies.values()) > 0.8  # measured: 0.87 or more
 

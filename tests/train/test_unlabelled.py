@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from digits import config, load, make
 from torch import nn
+from torch.utils.data import Dataset
 
 from tipsc.elastic import extract
 from tipsc.errors import DataError
 from tipsc.tasks import Classification
-from tipsc.train import Data, Unlabelled, calibrate, evaluate, train
+from tipsc.train import Data, OnDisk, Unlabelled, calibrate, evaluate, train
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +96,43 @@ def test_what_cannot_answer_is_refused(
     data = dataclasses.replace(without_labels(load()), task=Classification(classes))
     with pytest.raises(DataError, match=message):
         data.answered_by(module)
+
+
+class Pairs(Dataset[Any]):
+    """Inputs, each with a target that is none."""
+
+    def __init__(self, inputs: torch.Tensor) -> None:
+        self.inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.inputs[number], -1
+
+
+@pytest.mark.parametrize("given", [Pairs, lambda inputs: OnDisk(Pairs(inputs), workers=0)])
+def test_answers_to_examples_on_disk_are_those_in_memory(
+    given: Callable[[torch.Tensor], Any], original: nn.Module, tmp_path: Path
+) -> None:
+    known = without_labels(load())
+    few = [part[:80] for part in (known.train, known.validation, known.test)]
+    found: list[tuple[dict[str, torch.Tensor], object]] = []
+    for place, parts in enumerate((few, map(given, few))):
+        unlabelled = Unlabelled(*parts)
+        assert torch.equal(unlabelled.example, few[0][:1])
+        data, supernet = unlabelled.answered_by(original), make()
+        assert torch.equal(data.test.take([7, 3]).targets, data.test.take(range(8)).targets[[7, 3]])
+        settings = config(epochs=1, frozen_epochs=0, batch_size=16, distill=False)
+        train(supernet, data, settings, folder=tmp_path / str(place), original=original)
+        judged = evaluate(supernet, [supernet.space.largest], data, split="test")
+        found.append((supernet.state_dict(), judged))
+    assert all(torch.equal(value, found[1][0][name]) for name, value in found[0][0].items())
+    assert found[0][1] == found[1][1]
+
+
+def test_other_answers_are_another_identity(original: nn.Module) -> None:
+    part = OnDisk(Pairs(without_labels(load()).train[:70]), workers=0)
+    unlabelled, other = Unlabelled(part, part, part), nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    found = [unlabelled.answered_by(model).train.fingerprint for model in (original, other)]
+    assert len({*found, part.fingerprint}) == 3

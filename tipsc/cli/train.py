@@ -28,8 +28,8 @@ def command(output: Output, config: Path, target: str, rehearse: int | None) -> 
     The paths that ship on the target are trained last. They are chosen by what they cost there, so
     that paths are measured and searched first, if that is missing.
 
-    Works under torchrun as well: each process draws its own paths and has its own part of the
-    data, the first one measures, chooses, prints and writes.
+    Works under torchrun as well: the processes share each batch, the first one measures, chooses,
+    prints and writes.
     """
     if rehearse is not None:
         _rehearsed(output, config, rehearse)
@@ -41,7 +41,7 @@ def command(output: Output, config: Path, target: str, rehearse: int | None) -> 
     from tipsc.pipeline.train import WEIGHTS
     from tipsc.report.format import duration, significant
     from tipsc.train.distributed import group, started
-    from tipsc.train.loop import HISTORY_FILE
+    from tipsc.train.learner import HISTORY_FILE
 
     first = started("RANK", 0) == 0
     if not first:
@@ -75,9 +75,19 @@ def command(output: Output, config: Path, target: str, rehearse: int | None) -> 
 def _rehearsed(output: Output, config: Path, steps: int) -> None:
     from dataclasses import asdict
 
+    from tipsc.errors import UsageError
     from tipsc.pipeline.context import Project
     from tipsc.pipeline.rehearse import rehearse
     from tipsc.report.format import duration, significant
+    from tipsc.train.distributed import started
+
+    if (processes := started("WORLD_SIZE", 1)) > 1:
+        raise UsageError(
+            "a rehearsal is of one process",
+            where="--rehearse",
+            got=f"{processes} of torchrun",
+            fix="start it without torchrun; several processes share each batch",
+        )
 
     with output.reporter() as reporter:
         project = Project(config, reporter=reporter)

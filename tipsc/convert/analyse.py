@@ -27,7 +27,7 @@ def analyse(program: Program, streams: Iterable[fx.Node]) -> Structure:
     """Which units of a program belong together and which must stay.
 
     Args:
-        streams: the additions that close skips; the streams that they add to keep their width.
+        streams: additions that close skips; the streams that these add to keep their width.
     """
     analysis = Analysis(program)
     for node in program.nodes():

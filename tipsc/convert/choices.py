@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -45,6 +45,7 @@ class Plan:
     elastic: tuple[Elastic, ...]
     stages: tuple[tuple[Stage, Choice], ...]
     exits: Exits
+    kernels: Mapping[fx.Node, Choice] = field(default_factory=dict)
     resolutions: Resolutions | None = None
 
     def at_resolutions(self, found: Resolutions) -> Plan:
@@ -55,15 +56,18 @@ class Plan:
     @cached_property
     def sizes(self) -> Sizes:
         """Of all axes, on a path."""
-        return Sizes({e.units: e.counts for e in self.elastic}, self.resolutions)
+        counts = {e.units: e.counts for e in self.elastic}
+        return Sizes(counts, self.kernels, self.resolutions)
 
 
 def make_plan(
     program: Program,
     structure: Structure,
+    additions: Iterable[fx.Node],
     stages: Sequence[Stage],
     widths: Sequence[float],
     exits: Exits,
+    kernels: Mapping[fx.Node, tuple[int, ...]],
 ) -> Plan:
     """Decides on the choices.
 
@@ -71,31 +75,47 @@ def make_plan(
     it has no effect, so that there are no two paths of one subnetwork.
 
     Args:
+        additions: those that close skips; what is free in their sums is the width of a stream.
         widths: shares of the units that options keep, in (0, 1].
+        kernels: sizes to choose from, by the weight of each layer that has several.
     """
     ties = _ties(program, structure)
     users = _users(program, structure)
     holders = _holders(program, structure)
+    streams = {units for n in additions for axis in structure.axes[n] for units in free(axis)}
     order = {node: i for i, node in enumerate(program.graph.nodes)}
     depths = [_gated(Choice(s.name, s.kept), exits, s.blocks[0].nodes) for s in stages]
     drafts: list[tuple[int, Choice, list[Elastic]]] = []
     taken = {choice.name for choice in depths}
+
+    def switched(choice: Choice, nodes: frozenset[fx.Node]) -> Choice:
+        choice, gate = _gated(choice, exits, nodes), _gate(nodes, stages)
+        if gate is None or gate[1] < stages[gate[0]].kept[0]:
+            return choice
+        return Choice(choice.name, choice.options, depths[gate[0]].name, gate[1] + 1)
+
     for tie in ties:
-        draft = _draft(tie, [holders[units] for units in tie], widths, taken)
+        named = holders[tie[0]]
+        kind = "stream" if not streams.isdisjoint(tie) else named.kind
+        name = cleaned(f"{_layer(named.names[0])}.{kind}".lstrip("."))
+        draft = _draft(tie, [holders[units] for units in tie], widths, _unique(name, taken))
         if draft is None:
             continue
+        taken.add(draft[0].name)
         choice, elastic = draft
         nodes = frozenset().union(*(users[units] for units in tie))
-        choice = _gated(choice, exits, nodes)
-        gate = _gate(nodes, stages)
-        if gate is not None:
-            stage, index = gate
-            if index >= stages[stage].kept[0]:
-                choice = Choice(choice.name, choice.options, depths[stage].name, index + 1)
+        choice = switched(choice, nodes)
         elastic = [
             Elastic(e.units, Counts(choice, e.counts.counts), e.inner, e.layers) for e in elastic
         ]
         drafts.append((min(order[node] for node in nodes), choice, elastic))
+    sized: dict[fx.Node, Choice] = {}
+    for weight, options in kernels.items():
+        name = _unique(cleaned(f"{_layer(program.tensors[weight])}.kernel".lstrip(".")), taken)
+        taken.add(name)
+        nodes = frozenset(weight.users)
+        sized[weight] = switched(Choice(name, options), nodes)
+        drafts.append((min(order[node] for node in nodes), sized[weight], []))
     begins = [min(order[n] for n in stage.blocks[0].nodes) for stage in stages]
     entries = [(begin - 0.5, choice) for begin, choice in zip(begins, depths, strict=True)]
     entries += [(float(begin), choice) for begin, choice, _ in drafts]
@@ -107,6 +127,7 @@ def make_plan(
         tuple(e for _, _, elastic in drafts for e in elastic),
         tuple(zip(stages, depths, strict=True)),
         exits,
+        sized,
     )
 
 
@@ -153,7 +174,7 @@ def _users(program: Program, structure: Structure) -> dict[UnitSet, set[fx.Node]
 
 
 def _draft(
-    tie: list[UnitSet], holders: Sequence[_Holders], widths: Sequence[float], taken: set[str]
+    tie: list[UnitSet], holders: Sequence[_Holders], widths: Sequence[float], name: str
 ) -> tuple[Choice, list[Elastic]] | None:
     """A choice for units that are cut together; None if they are too few to choose from."""
     tables = []
@@ -165,13 +186,6 @@ def _draft(
     columns = sorted(set(zip(*tables, strict=True)))
     if len(columns) < 2:
         return None
-    first = holders[0]
-    kind = "width" if first.inner == 1 else ("groups" if first.is_convolution else "heads")
-    plain = cleaned(f"{_layer(first.names[0])}.{kind}".lstrip("."))
-    name, count = plain, 2
-    while name in taken:
-        name, count = f"{plain}{count}", count + 1
-    taken.add(name)
     if all(len(set(column)) == 1 for column in columns):
         options = tuple(column[0] for column in columns)
     else:
@@ -199,6 +213,13 @@ class _Holders:
     def names(self) -> list[str]:
         return list(dict.fromkeys([*self.producers, *self.others]))
 
+    @property
+    def kind(self) -> str:
+        """What a choice of the units is called."""
+        if self.inner == 1:
+            return "width"
+        return "groups" if self.is_convolution else "heads"
+
 
 def _holders(program: Program, structure: Structure) -> dict[UnitSet, _Holders]:
     """The tensors that have some units on an axis; producers have them on their first."""
@@ -216,9 +237,17 @@ def _holders(program: Program, structure: Structure) -> dict[UnitSet, _Holders]:
     return found
 
 
+def _unique(name: str, taken: Container[str]) -> str:
+    found, count = name, 2
+    while found in taken:
+        found, count = f"{name}{count}", count + 1
+    return found
+
+
 def _layer(tensor: str) -> str:
     owner, _, leaf = tensor.rpartition(".")
-    return owner if leaf in ("weight", "bias") else tensor.removesuffix("_weight")
+    is_named_so = leaf.partition("_")[0] in ("weight", "bias")  # weight_ih_l0 of a recurrent layer
+    return owner if is_named_so else tensor.removesuffix("_weight")
 
 
 def _gate(nodes: frozenset[fx.Node], stages: Sequence[Stage]) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ from tipsc.convert.converted import ConvertedSupernet
 from tipsc.convert.exits import Exits, check_wanted, depths, divided, find_exits
 from tipsc.convert.given import Given, given_of
 from tipsc.convert.importance import Importance, norms, permuted
+from tipsc.convert.kernels import find_kernels
 from tipsc.convert.outputs import outputs_on, signature_of
 from tipsc.convert.program import Program
 from tipsc.convert.report import ExitRow, Kept, Report, Row
@@ -39,6 +40,8 @@ def convert(
     *,
     widths: Sequence[float] = WIDTHS,
     depth: bool = True,
+    streams: bool = False,
+    kernels: bool = False,
     resolutions: Sequence[int] | None = None,
     exits: bool | int | Sequence[int] = False,
     importance: Importance = norms,
@@ -60,6 +63,10 @@ def convert(
         widths: shares of channels or heads that options keep, rounded to whole heads and groups
             and, in wider layers, to multiples of 4 or 8 channels.
         depth: whether residual branches can be left out.
+        streams: whether residual streams have a choice of their width, which all that is added to
+            one follows: embeddings, projections, norms and what reads them.
+        kernels: whether depthwise convolutions that are padded have a choice of their kernel's
+            size, 3, 5, ..., if it is odd; a smaller kernel is the middle of the full one.
         resolutions: of the input, in pixels a side, for a fully convolutional model of square
             images; the example's own is always among them. The engine's input keeps that size:
             a path resizes its input itself, see :class:`tipsc.elastic.resolution.ElasticResize`.
@@ -79,7 +86,9 @@ def convert(
     with said_of(type(model).__name__):
         model = unwrapped(model)
         given = given_of(model, example_inputs, batch_axes)
-        return _converted(model, given, widths, depth, resolutions, exits, importance)
+        return _converted(
+            model, given, widths, depth, streams, kernels, resolutions, exits, importance
+        )
 
 
 def _converted(
@@ -87,6 +96,8 @@ def _converted(
     given: Given,
     widths: Sequence[float],
     depth: bool,
+    streams: bool,
+    kernels: bool,
     resolutions: Sequence[int] | None,
     exits: bool | int | Sequence[int],
     importance: Importance,
@@ -103,13 +114,15 @@ def _converted(
     signature = signature_of(program, given, outputs.tree)
     made_of = fingerprint((list(program.operations()), program.values))
     additions = residual_additions(program)
-    structure = analyse(program, additions)
+    structure = analyse(program, () if streams else additions)
     stages = find_stages(program, additions)
     found = Exits()
     if exits is not False:
         stages = divided(stages)
         found = find_exits(program, structure, stages, exits)
-    plan = make_plan(program, structure, depths(stages, found) if depth else [], shares, found)
+    kept = depths(stages, found) if depth else []
+    sized = find_kernels(program) if kernels else {}
+    plan = make_plan(program, structure, additions, kept, shares, found, sized)
     if resolutions is not None:
         plan = plan.at_resolutions(find_resolutions(model, program, given, resolutions))
     if not plan.space.choices:
@@ -133,7 +146,7 @@ def _converted(
     ends = [costs.of(path) for path in (plan.space.largest, plan.space.smallest)]
     supernet.report = Report(
         type(model).__name__,
-        _rows(plan),
+        _rows(program, plan),
         _kept(program, structure, plan),
         (*program.notes, *structure.notes),
         _exit_rows(plan.exits),
@@ -146,9 +159,13 @@ def _converted(
     return supernet
 
 
-def _rows(plan: Plan) -> tuple[Row, ...]:
+def _rows(program: Program, plan: Plan) -> tuple[Row, ...]:
     rows = []
+    weights = {choice.name: program.tensors[w] for w, choice in plan.kernels.items()}
     for choice in plan.space.choices:
+        if choice.name in weights:
+            rows.append(Row(choice.name, "kernel", choice.options, (weights[choice.name],)))
+            continue
         members = [e for e in plan.elastic if e.counts.choice.name == choice.name]
         if members:
             names = tuple(dict.fromkeys(name for e in members for name in e.layers))

@@ -22,7 +22,7 @@ from tipsc.convert.ops import Role, op_of
 from tipsc.convert.ops.record import shape_of
 from tipsc.convert.plain import plain_stages
 from tipsc.convert.program import Program, bound, name_of
-from tipsc.convert.units import Structure
+from tipsc.convert.units import Structure, free
 from tipsc.errors import ConversionError
 from tipsc.paths import Choice
 
@@ -39,8 +39,8 @@ class Head:
         source: the feature map that it reads.
         nodes: its operations, in order.
         beside: other values that it reads, such as a mask.
-        is_simple: whether it is norms, pooling and a linear layer, all of a fixed size; of an
-            output with places, a convolution as well.
+        is_simple: whether it is norms, pooling and a linear layer, in which nothing is elastic but
+            the channels that it reads; of an output with places, a convolution as well.
     """
 
     source: fx.Node
@@ -205,7 +205,7 @@ def _exit(
     name = stage.end
     needs = flow.up_to(node)
     dense = _is_dense(flow.program)
-    fits = head is not None and _reads(head, node, flow) and not structure.is_elastic(node)
+    fits = head is not None and _reads(head, structure, node, flow)
     if head is not None and head.is_simple and fits:
         needs = flow.up_to(node, *head.beside)
         at = Exit(number, name, node, None, needs)
@@ -232,20 +232,21 @@ def _head(flow: Flow, structure: Structure, source: fx.Node) -> Head | None:
     layers = [n for n in nodes if any(i in tensors for i in n.all_input_nodes)]
     linear = [n for n in layers if op_of(n).role is not Role.NORM]
     seen = {*nodes, *(i for n in nodes for i in n.all_input_nodes)}
-    is_free = any(structure.is_elastic(node) for node in seen)
+    read = {units for axis in structure.axes[source] for units in free(axis)}
+    own = {u for n in seen for axis in structure.axes.get(n, ()) for u in free(axis)} - read
     is_alike = len(linear) == 1 and (_is_dense(flow.program) or _is_linear(linear[0]))
-    is_simple = is_alike and not is_free
-    return Head(source, tuple(nodes), beside, is_simple)
+    return Head(source, tuple(nodes), beside, is_alike and not own)
 
 
 def _is_linear(node: fx.Node) -> bool:
     return op_of(node).role is Role.LAYER and bound(node)["weight"].meta["val"].dim() == 2
 
 
-def _reads(head: Head, node: fx.Node, flow: Flow) -> bool:
+def _reads(head: Head, structure: Structure, node: fx.Node, flow: Flow) -> bool:
     """Whether the model's head can read this feature map, and needs no later one beside it."""
     more = flow.up_to(*head.beside) - flow.up_to(node)
-    return shape_of(node) == shape_of(head.source) and not more & flow.maps
+    here, there = ([free(axis) for axis in structure.axes[n]] for n in (node, head.source))
+    return here == there and shape_of(node) == shape_of(head.source) and not more & flow.maps
 
 
 def _pooling(flow: Flow, structure: Structure, node: fx.Node, head: Head | None) -> Pooling | str:

@@ -79,8 +79,9 @@ def _where(node: fx.Node) -> str:
 
 def macs_of(node: fx.Node) -> int:
     """Multiply-accumulates of a layer or a product, for the exported batch; of others 0."""
-    if not isinstance(node.meta.get("val"), Tensor):
+    if not is_tensors(node.meta.get("val")):
         return 0
+    result = shape_of(node) if isinstance(node.meta["val"], Tensor) else ()
     read = [source for source in sources(node) if isinstance(source.meta.get("val"), Tensor)]
     equation = next((text for text in node.args if isinstance(text, str)), "")
-    return operations.macs_of(name_of(node), [*map(shape_of, read)], shape_of(node), equation)
+    return operations.macs_of(name_of(node), [*map(shape_of, read)], result, equation)

@@ -12,7 +12,7 @@ from tipsc.convert.functions import Function, Size, Slot
 from tipsc.convert.ops import build
 from tipsc.convert.program import Program
 from tipsc.elastic.dims import Dim
-from tipsc.elastic.fitted import FittedLinear
+from tipsc.elastic.fitted import FittedConv, FittedLinear
 
 _POOLS = {3: nn.AdaptiveAvgPool1d, 4: nn.AdaptiveAvgPool2d, 5: nn.AdaptiveAvgPool3d}
 
@@ -40,7 +40,7 @@ def add_head(e: Emitter, leave: Exit, exits: Exits) -> None:
     else:
         _make(inner, leave.node, leave.pooling)
     head = tuple(call for call in inner.calls if isinstance(call, Call))
-    kinds = (nn.Linear, FittedLinear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    kinds = (nn.Linear, FittedLinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, FittedConv)
     linear = [c.module for c in head if isinstance(e.net.get_submodule(c.module), kinds)]
     e.calls.append(Leave(exits.choice.name, leave.number, head, linear[-1]))
 

@@ -14,7 +14,7 @@ class Row:
 
     Attributes:
         name: of the choice.
-        kind: "width", "heads", "groups", "depth", "resolution" or "exit".
+        kind: "width", "heads", "groups", "stream", "kernel", "depth", "resolution" or "exit".
         options: what it chooses from.
         layers: names of the tensors or blocks concerned.
     """

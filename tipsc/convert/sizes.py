@@ -31,10 +31,12 @@ class Sizes:
 
     Attributes:
         counts: how many of the units a path uses, where it need not be all.
+        kernels: by the weight of a convolution the choice of its kernel's size.
         resolutions: that the program can be run at, if there is a choice of them.
     """
 
     counts: Mapping[UnitSet, Counts] = field(default_factory=dict)
+    kernels: Mapping[fx.Node, Choice] = field(default_factory=dict)
     resolutions: Resolutions | None = None
 
     def dim(self, axis: Axis) -> Dim:

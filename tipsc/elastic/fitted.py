@@ -1,7 +1,7 @@
 """Elastic layers made to the measure of given torch layers.
 
 They have any stride, padding, dilation and groups, and each axis of each tensor may be a
-:class:`~tipsc.elastic.dims.Layout`; the kernel keeps its size. The tensors are given, not made.
+:class:`~tipsc.elastic.dims.Layout`. The tensors are given, not made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tipsc.elastic.dims import Dim, at, choices_of, part
 from tipsc.elastic.layers import Cut, ElasticLayer
 from tipsc.elastic.operations import LAYERS
-from tipsc.paths import Path
+from tipsc.paths import Choice, Path
 
 
 class FittedLayer(ElasticLayer):
@@ -57,9 +57,11 @@ class FittedConv(FittedLayer):
         torch_layer: nn.Conv1d to nn.ConvTranspose3d.
         groups: may depend on the path.
         settings: stride, padding, dilation and, if transposed, output_padding.
+        kernel: of the sizes, odd, of which a path uses the middle; padding is then that of the
+            largest, and large enough. None: the kernel keeps its size.
     """
 
-    _described = ("in_channels", "out_channels", "groups", "settings")
+    _described = ("in_channels", "out_channels", "groups", "kernel", "settings")
 
     def __init__(
         self,
@@ -70,9 +72,11 @@ class FittedConv(FittedLayer):
         settings: Mapping[str, Any],
         tensors: Mapping[str, Tensor | None],
         dims: Mapping[str, tuple[Dim, ...]],
+        kernel: Choice | None = None,
     ) -> None:
         super().__init__(tensors, dims)
         self.torch_layer = torch_layer
+        self.kernel = kernel
         self.operation = LAYERS[torch_layer]
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -87,16 +91,37 @@ class FittedConv(FittedLayer):
     def channelwise(self) -> bool:
         return self.groups == self.in_channels == self.out_channels
 
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        cuts = super().cuts(path)
+        if self.kernel is None:
+            return cuts
+        left_out = self._left_out(path)
+        middle = slice(left_out, left_out + path[self.kernel.name])
+        channels, *places = cuts["weight"][1:]
+        return {**cuts, "weight": (cuts["weight"][0], channels, *(middle for _ in places))}
+
+    def _left_out(self, path: Path) -> int:
+        """Of the kernel, at each end."""
+        return 0 if self.kernel is None else (self.kernel.largest - path[self.kernel.name]) // 2
+
+    def _settings(self, path: Path) -> Mapping[str, Any]:
+        less = self._left_out(path)
+        if not less:
+            return self.settings
+        reaches = zip(self.settings["padding"], self.settings["dilation"], strict=True)
+        return {**self.settings, "padding": tuple(pad - step * less for pad, step in reaches)}
+
     def blank(self, path: Path) -> nn.Module:
         layer = cast(Any, self.torch_layer)
+        kernel = cast(Tensor, self.weight).shape[2:]
         return layer(
             at(self.in_channels, path),
             at(self.out_channels, path),
-            tuple(cast(Tensor, self.weight).shape[2:]),
+            tuple(size - 2 * self._left_out(path) for size in kernel),
             groups=at(self.groups, path),
             bias=self.bias is not None,
             device="meta",
-            **self.settings,
+            **self._settings(path),
         )
 
     def forward(self, x: Tensor, path: Path) -> Tensor:
@@ -106,7 +131,7 @@ class FittedConv(FittedLayer):
             self.part("weight", path),
             self._maybe("bias", path),
             groups=at(self.groups, path),
-            **self.settings,
+            **self._settings(path),
         )
 
 

@@ -48,6 +48,13 @@ def attention_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -
     return math.prod(query) * keys[-2] + math.prod(query[:-1]) * keys[-2] * result[-1]
 
 
+def recurrent_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
+    """Of recurrent layers over (N, T, ...) or (T, N, ...): each matrix once a step and example."""
+    given, *others = inputs
+    matrices = (shape for shape in others if len(shape) == 2)
+    return math.prod(given[:2]) * sum(map(math.prod, matrices))
+
+
 def einsum_macs(inputs: Sequence[Shape], result: Shape, equation: str = "") -> int:
     """One for each combination of indices, the operands taken from left to right."""
     left, arrow, right = equation.replace(" ", "").partition("->")

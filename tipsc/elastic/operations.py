@@ -19,6 +19,7 @@ from tipsc.elastic.macs import (
     layer_macs,
     no_macs,
     product_macs,
+    recurrent_macs,
     transposed_macs,
 )
 
@@ -76,6 +77,7 @@ ARITHMETIC: Mapping[str, Arithmetic] = {
     **{f"conv_transpose{rank}d": Arithmetic(macs=transposed_macs) for rank in (1, 2, 3)},
     **dict.fromkeys(("matmul", "bmm", "mm"), Arithmetic(macs=product_macs)),
     "scaled_dot_product_attention": Arithmetic(macs=attention_macs),
+    **dict.fromkeys(("lstm", "gru"), Arithmetic(macs=recurrent_macs)),
     "einsum": Arithmetic(macs=einsum_macs),
 }
 

@@ -19,6 +19,7 @@ from tipsc.errors import LoweringError
 from tipsc.lower.divisions import Rescaled
 from tipsc.lower.operations import PlannedOperation, PlannedPath
 from tipsc.lower.places import external_tensor
+from tipsc.lower.recurrent import recurrence_of, write_recurrent
 from tipsc.lower.template import OPSET, Template
 from tipsc.lower.weights import Stored, Use, Weight, WeightStore, use_of
 from tipsc.signature import Signature, TensorSpec, batch_of
@@ -139,6 +140,10 @@ class _Surgery:
             return [output]
         if isinstance(operation.module, nn.GroupNorm) and operation.shape != template.shape:
             return [self._group_norm(prefix, operation, operation.module, inputs[0][0])]
+        layers = recurrence_of(operation)
+        if layers is not None:
+            read = [value[0] for value in inputs]
+            return write_recurrent(layers, prefix, read, self._constant, self._add)
         names = {f"in:{i}": value[0] for i, value in enumerate(inputs)}
         names |= {name: self._constant(value) for name, value in template.constants.items()}
         nodes = [_with_own_bias(node, operation) for node in template.nodes]
@@ -182,8 +187,8 @@ class _Surgery:
     def _number(self, value: float) -> str:
         return self._constant(np.asarray(value, np.float32))
 
-    def _add(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> None:
-        self._nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
+    def _add(self, op_type: str, inputs: list[str], *outputs: str, **attributes: Any) -> None:
+        self._nodes.append(helper.make_node(op_type, inputs, outputs, **attributes))
 
     def _resize(self, output: str, operation: PlannedOperation, image: str) -> str:
         """What the largest path leaves as it is: an input in another resolution."""

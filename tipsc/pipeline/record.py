@@ -29,7 +29,7 @@ from tipsc.project.target import Target
 from tipsc.search.candidates import Candidate, load_candidates
 from tipsc.tasks import Task
 from tipsc.train import History
-from tipsc.train.loop import HISTORY_FILE
+from tipsc.train.learner import HISTORY_FILE
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,9 @@ class Convert(Strict):
         widths: of elastic channel groups, as shares of their full width; 1 is always among them.
             Null for 0.25, 0.5, 0.75 and 1.
         depth: whether residual branches may be skipped.
+        streams: whether residual streams have a choice of their width, which all that is added to
+            one follows.
+        kernels: whether depthwise convolutions have a choice of their kernel's size.
         resolutions: of square images, in pixels a side, for a fully convolutional model; its own
             is always among them. Null for its own alone.
         exits: whether paths can leave early, of a model with one output: true for after every
@@ -129,6 +132,8 @@ class Convert(Strict):
 
     widths: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] | None = None
     depth: bool = True
+    streams: bool = False
+    kernels: bool = False
     resolutions: Annotated[tuple[Pixels, ...], Field(min_length=1, max_length=8)] | None = None
     exits: bool | Number | Annotated[tuple[Number, ...], Field(min_length=1)] = False
     input: CameraInput | None = None

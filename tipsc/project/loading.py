@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tipsc.batch import Tensors, ask, first, flat, rows
+from tipsc.batch import Tensors, ask, first, flat
 from tipsc.elastic import Supernet, family
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConfigError, DataError, near
@@ -187,10 +187,7 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
     from tipsc.convert import convert
     from tipsc.convert.camera import Camera
 
-    if isinstance(data, Unlabelled):
-        example = rows(data.train, slice(1))
-    else:
-        example = first(data.train, 1).inputs
+    example = data.example if isinstance(data, Unlabelled) else first(data.train, 1).inputs
     read = original if isinstance(original, OnnxModel) else None
     seen = example
     if section.input is not None:
@@ -209,6 +206,8 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
         original,
         example,
         depth=section.depth,
+        streams=section.streams,
+        kernels=section.kernels,
         resolutions=section.resolutions,
         exits=section.exits,
         **options,

@@ -1,4 +1,8 @@
-"""Weights averaged over the steps (exponential moving average)."""
+"""Weights averaged over the steps (exponential moving average).
+
+``torch.optim.swa_utils.AveragedModel`` keeps a second model, copies all its buffers in each step,
+and gives a decay that begins lower the number of steps as a tensor on the GPU, for which it waits.
+"""
 
 from __future__ import annotations
 

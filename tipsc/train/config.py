@@ -56,7 +56,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training examples, the frozen ones included.
-        batch_size: examples of one step of one process.
+        batch_size: examples of one step, of all processes together.
         accumulate: parts of a step's batch that are run one after the other, where the whole of it
             does not fit into the device's memory. Norms then see a part at a time.
         device: that is trained and evaluated on: "cpu", "cuda", "mps", or "auto" for a GPU of CUDA
@@ -83,8 +83,8 @@ class TrainConfig:
         label_smoothing: of the hard labels (arXiv 1512.00567).
         teacher_share: of the loss of a converted model's paths that is against the original's
             answers; the rest is against the labels. Where there are no labels, all of it.
-        paths_per_step: paths that the sampler draws for a step of one process. The gradients of
-            all paths of a step are averaged.
+        paths_per_step: paths that the sampler draws for a step. The gradients of all paths of a
+            step are averaged.
         distill: the largest path learns the labels and teaches the others of its step (in-place
             distillation, arXiv 1903.05134); it is added if the sampler did not draw it.
         with_largest: the largest path runs in every step, added if it was not drawn.

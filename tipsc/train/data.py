@@ -220,10 +220,13 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Batches of examples, in a new order each epoch; each rank has its own part.
+    """Batches of examples, in a new order each epoch; each rank has its own part of each batch.
+
+    The order does not depend on the number of ranks, by which a part may have one example less.
 
     Args:
-        batch_size: of one rank; examples that do not fill a batch are left out of an epoch.
+        batch_size: of all ranks together; examples that do not fill a batch are left out of an
+            epoch.
     """
 
     split: Examples
@@ -234,27 +237,34 @@ class Shuffled:
     ranks: int = 1
 
     def __post_init__(self) -> None:
+        if self.batch_size < self.ranks:
+            raise DataError(
+                "a step has fewer examples than there are processes",
+                where="train.batch_size",
+                expected=f"at least {self.ranks}",
+                got=self.batch_size,
+                fix="give more, or start fewer processes",
+            )
         if not self.steps_per_epoch:
             raise DataError(
                 "there are fewer training examples than one step needs",
                 where="train.batch_size",
-                expected=f"at least {self.batch_size * self.ranks} examples",
+                expected=f"at least {self.batch_size} examples",
                 got=f"{len(self.split)} examples",
                 fix="lower train.batch_size, or give more examples",
             )
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self.split) // (self.batch_size * self.ranks)
+        return len(self.split) // self.batch_size
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         order = torch.randperm(
             len(self.split), generator=torch_generator("order", self.seed, number)
         )
-        indices = []
-        for step in range(first, self.steps_per_epoch):
-            start = (step * self.ranks + self.rank) * self.batch_size
-            indices.append(order[start : start + self.batch_size].tolist())
+        begin, end = (self.batch_size * r // self.ranks for r in (self.rank, self.rank + 1))
+        starts = [step * self.batch_size for step in range(first, self.steps_per_epoch)]
+        indices = [order[start + begin : start + end].tolist() for start in starts]
         for step, batch in enumerate(read(self.split, indices, self.seed, number), first):
             if self.augment is None:
                 yield batch

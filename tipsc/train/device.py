@@ -68,3 +68,14 @@ def chance_kept(device: torch.device) -> Iterator[None]:
     """Inside, generators may be seeded: afterwards they go on as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
+
+
+@contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """Inside, torch has so many threads; None: as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -22,14 +22,13 @@ class StepRecord:
     Attributes:
         step: from 0.
         loss: mean over the paths of the step and over all processes.
-        largest, smallest: loss of that path on the first process, NaN where it was not drawn.
+        largest, smallest: loss of that path, NaN where it was not drawn.
         learning_rate: of this step.
         seconds: the whole step.
         overhead_seconds: of it, drawing paths and keeping books, trials included.
         trial_seconds: of that, forward passes that only tried paths (adaptive samplers).
         macs: multiply-accumulates of one forward pass of all paths that were trained, for one
-            example, on the first process; forward and backward together take about three times
-            as many.
+            example; forward and backward together take about three times as many.
         trial_macs: likewise of the paths that were only tried: forward passes alone.
     """
 

@@ -17,8 +17,7 @@ from tipsc.paths import Path
 from tipsc.train.chance import seed_of
 from tipsc.train.config import TrainConfig
 from tipsc.train.data import Data, Shuffled
-from tipsc.train.device import chance_kept, seed
-from tipsc.train.loop import using_threads
+from tipsc.train.device import chance_kept, seed, using_threads
 from tipsc.train.optimizer import optimizer_of
 from tipsc.train.passes import train_paths
 from tipsc.train.precision import Precision

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from tipsc.batch import Tensors
+from tipsc.batch import Batch, Tensors, count, flat, joined, placed, rows, split
 from tipsc.elastic import (
     Supernet,
     add_by_channel,
@@ -26,6 +26,8 @@ from tipsc.paths import Path, SearchSpace
 from tipsc.train.calibrate import calibrate
 
 PATHS = 24
+_BATCH = 512
+_VALUES = 2**24  # of a batch: activations of large images take much memory
 
 
 def share_scales(
@@ -60,6 +62,18 @@ def share_scales(
         variance.copy_(torch.where(counts[name] > 0, total / counts[name].clamp(min=1), variance))
     settle_ratios(supernet)
     freeze_scales(supernet)
+
+
+def looked_at(batches: Iterable[Batch], examples: int, device: torch.device) -> list[Tensors]:
+    """Inputs of the first examples on the device, in batches whose activations memory holds."""
+    found: list[Tensors] = []
+    for inputs, _ in batches:
+        found.append(placed(inputs, device))
+        if sum(map(count, found)) >= examples:
+            break
+    inputs = rows(joined(found), slice(examples))
+    values = sum(tensor[0].numel() for tensor in flat(inputs))
+    return list(split(inputs, min(_BATCH, max(16, _VALUES // values))))
 
 
 def spread_paths(space: SearchSpace, generator: random.Random, count: int = PATHS) -> list[Path]:

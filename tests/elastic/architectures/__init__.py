@@ -35,8 +35,8 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, in
     "causal LM, SwiGLU": (seq.CausalLanguageModel, (4, 7), 4, 1),
     "GLU": (seq.GLU, (4, 12), 3, 0),
     "TCN": (seq.TCN, (4, 4, 20), 3, 1),
-    "LSTM": (lambda: seq.Recurrent(nn.LSTM), (4, 4, 20), 2, 0),
-    "GRU": (lambda: seq.Recurrent(nn.GRU), (4, 4, 20), 2, 0),
+    "LSTM": (lambda: seq.Recurrent(nn.LSTM), (4, 4, 20), 4, 0),
+    "GRU": (lambda: seq.Recurrent(nn.GRU), (4, 4, 20), 4, 0),
 }
 
 

@@ -136,9 +136,10 @@ def _build_convolution(e: Emitter, node: fx.Node, args: Arguments) -> None:
         if groups != 1:
             # The outermost factor of the channels that enter is the number of groups.
             groups = groups_of(e, x, args["groups"])
-        layer = fitted.FittedConv(kind, inputs, outputs, groups, settings, tensors, dims)
+        kernel = e.sizes.kernels.get(weight)
+        layer = fitted.FittedConv(kind, inputs, outputs, groups, settings, tensors, dims, kernel)
         plain = None
-        if all_fixed(*dims.values()) and isinstance(groups, int):
+        if all_fixed(*dims.values()) and isinstance(groups, int) and kernel is None:
             plain = kind(
                 inputs, outputs, tuple(weight.meta["val"].shape[2:]), groups=groups,
                 bias=bias is not None, device="meta", **settings,

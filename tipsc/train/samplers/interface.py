@@ -37,7 +37,7 @@ class Adaptive(Protocol):
         """
 
     def observe(self, step: int, losses: Losses) -> None:
-        """Told after each step what this process ran, the added largest and smallest included.
+        """Told after each step what ran, the added largest and smallest included.
 
         Also while another phase's sampler draws.
         """
