@@ -106,7 +106,7 @@ def test_gains_of_layers_sum_up_to_what_the_loss_falls_by(supernet: Supernet) ->
     shared, alone = (
         data.task.loss(extract(supernet, path, s)(x), y).item() for s in (statistics, private)
     )
-    assert sum(gains) == pytest.approx(shared - alone, rel=0.05)
+    assert sum(gains) == pytest.approx(shared - alone, rel=0.1)  # of the second order
     assert abs(shared - alone) > 1e-3
 
 

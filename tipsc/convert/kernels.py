@@ -35,7 +35,8 @@ def find_kernels(program: Program) -> Mapping[fx.Node, tuple[int, ...]]:
 def _options(node: fx.Node) -> tuple[int, ...]:
     args = bound(node)
     channels, each, *kernel = (hint(size) for size in args["weight"].meta["val"].shape)
-    if "transpose" in str(node.target) or args.get("groups") != channels or each != 1:
+    transposed = "output_padding" in args
+    if transposed or args.get("groups") != channels or each != 1:
         return ()
     padding, dilation = args["padding"], args["dilation"]
     if isinstance(padding, str) or len(set(kernel)) > 1:

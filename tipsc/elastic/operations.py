@@ -44,6 +44,8 @@ ACTIVATIONS = (
     *("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "sigmoid", "silu", "gelu", "tanh"),
     *("elu", "leaky_relu", "mish", "softplus", "clamp"),
 )
+#: of those, f(a x) = a f(x) for positive a
+HOMOGENEOUS = ("relu", "leaky_relu")
 #: torch's layers, by the operation that each computes
 LAYERS: Mapping[type[nn.Module], str] = {
     nn.Conv1d: "conv1d",

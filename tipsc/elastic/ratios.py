@@ -21,14 +21,12 @@ from tipsc.elastic.batch_norm import (
     norms_with_ratio,
 )
 from tipsc.elastic.layers import operation_of
-from tipsc.elastic.operations import ACTIVATIONS, arithmetic_of, no_macs
+from tipsc.elastic.operations import ACTIVATIONS, HOMOGENEOUS, arithmetic_of, no_macs
 from tipsc.elastic.supernet import Supernet
 from tipsc.elastic.trace import Trace, TracedStep, skeleton, trace
 
 #: within so many layers a norm corrects what one before it has left
 NEAR = 3
-#: f(a x) = a f(x)
-_HOMOGENEOUS = ("relu", "leaky_relu")
 
 
 def settle_ratios(supernet: Supernet) -> None:
@@ -82,7 +80,7 @@ class _Steps:
         """Whether all values that follow this one must be divided."""
         for step in self._readers[label]:
             operation = self._operation(step)
-            if operation in ACTIVATIONS and operation not in _HOMOGENEOUS:
+            if operation in ACTIVATIONS and operation not in HOMOGENEOUS:
                 return True
             takes_in = (
                 arithmetic_of(operation).macs is not no_macs

@@ -45,12 +45,13 @@ class DeviceReport(BaseModel):
 
     @property
     def device(self) -> str:
-        """What it is, in a few words: board or processor, JetPack, TensorRT."""
-        facts, tensorrt = self.found("facts"), self.found("tensorrt")
+        """What it is, in a few words: board or processor, JetPack, what runs engines there."""
+        facts, found = self.found("facts"), [self.found(check.name) for check in self.checks]
+        runtimes = [f for f in found if f.get("module") and f.get("version")]
         parts = [
             facts.get("board") or facts.get("cpu") or "unknown",
             *(f"JetPack {v}" for v in [facts.get("jetpack")] if v),
-            *(f"TensorRT {v}" for v in [tensorrt.get("version")] if v),
+            *(f"{f['module']} {f['version']}" for f in runtimes),
         ]
         return ", ".join(shown(part) for part in parts)
 

@@ -10,6 +10,7 @@ equal. Both hold for each file that is written here.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -164,6 +165,10 @@ def _constants(
             weights, *bias = (int(i) for i in operator.inputs[1:])
             has_bias = bool(bias) and bias[0] >= 0
             roles[weights] = ("weights", has_bias)
+            if has_bias and bias[0] in roles:  # of zeros the converter makes one for several
+                graph.tensors.append(copy.copy(graph.tensors[bias[0]]))
+                bias[0] = len(graph.tensors) - 1
+                operator.inputs = np.array([operator.inputs[0], weights, *bias], np.int32)
             if has_bias:
                 roles[bias[0]] = ("bias", True)
     data = memoryview(content)
