@@ -12,17 +12,11 @@ from pathlib import Path
 
 import torch
 from conftest import write_project
+from test_cli_build import TRAIN
 
 from tipsc.train import History
 from tipsc.train.learner import HISTORY_FILE
 
-TRAIN = {
-    "epochs": 3,
-    "frozen_epochs": 1,
-    "paths_per_step": 1,
-    "batch_size": 64,
-    "learning_rate": 0.03,
-}
 STEPS = 1200 // 64  # of an epoch
 
 
