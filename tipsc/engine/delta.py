@@ -147,15 +147,16 @@ def apply_delta(old: Path, delta: Path, new: Path) -> None:
     """
     with _mapped(old) as base:
         found = read_delta(delta)
-        if len(base) != found.base_length or hashlib.sha256(base).digest() != found.base_sha256:
-            already = hashlib.sha256(base).digest() == found.target_sha256
+        is_now = hashlib.sha256(base).digest()
+        if (len(base), is_now) != (found.base_length, found.base_sha256):
+            already = is_now == found.target_sha256
             raise UsageError(
                 "the delta has been applied to this file already"
                 if already
                 else "the delta is for another file",
                 where=str(old),
                 expected=f"SHA-256 {found.base_sha256.hex()[:16]}...",
-                got=f"{hashlib.sha256(base).hexdigest()[:16]}...",
+                got=f"{is_now.hex()[:16]}...",
                 fix="nothing is left to do"
                 if already
                 else "apply it to the engine it was made from",
