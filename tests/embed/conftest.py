@@ -1,0 +1,29 @@
+"""Fixtures of the C library: built once for all tests, and a tiny net as an engine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from building import built, missing_tools
+from conftest_engine import *  # noqa: F403
+from library import Library
+from test_format_document import finished as finished
+
+
+@pytest.fixture(scope="session")
+def library_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """libtipsc.so, as a release is built."""
+    missing = missing_tools("cmake", "cc")
+    if missing:
+        pytest.skip(f"no {missing}: libtipsc is not built")
+    return built(tmp_path_factory.mktemp("libtipsc")) / "libtipsc.so"
+
+
+@pytest.fixture(scope="session")
+def library(library_file: Path) -> Library:
+    return Library(library_file)
