@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -310,4 +311,15 @@ tipsc_code cache_obtain(const cache_request *request, char *folder, bool *tempor
     tipsc_code code = build_into(folder, request, error);
     if (code != TIPSC_OK) cache_remove(folder);
     return code;
+}
+
+bool cache_find(const cache_request *request, char *folder) {
+    uint8_t digest[32];
+    if (request->named) {
+        char resolved[PATH_MAX];
+        return realpath(request->named, resolved) && snprintf(folder, MOST_NAME, "%s", resolved) < MOST_NAME &&
+               is_sound(folder, &request->key);
+    }
+    return key_digest(&request->key, digest, NULL) == TIPSC_OK &&
+           keyed_folder(request->file, request->engine_hash, digest, folder) && is_sound(folder, &request->key);
 }

@@ -36,6 +36,9 @@ typedef struct cache_request {
  * is to be removed with cache_remove when what is in it was opened. */
 tipsc_code cache_obtain(const cache_request *request, char *folder, bool *temporary, tipsc_error *error);
 
+/* The same, if it is there and sound; nothing is made. */
+bool cache_find(const cache_request *request, char *folder);
+
 /* Removes a folder and the files in it. */
 void cache_remove(const char *folder);
 

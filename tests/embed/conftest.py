@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+sys.path[:0] = [str(Path(__file__).parents[1] / room) for room in ("engine", "compile", "fuzzing")]
 
 from building import built, missing_tools
 from conftest_engine import *  # noqa: F403
 from library import Library
 from test_format_document import finished as finished
+
+collect_ignore = [] if importlib.util.find_spec("ai_edge_litert") else ["test_c_litert.py"]
 
 
 @pytest.fixture(scope="session")

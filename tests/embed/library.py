@@ -203,3 +203,10 @@ class Engine:
 def buffers(arrays: Sequence[np.ndarray]) -> Any:
     assert all(array.flags.c_contiguous for array in arrays)
     return (Buffer * len(arrays))(*(Buffer(a.ctypes.data, a.nbytes) for a in arrays))
+
+
+def runtime_of_litert() -> str:
+    """The library of LiteRT that its Python package carries."""
+    import ai_edge_litert
+
+    return str(Path(ai_edge_litert.__file__).parent / "libLiteRt.so")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from pathlib import Path
 
 import format_reader
+import fuzz_engine
 import pytest
 from format_faults import FAULTS, FAULTS_OF_PLANS, as_tflite
 from format_graphs import Refused
 from library import ONLY_READ, CError, Engine, Library
 from test_format_document import read_all
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fuzzing"))
-
-import fuzz_engine
 
 
 @pytest.fixture
