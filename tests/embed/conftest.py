@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[1] / room) for room in ("engine", "compile", "fuzzing")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "compile"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzzing"))
 
 from building import built, missing_tools
 from conftest_engine import *  # noqa: F403
