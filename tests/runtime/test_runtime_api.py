@@ -19,13 +19,18 @@ COMPILER = [
 
 def test_the_public_names():
     assert sorted(tipsc.runtime.__all__) == [
+        "Call",
         "Context",
         "Engine",
+        "Explanation",
         "Governor",
         "Latency",
         "Limits",
         "Manifest",
+        "Mode",
+        "Outlook",
         "PathEntry",
+        "Reason",
         "Result",
         "Signature",
         "Stream",

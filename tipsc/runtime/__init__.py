@@ -9,21 +9,29 @@
 
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Latency, Manifest, PathEntry
+from tipsc.runtime.call import Call, Result
 from tipsc.runtime.context import Context
 from tipsc.runtime.engine import Engine
-from tipsc.runtime.governor import Governor, Result
+from tipsc.runtime.explain import Explanation, Outlook
+from tipsc.runtime.governor import Governor
 from tipsc.runtime.pick import pick
+from tipsc.runtime.rule import Mode, Reason
 from tipsc.runtime.stream import Stream
 from tipsc.signature import Signature, TensorSpec
 
 __all__ = [
+    "Call",
     "Context",
     "Engine",
+    "Explanation",
     "Governor",
     "Latency",
     "Limits",
     "Manifest",
+    "Mode",
+    "Outlook",
     "PathEntry",
+    "Reason",
     "Result",
     "Signature",
     "Stream",
