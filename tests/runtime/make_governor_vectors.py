@@ -8,9 +8,9 @@ the options `percentile` and `hysteresis`, the `steps`, and `end`: the state aft
 an `op`:
 
 deadline, throughput, pinned
-    A choice, `gap_ms` after the last call (null: the first one, an infinite gap) for `budget_ms`,
+    A decision, `gap_ms` after the last call (null: the first one, an infinite gap) for `budget_ms`,
     the period of a throughput (null: none, infinite). A pinned one says which path by `pin`. The
-    choice must be of `path`, for `reason` (a name of `Reason`, in lower case), and predict
+    decision must be of `path`, for `reason` (a name of `Reason`, in lower case), and predict
     `predicted_ms`. If `elapsed_ms` is there, the call ran, took that and is learned from; if
     `refused` is there, it was refused. Otherwise nothing follows from it.
 observe
@@ -36,7 +36,7 @@ from typing import Any
 
 from tipsc.quality import Quality
 from tipsc.runtime import Latency, PathEntry, Reason
-from tipsc.runtime.rule import Choice, Rule
+from tipsc.runtime.rule import Decision, Rule
 
 FILE = Path(__file__).with_name("governor_vectors.json")
 
@@ -106,11 +106,11 @@ class Recorder:
 
     def pinned(self, place: int, budget_ms: float = math.inf, gap_ms: float = 0.0) -> None:
         path = self.paths[place]
-        choice = self.rule.pinned(self._gap(gap_ms), path, budget_ms)
-        self._run("pinned", choice, refuse=False, pin=path.id)
+        decision = self.rule.pinned(self._gap(gap_ms), path, budget_ms)
+        self._run("pinned", decision, refuse=False, pin=path.id)
 
     def look(self, budget_ms: float, gap_ms: float = 0.0) -> None:
-        """A choice that is not run."""
+        """A decision that is not run."""
         self._add(_step("deadline", self.rule.by_deadline(self._gap(gap_ms), budget_ms)))
 
     def observe(self, place: int, elapsed_ms: float, gap_ms: float = 0.0) -> None:
@@ -129,15 +129,15 @@ class Recorder:
             {"op": "explain", "gap_ms": _finite(gap), "budget_ms": budget_ms, "share": shares}
         )
 
-    def _run(self, op: str, choice: Choice, refuse: bool, **given: str) -> None:
-        step = _step(op, choice) | given
-        if refuse and choice.reason is Reason.TOO_LATE:
-            self.rule.refused(choice)
+    def _run(self, op: str, decision: Decision, refuse: bool, **given: str) -> None:
+        step = _step(op, decision) | given
+        if refuse and decision.reason is Reason.TOO_LATE:
+            self.rule.refused(decision)
             self._add(step | {"refused": True})
             return
-        assert choice.path.latency is not None
-        elapsed = round(self.device(choice.path.latency.p50_ms), 6)
-        self.rule.learn(choice, elapsed)
+        assert decision.path.latency is not None
+        elapsed = round(self.device(decision.path.latency.p50_ms), 6)
+        self.rule.learn(decision, elapsed)
         self.first = False
         self._add(step | {"elapsed_ms": elapsed})
 
@@ -165,14 +165,14 @@ def _finite(ms: float) -> float | None:
     return ms if math.isfinite(ms) else None
 
 
-def _step(op: str, choice: Choice) -> dict[str, Any]:
+def _step(op: str, decision: Decision) -> dict[str, Any]:
     return {
         "op": op,
-        "gap_ms": _finite(choice.gap_ms),
-        "budget_ms": _finite(choice.budget_ms),
-        "path": choice.path.id,
-        "reason": choice.reason.name.lower(),
-        "predicted_ms": choice.predicted_ms,
+        "gap_ms": _finite(decision.gap_ms),
+        "budget_ms": _finite(decision.budget_ms),
+        "path": decision.path.id,
+        "reason": decision.reason.name.lower(),
+        "predicted_ms": decision.predicted_ms,
     }
 
 

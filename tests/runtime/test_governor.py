@@ -12,7 +12,7 @@ from tipsc.errors import BudgetError, DataError, UsageError
 from tipsc.quality import Quality
 from tipsc.runtime import Engine, Governor, Latency, Mode, PathEntry, Reason, estimate, rule
 from tipsc.runtime.estimate import MAX_FACTOR, MIN_FACTOR, Estimate
-from tipsc.runtime.rule import Choice
+from tipsc.runtime.rule import Decision
 
 #: p50 of 1, 2, 4, 8, 16 ms; p95 is 10 % above it
 PATHS = tuple(
@@ -411,8 +411,8 @@ def _what_was_saved_is_spent_once() -> None:
         governor.run(0, budget_ms=18)
     ran = []
     for _ in range(40):  # its own trouble, of which the estimate of others knows nothing
-        choice = Choice(PATHS[4], Reason.MOST_ACCURATE, Mode.DEADLINE, 0.0, 16.5, 16.0)
-        governor._rule.learn(choice, 17.0)
+        decision = Decision(PATHS[4], Reason.MOST_ACCURATE, Mode.DEADLINE, 0.0, 16.5, 16.0)
+        governor._rule.learn(decision, 17.0)
         ran.append(governor.pick(budget_ms=18))
     assert PATHS[3] in ran
 

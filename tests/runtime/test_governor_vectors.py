@@ -11,7 +11,7 @@ from make_governor_vectors import FILE, document
 
 from tipsc.quality import Quality
 from tipsc.runtime import Latency, Mode, PathEntry, Reason, estimate, rule
-from tipsc.runtime.rule import Choice, Rule
+from tipsc.runtime.rule import Decision, Rule
 
 CASES: list[dict[str, Any]] = json.loads(FILE.read_text())["cases"]
 
@@ -41,7 +41,7 @@ def near(value: float) -> Any:
     return pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
-def choose(rule: Rule, step: dict[str, Any]) -> Choice:
+def choose(rule: Rule, step: dict[str, Any]) -> Decision:
     gap, budget = or_infinite(step["gap_ms"]), or_infinite(step["budget_ms"])
     if step["op"] == "pinned":
         path = next(path for path in rule.paths if path.id == step["path"])
@@ -60,13 +60,16 @@ def replay(case: dict[str, Any]) -> None:
             assert list(shares) == list(step["share"])
             assert shares == near(step["share"])
         else:
-            choice = choose(rule, step)
-            assert (choice.path.id, choice.reason) == (step["path"], Reason[step["reason"].upper()])
-            assert choice.predicted_ms == near(step["predicted_ms"])
+            decision = choose(rule, step)
+            assert (decision.path.id, decision.reason) == (
+                step["path"],
+                Reason[step["reason"].upper()],
+            )
+            assert decision.predicted_ms == near(step["predicted_ms"])
             if step.get("refused"):
-                rule.refused(choice)
+                rule.refused(decision)
             elif "elapsed_ms" in step:
-                rule.learn(choice, step["elapsed_ms"])
+                rule.learn(decision, step["elapsed_ms"])
         assert rule.estimate.factor == near(step["slowdown"])
     end = case["end"]
     assert rule.estimate.constants == near(end["constants_ms"])

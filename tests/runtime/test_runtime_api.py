@@ -19,7 +19,7 @@ COMPILER = [
 
 def test_the_public_names():
     assert sorted(tipsc.runtime.__all__) == [
-        "Call",
+        "CallRecord",
         "Context",
         "Engine",
         "Explanation",

@@ -9,7 +9,7 @@
 
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Latency, Manifest, PathEntry
-from tipsc.runtime.call import Call, Result
+from tipsc.runtime.call import CallRecord, Result
 from tipsc.runtime.context import Context
 from tipsc.runtime.engine import Engine
 from tipsc.runtime.explain import Explanation, Outlook
@@ -20,7 +20,7 @@ from tipsc.runtime.stream import Stream
 from tipsc.signature import Signature, TensorSpec
 
 __all__ = [
-    "Call",
+    "CallRecord",
     "Context",
     "Engine",
     "Explanation",

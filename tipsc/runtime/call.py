@@ -10,7 +10,7 @@ from tipsc.runtime.rule import Mode, Reason
 
 
 @dataclass(frozen=True)
-class Call:
+class CallRecord:
     """A call that has ended.
 
     Attributes:
@@ -42,7 +42,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Result(Call):
+class Result(CallRecord):
     """A call, and what its path gave.
 
     Attributes:

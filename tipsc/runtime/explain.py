@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tipsc.engine.manifest import PathEntry
-from tipsc.runtime.rule import Choice, Mode, Rule
+from tipsc.runtime.rule import Decision, Mode, Rule
 
 RUNS = "runs"
 WORSE = "a faster path is as good"
@@ -37,7 +37,7 @@ class Explanation:
     """Of one decision; its text is a table.
 
     Attributes:
-        choice: what would run, and why.
+        decision: what would run, and why.
         slowdown: how many times slower the device is taken to be than when it was profiled.
         pause_ms: what the call costs beside, after such a gap.
         allowance: late calls that may still come before only the surest paths run.
@@ -45,7 +45,7 @@ class Explanation:
         outlooks: of each path with a latency, the fastest first.
     """
 
-    choice: Choice
+    decision: Decision
     slowdown: float
     pause_ms: float
     allowance: float
@@ -53,10 +53,10 @@ class Explanation:
     outlooks: tuple[Outlook, ...]
 
     def __str__(self) -> str:
-        choice = self.choice
-        what = "period" if choice.mode is Mode.THROUGHPUT else "budget"
+        decision = self.decision
+        what = "period" if decision.mode is Mode.THROUGHPUT else "budget"
         lines = [
-            f"{choice.path.id}: {choice.reason} ({what} {choice.budget_ms:.3g} ms, slowdown "
+            f"{decision.path.id}: {decision.reason} ({what} {decision.budget_ms:.3g} ms, slowdown "
             f"{self.slowdown:.3g}, {self.pause_ms:.3g} ms after a pause)"
         ]
         for outlook in self.outlooks:
@@ -69,26 +69,26 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(rule: Rule, choice: Choice) -> Explanation:
-    """What stands behind a choice of that rule."""
-    estimate, gap = rule.estimate, choice.gap_ms
-    chances = estimate.chances(gap, choice.budget_ms)
+def explain(rule: Rule, decision: Decision) -> Explanation:
+    """What stands behind a decision of that rule."""
+    estimate, gap = rule.estimate, decision.gap_ms
+    chances = estimate.chances(gap, decision.budget_ms)
     places = {path.id: place for place, path in enumerate(rule.front)}
     outlooks = []
     for path in rule.paths:
         place = places.get(path.id)
         share = None if place is None else rule.share(chances, place)
         predicted = estimate.median_ms(path.id, gap)
-        if path.id == choice.path.id:
+        if path.id == decision.path.id:
             verdict = RUNS
         elif place is None or share is None:
             verdict = WORSE
-        elif not rule.fits(choice, place):
+        elif not rule.fits(decision, place):
             verdict = LATE
         else:
-            verdict = FITS if rule.rested(choice.mode, place) else RESTS
+            verdict = FITS if rule.rested(decision.mode, place) else RESTS
         outlooks.append(Outlook(path, predicted, share, verdict))
     return Explanation(
-        choice, estimate.factor, estimate.constant_ms(gap), rule.allowances.of_all, rule.owed_ms,
+        decision, estimate.factor, estimate.constant_ms(gap), rule.allowances.of_all, rule.owed_ms,
         tuple(outlooks),
     )  # fmt: skip

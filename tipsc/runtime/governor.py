@@ -16,10 +16,10 @@ import numpy as np
 
 from tipsc.engine.manifest import PathEntry
 from tipsc.errors import BudgetError, PathError, UsageError, near
-from tipsc.runtime.call import Call, Result
+from tipsc.runtime.call import CallRecord, Result
 from tipsc.runtime.explain import Explanation, explain
 from tipsc.runtime.pick import PERCENTILES, check_budget, of_batch
-from tipsc.runtime.rule import Choice, Mode, Reason, Rule
+from tipsc.runtime.rule import Decision, Mode, Reason, Rule
 
 FALLBACKS = ("raise", "fastest")
 
@@ -66,7 +66,7 @@ class Governor:
         fallback: str = "raise",
         batch: int | None = None,
         hysteresis: int = 0,
-        on_call: Callable[[Call], None] | None = None,
+        on_call: Callable[[CallRecord], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         for name, given, known in (
@@ -137,18 +137,18 @@ class Governor:
             DataError: as :meth:`tipsc.runtime.Context.run`.
         """
         with self._lock:
-            choice = self._choose(budget_ms, per_second, path)
+            decision = self._choose(budget_ms, per_second, path)
             slowdown = self.slowdown
         start = self._clock()
-        output = self._engine.run(x, path=choice.path)
+        output = self._engine.run(x, path=decision.path)
         end = self._clock()
         elapsed_ms = (end - start) * 1e3
         with self._lock:
-            self._rule.learn(choice, elapsed_ms)
+            self._rule.learn(decision, elapsed_ms)
             self._ended = end
         result = Result(
-            choice.path, choice.mode, choice.reason, choice.budget_ms, choice.predicted_ms,
-            elapsed_ms, choice.gap_ms, slowdown, end, output,
+            decision.path, decision.mode, decision.reason, decision.budget_ms,
+            decision.predicted_ms, elapsed_ms, decision.gap_ms, slowdown, end, output,
         )  # fmt: skip
         if self._on_call is not None:
             self._on_call(result)
@@ -191,7 +191,7 @@ class Governor:
 
     def _decide(
         self, budget_ms: float | None, per_second: float | None, path: PathEntry | str | None
-    ) -> Choice:
+    ) -> Decision:
         if per_second is not None:
             if budget_ms is not None or path is not None:
                 raise UsageError(
@@ -207,12 +207,12 @@ class Governor:
 
     def _choose(
         self, budget_ms: float | None, per_second: float | None, path: PathEntry | str | None
-    ) -> Choice:
-        choice = self._decide(budget_ms, per_second, path)
-        if choice.reason is Reason.TOO_LATE and self._raises:
-            self._rule.refused(choice)
-            raise self._nothing_fits(choice)
-        return choice
+    ) -> Decision:
+        decision = self._decide(budget_ms, per_second, path)
+        if decision.reason is Reason.TOO_LATE and self._raises:
+            self._rule.refused(decision)
+            raise self._nothing_fits(decision)
+        return decision
 
     def _known(self, path: PathEntry | str) -> PathEntry:
         name = path if isinstance(path, str) else getattr(path, "id", None)
@@ -222,18 +222,18 @@ class Governor:
             )
         return self._paths[name]
 
-    def _nothing_fits(self, choice: Choice) -> BudgetError:
-        budget, predicted = choice.budget_ms, choice.predicted_ms
+    def _nothing_fits(self, decision: Decision) -> BudgetError:
+        budget, predicted = decision.budget_ms, decision.predicted_ms
         slow = f", slowed {self.slowdown:.2f}x" if self.slowdown > 1.01 else ""
-        constant = self._rule.estimate.constant_ms(choice.gap_ms)
+        constant = self._rule.estimate.constant_ms(decision.gap_ms)
         pause = f", {constant:.3g} ms of it after a pause" if constant > 0.001 else ""
         return BudgetError(
-            f"no path fits a budget of {budget:g} ms: the fastest, {choice.path.id}, takes "
+            f"no path fits a budget of {budget:g} ms: the fastest, {decision.path.id}, takes "
             f"{predicted:.3g} ms{slow}{pause}",
             expected=f"budget_ms >= {predicted:.3g}"
-            if choice.mode is Mode.DEADLINE
+            if decision.mode is Mode.DEADLINE
             else f"per_second <= {1e3 / predicted:.3g}",
-            got=budget if choice.mode is Mode.DEADLINE else 1e3 / budget,
+            got=budget if decision.mode is Mode.DEADLINE else 1e3 / budget,
             fix='give more time, or Governor(..., fallback="fastest") to run late',
         )
 

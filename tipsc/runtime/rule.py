@@ -70,7 +70,7 @@ class Mode(Enum):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Decision:
     """What is to run, and what was known when it was chosen.
 
     Attributes:
@@ -140,7 +140,7 @@ class Rule:
         self._hysteresis, self._last, self._held = hysteresis, len(self.front), 0
         self.owed_ms = 0.0
 
-    def by_deadline(self, gap_ms: float, budget_ms: float) -> Choice:
+    def by_deadline(self, gap_ms: float, budget_ms: float) -> Decision:
         """For a call that should end within its budget, `gap_ms` after the last one."""
         chances = self.estimate.chances(gap_ms, budget_ms)
         best = self.share(chances, 0)
@@ -151,7 +151,7 @@ class Rule:
         place = next(rested, most)
         return self._held_or_tried(Mode.DEADLINE, place, gap_ms, budget_ms, budget_ms)
 
-    def by_throughput(self, gap_ms: float, period_ms: float) -> Choice:
+    def by_throughput(self, gap_ms: float, period_ms: float) -> Decision:
         """For calls that should take no more than a period in the mean."""
         estimate = self.estimate
         within = self._within(period_ms)
@@ -161,27 +161,27 @@ class Rule:
             return self._fastest(Mode.THROUGHPUT, gap_ms, period_ms)
         return self._held_or_tried(Mode.THROUGHPUT, place, gap_ms, period_ms, within)
 
-    def pinned(self, gap_ms: float, path: PathEntry, budget_ms: float) -> Choice:
+    def pinned(self, gap_ms: float, path: PathEntry, budget_ms: float) -> Decision:
         """For a call whose path is given."""
         predicted = self.estimate.median_ms(path.id, gap_ms)
-        return Choice(path, Reason.PINNED, Mode.PINNED, gap_ms, budget_ms, predicted)
+        return Decision(path, Reason.PINNED, Mode.PINNED, gap_ms, budget_ms, predicted)
 
-    def learn(self, choice: Choice, elapsed_ms: float) -> None:
-        """From the call of a choice, which has ended."""
-        self.estimate.learn(choice.path.id, choice.gap_ms, elapsed_ms)
-        if choice.mode is Mode.PINNED:
+    def learn(self, decision: Decision, elapsed_ms: float) -> None:
+        """From the call of a decision, which has ended."""
+        self.estimate.learn(decision.path.id, decision.gap_ms, elapsed_ms)
+        if decision.mode is Mode.PINNED:
             return
-        place, late = self._places[choice.path.id], elapsed_ms > choice.budget_ms
+        place, late = self._places[decision.path.id], elapsed_ms > decision.budget_ms
         self._since += 1
-        if choice.reason is Reason.TRIED:
+        if decision.reason is Reason.TRIED:
             # One call in time is tried again at once, until the estimate has followed.
             self._wait = min(TRY_AT_LAST, 2 * self._wait) if late else TRY_AFTER
             self._since = 0 if late else self._wait
-        self._held = self._held + 1 if choice.reason is Reason.HELD else 0
+        self._held = self._held + 1 if decision.reason is Reason.HELD else 0
         self._last = place
-        if choice.mode is Mode.THROUGHPUT:
-            owed = self.owed_ms + elapsed_ms - choice.budget_ms
-            self.owed_ms = min(max(0.0, owed), MOST_PERIODS * choice.budget_ms)
+        if decision.mode is Mode.THROUGHPUT:
+            owed = self.owed_ms + elapsed_ms - decision.budget_ms
+            self.owed_ms = min(max(0.0, owed), MOST_PERIODS * decision.budget_ms)
         else:
             self.allowances.add(place, late)
 
@@ -190,9 +190,9 @@ class Rule:
         if path_id in self._known:
             self.estimate.learn(path_id, gap_ms, elapsed_ms)
 
-    def refused(self, choice: Choice) -> None:
+    def refused(self, decision: Decision) -> None:
         """Nothing ran, since nothing was to fit."""
-        self.estimate.relax(choice.gap_ms)
+        self.estimate.relax(decision.gap_ms)
 
     def share(self, chances: Chances, place: int) -> float:
         """Share of calls in time of a path of the front."""
@@ -202,12 +202,12 @@ class Rule:
         """Whether a path of the front has not overdrawn its allowance, where there is one."""
         return mode is Mode.THROUGHPUT or self.allowances.own(place) >= 0
 
-    def fits(self, choice: Choice, place: int) -> bool:
-        """Whether a path of the front keeps what that choice was held to."""
-        if choice.mode is Mode.THROUGHPUT:
-            predicted = self.estimate.median_ms(self.front[place].id, choice.gap_ms)
-            return predicted <= self._within(choice.budget_ms)
-        chances = self.estimate.chances(choice.gap_ms, choice.budget_ms)
+    def fits(self, decision: Decision, place: int) -> bool:
+        """Whether a path of the front keeps what that decision was held to."""
+        if decision.mode is Mode.THROUGHPUT:
+            predicted = self.estimate.median_ms(self.front[place].id, decision.gap_ms)
+            return predicted <= self._within(decision.budget_ms)
+        chances = self.estimate.chances(decision.gap_ms, decision.budget_ms)
         best = self.share(chances, 0)
         return best >= HOPELESS and self.share(chances, place) >= self._enough(best)
 
@@ -230,7 +230,7 @@ class Rule:
 
     def _held_or_tried(
         self, mode: Mode, place: int, gap_ms: float, budget_ms: float, within_ms: float
-    ) -> Choice:
+    ) -> Decision:
         reason = Reason.MOST_ACCURATE
         if place > self._last and self._held < self._hysteresis and self.rested(mode, self._last):
             place, reason = self._last, Reason.HELD
@@ -238,7 +238,7 @@ class Rule:
             place, reason = place + 1, Reason.TRIED
         path = self.front[place]
         predicted = self.estimate.median_ms(path.id, gap_ms)
-        return Choice(path, reason, mode, gap_ms, budget_ms, predicted)
+        return Decision(path, reason, mode, gap_ms, budget_ms, predicted)
 
     def _may_fit(self, mode: Mode, place: int, gap_ms: float, within_ms: float) -> bool:
         """Whether the next better path is to be tried."""
@@ -249,11 +249,11 @@ class Rule:
         extra = self.estimate.median_ms(self.front[place].id, gap_ms) - self._medians[place]
         return self._medians[place + 1] + extra <= within_ms
 
-    def _fastest(self, mode: Mode, gap_ms: float, budget_ms: float) -> Choice:
+    def _fastest(self, mode: Mode, gap_ms: float, budget_ms: float) -> Decision:
         path = self.front[0]
         predicted = self.estimate.median_ms(path.id, gap_ms)
         reason = Reason.TOO_LATE if predicted > budget_ms else Reason.LIKELIEST
-        return Choice(path, reason, mode, gap_ms, budget_ms, predicted)
+        return Decision(path, reason, mode, gap_ms, budget_ms, predicted)
 
 
 def front(paths: Sequence[PathEntry]) -> tuple[PathEntry, ...]:
