@@ -19,6 +19,7 @@ COMPILER = [
 
 def test_the_public_names():
     assert sorted(tipsc.runtime.__all__) == [
+        "CallLog",
         "CallRecord",
         "Context",
         "Engine",
@@ -32,6 +33,7 @@ def test_the_public_names():
         "PathEntry",
         "Reason",
         "Result",
+        "SideBySide",
         "Signature",
         "Stream",
         "TensorSpec",
