@@ -11,7 +11,7 @@ import click
 from tipsc.cli.options import ANY_PATH, OUTPUT_FILE
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.report.format import duration, milliseconds, percent, plural, significant
-from tipsc.report.trace import EngineUse, Trace, read_trace, uses
+from tipsc.report.trace import CallTrace, EngineUse, read_trace, uses
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +45,7 @@ def command(output: Output, file: Path, html: Path | None) -> None:
 
 
 def _document(
-    file: Path, html: Path | None, trace: Trace, engines: tuple[EngineUse, ...]
+    file: Path, html: Path | None, trace: CallTrace, engines: tuple[EngineUse, ...]
 ) -> dict[str, Any]:
     return {
         "trace": str(file),
@@ -71,7 +71,7 @@ def _document(
     }
 
 
-def _seconds(trace: Trace) -> float:
+def _seconds(trace: CallTrace) -> float:
     return trace.calls[-1].unix_s - trace.calls[0].unix_s
 
 

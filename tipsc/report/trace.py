@@ -42,7 +42,7 @@ class TracedCall:
 
 
 @dataclass(frozen=True)
-class Trace:
+class CallTrace:
     """What a log has.
 
     Attributes:
@@ -99,7 +99,7 @@ class EngineUse:
     paths: tuple[PathUse, ...]
 
 
-def read_trace(file: Path) -> Trace:
+def read_trace(file: Path) -> CallTrace:
     """The calls in a log of ``tipsc.runtime.CallLog``.
 
     Raises:
@@ -130,7 +130,7 @@ def read_trace(file: Path) -> Trace:
             where=str(file),
             fix="write one with Governor(..., on_call=CallLog(FILE))",
         )
-    return Trace(tuple(sorted(calls, key=lambda call: call.unix_s)), cut_short)
+    return CallTrace(tuple(sorted(calls, key=lambda call: call.unix_s)), cut_short)
 
 
 def uses(calls: Sequence[TracedCall]) -> tuple[EngineUse, ...]:

@@ -20,11 +20,11 @@ from tipsc.report.headline import tile
 from tipsc.report.html import Html, tag
 from tipsc.report.page import document
 from tipsc.report.svg import both
-from tipsc.report.trace import EngineUse, Trace, TracedCall, quantile, uses
+from tipsc.report.trace import CallTrace, EngineUse, TracedCall, quantile, uses
 from tipsc.report.trace_charts import DOTS, key, paths, slowdown, times
 
 
-def write_trace(title: str, trace: Trace, file: Path) -> None:
+def write_trace(title: str, trace: CallTrace, file: Path) -> None:
     """Write the page to `file`, whole or not at all.
 
     Raises:
@@ -35,7 +35,7 @@ def write_trace(title: str, trace: Trace, file: Path) -> None:
     write_atomically(file, [render_trace(title, trace).encode()])
 
 
-def render_trace(title: str, trace: Trace) -> str:
+def render_trace(title: str, trace: CallTrace) -> str:
     """The page, as a whole HTML document."""
     engines = uses(trace.calls)
     sections = [_section(engine, trace.calls) for engine in engines]
@@ -46,7 +46,7 @@ def render_trace(title: str, trace: Trace) -> str:
     )  # fmt: skip
 
 
-def _header(title: str, trace: Trace, engines: Sequence[EngineUse]) -> Html:
+def _header(title: str, trace: CallTrace, engines: Sequence[EngineUse]) -> Html:
     calls = trace.calls
     began = datetime.fromtimestamp(calls[0].unix_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     in_time = sum(call.in_time for call in calls) / len(calls)

@@ -12,7 +12,7 @@ import pytest
 from test_report_page import HOSTILE, assert_drawable, parsed
 
 from tipsc.errors import DataError, UsageError
-from tipsc.report.trace import Trace, read_trace, uses
+from tipsc.report.trace import CallTrace, read_trace, uses
 from tipsc.report.trace_page import render_trace
 
 LINE: dict[str, Any] = {
@@ -103,7 +103,7 @@ def many(count: int, **changes: Any) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def drawn(trace: Trace, title: str = "calls.jsonl") -> str:
+def drawn(trace: CallTrace, title: str = "calls.jsonl") -> str:
     page = render_trace(title, trace)
     assert_drawable(page)
     assert not re.search(r"(?:src|href)=\"(?!data:)", page) and "url(" not in page
