@@ -214,50 +214,100 @@ TIPSC_API tipsc_code tipsc_run(tipsc_context *context, size_t path, const tipsc_
 
 /* ---- Which path ---------------------------------------------------------------------------------- */
 
-/* What tipsc_pick and tipsc_governor_new may be told. NULL, or zero in a field, is the default. */
+/* What tipsc_pick may be told. NULL, or zero in a field, is the default. */
 typedef struct tipsc_choice {
     uint32_t size;
-    uint32_t batch;         /* examples of a call; default: as few as any path takes */
-    uint32_t percentile;    /* which latency has to fit: 10, 50 or 95; default 95 */
-    uint32_t run_fastest;   /* governor: 1 runs the fastest where none fits, 0 gives TIPSC_BUDGET */
-    double slowdown;        /* tipsc_pick: how much slower the device is than when profiled; default 1 */
-    double (*clock)(void *user); /* governor: seconds, monotone; default the system's clock */
-    void *user;             /* handed to `clock` */
+    uint32_t batch;      /* examples of a call; default: as few as any path takes */
+    uint32_t percentile; /* which latency has to fit: 10, 50 or 95; default 95 */
+    uint32_t reserved;
+    double slowdown;     /* how much slower the device is than when it was profiled; default 1 */
 } tipsc_choice;
 
 /* The best path whose profiled latency is within the budget; of equally good ones the fastest. */
 TIPSC_API tipsc_code tipsc_pick(const tipsc_engine *engine, double budget_ms, const tipsc_choice *choice,
                                 size_t *path, tipsc_error *error);
 
+/* ---- The governor: docs/engine.md, "Which path runs" --------------------------------------------- */
+
 typedef struct tipsc_governor tipsc_governor;
 
-/* Picks as tipsc_pick does, and learns from each call: docs/engine.md, "Which path runs". */
-TIPSC_API tipsc_code tipsc_governor_new(tipsc_engine *engine, const tipsc_choice *choice,
+typedef enum tipsc_mode { TIPSC_DEADLINE = 0, TIPSC_THROUGHPUT = 1, TIPSC_PINNED = 2 } tipsc_mode;
+
+/* Why a path ran; tipsc_reason_text says it in words. */
+typedef enum tipsc_reason {
+    TIPSC_MOST_ACCURATE = 0,
+    TIPSC_HELD = 1,
+    TIPSC_TRIED = 2,
+    TIPSC_LIKELIEST = 3,
+    TIPSC_TOO_LATE = 4,
+    TIPSC_ASKED_FOR = 5
+} tipsc_reason;
+
+TIPSC_API const char *tipsc_reason_text(tipsc_reason reason);
+
+/* One call of a governor. Before it has run, `elapsed_ms` and `ended` are NaN. */
+typedef struct tipsc_result {
+    uint32_t size;
+    int32_t mode;        /* a tipsc_mode: what the call was held to */
+    int32_t reason;      /* a tipsc_reason */
+    int32_t in_time;     /* 1: it took no longer than the budget */
+    size_t path;         /* that ran */
+    double budget_ms;    /* that it had; the period of a throughput; infinite for a pinned call without */
+    double predicted_ms; /* what it was most likely to take */
+    double elapsed_ms;   /* that it took */
+    double gap_ms;       /* since the call before; infinite for the first */
+    double slowdown;     /* how many times slower than profiled the device was taken to be */
+    double ended;        /* seconds, by the governor's clock */
+} tipsc_result;
+
+/* How a governor works. NULL, or zero in a field, is the default. */
+typedef struct tipsc_governor_options {
+    uint32_t size;
+    uint32_t batch;       /* examples of its calls; default: as few as any path takes */
+    uint32_t percentile;  /* which latency of the profile has to fit until calls have shown what they
+                             take: 10, 50 or 95; default 95 */
+    uint32_t run_fastest; /* 1 runs the fastest path where none is likely to fit, 0 gives TIPSC_BUDGET */
+    uint32_t hysteresis;  /* calls in which a better path was to run before it does; default 0 */
+    uint32_t reserved;
+    void (*on_call)(void *user, const tipsc_result *result); /* is given each call that has ended, in its
+                             thread and outside of any lock */
+    double (*clock)(void *user); /* seconds, monotone; default the system's */
+    void *user;           /* handed to both */
+} tipsc_governor_options;
+
+/* Learns from each call. No call waits for another one: its lock is held while it decides and while it
+ * learns, and never while a path runs. */
+TIPSC_API tipsc_code tipsc_governor_new(tipsc_engine *engine, const tipsc_governor_options *options,
                                         tipsc_governor **governor, tipsc_error *error);
 TIPSC_API void tipsc_governor_free(tipsc_governor *governor);
 
-/* One call of a governor. */
-typedef struct tipsc_result {
+/* What a call is held to: a budget, a rate, or a path (with a budget that only says what is late). */
+typedef struct tipsc_demand {
     uint32_t size;
-    int32_t in_time;     /* 1: within the budget */
-    size_t path;         /* that ran */
-    double elapsed_ms;   /* that it took */
-    double budget_ms;    /* that it had */
-    double predicted_ms; /* what it was most likely to take */
-    const char *reason;  /* why this path ran */
-} tipsc_result;
+    uint32_t pinned;   /* 1: run `path` */
+    double budget_ms;  /* the call should end within it; 0: none */
+    double per_second; /* in the mean so many calls a second should be possible; 0: none */
+    size_t path;
+} tipsc_demand;
 
 /* Pick, run, time, learn. `context` must be of the same engine. `result` may be NULL. */
 TIPSC_API tipsc_code tipsc_governor_run(tipsc_governor *governor, tipsc_context *context,
                                         const tipsc_buffer *inputs, size_t input_count,
                                         const tipsc_buffer *outputs, size_t output_count,
-                                        double budget_ms, tipsc_result *result, tipsc_error *error);
+                                        const tipsc_demand *demand, tipsc_result *result,
+                                        tipsc_error *error);
 
-/* What tipsc_governor_run would run now, and why: `result` has path, budget_ms, predicted_ms, reason. */
-TIPSC_API tipsc_code tipsc_governor_explain(tipsc_governor *governor, double budget_ms,
-                                            tipsc_result *result, tipsc_error *error);
+/* What tipsc_governor_run would run now; TIPSC_BUDGET as there. */
+TIPSC_API tipsc_code tipsc_governor_pick(tipsc_governor *governor, const tipsc_demand *demand,
+                                         tipsc_result *result, tipsc_error *error);
 
-/* Learn from a call that was timed elsewhere and has just ended. */
+/* The same in words, and what speaks against each other path: a table with a line for each. Writes at
+ * most `room` bytes, the zero at the end included; changes nothing. */
+TIPSC_API tipsc_code tipsc_governor_explain(tipsc_governor *governor, const tipsc_demand *demand, char *text,
+                                            size_t room, tipsc_error *error);
+
+/* Learn from a call that was timed elsewhere and has just ended. Paths without a latency, and those for
+ * other batches, teach nothing. */
 TIPSC_API tipsc_code tipsc_governor_observe(tipsc_governor *governor, size_t path, double elapsed_ms,
                                             tipsc_error *error);
 

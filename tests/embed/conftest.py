@@ -21,12 +21,17 @@ collect_ignore = [] if importlib.util.find_spec("ai_edge_litert") else ["test_c_
 
 
 @pytest.fixture(scope="session")
-def library_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """libtipsc.so, as a release is built."""
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """embed/, built as for a release and with the programs that tests run."""
     missing = missing_tools("cmake", "cc")
     if missing:
         pytest.skip(f"no {missing}: libtipsc is not built")
-    return built(tmp_path_factory.mktemp("libtipsc")) / "libtipsc.so"
+    return built(tmp_path_factory.mktemp("libtipsc"), "-DTIPSC_TESTS=ON")
+
+
+@pytest.fixture(scope="session")
+def library_file(programs: Path) -> Path:
+    return programs / "libtipsc.so"
 
 
 @pytest.fixture(scope="session")

@@ -210,3 +210,90 @@ def runtime_of_litert() -> str:
     import ai_edge_litert
 
     return str(Path(ai_edge_litert.__file__).parent / "libLiteRt.so")
+
+
+class Result(Sized):
+    _fields_: ClassVar = [
+        ("size", c.c_uint32), ("mode", c.c_int32), ("reason", c.c_int32), ("in_time", c.c_int32),
+        ("path", c.c_size_t), ("budget_ms", c.c_double), ("predicted_ms", c.c_double),
+        ("elapsed_ms", c.c_double), ("gap_ms", c.c_double), ("slowdown", c.c_double),
+        ("ended", c.c_double),
+    ]  # fmt: skip
+
+
+OnCall = c.CFUNCTYPE(None, c.c_void_p, c.POINTER(Result))
+
+
+class GovernorOptions(Sized):
+    _fields_: ClassVar = [
+        ("size", c.c_uint32), ("batch", c.c_uint32), ("percentile", c.c_uint32),
+        ("run_fastest", c.c_uint32), ("hysteresis", c.c_uint32), ("reserved", c.c_uint32),
+        ("on_call", OnCall), ("clock", Clock), ("user", c.c_void_p),
+    ]  # fmt: skip
+
+
+class Demand(Sized):
+    _fields_: ClassVar = [
+        ("size", c.c_uint32), ("pinned", c.c_uint32), ("budget_ms", c.c_double),
+        ("per_second", c.c_double), ("path", c.c_size_t),
+    ]  # fmt: skip
+
+
+class Choice(Sized):
+    _fields_: ClassVar = [
+        ("size", c.c_uint32), ("batch", c.c_uint32), ("percentile", c.c_uint32),
+        ("reserved", c.c_uint32), ("slowdown", c.c_double),
+    ]  # fmt: skip
+
+
+class Governor:
+    """A tipsc_governor."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Callable[[], float] | None = None,
+        on_call: Callable[[Result], None] | None = None,
+        **options: int,
+    ) -> None:
+        self.engine, self.library, self.handle = engine, engine.library, c.c_void_p()
+        self._clock = Clock(lambda _: clock()) if clock else Clock()
+        self._on_call = OnCall(lambda _, result: on_call(result[0])) if on_call else OnCall()
+        given = GovernorOptions(clock=self._clock, on_call=self._on_call, **options)
+        self.library("governor_new", engine.handle, c.byref(given), c.byref(self.handle))
+        for name in ("slowdown", "pause_ms"):
+            getattr(self.library.c, f"tipsc_governor_{name}").restype = c.c_double
+
+    def run(self, inputs: Sequence[np.ndarray], **demand: float) -> Result:
+        outputs, found, wanted = self.engine.outputs(0), Result(), Demand(**demand)
+        given, taken = buffers(inputs), buffers(outputs)
+        self.library(
+            "governor_run", self.handle, self.engine.context, given, len(given), taken, len(taken),
+            c.byref(wanted), c.byref(found),
+        )  # fmt: skip
+        return found
+
+    def pick(self, **demand: float) -> Result:
+        found, wanted = Result(), Demand(**demand)
+        self.library("governor_pick", self.handle, c.byref(wanted), c.byref(found))
+        return found
+
+    def explain(self, room: int = 4096, **demand: float) -> str:
+        text, wanted = c.create_string_buffer(room), Demand(**demand)
+        self.library("governor_explain", self.handle, c.byref(wanted), text, c.c_size_t(room))
+        return text.value.decode()
+
+    def observe(self, path: int, elapsed_ms: float) -> None:
+        self.library("governor_observe", self.handle, c.c_size_t(path), c.c_double(elapsed_ms))
+
+    def slowdown(self) -> float:
+        found: float = self.library.c.tipsc_governor_slowdown(self.handle)
+        return found
+
+    def pause_ms(self) -> float:
+        found: float = self.library.c.tipsc_governor_pause_ms(self.handle)
+        return found
+
+    def free(self) -> None:
+        self.library.c.tipsc_governor_free(self.handle)
