@@ -11,6 +11,7 @@ import format_reader
 import fuzz_engine
 import pytest
 from building import run
+from engines import with_batches
 from format_faults import FAULTS, FAULTS_OF_PLANS, as_tflite
 from format_graphs import Refused
 from library import ONLY_READ, CError, Engine, Library
@@ -67,9 +68,12 @@ def agree(library: Library, data: bytes) -> bool:
     return True
 
 
-def test_engines_are_read_alike(library: Library, data: bytes, finished: bytes) -> None:
+def test_engines_are_read_alike(
+    library: Library, data: bytes, finished: bytes, tmp_path: Path
+) -> None:
     assert agree(library, data) and agree(library, finished)
     assert agree(library, as_tflite(b"1234TFL3")(data))
+    assert agree(library, with_batches(tmp_path / "batches.tipsc").read_bytes())
 
 
 @pytest.mark.parametrize("fault", FAULTS)
