@@ -74,6 +74,8 @@ def report_of(build: BuildRecord) -> BuildReport:
         noise=_noise(profile, build.manifest),
         pictures=pictures_of(build.task, build.answers, _captions(shipped)),
         climbs=build.climbs,
+        goals=build.goals,
+        left_out=build.left_out,
         batched=tuple(path for path in every if path.id not in ids),
     )
 
@@ -172,7 +174,7 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
                 difference=difference["largest"],
                 agreement=difference["agreement"],
                 own_weights=chosen[space.path(path.options).id].statistics.owns_weights,
-                dominated=any(dominates(figures[o.id], figures[path.id]) for o in rivals),
+                level=any(dominates(figures[o.id], figures[path.id]) for o in rivals),
                 budget_ms=record.latency_ms if record else None,
                 batch=path.batch,
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tipsc.report.data import BuildReport, PlainModel, Shipped
+from tipsc.engine.original import OriginalModel
+from tipsc.report.data import BuildReport, Shipped
 from tipsc.report.format import byte_size, count, milliseconds, percent, tiny
 from tipsc.report.html import Html, tag
 from tipsc.report.metric import metric_of
@@ -58,21 +59,24 @@ def shipped_rows(report: BuildReport) -> Html:
     return tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
 
 
-def _original(model: PlainModel, left_out: int) -> Html:
-    """The row of the plain model that was converted; it is in no engine, so it has no latency.
+def _original(model: OriginalModel, left_out: int) -> Html:
+    """The row of the plain model that was converted, alone in an engine of its own.
 
     Args:
         left_out: cells between its name and its quality.
     """
+    latency = model.latency
+    p50, p95 = milliseconds([latency.p50_ms, latency.p95_ms] if latency else [None, None])
     return tag(
         "tr",
         tag("td", "original", class_="left"),
         *(tag("td", "") for _ in range(left_out)),
         tag("td", metric_of(model.quality).figure(model.quality)),
-        tag("td", ""),
-        tag("td", ""),
+        tag("td", p50),
+        tag("td", p95),
         tag("td", count(model.parameters)),
-        *(tag("td", "") for _ in range(5)),
+        tag("td", count(model.macs)),
+        *(tag("td", "") for _ in range(4)),
     )
 
 

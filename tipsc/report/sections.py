@@ -11,7 +11,7 @@ from tipsc.report.front import front, plottable
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
-from tipsc.report.notes import against_original, notes_of
+from tipsc.report.notes import against_original, left_out_line, notes_of
 from tipsc.report.paths_table import options_table, shipped_rows
 from tipsc.report.sharing import sharing
 from tipsc.report.spread import spread
@@ -61,6 +61,8 @@ def _paths(report: BuildReport) -> Html | None:
     if not report.shipped:
         return None
     notes = [f"“{name}”: {meaning}." for name, meaning in notes_of(report.shipped)]
+    if report.left_out:
+        notes.append(f"{heading(left_out_line(report.left_out))}.")
     if report.original is not None:
         qualities = {path.id: path.quality for path in report.shipped}
         notes.append(f"The {against_original(report.original, qualities)}.")
@@ -76,6 +78,34 @@ def _paths(report: BuildReport) -> Html | None:
         ),
         tag("div", shipped_rows(report), class_="scroll"),
         options_table(report),
+    )  # fmt: skip
+
+
+def _goals(report: BuildReport) -> Html | None:
+    if not report.goals:
+        return None
+    marks = {True: "met", False: "not met", None: "not known yet"}
+    rows = [
+        tag(
+            "tr",
+            tag("td", answer.goal, class_="left text"),
+            tag("td", marks[answer.met], class_="left"),
+            tag("td", tag("span", answer.path, class_="id"), class_="left"),
+            tag("td", answer.found, class_="left text"),
+            tag("td", "; ".join(answer.helps), class_="left text"),
+            data_p=answer.path,
+        )
+        for answer in report.goals
+    ]
+    names = ("goal", "", "by path, or the nearest", "what it has", "what would help")
+    headings = [tag("th", name, class_="left") for name in names]
+    return tag(
+        "section",
+        tag("h2", "Goals"),
+        tag("p", "Held against the engine’s own figures: test examples, and latency on the device.",
+            class_="note"),
+        tag("div", tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows)),
+            class_="scroll"),
     )  # fmt: skip
 
 
@@ -198,6 +228,7 @@ def _commands(report: BuildReport) -> Html | None:
 
 
 SECTIONS: tuple[Callable[[BuildReport], Html | None], ...] = (
+    _goals,
     _front,
     _paths,
     _pictures,

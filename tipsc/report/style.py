@@ -66,6 +66,7 @@ th small{font-weight:400;display:block}
 th:first-child,td:first-child{padding-left:4px}
 th:last-child,td:last-child{padding-right:4px}
 .left{text-align:left}
+td.text{white-space:normal;min-width:190px;overflow-wrap:anywhere}
 td.none{color:var(--soft)}
 tr.on td{background:var(--band)}
 .flag{font-size:12px;color:var(--soft);border:1px solid var(--rule);border-radius:4px;
