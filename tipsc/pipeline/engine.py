@@ -26,7 +26,7 @@ from tipsc.pipeline.asked import needs_reference
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.goal import estimate_of
 from tipsc.pipeline.manifest import make_manifest, with_qualities
-from tipsc.pipeline.measured import measured_engine, with_original
+from tipsc.pipeline.measured import described, measured_engine
 from tipsc.pipeline.narrow import narrowed_supernet, shipped_key
 from tipsc.pipeline.profile import measured_key, profiled
 from tipsc.pipeline.ship import SHIP, shipped
@@ -56,6 +56,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "limits": build.limits.model_dump(),
         "goals": [goal.model_dump() for goal in build.goals],
         "states": build.states,
+        "names": build.names,
         "batch": build.batches,
         "data": project.data.test.fingerprint,
         "task": project.task_key,
@@ -117,7 +118,7 @@ def _compiled(
         cost = estimate_of(project)
         estimates = {c.path.id: cost.of(c.path) for c in candidates} if cost is not None else {}
         recipe = recipe_of(project.target, project.plan, compiled.remark, estimates)
-        compiled.write(file, replace(with_original(manifest, project), recipe=recipe))
+        compiled.write(file, replace(described(manifest, project), recipe=recipe))
         try_paths(project.target, file, folder, progress)
     else:
         worths = [Worth(c.path.id, c.judged.merit, qualities[c.path.id].merit) for c in candidates]

@@ -18,6 +18,7 @@ from tipsc.engine.original import ORIGINAL
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.latencies import with_latencies
 from tipsc.pipeline.limits import check_engine
+from tipsc.pipeline.names import with_names
 from tipsc.pipeline.reference import OriginalAlone, OriginalCost, original_model
 from tipsc.pipeline.verdicts import LeftOut
 from tipsc.pipeline.worth import (
@@ -92,8 +93,8 @@ def measured_engine(
         whole_ms = original.measure(again) if original is not None else None
     measurement = samples.summarise()
     pauses = device.pauses(file, target, example, seed)
-    manifest = with_latencies(with_original(manifest, project, original), measurement, pauses)
-    compiled.write(file, manifest)
+    manifest = with_latencies(manifest, measurement, pauses)
+    compiled.write(file, described(manifest, project, original))
     medians = {
         path.id: measurement.latencies[path.id].p50_ms
         for path in of_batch(manifest.paths, batches[0])
@@ -107,14 +108,16 @@ def measured_engine(
     )
 
 
-def with_original(
+def described(
     manifest: Manifest, project: TargetProject, alone: OriginalAlone | None = None
 ) -> Manifest:
-    """The manifest with what is known of the original, if there is one."""
+    """The manifest with what is known of the original, if there is one, and names of its paths."""
+    build = project.config.build
     found = original_model(project, None if alone is None else alone.cost)
-    if found is None:
-        return manifest
-    return replace(manifest, provenance={**manifest.provenance, ORIGINAL: found.to_text()})
+    if found is not None:
+        provenance = {**manifest.provenance, ORIGINAL: found.to_text()}
+        manifest = replace(manifest, provenance=provenance)
+    return with_names(manifest, build.names, found, build.batches)
 
 
 def _is_doubtful(

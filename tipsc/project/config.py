@@ -179,6 +179,7 @@ class TaskSource(Strict):
         return self
 
 
+PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=24)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -239,6 +240,9 @@ class Build(Strict):
             over the logarithm of the device's range.
         goals: what paths are wanted for, each by one of the engine's paths; the build says of each
             whether it is met, and what would help where it is not.
+        names: of its paths, from fast to slow, beside their ids; letters, digits, `.`, `-` and `_`.
+            By default the share of the original's time that a path takes, as `0.5x`; of a
+            supernet of the slowest path's.
         limits: what every path of the engine keeps.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
@@ -262,6 +266,7 @@ class Build(Strict):
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 32
     budgets_ms: Annotated[tuple[Positive, ...], Field(max_length=256)] = ()
     goals: Annotated[tuple[BuildGoal, ...], Field(max_length=16)] = ()
+    names: Annotated[tuple[PathName, ...], Field(max_length=256)] = ()
     limits: BuildLimits = BuildLimits()
     calibration_images: Annotated[int, Field(ge=1)] = 2000
     verify_examples: Annotated[int, Field(ge=1)] = 2000
@@ -280,6 +285,12 @@ class Build(Strict):
     def _distinct_batches(self) -> Build:
         if len(set(self.batches)) != len(self.batches):
             raise ValueError(f"batch names a size twice: {list(self.batches)}")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Build:
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"names has one twice: {list(self.names)}")
         return self
 
     @model_validator(mode="after")

@@ -57,6 +57,7 @@ class Shipped:
         level: a faster path is at least as good on the test examples.
         budget_ms: the time budget that it was chosen for.
         batch: examples of one call.
+        name: that people say; "" for none.
     """
 
     id: str
@@ -74,6 +75,12 @@ class Shipped:
     level: bool = False
     budget_ms: float | None = None
     batch: int = 1
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it is called where there is little room."""
+        return self.name or self.id
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,25 @@ def left_out_line(paths: Sequence[LeftOut]) -> str:
     )
 
 
-def goal_lines(answers: Iterable[GoalAnswer]) -> list[str]:
-    """Each goal, whether it is met, by which path, and what would help."""
+def goal_lines(answers: Iterable[GoalAnswer], names: Mapping[str, str]) -> list[str]:
+    """Each goal, whether it is met, by which path, and what would help.
+
+    Args:
+        names: of paths, by their ids.
+    """
     lines = []
     for answer in answers:
         said = {True: "met by", False: "not met; nearest is", None: "not known yet; perhaps"}
-        lines.append(f"goal: {answer.goal}: {said[answer.met]} {answer.path}: {answer.found}")
+        path = called(answer.path, names)
+        lines.append(f"goal: {answer.goal}: {said[answer.met]} {path}: {answer.found}")
         if answer.helps:
             lines.append(f"  would help: {'; '.join(answer.helps)}")
     return lines
+
+
+def called(path_id: str, names: Mapping[str, str]) -> str:
+    """A path by its name, if it has one, and its id."""
+    return f"{names[path_id]} ({path_id})" if path_id in names else path_id
 
 
 def noise_lines(noise: str, disturbance: Disturbance, of: str = "") -> list[str]:

@@ -38,7 +38,7 @@ def shipped_rows(report: BuildReport) -> Html:
     rows = [
         tag(
             "tr",
-            tag("td", tag("span", path.id, class_="id"), *_flags(path), class_="left"),
+            tag("td", *_called(path), *_flags(path), class_="left"),
             tag("td", str(path.batch)) if batches else None,
             tag("td", limit) if budgets else None,
             tag("td", metric.figure(path.quality)),
@@ -84,10 +84,13 @@ def options_table(report: BuildReport) -> Html | None:
     """Choices down, shipped paths across; None where the options are not known."""
     by_id = {point.id: point for point in report.points}
     known = [by_id[path.id] for path in report.shipped if path.id in by_id]
+    called = {path.id: path.label for path in report.shipped}
     names = list(dict.fromkeys(name for point in known for name in point.options))
     if not names or len(names) * len(known) > _CELLS:
         return None
-    heading = tag("tr", tag("th", "choice", class_="left"), *(tag("th", p.id) for p in known))
+    heading = tag(
+        "tr", tag("th", "choice", class_="left"), *(tag("th", called[p.id]) for p in known)
+    )
     rows = [
         tag(
             "tr",
@@ -102,6 +105,12 @@ def options_table(report: BuildReport) -> Html | None:
         tag("summary", f"The options of each path ({len(names)} choices)"),
         tag("div", table, class_="scroll"),
     )
+
+
+def _called(path: Shipped) -> list[Html]:
+    """Its name, if it has one, and its id."""
+    name = [tag("b", path.name), Html(" ")] if path.name else []
+    return [*name, tag("span", path.id, class_="id")]
 
 
 def _flags(path: Shipped) -> list[Html]:

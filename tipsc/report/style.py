@@ -94,6 +94,7 @@ path{fill:none}
 .candidate{fill:var(--dot);opacity:.75}
 .predicted{fill:var(--card);stroke:var(--dot);stroke-width:1.4}
 .chosen{fill:var(--chosen);stroke:var(--paper);stroke-width:1.5}
+.original{fill:var(--card);stroke:var(--ink);stroke-width:2}
 .front{stroke:var(--chosen);stroke-width:1.6;opacity:.75}
 .whisker{stroke:var(--ink);stroke-width:1.8;opacity:.6}
 .budget{stroke:var(--soft);stroke-dasharray:2 4;opacity:.55}

@@ -25,7 +25,10 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
     metric = metric_of(next((row.quality for row in rows if row.quality is not None), None))
     table = plain_table()
     # Ids are data: as Text they are not read as rich's markup.
-    table.add_column("path", no_wrap=True, overflow="fold")
+    named = any(row.name for row in rows)
+    if named:
+        table.add_column("path", no_wrap=True, overflow="fold")
+    table.add_column("id" if named else "path", no_wrap=True, overflow="fold")
     batches = {row.batch for row in rows} != {1}
     for heading in (
         *(["batch"] if batches else []),
@@ -54,11 +57,12 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
             byte_size(path.shared_bytes),
             byte_size(path.private_bytes),
         ]
-        table.add_row(Text(path.id), *cells, *([_notes(path)] if flagged else []))
+        calls = [Text(path.name)] if named else []
+        table.add_row(*calls, Text(path.id), *cells, *([_notes(path)] if flagged else []))
     if isinstance(paths, BuildReport) and paths.original is not None:
         table.add_section()
         model = paths.original
-        start = ["original", *([""] if batches else [])]
+        start = ["original", *([""] * (named + batches))]
         times = [model.latency.p50_ms, model.latency.p95_ms] if model.latency else [None, None]
         cells = [*milliseconds(times), count(model.parameters), count(model.macs)]
         table.add_row(*start, metric.figure(model.quality), *cells)
