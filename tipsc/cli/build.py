@@ -21,8 +21,8 @@ from tipsc.cli.output import Output, verb, wrapped
 if TYPE_CHECKING:
     from tipsc.device.client import Connection
     from tipsc.engine import Manifest
+    from tipsc.engine.original import OriginalModel
     from tipsc.pipeline.build import Pipeline
-    from tipsc.pipeline.original import Original
     from tipsc.pipeline.record import BuildRecord
     from tipsc.progress import Reporter
 
@@ -110,7 +110,7 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
     """The engine and its page."""
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
-    from tipsc.report import legend, sharing_tables, shipped_table, write
+    from tipsc.report import goal_lines, legend, sharing_tables, shipped_table, write
     from tipsc.report.build import report_of
 
     assert build.measured is not None
@@ -127,13 +127,16 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
             "target": build.manifest.target,
             "stages": [stage_document(stage) for stage in build.stages],
             "original": _original(build.original),
+            "goals": _goals(build),
+            "left_out": [vars(path) for path in build.left_out],
             "remarks": remarks,
             "noise": list(report.noise),
-            "paths": [path_document(path) for path in build.manifest.paths],
+            "paths": [path_document(path, build.manifest.names) for path in build.manifest.paths],
             "sharing": _sharing(build),
         },
         shipped_table(report),
         *wrapped(legend(report)),
+        *wrapped(goal_lines(build.goals, build.manifest.names)),
         *sharing_tables(build.climbs),
         f"engine   {build.engine}",
         f"report   {page}",
@@ -164,8 +167,10 @@ def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
     return found
 
 
-def _original(found: Original | None) -> dict[str, object] | None:
+def _original(found: OriginalModel | None) -> dict[str, object] | None:
     """The plain model that was converted, as ``--format json`` gives it."""
+    from dataclasses import asdict
+
     from tipsc.cli.engines import quality_document
 
     if found is None:
@@ -174,7 +179,17 @@ def _original(found: Original | None) -> dict[str, object] | None:
         "quality": quality_document(found.quality),
         "parameters": found.parameters,
         "examples": found.examples,
+        "macs": found.macs,
+        "latency": None if found.latency is None else asdict(found.latency),
+        "file_bytes": found.file_bytes,
     }
+
+
+def _goals(build: BuildRecord) -> list[dict[str, object]]:
+    """What became of the goals, as ``--format json`` gives it."""
+    from dataclasses import asdict
+
+    return [asdict(answer) for answer in build.goals]
 
 
 def _finish(
@@ -199,7 +214,7 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document, paths_table
     from tipsc.extras import how_to_install
-    from tipsc.report import sharing_tables
+    from tipsc.report import goal_lines, sharing_tables
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
 
@@ -224,12 +239,14 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
             "checks_together": [vars(check) for check in build.groups],
             "stages": [stage_document(stage) for stage in build.stages],
             "original": _original(original),
+            "goals": _goals(build),
             "remarks": remarks,
-            "paths": [path_document(path) for path in manifest.paths],
+            "paths": [path_document(path, manifest.names) for path in manifest.paths],
             "sharing": _sharing(build),
         },
         paths_table(manifest),
         *sharing_tables(build.climbs),
+        *wrapped(goal_lines(build.goals, build.manifest.names)),
         *wrapped(
             [against_original(original, {path.id: path.quality for path in manifest.paths})]
             if original

@@ -83,6 +83,7 @@ class Engine:
     ) -> Engine:
         """As :meth:`open`, for an engine that was read already."""
         known = {path.id for path in engine.manifest.paths}
+        paths = None if paths is None else [engine.manifest.id_of(name) for name in paths]
         for name in paths or ():
             if name not in known:
                 raise PathError(f"the engine has no path {name!r}", fix=near(name, known))
