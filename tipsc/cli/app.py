@@ -35,6 +35,7 @@ VERBS = {
     "run": ("tipsc.cli.run", "Run an engine once, by path or by time budget."),
     "bench": ("tipsc.cli.bench", "Measure every path of an engine, here or on a device."),
     "inspect": ("tipsc.cli.inspect", "Show what is in an engine."),
+    "report": ("tipsc.cli.report", "Say whether engines pay: a page for those who decide."),
     "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
     "delta": ("tipsc.cli.delta", "Write what turns one engine into another, to send that alone."),
     "apply": ("tipsc.cli.apply", "Make the new engine from the old one and a delta."),
