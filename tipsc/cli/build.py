@@ -91,12 +91,11 @@ def command(
     from tipsc.errors import UsageError
     from tipsc.project.target import load_target
 
-    if parts and (like_file is None or report_file is not None):
+    if parts and like_file is None:
+        raise UsageError("--only trains parts of an engine again", fix="name one by --like")
+    if parts and report_file is not None:
         raise UsageError(
-            "--only trains parts of an engine again"
-            if like_file is None
-            else "an engine of which parts are trained again has no report",
-            fix="say which one by --like" if like_file is None else "leave --report out",
+            "an engine of which parts are trained again has no report", fix="leave --report out"
         )
     found = BACKENDS.get(load_target(target).backend)
     if found is not None and found.finishes:
