@@ -77,6 +77,7 @@ READS = [
     ("apply", "FILE", "ENGINE", "-o", "OUT"),
     ("apply", "ENGINE", "FILE", "-o", "OUT"),
     ("trace", "FILE"),
+    ("embed", "FILE", "--lang", "python", "-o", "OUT"),
     ("sign", "FILE", "--key", "FILE"),
     ("inspect", "ENGINE", "--key", "FILE"),
     ("build", "CONFIG", "--like", "FILE"),

@@ -36,6 +36,7 @@ VERBS = {
     "bench": ("tipsc.cli.bench", "Measure every path of an engine, here or on a device."),
     "inspect": ("tipsc.cli.inspect", "Show what is in an engine."),
     "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
+    "embed": ("tipsc.cli.embed", "Write a small application around an engine."),
     "sign": ("tipsc.cli.sign", "Sign an engine, so that devices know who made it."),
     "delta": ("tipsc.cli.delta", "Write what turns one engine into another, to send that alone."),
     "apply": ("tipsc.cli.apply", "Make the new engine from the old one and a delta."),
