@@ -46,6 +46,20 @@ LANGUAGES: Mapping[str, Language] = {
             ".venv/bin/python main.py --seconds 5",
         ),
     ),
+    "c": Language(
+        {
+            "main.c": "c/main.c.txt",
+            "CMakeLists.txt": "c/CMakeLists.txt",
+            "README.md": "c/README.md.txt",
+        },
+        (
+            "cmake -S TIPSC/embed -B libtipsc && cmake --build libtipsc",
+            "cmake --install libtipsc --prefix libtipsc/installed",
+            "cmake -B build -DCMAKE_PREFIX_PATH=$PWD/libtipsc/installed",
+            "cmake --build build",
+            "build/app --seconds 5 --runtime RUNTIME",
+        ),
+    ),
 }
 
 

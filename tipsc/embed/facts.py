@@ -10,6 +10,12 @@ ENGINE = "engine.tipsc"  # its name in the project
 CAMERA_FPS = 30.0
 #: of the time between two frames, what the rest of the application needs
 REST = 0.2
+#: the file of a runtime's library, and where it comes from
+LIBRARIES = {
+    "onnxruntime": "`libonnxruntime.so.1.*` of ONNX Runtime: in its releases, or in "
+    "`onnxruntime/capi` of the Python package",
+    "litert": "`libLiteRt.so` of LiteRT: in `ai_edge_litert` of the Python package",
+}
 #: what a backend of an engine needs beside tipsc
 PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert", "tensorrt": "tensorrt"}
 
@@ -35,6 +41,9 @@ def facts_of(manifest: Manifest) -> dict[str, str]:
         "target": _plain(manifest.target),
         "backend": _plain(manifest.backend),
         "package": PACKAGES.get(manifest.backend, _plain(manifest.backend)),
+        "library": LIBRARIES.get(manifest.backend, "that of the runtime"),
+        "flags": "TIPSC_TRUST_TFLITE" if manifest.backend == "litert" else "0",
+        "states": _states(manifest),
         "fps": f"{fps:.3g}",
         "rest": f"{REST:g}",
         "inputs": _tensors(manifest, "inputs", paths[0]),
@@ -46,6 +55,16 @@ def facts_of(manifest: Manifest) -> dict[str, str]:
 def _tensors(manifest: Manifest, which: str, path: PathEntry) -> str:
     specs = getattr(manifest.signature_of(path), which)
     return ", ".join(f"`{_plain(s.name)}` {s.dtype}{list(s.shape)}" for s in specs)
+
+
+def _states(manifest: Manifest) -> str:
+    """Pairs of an input's and an output's number, in braces, each with a comma behind it."""
+    inputs = [spec.name for spec in manifest.signature.inputs]
+    outputs = [spec.name for spec in manifest.signature.outputs]
+    pairs = (
+        (inputs.index(taken), outputs.index(given)) for taken, given in manifest.states.items()
+    )
+    return "".join(f"{{{one}, {other}}}, " for one, other in pairs)
 
 
 def _row(path: PathEntry) -> str:
