@@ -1,4 +1,4 @@
-"""The project that tipsc embed writes in C: it builds without a warning and runs as it is."""
+"""The projects that tipsc embed writes in C and C++: they build without a warning, and run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def installed(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prefix
 
 
-@pytest.fixture
-def app(engine_file: Path, installed: Path, tmp_path: Path) -> Path:
+@pytest.fixture(params=["c", "cpp"])
+def app(engine_file: Path, installed: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The folder of a project that is built."""
     folder = tmp_path / "app"
-    write_project(engine_file, "c", folder)
-    strict = "-DCMAKE_C_FLAGS=-Werror -Wpedantic"
-    run(["cmake", "-B", "build", f"-DCMAKE_PREFIX_PATH={installed}", strict], cwd=folder)
+    write_project(engine_file, request.param, folder)
+    strict = [f"-DCMAKE_{language}_FLAGS=-Werror -Wpedantic" for language in ("C", "CXX")]
+    run(["cmake", "-B", "build", f"-DCMAKE_PREFIX_PATH={installed}", *strict], cwd=folder)
     run(["cmake", "--build", "build"], cwd=folder)
     return folder
 

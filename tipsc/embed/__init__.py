@@ -33,6 +33,13 @@ class Language:
     run: tuple[str, ...]
 
 
+_WITH_CMAKE = (
+    "cmake -S TIPSC/embed -B libtipsc && cmake --build libtipsc",
+    "cmake --install libtipsc --prefix libtipsc/installed",
+    "cmake -B build -DCMAKE_PREFIX_PATH=$PWD/libtipsc/installed",
+    "cmake --build build",
+    "build/app --seconds 5 --runtime RUNTIME",
+)
 LANGUAGES: Mapping[str, Language] = {
     "python": Language(
         {
@@ -52,13 +59,15 @@ LANGUAGES: Mapping[str, Language] = {
             "CMakeLists.txt": "c/CMakeLists.txt",
             "README.md": "c/README.md.txt",
         },
-        (
-            "cmake -S TIPSC/embed -B libtipsc && cmake --build libtipsc",
-            "cmake --install libtipsc --prefix libtipsc/installed",
-            "cmake -B build -DCMAKE_PREFIX_PATH=$PWD/libtipsc/installed",
-            "cmake --build build",
-            "build/app --seconds 5 --runtime RUNTIME",
-        ),
+        _WITH_CMAKE,
+    ),
+    "cpp": Language(
+        {
+            "main.cpp": "cpp/main.cpp.txt",
+            "CMakeLists.txt": "cpp/CMakeLists.txt",
+            "README.md": "cpp/README.md.txt",
+        },
+        _WITH_CMAKE,
     ),
 }
 
