@@ -146,6 +146,8 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "measured": (11, MEASURED),
     "evaluations": (5, CHOSEN),
     "budgets_ms": ([1.0, 2.0], CHOSEN),
+    "goals": ([{"latency_ms": 5.0}], CHOSEN),
+    "names": (["fast"], {"engine"}),
     "limits": (None, set()),  # below
     "calibration_images": (50, TRAINED),
     "verify_examples": (7, {"original", "engine"}),
