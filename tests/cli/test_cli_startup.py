@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tipsc.cli.app import VERBS
+from tipsc.runtime import CallLog, Engine, Governor
 
 MODULES = """
 import json, sys
@@ -36,6 +38,10 @@ def test_the_overview_imports_no_verb_and_not_even_numpy():
 
 
 def test_verbs_about_engines_import_nothing_of_the_compiler(built_engine, tmp_path):
+    calls = tmp_path / "calls.jsonl"
+    with CallLog(calls) as log, Engine.open(built_engine) as engine:
+        spec = engine.manifest.signature.inputs[0]
+        Governor(engine, on_call=log).run(np.zeros(spec.shape, spec.dtype), budget_ms=10_000)
     verbs = {
         "run": (built_engine, "--random", 0),
         "bench": (built_engine, "--rounds", 4, "--quiet"),
@@ -43,6 +49,7 @@ def test_verbs_about_engines_import_nothing_of_the_compiler(built_engine, tmp_pa
         "unpack": (built_engine, tmp_path / "unpacked"),
         "delta": (built_engine, built_engine, "-o", tmp_path / "delta"),
         "apply": (built_engine, tmp_path / "delta", "-o", tmp_path / "new"),
+        "trace": (calls, "--html", tmp_path / "page.html"),
         "targets": (),
     }
     for verb, arguments in verbs.items():

@@ -36,9 +36,27 @@ def test_the_weights_are_mapped_on_a_page_and_read_only(engine_file, data):
 
 
 def test_the_same_content_gives_the_same_bytes(net, graphs, data, tmp_path):
+    write_engine(tmp_path / "again", net.manifest(list(graphs)), net.store.blob, dict(graphs))
+    assert (tmp_path / "again").read_bytes() == data
+
+
+def test_graphs_lie_in_the_order_in_which_they_are_given(net, graphs, tmp_path):
     backwards = dict(reversed(graphs.items()))
     write_engine(tmp_path / "again", net.manifest(list(graphs)), net.store.blob, backwards)
-    assert (tmp_path / "again").read_bytes() == data
+    found = read_engine(tmp_path / "again")
+    assert found.order == tuple(backwards)
+    assert {path: found.graph(path) for path in found.order} == graphs
+
+
+def test_a_graph_more_at_the_end_changes_nothing_before_it(net, graphs, tmp_path):
+    def packed(given):
+        write_engine(tmp_path / "e", net.manifest(list(given)), net.store.blob, given)
+        return unpacked((tmp_path / "e").read_bytes())[1]["graphs"]
+
+    fewer = packed(dict(list(graphs.items())[:-1]))
+    more = packed(graphs)
+    end = 6  # an empty last block and the checksum
+    assert more.startswith(fewer[:-end])
 
 
 def test_the_content_hash_changes_with_the_content(net, graphs, engine_file, tmp_path):

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from tipsc.errors import BudgetError, DataError, UsageError
 from tipsc.quality import Quality
-from tipsc.runtime import Engine, Governor, Latency, PathEntry, estimate
-from tipsc.runtime import governor as rule
+from tipsc.runtime import Engine, Governor, Latency, Mode, PathEntry, Reason, estimate, rule
 from tipsc.runtime.estimate import MAX_FACTOR, MIN_FACTOR, Estimate
-from tipsc.runtime.governor import LIKELIEST, TOO_LATE, TRIED, _Choice
+from tipsc.runtime.rule import Decision
 
 #: p50 of 1, 2, 4, 8, 16 ms; p95 is 10 % above it
 PATHS = tuple(
@@ -145,7 +144,7 @@ def test_where_no_path_is_sure_to_fit_the_likeliest_runs():
     governor = governed(device)
     for _ in range(5):  # between the fastest path's p50 and its p95
         result = governor.run(0, budget_ms=1.05)
-        assert (result.path, result.reason, result.in_time) == (PATHS[0], LIKELIEST, True)
+        assert (result.path, result.reason, result.in_time) == (PATHS[0], Reason.LIKELIEST, True)
 
 
 @pytest.mark.parametrize("factor", [1.0, 5.0])
@@ -156,7 +155,7 @@ def test_nothing_fits_is_one_rule_for_small_budgets_and_slow_devices(factor):
         for _ in range(20):
             governor.run(0, budget_ms=100)
     result = late.run(0, budget_ms=0.5 * factor)
-    assert (result.path, result.reason, result.in_time) == (PATHS[0], TOO_LATE, False)
+    assert (result.path, result.reason, result.in_time) == (PATHS[0], Reason.TOO_LATE, False)
     with pytest.raises(BudgetError, match=rf"fastest, p0, takes {factor:g} ms"):
         strict.run(0, budget_ms=0.5 * factor)
 
@@ -239,7 +238,7 @@ def test_calls_back_to_back_after_calls_with_pauses_know_no_pause():
 
 
 def test_calls_of_different_paths_tell_factor_and_constant_apart():
-    known = Estimate(PATHS, "p95")
+    known = Estimate(PATHS)
     for turn in range(400):
         path = PATHS[turn % 5]
         known.learn(path.id, 20.0, 1.7 * path.latency.p50_ms + 2.5)
@@ -286,7 +285,7 @@ def test_a_result_says_what_was_predicted_and_why():
     for _ in range(20):
         result = governor.run(0, budget_ms=40)
     assert result.predicted_ms == pytest.approx(32, rel=0.05)
-    assert "most accurate path that fits" in result.reason
+    assert str(result.reason) == "the most accurate path that fits"
 
 
 class Tails(Device):
@@ -347,7 +346,7 @@ def test_a_path_that_seems_too_slow_by_a_wrong_factor_is_tried():
     for _ in range(500):
         device.rest()
         results.append(governor.run(0, budget_ms=15))
-    assert any(r.reason == TRIED for r in results)
+    assert any(r.reason is Reason.TRIED for r in results)
     assert sum(r.path == PATHS[3] for r in results[300:]) > 190
 
 
@@ -412,7 +411,8 @@ def _what_was_saved_is_spent_once() -> None:
         governor.run(0, budget_ms=18)
     ran = []
     for _ in range(40):  # its own trouble, of which the estimate of others knows nothing
-        governor._learn(_Choice(PATHS[4], "", 0.0, 16.0), 17.0, 16.5, device.now)
+        decision = Decision(PATHS[4], Reason.MOST_ACCURATE, Mode.DEADLINE, 0.0, 16.5, 16.0)
+        governor._rule.learn(decision, 17.0)
         ran.append(governor.pick(budget_ms=18))
     assert PATHS[3] in ran
 

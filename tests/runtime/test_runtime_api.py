@@ -19,14 +19,21 @@ COMPILER = [
 
 def test_the_public_names():
     assert sorted(tipsc.runtime.__all__) == [
+        "CallLog",
+        "CallRecord",
         "Context",
         "Engine",
+        "Explanation",
         "Governor",
         "Latency",
         "Limits",
         "Manifest",
+        "Mode",
+        "Outlook",
         "PathEntry",
+        "Reason",
         "Result",
+        "SideBySide",
         "Signature",
         "Stream",
         "TensorSpec",

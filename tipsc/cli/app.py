@@ -40,6 +40,7 @@ VERBS = {
     "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
     "delta": ("tipsc.cli.delta", "Write what turns one engine into another, to send that alone."),
     "apply": ("tipsc.cli.apply", "Make the new engine from the old one and a delta."),
+    "trace": ("tipsc.cli.trace", "Sum up and draw what an application's calls took."),
     "device": ("tipsc.cli.device", "Ask, test or clean a device."),
     "targets": ("tipsc.cli.targets", "List the kinds of devices that can be built for."),
     "doctor": ("tipsc.cli.doctor", "Examine this installation, for a bug report."),

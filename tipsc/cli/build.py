@@ -52,6 +52,20 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Without the device: choose paths by this profile of it, rather than by estimates.",
 )
+@click.option(
+    "--like",
+    "like_file",
+    type=ANY_PATH,
+    metavar="OLD",
+    help="An engine whose paths and layout are kept, so that a delta from it is small.",
+)
+@click.option(
+    "--only",
+    "parts",
+    type=click.Choice(["head", "biases"]),
+    multiple=True,
+    help="Train this again from the weights of --like, and leave all else as it is; repeatable.",
+)
 @wait_quiet_option
 @click.option(
     "--look",
@@ -66,6 +80,8 @@ def command(
     output_file: Path | None,
     report_file: Path | None,
     profile_file: Path | None,
+    like_file: Path | None,
+    parts: tuple[str, ...],
     wait_quiet_s: float | None,
     look: bool,
 ) -> None:
@@ -77,6 +93,9 @@ def command(
     For a target whose engines are compiled on the device (jetson), the engine is left unbuilt:
     portable graphs, weights and a recipe, and no latency is claimed. With --device it is
     finished there.
+
+    With --like the paths of the engine OLD ship again, and others beside them if CONFIG asks for
+    more.
     """
     here = device is None and wait_quiet_s is None and profile_file is None
     request = Request.of(config, target, output_file, report_file)
@@ -87,18 +106,32 @@ def command(
     from tipsc.errors import UsageError
     from tipsc.project.target import load_target
 
+    if parts and like_file is None:
+        raise UsageError("--only trains parts of an engine again", fix="say which one by --like")
+    if parts and report_file is not None:
+        raise UsageError(
+            "an engine of which parts are trained again has no report", fix="leave --report out"
+        )
     found = BACKENDS.get(load_target(target).backend)
     if found is not None and found.finishes:
         if report_file is not None:
             raise UsageError("an unbuilt engine has no report", fix="leave --report out")
+        if parts:
+            raise UsageError(
+                "parts of an engine that a device finishes cannot be trained again by themselves",
+                fix="leave --only out",
+            )
         if wait_quiet_s is not None and device is None:
             raise UsageError(
                 "nothing is measured without the device",
                 fix="leave --wait-quiet out, or give --device",
             )
+    from tipsc.cli.updating import show_update
     from tipsc.device.measuring import Remote
     from tipsc.pipeline.build import Pipeline
+    from tipsc.pipeline.like import Like
 
+    like = None if like_file is None else Like.read(like_file, parts)
     with connected(device) as there, output.reporter() as reporter:
         pipeline = Pipeline(
             config,
@@ -108,7 +141,12 @@ def command(
             device=None if device is None else there,
             wait_quiet_s=wait_quiet_s,
             profile_file=profile_file,
+            like=like,
         )
+        if parts:
+            assert like is not None
+            show_update(output, pipeline, pipeline.update(), like)
+            return
         unbuilt = pipeline.plan.unbuilt  # what cannot be done here is said first
         doubts = _doubts(output, pipeline)
         remarks = [*doubts, *pipeline.plan.remarks]

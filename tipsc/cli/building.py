@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -88,12 +87,6 @@ def chosen_by_first(pipeline: Pipeline, group: Processes) -> tuple[Subnet, ...]:
 
 class FinishedStages(Stages):
     """Stages that have been done; what is missing is an error and not begun."""
-
-    def kept(self, name: str, key: str) -> Path | None:
-        """The folder of a stage by the key that an engine names; None if it is not there."""
-        is_key = re.fullmatch(r"[0-9a-f]+", key) is not None
-        folder = self._folder / f"{name}-{key}"
-        return folder if is_key and folder.is_dir() else None
 
     def run(self, name: str, *arguments: Any, **options: Any) -> StageDone:
         def refuse(folder: Path) -> None:

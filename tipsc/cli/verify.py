@@ -116,7 +116,7 @@ def _candidates(
             fix="verify it with the configuration that it was built from, or build it again",
         )
     # An engine that was built for a device names what was chosen, and trained, for that device.
-    shipped = stages.kept("ship", manifest.provenance.get("shipped", ""))
+    shipped = _first(stages, ("ship", "again"), manifest.provenance.get("shipped", ""))
     found = load_candidates(shipped or pipeline.shipped().folder, pipeline.untrained.space)
     candidates = {candidate.path.id: candidate for candidate in found}
     batches = pipeline.config.build.batches
@@ -129,10 +129,14 @@ def _candidates(
             got=f"path {missing[0]}, which is not among them",
             fix="build it again",
         )
-    weights = stages.kept("narrow", manifest.provenance.get("weights", ""))
+    weights = _first(stages, ("narrow", "again"), manifest.provenance.get("weights", ""))
     supernet = pipeline.supernet if weights is None else loaded(pipeline, weights)
     there = [candidates[path.id] for path in manifest.paths if path.id in candidates]
     return there, supernet
+
+
+def _first(stages: FinishedStages, names: tuple[str, ...], key: str) -> Path | None:
+    return next(filter(None, (stages.kept(name, key) for name in names)), None)
 
 
 def _table(differences: Mapping[str, Difference]) -> Table:

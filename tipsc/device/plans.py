@@ -130,7 +130,7 @@ def write_with_plans(
     file: Path, manifest: Manifest, engine: EngineFile, plans: Sequence[DevicePlan]
 ) -> None:
     """Writes `engine` with another manifest, and with plans or without."""
-    graphs = {path.id: engine.graph(path.id) for path in manifest.paths}
+    graphs = {path_id: engine.graph(path_id) for path_id in engine.order}
     write_engine(file, manifest, engine.weights, graphs, plans)
 
 

@@ -76,6 +76,11 @@ class EngineFile:
         yield from self._source.parts(*self._weights_at)
         self._source.check_unchanged()
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Ids of the paths as they were laid out in the file; by latency where it does not say."""
+        return tuple(self._graphs) or tuple(path.id for path in self.manifest.paths)
+
     def graph(self, path_id: str) -> bytes:
         """The serialised ONNX model of a path; its external data lies in :attr:`weights`.
 

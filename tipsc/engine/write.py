@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +46,8 @@ def write_engine(
         file: where to; replaced if it exists.
         manifest: its paths are exactly the keys of `graphs`.
         weights: the weight store.
-        graphs: path id to a serialised ONNX model, whose external data lies in `weights`.
+        graphs: path id to a serialised ONNX model, whose external data lies in `weights`; they are
+            written in this order.
         plans: for a manifest that is ``built``; each of its paths is in exactly one of them.
 
     Raises:
@@ -62,12 +63,12 @@ def write_engine(
     if sorted(planned) != (sorted(ids) if manifest.built else []):
         raise DataError("manifest and plans name different paths", got=sorted(planned))
     weights = memoryview(weights).cast("B")
-    for path in ids:
-        check_external(graphs[path], len(weights), f"graph of path {path}")
+    for path, graph in graphs.items():
+        check_external(graph, len(weights), f"graph of path {path}")
     bodies: dict[str, bytes | memoryview] = {
         "manifest": dumps(manifest.to_json()),
         "weights": weights,
-        "graphs": zlib.compress(b"".join(graphs[path] for path in ids), 9),
+        "graphs": _packed(graphs.values()),
     }
     _bound("largest path graph", max(map(len, graphs.values())), len(weights) + GRAPH_MARGIN)
     _bound("path graphs", sum(map(len, graphs.values())), MAX_GRAPHS)
@@ -75,10 +76,17 @@ def write_engine(
         bodies["plans"] = b"".join(plan.content for plan in plans)
     header = Header(
         (),
-        tuple(GraphEntry(path, len(graphs[path])) for path in ids),
+        tuple(GraphEntry(path, len(graph)) for path, graph in graphs.items()),
         tuple(PlanEntry(plan.paths, len(plan.content)) for plan in plans),
     )
     _write(file, "plans" if plans else "onnx", bodies, header)
+
+
+def _packed(graphs: Iterable[bytes]) -> bytes:
+    """One zlib stream, in which what is packed of a graph does not depend on those behind it."""
+    packer = zlib.compressobj(9)
+    parts = [packer.compress(graph) + packer.flush(zlib.Z_SYNC_FLUSH) for graph in graphs]
+    return b"".join(parts) + packer.flush()
 
 
 def write_tflite_engine(

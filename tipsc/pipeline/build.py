@@ -9,17 +9,18 @@ from pathlib import Path
 
 from tipsc.device.measuring import Device
 from tipsc.elastic import Supernet
+from tipsc.engine import Manifest, read_engine
 from tipsc.pipeline.check import check_step
 from tipsc.pipeline.choose import CHOOSE
 from tipsc.pipeline.context import TargetProject
-from tipsc.pipeline.engine import built
+from tipsc.pipeline.engine import FILE, built
 from tipsc.pipeline.narrow import NARROW, narrowed_supernet
 from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.precheck import prechecked
 from tipsc.pipeline.profile import profiled
 from tipsc.pipeline.record import BuildRecord, record_of
 from tipsc.pipeline.search import SEARCH
-from tipsc.pipeline.ship import SHIP
+from tipsc.pipeline.ship import ship_stage
 from tipsc.pipeline.stages import StageDone, only_one_build
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.tried import Precheck
@@ -68,11 +69,17 @@ class Pipeline(TargetProject):
 
     def shipped(self) -> StageDone:
         """The stage with the paths as they ship."""
-        return self.done(SHIP)
+        return ship_stage(self)
 
     def engine(self) -> StageDone:
         """The stage with the engine."""
         return built(self)
+
+    def update(self) -> Manifest:
+        """The engine that it is like, with only some parts of its weights trained again."""
+        self.device.versions(self.target.backend)
+        with only_one_build(self.runs):
+            return read_engine(self.engine().folder / FILE).manifest
 
     def run(self) -> BuildRecord:
         """Everything."""

@@ -14,6 +14,7 @@ from pathlib import Path as FilePath
 
 from tipsc import search
 from tipsc.engine.atomic import write_atomically
+from tipsc.errors import UsageError
 from tipsc.paths import Path
 from tipsc.pipeline.asked import needs_reference, pinned, with_pinned
 from tipsc.pipeline.context import StageSpec, TargetProject
@@ -29,21 +30,52 @@ _SAME = 1e-5  # of a score: what sums of float32 in another order differ by
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:
-    return {"search": project.done(SEARCH).key, "paths": project.config.build.paths}
+    like = {} if project.like is None else {"like": [path.id for path in _kept(project)]}
+    return {"search": project.done(SEARCH).key, "paths": project.config.build.paths, **like}
 
 
 def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     found = load_candidates(project.done(SEARCH).folder, project.untrained.space)
     by_id = {candidate.path.id: dict(candidate.path.items) for candidate in found}
-    chosen = [by_id[selection.path_id] for selection in select(project)]
+    selected = select(project)
+    if project.like is None:
+        chosen = [by_id[selection.path_id] for selection in selected]
+    else:
+        kept = {path.id: dict(path.items) for path in _kept(project)}
+        best_first = sorted(selected, key=lambda selection: -selection.merit)
+        added = [by_id[s.path_id] for s in best_first if s.path_id not in kept]
+        chosen = [*kept.values(), *added[: project.config.build.paths - len(kept)]]
     write_atomically(folder / FILE, [json.dumps(chosen, indent=1).encode()])
+
+
+def _kept(project: TargetProject) -> tuple[Path, ...]:
+    """The paths of the engine that the new one shall be like.
+
+    Raises:
+        UsageError: there are more than paths are asked for, or it is of another target.
+    """
+    like, most = project.like, project.config.build.paths
+    assert like is not None
+    like.check_target(project.target.name)
+    paths = like.paths(project.untrained)
+    if len(paths) > most:
+        raise UsageError(
+            "this engine has more paths than the configuration asks for",
+            where=str(like.file),
+            expected=f"build.paths: {len(paths)} or more",
+            got=most,
+            fix="raise build.paths, or leave --like out",
+        )
+    return paths
 
 
 CHOOSE: StageSpec[TargetProject] = StageSpec("choose", _inputs, _make)
 
 
 def shipping(project: TargetProject) -> tuple[Path, ...]:
-    """The paths that ship, from fast to slow."""
+    """The paths that ship, in the order in which an engine has them: from fast to slow, but that of
+    an engine to be like comes first.
+    """
     if project.told is not None:
         return project.told
     chosen = json.loads((project.done(CHOOSE).folder / FILE).read_text())

@@ -6,6 +6,7 @@ several stages need, and what no stage keeps in a file, is made here once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tipsc.errors import TargetError, near
 from tipsc.factors import Additive
 from tipsc.fingerprint.values import fingerprint
 from tipsc.paths import Path
+from tipsc.pipeline.like import Like
 from tipsc.pipeline.plan import BuildPlan, plan_of
 from tipsc.pipeline.stages import StageDone, Stages
 from tipsc.profile import profile_file as _published
@@ -105,7 +107,10 @@ class Project:
     @cached_property
     def model(self) -> Model:
         """The supernet as it was made, the data, and the original of a converted model."""
-        return load_model(self.config, self.folder)
+        progress, began = self.reporter.begin("model"), time.perf_counter()
+        model = load_model(self.config, self.folder, progress)
+        self.reporter.end("model", time.perf_counter() - began, cached=False)
+        return model
 
     @property
     def data(self) -> Data:
@@ -177,6 +182,7 @@ class TargetProject(Project):
         wait_quiet_s: most seconds to wait for a quiet device before it is measured; what was
             measured among other work is measured again. None: as the target says.
         profile_file: of such a device, taken before; only for an engine that is left unbuilt.
+        like: an engine whose paths ship, first of all and in its order.
 
     Raises:
         ConfigError, TargetError: before anything is done.
@@ -193,6 +199,7 @@ class TargetProject(Project):
         label: str = "",
         wait_quiet_s: float | None = None,
         profile_file: FilePath | None = None,
+        like: Like | None = None,
     ) -> None:
         self.target: Target = waiting(load_target(target), wait_quiet_s)
         if self.target.backend not in BACKENDS:
@@ -204,6 +211,7 @@ class TargetProject(Project):
             )
         super().__init__(config_file, reporter=reporter)
         self.given = profile_file
+        self.like = like
         #: paths to ship that another process has chosen; None: they are chosen here
         self.told: tuple[Path, ...] | None = None
         self._at_hand = device

@@ -21,6 +21,7 @@ from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.lower.ranges import CALIBRATION_IMAGES
+from tipsc.pipeline.again import like_of
 from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.asked import needs_reference
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
@@ -29,7 +30,7 @@ from tipsc.pipeline.manifest import make_manifest, with_qualities
 from tipsc.pipeline.measured import described, measured_engine
 from tipsc.pipeline.narrow import narrowed_supernet, shipped_key
 from tipsc.pipeline.profile import measured_key, profiled
-from tipsc.pipeline.ship import SHIP, shipped
+from tipsc.pipeline.ship import ship_stage, shipped
 from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
@@ -46,8 +47,8 @@ FILE, VERIFIED = "engine.tipsc", "verified.json"
 def _inputs(project: TargetProject) -> dict[str, object]:
     build = project.config.build
     return {
-        "shipped": project.done(SHIP).key,
-        "profile": None if project.plan.unmeasured else measured_key(project),
+        "shipped": ship_stage(project).key,
+        **_measured_by(project),
         "name": project.config.name,
         "target": essence_of(project.target),
         "tolerance": build.tolerance,
@@ -62,6 +63,14 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "task": project.task_key,
         **(tried_with(project.target) if project.plan.unbuilt else {}),
     }
+
+
+def _measured_by(project: TargetProject) -> dict[str, object]:
+    """What its paths were chosen by; where they are an engine's, what they are measured on."""
+    if like_of(project) is not None:
+        runtime = dict(project.device.versions(project.target.backend))
+        return {"cpu": project.device.system().cpu, "runtime": runtime, **project.device.essence}
+    return {"profile": None if project.plan.unmeasured else measured_key(project)}
 
 
 def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
@@ -158,11 +167,20 @@ def built(project: TargetProject) -> StageDone:
 
 def _provenance(project: TargetProject) -> dict[str, str]:
     """The keys of what it was made from."""
+    like = like_of(project)
+    if like is not None:
+        known = like.manifest.provenance
+        return {
+            **{name: known[name] for name in ("trained", "profile") if name in known},
+            "weights": shipped_key(project),
+            "shipped": ship_stage(project).key,
+            "data": project.data.train.fingerprint[:16],
+        }
     return {
         "trained": project.done(TRAIN).key,
         "weights": shipped_key(project),
         **({} if project.plan.unmeasured else {"profile": profiled(project).key}),
-        "shipped": project.done(SHIP).key,
+        "shipped": ship_stage(project).key,
         "data": project.data.train.fingerprint[:16],
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tipsc.elastic import Supernet
+from tipsc.pipeline.again import AGAIN, like_of
 from tipsc.pipeline.choose import shipping
 from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.train import TRAIN, WEIGHTS, loaded, taught_by, teach, trained_supernet
@@ -41,6 +42,8 @@ NARROW: StageSpec[TargetProject] = StageSpec("narrow", _inputs, _make, resumable
 
 def narrowed_supernet(project: TargetProject) -> Supernet:
     """The supernet with the weights that ship, in evaluation mode."""
+    if like_of(project) is not None:
+        return loaded(project, project.done(AGAIN).folder)
     if project.lessons.narrow is None:
         return trained_supernet(project)
     return loaded(project, project.done(NARROW).folder)
@@ -48,4 +51,6 @@ def narrowed_supernet(project: TargetProject) -> Supernet:
 
 def shipped_key(project: TargetProject) -> str:
     """Of the stage with the weights that ship."""
+    if like_of(project) is not None:
+        return project.done(AGAIN).key
     return project.done(TRAIN if project.lessons.narrow is None else NARROW).key

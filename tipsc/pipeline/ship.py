@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path as FilePath
 
 from tipsc.elastic import Supernet
+from tipsc.pipeline.again import AGAIN, like_of
 from tipsc.pipeline.choose import CHOOSE, shipping
 from tipsc.pipeline.climbs import PathClimb
 from tipsc.pipeline.context import StageSpec, TargetProject
@@ -17,6 +18,7 @@ from tipsc.pipeline.limits import within_limits
 from tipsc.pipeline.narrow import narrowed_supernet, shipped_key
 from tipsc.pipeline.own import climbed, load_climbs, owned_by
 from tipsc.pipeline.search import SEARCH, load_records
+from tipsc.pipeline.stages import StageDone
 from tipsc.progress import Progress
 from tipsc.search.candidates import Candidate, assess, load_candidates, save_candidates
 
@@ -43,9 +45,14 @@ def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
 SHIP: StageSpec[TargetProject] = StageSpec("ship", _inputs, _make, resumable=True)
 
 
+def ship_stage(project: TargetProject) -> StageDone:
+    """The stage with the paths as they ship."""
+    return project.done(SHIP if like_of(project) is None else AGAIN)
+
+
 def shipped(project: TargetProject) -> list[Candidate]:
-    """The paths as they ship, from fast to slow."""
-    return load_candidates(project.done(SHIP).folder, project.untrained.space)
+    """The paths as they ship, in the order in which an engine has them."""
+    return load_candidates(ship_stage(project).folder, project.untrained.space)
 
 
 def climbs(project: TargetProject) -> tuple[PathClimb, ...]:
@@ -58,7 +65,12 @@ def _evaluated(project: TargetProject, supernet: Supernet, progress: Progress) -
     build, paths, searched = project.config.build, shipping(project), project.done(SEARCH).folder
     if project.lessons.narrow is None:  # evaluated by the search, with these weights
         by_id = {c.path.id: c for c in load_candidates(searched, supernet.space)}
+        if unseen := [path for path in paths if path.id not in by_id]:  # of an engine to be like
+            found = assess(supernet, unseen, project.data, build.calibration_images, progress)
+            by_id |= {candidate.path.id: candidate for candidate in found}
         return [by_id[path.id] for path in paths]
     found = assess(supernet, paths, project.data, build.calibration_images, progress)
+    if project.like is not None:
+        return found
     records = load_records(searched)
     return within_limits(found, [records[path.id] for path in paths], build.limits)[0]

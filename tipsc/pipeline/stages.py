@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -93,6 +94,12 @@ class Stages:
             stage = StageDone(name, key, folder, found, cached=True)
         self.done.append(stage)
         return stage
+
+    def kept(self, name: str, key: str) -> Path | None:
+        """The folder of a stage by its key, if it is done and sound; None if it is not."""
+        folder = self._folder / f"{name}-{key}"
+        is_key = re.fullmatch(r"[0-9a-f]+", key) is not None
+        return folder if is_key and _sound(folder, key) is not None else None
 
     @staticmethod
     def _finish(

@@ -131,6 +131,8 @@ min-width:0}
 rect.none{fill:var(--grid);opacity:.5}
 .cell{font-size:10px}.over{fill:var(--paper)}
 .d0{fill:var(--c0);background:var(--c0)}.d1{fill:var(--c1);background:var(--c1)}
+.d2{fill:var(--c2);background:var(--c2)}.d3{fill:var(--c3);background:var(--c3)}
+.d4{fill:var(--c4);background:var(--c4)}.d5{fill:var(--c5);background:var(--c5)}
 .flat{stroke:var(--ink);stroke-width:1.4;opacity:.55}
 .swatch{width:18px;height:9px;border-radius:2px}
 .swatch.flat{width:0;height:13px;border-left:1.5px solid var(--ink);border-radius:0}

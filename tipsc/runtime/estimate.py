@@ -19,14 +19,21 @@ The spread. The next call is like one of the last WINDOW: each of them, which to
 median q, would have taken t + s (p - q) on one of median p. The share of those within a budget is
 the share of the path's calls that keep it. Bursts, drift and strays need no model of their own
 then; a device that has recovered is believed after WINDOW calls.
+
+A call is kept as the line r + s p, with r = t - s q, so one window serves all paths; and since s is
+above 0, a path with a larger median never keeps a budget more often. By that the best path that
+keeps it is found by halving.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from tipsc.engine.manifest import PathEntry
 
@@ -46,30 +53,65 @@ RELAXED = 0.1
 MIN_FACTOR, MAX_FACTOR = 0.25, 100.0
 
 
+@dataclass(frozen=True)
+class Chances:
+    """What would keep a budget after a gap.
+
+    Attributes:
+        budget_ms: that is to be kept.
+        limits_ms: of each call of the window the largest median that would have kept it, ascending.
+        factor, constant_ms: of the model.
+    """
+
+    budget_ms: float
+    limits_ms: Sequence[float]
+    factor: float
+    constant_ms: float
+
+    def share(self, median_ms: float, slow_ms: float) -> float:
+        """Share of calls in time, 0..1.
+
+        Args:
+            median_ms: of the path, as profiled.
+            slow_ms: the percentile of its profile that stands for calls that were not seen.
+        """
+        count = len(self.limits_ms)
+        late = bisect_left(self.limits_ms, median_ms)
+        unseen = PROFILED_CALLS - count
+        if unseen > 0:
+            slow = self.factor * slow_ms + self.constant_ms > self.budget_ms
+            late, count = late + unseen * slow, PROFILED_CALLS
+        return 1 - late / count
+
+
 class _Window:
-    """Times in ms, in the order in which they came and by size."""
+    """The last calls after like gaps, as lines r + s p; the largest medians within a budget."""
 
     def __init__(self) -> None:
-        self._by_age: deque[float] = deque()
-        self._by_size: list[float] = []
+        self._r, self._s = np.full(WINDOW, np.nan), np.ones(WINDOW)
+        self._oldest = self._count = 0
 
-    def __len__(self) -> int:
-        return len(self._by_size)
+    def add(self, r: float, s: float) -> None:
+        if self._count == WINDOW:
+            self._forget()
+        place = (self._oldest + self._count) % WINDOW
+        self._r[place], self._s[place] = r, s
+        self._count += 1
 
-    def add(self, ms: float) -> None:
-        if len(self) >= WINDOW:
-            self.forget(1)
-        self._by_age.append(ms)
-        insort(self._by_size, ms)
+    def relax(self) -> None:
+        for _ in range(math.ceil(RELAXED * self._count)):
+            self._forget()
 
-    def forget(self, count: int) -> None:
-        """The oldest."""
-        for _ in range(min(count, len(self))):
-            oldest = self._by_age.popleft()
-            del self._by_size[bisect_right(self._by_size, oldest) - 1]
+    def limits_ms(self, budget_ms: float) -> list[float]:
+        limits = (budget_ms - self._r) / self._s
+        limits.sort()  # what is not a number goes last
+        found: list[float] = limits[: self._count].tolist()
+        return found
 
-    def beyond(self, ms: float) -> int:
-        return len(self._by_size) - bisect_right(self._by_size, ms)
+    def _forget(self) -> None:
+        self._r[self._oldest] = np.nan
+        self._oldest = (self._oldest + 1) % WINDOW
+        self._count -= 1
 
 
 class Estimate:
@@ -77,17 +119,11 @@ class Estimate:
 
     Args:
         paths: with measured latencies.
-        percentile: of the profile, that stands for the spread until calls have shown it.
     """
 
-    def __init__(self, paths: Sequence[PathEntry], percentile: str) -> None:
+    def __init__(self, paths: Sequence[PathEntry]) -> None:
         self.factor = 1.0
         self._medians = {p.id: p.latency.p50_ms for p in paths if p.latency}
-        self._spreads = {
-            p.id: getattr(p.latency, f"{percentile}_ms") - p.latency.p50_ms
-            for p in paths
-            if p.latency
-        }
         middle = sorted(self._medians.values())[len(self._medians) // 2]
         pauses = [p.latency.pause_ms for p in paths if p.latency and p.latency.pause_ms is not None]
         pause = max(0.0, sorted(pauses)[len(pauses) // 2]) if pauses else 0.0
@@ -95,29 +131,27 @@ class Estimate:
         self._profiled = (0.0, *(pause for _ in GAPS_MS))
         self.constants = list(self._profiled)
         self._spread_of_constant = [0.0, *(spread for _ in GAPS_MS)]
+        self._lowest = -0.5 * min(self._medians.values())
         self._recent: deque[tuple[float, int, float]] = deque(maxlen=3)
         # By gap: after a pause calls are of another kind.
-        self._windows = [{path: _Window() for path in self._medians} for _ in self._profiled]
+        self._windows = [_Window() for _ in self._profiled]
 
     def median_ms(self, path: str, gap_ms: float) -> float:
         """What a call is most likely to take."""
         return self._model(self._medians[path], _place(gap_ms))
 
+    def constant_ms(self, gap_ms: float) -> float:
+        """What a call after such a gap costs beside, whatever the path."""
+        return self.constants[_place(gap_ms)]
+
     def _model(self, p: float, place: int) -> float:
         return self.factor * p + self.constants[place]
 
-    def shares_in_time(self, gap_ms: float, budget_ms: float) -> dict[str, float]:
-        """Share of calls of each path that would take no longer than a budget, 0..1."""
+    def chances(self, gap_ms: float, budget_ms: float) -> Chances:
+        """What would keep a budget, if the next call comes after such a gap."""
         place = _place(gap_ms)
-        shares: dict[str, float] = {}
-        for path, window in self._windows[place].items():
-            late, count = window.beyond(budget_ms), len(window)
-            unseen = PROFILED_CALLS - count
-            if unseen > 0:
-                slow = self._model(self._medians[path], place) + self.factor * self._spreads[path]
-                late, count = late + unseen * (slow > budget_ms), PROFILED_CALLS
-            shares[path] = 1 - late / count
-        return shares
+        limits = self._windows[place].limits_ms(budget_ms)
+        return Chances(budget_ms, limits, self.factor, self.constants[place])
 
     def learn(self, path: str, gap_ms: float, elapsed_ms: float) -> None:
         """From one call."""
@@ -125,8 +159,7 @@ class Estimate:
         self._recent.append((p, place, elapsed_ms))
         error = _middle([ms / self._model(q, at) - 1.0 for q, at, ms in self._recent])
         self._move(place, p, RATE * error * self._model(p, place))
-        for other, window in self._windows[place].items():
-            window.add(elapsed_ms + self.factor * (self._medians[other] - p))
+        self._windows[place].add(elapsed_ms - self.factor * p, self.factor)
 
     def relax(self, gap_ms: float) -> None:
         """Nothing ran, because nothing seemed to fit: the device may have recovered."""
@@ -134,15 +167,14 @@ class Estimate:
         self.factor += RELAXED * min(0.0, 1.0 - self.factor)
         excess = self.constants[place] - self._profiled[place]
         self.constants[place] -= RELAXED * max(0.0, excess)
-        for window in self._windows[place].values():
-            window.forget(math.ceil(RELAXED * len(window)))
+        self._windows[place].relax()
 
     def _move(self, place: int, p: float, by_ms: float) -> None:
         factor, constant = (FACTOR_SPREAD * p) ** 2, self._spread_of_constant[place] ** 2
         share = factor / (factor + constant)
         moved = self.factor + share * by_ms / p
         self.factor = min(max(moved, MIN_FACTOR), MAX_FACTOR)
-        lowest = -0.5 * self.factor * min(self._medians.values())
+        lowest = self.factor * self._lowest
         self.constants[place] = max(self.constants[place] + (1 - share) * by_ms, lowest)
 
 

@@ -1,16 +1,6 @@
 """Pick a path for a time budget, and follow the device as it slows down, pauses and recovers.
 
-The rule. :mod:`tipsc.runtime.estimate` gives for each path the share of its calls that would keep
-the budget now. The most accurate path runs of those that keep it often enough: a share ENOUGH, or
-as often as the best path does, since calls that are late whatever runs are no reason for a worse
-answer. What the shares promise is checked by what comes: each call adds 1 - AIM to an
-allowance of late calls, each late one takes 1 from it. There is one for each path, and a path that
-overdrew its own rests; and one for all, and while that is overdrawn only paths run that keep the
-budget as often as the best one.
-
-A path that seems too slow only because all extra time was taken for a factor is tried now and then:
-if it would fit were the extra time the same for all paths, after TRY_AFTER calls, and after twice
-as many each time that this went wrong.
+:mod:`tipsc.runtime.rule` decides; here are the clock, the lock and the engine.
 """
 
 from __future__ import annotations
@@ -19,30 +9,19 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 
 from tipsc.engine.manifest import PathEntry
-from tipsc.errors import BudgetError, UsageError, near
-from tipsc.runtime.estimate import Estimate
-from tipsc.runtime.pick import PERCENTILES, check_budget, merit, of_batch
+from tipsc.errors import BudgetError, PathError, UsageError, near
+from tipsc.runtime.call import CallRecord, Result
+from tipsc.runtime.explain import Explanation, explain
+from tipsc.runtime.pick import PERCENTILES, check_budget, of_batch
+from tipsc.runtime.rule import Decision, Mode, Reason, Rule
 
-#: share of calls in time that is aimed at, and that a path is expected to keep
-AIM, ENOUGH = 0.985, 0.98
-#: late calls that may be owed, and saved up
-OWED, SAVED = -2.0, 3.0
-#: where even the best path keeps the budget less often than this, the fastest runs
-HOPELESS = 0.45
-TRY_AFTER, TRY_AT_LAST = 100, 1600
 FALLBACKS = ("raise", "fastest")
-
-MOST_ACCURATE = "the most accurate path that fits"
-TRIED = "tried, since it may fit by now"
-LIKELIEST = "no path is sure to fit: the fastest"
-TOO_LATE = "nothing fits: the fastest path"
 
 
 class Runner(Protocol):
@@ -54,41 +33,11 @@ class Runner(Protocol):
     def run(self, x: np.ndarray | Sequence[np.ndarray], *, path: PathEntry | str) -> Any: ...
 
 
-@dataclass(frozen=True)
-class Result:
-    """One call.
-
-    Attributes:
-        output: of the path.
-        path: that ran.
-        elapsed_ms: that it took.
-        budget_ms: that it had.
-        predicted_ms: what it was most likely to take.
-        reason: why this path ran.
-    """
-
-    output: Any
-    path: PathEntry
-    elapsed_ms: float
-    budget_ms: float
-    predicted_ms: float
-    reason: str
-
-    @property
-    def in_time(self) -> bool:
-        return self.elapsed_ms <= self.budget_ms
-
-
-@dataclass(frozen=True)
-class _Choice:
-    path: PathEntry
-    reason: str
-    gap_ms: float
-    predicted_ms: float
-
-
 class Governor:
     """Runs an engine under time budgets; may be used by several threads.
+
+    No call waits for another one: its lock is held while it decides and while it learns, some
+    microseconds, and never while a path runs.
 
     Args:
         engine: with measured latencies.
@@ -98,11 +47,15 @@ class Governor:
             that the device has become slow: ``raise`` a BudgetError, or run the ``fastest``.
         batch: examples of its calls: each size has a governor of its own. None: as few as any path
             takes.
+        hysteresis: calls in which a better path was to run before it does; a faster one runs at
+            once. For calls that are alike, where a change of path can be seen.
+        on_call: is given each result of :meth:`run`, in the thread of the call and outside of the
+            lock. What it raises, :meth:`run` raises.
         clock: seconds, monotone; replaced in simulations.
 
     Raises:
         BudgetError: no path has a measured latency.
-        UsageError: no path takes so many examples at once.
+        UsageError: no path takes so many examples at once, or an argument is out of range.
     """
 
     def __init__(
@@ -112,6 +65,8 @@ class Governor:
         percentile: str = "p95",
         fallback: str = "raise",
         batch: int | None = None,
+        hysteresis: int = 0,
+        on_call: Callable[[CallRecord], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         for name, given, known in (
@@ -119,6 +74,13 @@ class Governor:
         ):  # fmt: skip
             if given not in known:
                 raise UsageError(f"no {name} {given!r}", fix=near(str(given), known))
+        if isinstance(hysteresis, bool) or not isinstance(hysteresis, int) or hysteresis < 0:
+            raise UsageError(
+                "this is no number of calls",
+                where="hysteresis",
+                expected="an integer, at least 0",
+                got=repr(hysteresis),
+            )
         known_paths = [path for path in of_batch(engine.paths, batch) if path.latency]
         if not known_paths:
             raise BudgetError(
@@ -126,57 +88,82 @@ class Governor:
             )
         self._engine = engine
         self._raises = fallback == "raise"
-        self._clock = clock
-        self._estimate = Estimate(known_paths, percentile)
-        self._best_first = sorted(known_paths, key=merit, reverse=True)
-        self._fastest = min(known_paths, key=lambda path: path.speed_key)
-        self._allowance = 0.0
-        self._own_allowances = dict.fromkeys((path.id for path in known_paths), 0.0)
+        self._clock, self._on_call = clock, on_call
+        self._paths = {path.id: path for path in known_paths}
+        self._rule = Rule(known_paths, percentile, hysteresis)
         self._ended: float | None = None
-        self._wait, self._since = TRY_AFTER, 0
-        self._tried: str | None = None
         self._lock = threading.Lock()
 
     @property
     def slowdown(self) -> float:
         """How many times slower the device is now than when it was profiled."""
-        return self._estimate.factor
+        return self._rule.estimate.factor
 
     @property
     def pause_ms(self) -> float:
         """What a call costs beside, after gaps as the present one; 0 for calls back to back."""
-        return self._estimate.median_ms(self._fastest.id, self._gap()) - (
-            self.slowdown * self._fastest.latency.p50_ms  # type: ignore[union-attr]
-        )
+        return self._rule.estimate.constant_ms(self._gap())
 
-    def pick(self, *, budget_ms: float) -> PathEntry:
+    def pick(self, *, budget_ms: float | None = None, per_second: float | None = None) -> PathEntry:
         """The path that :meth:`run` would run now.
 
         Raises:
             BudgetError: no path is likely to fit; only with ``fallback="raise"``.
-            UsageError: `budget_ms` is no positive number.
+            UsageError: not exactly one of both is given, or it is no positive number.
         """
         with self._lock:
-            return self._choose(check_budget(budget_ms)).path
+            return self._choose(budget_ms, per_second, None).path
 
-    def run(self, x: Any, *, budget_ms: float) -> Result:
+    def run(
+        self,
+        x: Any,
+        *,
+        budget_ms: float | None = None,
+        per_second: float | None = None,
+        path: PathEntry | str | None = None,
+    ) -> Result:
         """Pick, run, time, learn.
+
+        Args:
+            x: as :meth:`tipsc.runtime.Context.run` takes it.
+            budget_ms: the call should end within it.
+            per_second: in the mean so many calls a second should be possible; one that took longer
+                is made up for by those after it.
+            path: runs whatever the others say. A `budget_ms` beside it only says what is late.
 
         Raises:
             BudgetError, UsageError: as :meth:`pick`.
+            PathError: the engine has no such path with a latency.
             DataError: as :meth:`tipsc.runtime.Context.run`.
         """
         with self._lock:
-            choice = self._choose(check_budget(budget_ms))
+            decision = self._choose(budget_ms, per_second, path)
+            slowdown = self.slowdown
         start = self._clock()
-        output = self._engine.run(x, path=choice.path)
+        output = self._engine.run(x, path=decision.path)
         end = self._clock()
         elapsed_ms = (end - start) * 1e3
         with self._lock:
-            self._learn(choice, elapsed_ms, budget_ms, end)
-        return Result(
-            output, choice.path, elapsed_ms, budget_ms, choice.predicted_ms, choice.reason
-        )
+            self._rule.learn(decision, elapsed_ms)
+            self._ended = end
+        result = Result(
+            decision.path, decision.mode, decision.reason, decision.budget_ms,
+            decision.predicted_ms, elapsed_ms, decision.gap_ms, slowdown, end, output,
+        )  # fmt: skip
+        if self._on_call is not None:
+            self._on_call(result)
+        return result
+
+    def explain(
+        self, *, budget_ms: float | None = None, per_second: float | None = None
+    ) -> Explanation:
+        """What :meth:`run` would run now, and why not the others; changes nothing.
+
+        Raises:
+            UsageError: as :meth:`pick`.
+        """
+        with self._lock:
+            return explain(self._rule, self._decide(budget_ms, per_second, None))
 
     def observe(self, path: PathEntry, elapsed_ms: float) -> None:
         """Learn from a call that was timed elsewhere and has just ended.
@@ -190,73 +177,82 @@ class Governor:
             raise _no_time(elapsed_ms)
         if not (math.isfinite(elapsed_ms) and elapsed_ms >= 0):
             raise _no_time(elapsed_ms)
-        if path.id not in self._own_allowances:
+        if path.id not in self._paths:
             return
         now = self._clock()
         with self._lock:
             gap = max(0.0, self._gap() - float(elapsed_ms))
-            self._estimate.learn(path.id, gap, float(elapsed_ms))
+            self._rule.observe(path.id, gap, float(elapsed_ms))
             self._ended = now
 
     def _gap(self) -> float:
         """Milliseconds since the last call; before the first one, the longest of pauses."""
         return math.inf if self._ended is None else max(0.0, (self._clock() - self._ended) * 1e3)
 
-    def _choose(self, budget_ms: float) -> _Choice:
-        gap, estimate = self._gap(), self._estimate
-        known = estimate.shares_in_time(gap, budget_ms)
-        shares = [known[path.id] for path in self._best_first]
-        best = max(shares)
-        if best < HOPELESS:  # all are late more often than not: no share tells them apart
-            place, reason = self._best_first.index(self._fastest), LIKELIEST
-        else:
-            enough = min(best, ENOUGH) if self._allowance >= 0 else best
-            fitting = [i for i, share in enumerate(shares) if share >= enough]
-            rested = (i for i in fitting if self._own_allowances[self._best_first[i].id] >= 0)
-            place, reason = next(rested, fitting[0]), MOST_ACCURATE
-        path = self._best_first[place]
-        predicted = estimate.median_ms(path.id, gap)
-        if reason == LIKELIEST and predicted > budget_ms:
-            reason = TOO_LATE
-            if self._raises:
-                estimate.relax(gap)
-                raise BudgetError(
-                    f"no path fits a budget of {budget_ms:g} ms: the fastest, {path.id}, takes "
-                    f"{predicted:.3g} ms" + self._condition(gap),
-                    expected=f"budget_ms >= {predicted:.3g}",
-                    got=budget_ms,
-                    fix='give more time, or Governor(..., fallback="fastest") to run late',
+    def _decide(
+        self, budget_ms: float | None, per_second: float | None, path: PathEntry | str | None
+    ) -> Decision:
+        if per_second is not None:
+            if budget_ms is not None or path is not None:
+                raise UsageError(
+                    "a call is held to one thing",
+                    expected="per_second alone, budget_ms or path",
+                    got="per_second and another",
                 )
-        if place and self._since >= self._wait and self._allowance >= 1:
-            better = self._best_first[place - 1]
-            extra = predicted - path.latency.p50_ms  # type: ignore[union-attr]
-            if better.latency.p50_ms + extra <= budget_ms:  # type: ignore[union-attr]
-                predicted = estimate.median_ms(better.id, gap)
-                return _Choice(better, TRIED, gap, predicted)
-        return _Choice(path, reason, gap, predicted)
+            return self._rule.by_throughput(self._gap(), 1e3 / check_rate(per_second))
+        if path is not None:
+            budget = math.inf if budget_ms is None else check_budget(budget_ms)
+            return self._rule.pinned(self._gap(), self._known(path), budget)
+        return self._rule.by_deadline(self._gap(), check_budget(budget_ms))
 
-    def _condition(self, gap: float) -> str:
+    def _choose(
+        self, budget_ms: float | None, per_second: float | None, path: PathEntry | str | None
+    ) -> Decision:
+        decision = self._decide(budget_ms, per_second, path)
+        if decision.reason is Reason.TOO_LATE and self._raises:
+            self._rule.refused(decision)
+            raise self._nothing_fits(decision)
+        return decision
+
+    def _known(self, path: PathEntry | str) -> PathEntry:
+        name = path if isinstance(path, str) else getattr(path, "id", None)
+        if name not in self._paths:
+            raise PathError(
+                f"the governor knows no path {name!r}", fix=near(str(name), self._paths)
+            )
+        return self._paths[name]
+
+    def _nothing_fits(self, decision: Decision) -> BudgetError:
+        budget, predicted = decision.budget_ms, decision.predicted_ms
         slow = f", slowed {self.slowdown:.2f}x" if self.slowdown > 1.01 else ""
-        constant = self.pause_ms
-        return slow + (f", {constant:.3g} ms of it after a pause" if constant > 0.001 else "")
-
-    def _learn(self, choice: _Choice, elapsed_ms: float, budget_ms: float, end: float) -> None:
-        self._estimate.learn(choice.path.id, choice.gap_ms, elapsed_ms)
-        self._ended = end
-        self._since += 1
-        late = elapsed_ms > budget_ms
-        if choice.reason == TRIED:
-            # One call in time is tried again at once, until the estimate has followed.
-            self._wait = min(TRY_AT_LAST, 2 * self._wait) if late else TRY_AFTER
-            self._since = 0 if late else self._wait
-        self._allowance = _bounded(self._allowance + 1 - AIM - late)
-        for path, own in self._own_allowances.items():
-            taken = late and path == choice.path.id
-            self._own_allowances[path] = _bounded(own + 1 - AIM - taken)
+        constant = self._rule.estimate.constant_ms(decision.gap_ms)
+        pause = f", {constant:.3g} ms of it after a pause" if constant > 0.001 else ""
+        return BudgetError(
+            f"no path fits a budget of {budget:g} ms: the fastest, {decision.path.id}, takes "
+            f"{predicted:.3g} ms{slow}{pause}",
+            expected=f"budget_ms >= {predicted:.3g}"
+            if decision.mode is Mode.DEADLINE
+            else f"per_second <= {1e3 / predicted:.3g}",
+            got=budget if decision.mode is Mode.DEADLINE else 1e3 / budget,
+            fix='give more time, or Governor(..., fallback="fastest") to run late',
+        )
 
 
-def _bounded(allowance: float) -> float:
-    return min(max(allowance, OWED), SAVED)
+def check_rate(per_second: object) -> float:
+    """Calls a second as a number.
+
+    Raises:
+        UsageError: it is none, or not positive and finite.
+    """
+    number = isinstance(per_second, Real | np.number) and not isinstance(per_second, bool)
+    if not number or not 0 < float(per_second) < math.inf:  # type: ignore[arg-type]
+        raise UsageError(
+            "this is no rate",
+            where="per_second",
+            expected="calls a second: a finite number above 0",
+            got=repr(per_second),
+        )
+    return float(per_second)  # type: ignore[arg-type]
 
 
 def _no_time(got: object) -> UsageError:

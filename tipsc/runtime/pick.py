@@ -61,14 +61,14 @@ def of_batch(paths: Iterable[PathEntry], batch: int | None = None) -> tuple[Path
     return tuple(path for path in known if path.batch == wanted)
 
 
-def merit(path: PathEntry) -> tuple[bool, float, float]:
-    """Sorts the best last, of equally good ones the fastest.
+def worth(path: PathEntry) -> tuple[bool, float]:
+    """Sorts the best last; without a measured quality, the path with the most MACs is the best."""
+    return path.quality is not None, path.quality.merit if path.quality is not None else path.macs
 
-    Where qualities were not measured, the path with the most MACs stands for the best.
-    """
-    measured = path.quality is not None
-    speed = -path.latency.p50_ms if path.latency else -math.inf
-    return measured, path.quality.merit if path.quality is not None else path.macs, speed
+
+def merit(path: PathEntry) -> tuple[bool, float, float]:
+    """As :func:`worth`, and of equally good paths the fastest last."""
+    return *worth(path), -path.latency.p50_ms if path.latency else -math.inf
 
 
 def pick(

@@ -59,7 +59,7 @@ def train_private(
     batches = Shuffled(
         data.train, config.batch_size, seed_of("own", config.seed, path.id), data.augment
     )
-    _drop_out(module)
+    drop_out(module)
     device = trained[0].device
     precision = Precision(config.precision, device)
 
@@ -103,8 +103,8 @@ def train_private(
     return _kept(module.eval(), statistics, names)
 
 
-def _drop_out(module: fx.GraphModule) -> None:
-    """As in training, but for norms, which keep their statistics."""
+def drop_out(module: fx.GraphModule) -> None:
+    """A module as in training, but for norms, which keep their statistics."""
     module.train()
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
