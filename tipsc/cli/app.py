@@ -30,6 +30,7 @@ VERBS = {
     "score": ("tipsc.cli.score", "Rank feature maps and paths by topology, before any training."),
     "profile": ("tipsc.cli.profile", "Measure candidate paths on the target."),
     "build": ("tipsc.cli.build", "Do everything that is missing, up to a verified engine."),
+    "clean": ("tipsc.cli.clean", "Remove what earlier builds left behind."),
     "finish": ("tipsc.cli.finish", "Complete an unbuilt engine on the device that it is for."),
     "verify": ("tipsc.cli.verify", "Compare every path of an engine with torch."),
     "run": ("tipsc.cli.run", "Run an engine once, by path or by time budget."),
