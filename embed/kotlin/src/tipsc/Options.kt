@@ -14,7 +14,8 @@ fun interface Log {
  * @property paths ids of the paths to open; all if empty.
  * @property runtime file of the runtime's library, as dlopen takes it; by default
  *   `libonnxruntime.so.1` or `libLiteRt.so`. On Android: `libonnxruntime.so`.
- * @property cacheDir folder of the finalised engine; by default beside the engine, as in Python.
+ * @property cacheDir folder of the finalised engine; by default beside the engine, as in Python. On
+ *   Android name one in the application's `cacheDir`: folders above it belong to the system there.
  * @property onlyRead check and describe the engine, and load no runtime: [Context.run] then is refused.
  * @property trustTflite give LiteRT a `.tflite` that only its hashes were checked of: for engines
  *   that you built, or whose signature you checked.
