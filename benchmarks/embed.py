@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 for room in ("embed", "engine", "fuzzing"):
     sys.path.insert(0, str(ROOT / "tests" / room))
 
-from building import built, run
-from library import Library, runtime_of_package
+from building import built, run  # noqa: E402
+from library import Library, runtime_of_package  # noqa: E402
 
 #: what embed/tests/cost.c does in C: open, run each path once, say what that took
 PYTHON = """
