@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint embed arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
+.PHONY: demo test lint docs docs-slow embed arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -22,6 +22,12 @@ embed: $(INSTALLED)  ## libtipsc, for C and C++: builds it into build/embed, and
 	cmake -S embed -B build/embed -DCMAKE_BUILD_TYPE=Release
 	cmake --build build/embed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/embed
+
+docs: $(INSTALLED)  ## the manual as a site in build/site, which loads nothing from elsewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs-slow: $(INSTALLED)  ## every block of the manual, also those that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs --slow
 
 arm64: $(INSTALLED)  ## the tests of devices and libtipsc against an emulated aarch64 userland; needs root
 	command -v mmdebstrap >/dev/null || apt-get install --quiet --yes mmdebstrap

@@ -22,11 +22,15 @@ class Reporter(Protocol):
         """It is done, now or (cached) in an earlier build."""
 
 
+def silent(done: float, total: float, note: str = "") -> None:
+    """A :class:`Progress` that shows nothing."""
+
+
 class Silent:
     """Tells nobody."""
 
     def begin(self, stage: str) -> Progress:
-        return lambda done, total, note="": None
+        return silent
 
     def end(self, stage: str, seconds: float, *, cached: bool) -> None:
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import Case
@@ -21,7 +22,8 @@ from plain_tflite import (
     two_widths,
     with_shared_biases,
 )
-from tiny_paths import inputs_of
+from tiny_paths import candidates_of, compiled, inputs_of, write_engine_of
+from torch import nn
 
 from tipsc.backends import check_caches
 from tipsc.backends.isa import cpu_features, has_atomics
@@ -29,6 +31,7 @@ from tipsc.backends.litert import IN_MEMORY, in_order, open_model
 from tipsc.backends.litert_compiled import CompiledProgram
 from tipsc.backends.litert_interpreter import InterpreterProgram
 from tipsc.compile.tflite.merge import merge
+from tipsc.convert import convert
 from tipsc.engine import read_engine
 from tipsc.errors import EngineDeviceError, LoweringError, VerificationError
 from tipsc.runtime import Engine
@@ -226,3 +229,21 @@ def test_its_errors_come_through(tmp_path: Path, capfd: pytest.CaptureFixture[st
     with pytest.raises(RuntimeError):
         CompiledProgram(tmp_path / "no.tflite", 1, None)
     assert "ERROR" in capfd.readouterr().err
+
+
+def test_maps_at_less_resolution_come_in_full_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Upsample(scale_factor=2, mode="bilinear")]
+    plain = nn.Sequential(*body, nn.Conv2d(8, 4, 1)).eval()
+    supernet = convert(plain, torch.randn(2, 3, 16, 16), widths=(0.5, 1.0), resolutions=(8, 12))
+    space = supernet.space
+    paths = [space.largest, space.smallest, space.path({**space.largest.options, "resolution": 12})]
+    candidates = candidates_of(supernet, paths)
+    result = compiled(supernet, candidates, tmp_path / "cache")
+    file = write_engine_of(tmp_path / "engine.tipsc", supernet, candidates, result)
+    x = torch.randn(1, 3, 16, 16)
+    with Engine.open(file) as engine:
+        for path in paths:
+            expected = supernet(x, path).detach().numpy()
+            got = engine.run(x.numpy(), path=path.id)
+            assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()

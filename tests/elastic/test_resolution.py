@@ -121,8 +121,7 @@ def dense() -> nn.Module:
     [
         (conv.VGG, (4, 3, 16, 16), r"classifier\.0.*cannot be run at resolution 8"),
         (seq.ViT, (4, 3, 16, 16), r"ViT.*cannot be run at resolution 8"),
-        (conv.UNet, (4, 3, 16, 16), r"up2: .*conv_transpose2d works on a size that depends"),
-        (dense, (4, 3, 16, 16), r"the size of its output depends on the resolution"),
+        (lambda: nn.Sequential(dense(), nn.Flatten(2)), (4, 3, 16, 16), r"no map \(N, C, h, w\)"),
         (Binned, (4, 3, 16, 16), r"pool.*adaptive_avg_pool2d works on a size"),
         (Scaled, (4, 3, 16, 16), r"mul differs there"),
         (conv.resnet_basic, (4, 3, 16, 24), r"square images"),
@@ -133,6 +132,60 @@ def test_what_is_not_fully_convolutional_is_refused(
 ) -> None:
     with pytest.raises(ConversionError, match=message):
         convert(build().eval(), torch.randn(shape), resolutions=(8, 16))
+
+
+class Decoder(nn.Module):
+    """Two maps of different size; what is below is brought to the size of what is beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.high, self.low = conv.conv_bn(3, 16), conv.conv_bn(16, 32, stride=2)
+        self.middle = conv.conv_bn(48, 16)
+        self.head, self.coarse = nn.Conv2d(16, 4, 1), nn.Conv2d(32, 2, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        high = self.high(x)
+        low = self.low(high)
+        size = high.shape[-2:]
+        up = F.interpolate(low, size=size, mode="bilinear", align_corners=False)
+        return {
+            "fine": self.head(self.middle(torch.cat([up, high], 1))),
+            "coarse": self.coarse(low),
+        }
+
+
+@pytest.mark.parametrize("build", [dense, conv.UNet, Decoder])
+def test_maps_come_in_full_size(build: Callable[[], nn.Module], tmp_path: FilePath) -> None:
+    torch.manual_seed(0)
+    model, x = build(), torch.randn(4, 3, FULL, FULL)
+    with torch.no_grad():
+        model.train()(x)
+    supernet = convert(model.eval(), x, widths=(0.5, 1.0), resolutions=SIZES)
+    full = supernet.space.largest
+    small = supernet.space.path({**full.options, "resolution": 16})
+    as_dict = build is Decoder
+    with torch.no_grad():
+        at_full, got = supernet(x, full), supernet(x, small)
+        seen = model(F.avg_pool2d(x, 2))
+    for name in at_full if as_dict else [0]:
+        whole, found, wanted = (v[name] if as_dict else v for v in (at_full, got, seen))
+        size = whole.shape[2:]
+        wanted = F.interpolate(wanted, size, mode="bilinear", align_corners=False)
+        assert apart(found, wanted) < TOLERANCE
+    for path, first in exported(supernet, some_paths(supernet, 6), x[:1], tmp_path):
+        with torch.no_grad():
+            expected = supernet(x[:1], path)
+            assert apart(first, expected["fine"] if as_dict else expected) < TOLERANCE
+    assert CostModel(supernet).of(small).macs < 0.3 * CostModel(supernet).of(full).macs
+
+
+def test_maps_have_exits_or_resolutions() -> None:
+    blocks = (conv.BasicBlock(16, 16, 1) for _ in range(6))
+    model = nn.Sequential(conv.conv_bn(3, 16), *blocks, nn.Conv2d(16, 4, 1)).eval()
+    x = torch.randn(2, 3, 16, 16)
+    assert "exit" in {c.name for c in convert(model, x, exits=True).space.choices}
+    with pytest.raises(ConversionError, match="early exits or resolutions, not both"):
+        convert(model, x, resolutions=(8,), exits=True)
 
 
 @pytest.mark.parametrize("sizes", [(), (32,), (16, 48), (0, 16)])

@@ -146,6 +146,8 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "measured": (11, MEASURED),
     "evaluations": (5, CHOSEN),
     "budgets_ms": ([1.0, 2.0], CHOSEN),
+    "goals": ([{"latency_share": 0.5}], CHOSEN),
+    "names": (["small", "large"], {"engine"}),
     "limits": (None, set()),  # below
     "calibration_images": (50, TRAINED),
     "verify_examples": (7, {"original", "engine"}),

@@ -138,7 +138,7 @@ def _shipped(rng: random.Random, point: Point) -> Shipped:
         difference=rng.uniform(1e-7, 9e-7),
         agreement=1 - 0.0003 * rng.random(),
         own_weights=rng.random() < 0.15,
-        dominated=False,
+        level=False,
         budget_ms=point.p50_ms * 1.06,
     )
 

@@ -188,11 +188,11 @@ def test_candidates_without_accuracy_are_counted_and_ticked() -> None:
 def test_flags_are_explained_where_they_occur() -> None:
     base = report()
     none = replace(
-        base, shipped=tuple(replace(p, own_weights=False, dominated=False) for p in base.shipped)
+        base, shipped=tuple(replace(p, own_weights=False, level=False) for p in base.shipped)
     )
-    one = replace(base, shipped=(replace(none.shipped[0], dominated=True), *none.shipped[1:]))
-    assert "dominated" not in render(none)
-    assert render(one).count("dominated") == 2
+    one = replace(base, shipped=(replace(none.shipped[0], level=True), *none.shipped[1:]))
+    assert "level" not in render(none)
+    assert render(one).count("level") == 2
 
 
 def test_both_themes_set_the_same_variables() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from made_up_reports import report
 from rich.console import Console
 
+from tipsc.engine import Latency
+from tipsc.engine.original import OriginalModel
 from tipsc.quality import Quality
 from tipsc.report import format as fmt
 from tipsc.report import legend, render, shipped_table, stages_table
@@ -28,7 +30,7 @@ def test_a_full_table_fits_with_ids_whole_and_a_line_a_path() -> None:
         replace(
             path,
             own_weights=True,
-            dominated=True,
+            level=True,
             p50_ms=1000 * path.p50_ms,
             p95_ms=1234.567,
             parameters=123_456_789,
@@ -41,13 +43,13 @@ def test_a_full_table_fits_with_ids_whole_and_a_line_a_path() -> None:
     assert not any("…" in line for line in lines)
     for path in rows:
         (line,) = [line for line in lines if path.id in line]
-        assert "own weights, dominated" in line and "123 M" in line and "123 G" in line
+        assert "own weights, level" in line and "123 M" in line and "123 G" in line
 
 
 def test_notes_are_a_column_only_where_there_are_some() -> None:
-    rows = [replace(p, own_weights=False, dominated=False) for p in report().shipped]
+    rows = [replace(p, own_weights=False, level=False) for p in report().shipped]
     assert "notes" not in "".join(printed(shipped_table(rows)))
-    rows[0] = replace(rows[0], dominated=True)
+    rows[0] = replace(rows[0], level=True)
     assert "notes" in "".join(printed(shipped_table(rows)))
 
 
@@ -56,11 +58,8 @@ def test_a_report_and_its_rows_give_the_same_table() -> None:
     assert printed(shipped_table(built)) == printed(shipped_table(built.shipped))
 
 
-@dataclass(frozen=True)
-class Plain:
-    quality: Quality
-    examples: int = 200
-    parameters: int = 5450
+def plain(quality: Quality) -> OriginalModel:
+    return OriginalModel(quality, 200, 5450, 1_230_000, Latency(0.6, 0.7, 0.8), 40_000)
 
 
 def test_the_original_stands_below_its_paths_and_what_is_lost_is_said() -> None:
@@ -68,10 +67,11 @@ def test_the_original_stands_below_its_paths_and_what_is_lost_is_said() -> None:
     best = max(built.shipped, key=lambda path: path.quality.value if path.quality else 0.0)
     assert best.quality is not None
     for points, word in ((0.5, "loses 0.50 points"), (-0.25, "gains 0.25 points")):
-        original = Plain(replace(best.quality, value=best.quality.value + points / 100))
+        original = plain(replace(best.quality, value=best.quality.value + points / 100))
         told = replace(built, original=original)
         (row,) = [line for line in printed(shipped_table(told)) if "original" in line]
         assert fmt.percent(original.quality.value) in row and "5.45 k" in row
+        assert "0.700" in row and "0.800" in row and "1.23 M" in row
         said = legend(told)[-1]
         assert best.id in said and word in said and "same 200 test examples" in said
         page = render(told)
@@ -79,7 +79,7 @@ def test_the_original_stands_below_its_paths_and_what_is_lost_is_said() -> None:
 
 
 def test_each_note_in_the_table_is_explained_and_no_other() -> None:
-    rows = [replace(p, own_weights=False, dominated=False) for p in report().shipped]
+    rows = [replace(p, own_weights=False, level=False) for p in report().shipped]
     assert legend(replace(report(), shipped=tuple(rows))) == []
     rows[0] = replace(rows[0], own_weights=True, private_bytes=0)
     (said,) = legend(replace(report(), shipped=tuple(rows)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tipsc.cli.kept import Request, keep, said_again
 from tipsc.cli.options import (
     ANY_PATH,
     OUTPUT_FILE,
@@ -17,12 +18,15 @@ from tipsc.cli.options import (
     wait_quiet_option,
 )
 from tipsc.cli.output import Output, verb, wrapped
+from tipsc.pipeline.unchanged import Watch
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from tipsc.device.client import Connection
     from tipsc.engine import Manifest
+    from tipsc.engine.original import OriginalModel
     from tipsc.pipeline.build import Pipeline
-    from tipsc.pipeline.original import Original
     from tipsc.pipeline.record import BuildRecord
     from tipsc.progress import Reporter
 
@@ -63,6 +67,11 @@ if TYPE_CHECKING:
     help="Train this again from the weights of --like, and leave all else as it is; repeatable.",
 )
 @wait_quiet_option
+@click.option(
+    "--look",
+    is_flag=True,
+    help="Look at model and data themselves, though no file of theirs has changed.",
+)
 def command(
     output: Output,
     config: Path,
@@ -74,6 +83,7 @@ def command(
     like_file: Path | None,
     parts: tuple[str, ...],
     wait_quiet_s: float | None,
+    look: bool,
 ) -> None:
     """Measure, choose, train, compile and verify: everything that is missing for CONFIG.
 
@@ -87,16 +97,21 @@ def command(
     With --like the paths of the engine OLD ship again, and others beside them if CONFIG asks for
     more.
     """
+    as_before = device is None and wait_quiet_s is None and profile_file is None
+    here = as_before and like_file is None
+    request = Request.of(config, target, output_file, report_file)
+    if here and not look and said_again(output, request):
+        return
+    watch = Watch()
     from tipsc.backends import BACKENDS
     from tipsc.errors import UsageError
     from tipsc.project.target import load_target
 
-    if parts and (like_file is None or report_file is not None):
+    if parts and like_file is None:
+        raise UsageError("--only trains parts of an engine again", fix="say which one by --like")
+    if parts and report_file is not None:
         raise UsageError(
-            "--only trains parts of an engine again"
-            if like_file is None
-            else "an engine of which parts are trained again has no report",
-            fix="say which one by --like" if like_file is None else "leave --report out",
+            "an engine of which parts are trained again has no report", fix="leave --report out"
         )
     found = BACKENDS.get(load_target(target).backend)
     if found is not None and found.finishes:
@@ -134,22 +149,30 @@ def command(
             show_update(output, pipeline, pipeline.update(), like)
             return
         unbuilt = pipeline.plan.unbuilt  # what cannot be done here is said first
-        remarks = [*_doubts(output, pipeline), *pipeline.plan.remarks]
+        doubts = _doubts(output, pipeline)
+        remarks = [*doubts, *pipeline.plan.remarks]
         build = pipeline.run()
         if unbuilt and isinstance(there, Remote):
             _finish(output, build, there.connection, reporter, wait_quiet_s)
             return
     if unbuilt:
         _show_unbuilt(output, build, remarks)
-    else:
-        _show(output, build, remarks, report_file)
+        return
+    document, shown = _shown(build, remarks, report_file)
+    output.result(document, *shown)
+    if here:
+        notes = wrapped(f"note: {doubt}" for doubt in doubts)
+        made = [Path(document[name]) for name in ("engine", "report", "profile")]
+        keep(request, watch, pipeline, document, shown, notes, made)
 
 
-def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: Path | None) -> None:
-    """The engine and its page."""
+def _shown(
+    build: BuildRecord, remarks: list[str], report_file: Path | None
+) -> tuple[dict[str, Any], list[RenderableType]]:
+    """The engine and its page, as JSON and for people; the page is written."""
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
-    from tipsc.report import legend, sharing_tables, shipped_table, write
+    from tipsc.report import goal_lines, legend, sharing_tables, shipped_table, write
     from tipsc.report.build import report_of
 
     assert build.measured is not None
@@ -157,27 +180,31 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
     write(report, page)
     if report_file is not None:
         write(report, page := report_file)
-    output.result(
-        {
-            "engine": str(build.engine),
-            "name": build.manifest.name,
-            "report": str(page),
-            "profile": str(build.measured.file),
-            "target": build.manifest.target,
-            "stages": [stage_document(stage) for stage in build.stages],
-            "original": _original(build.original),
-            "remarks": remarks,
-            "noise": list(report.noise),
-            "paths": [path_document(path) for path in build.manifest.paths],
-            "sharing": _sharing(build),
-        },
+    document = {
+        "engine": str(build.engine),
+        "name": build.manifest.name,
+        "report": str(page),
+        "profile": str(build.measured.file),
+        "target": build.manifest.target,
+        "stages": [stage_document(stage) for stage in build.stages],
+        "original": _original(build.original),
+        "goals": _goals(build),
+        "left_out": [vars(path) for path in build.left_out],
+        "remarks": remarks,
+        "noise": list(report.noise),
+        "paths": [path_document(path, build.manifest.names) for path in build.manifest.paths],
+        "sharing": _sharing(build),
+    }
+    parts: list[RenderableType] = [
         shipped_table(report),
         *wrapped(legend(report)),
+        *wrapped(goal_lines(build.goals, build.manifest.names)),
         *sharing_tables(build.climbs),
         f"engine   {build.engine}",
         f"report   {page}",
         f"profile  {build.measured.file}",
-    )
+    ]
+    return document, parts
 
 
 def _sharing(build: BuildRecord) -> dict[str, object]:
@@ -203,8 +230,10 @@ def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
     return found
 
 
-def _original(found: Original | None) -> dict[str, object] | None:
+def _original(found: OriginalModel | None) -> dict[str, object] | None:
     """The plain model that was converted, as ``--format json`` gives it."""
+    from dataclasses import asdict
+
     from tipsc.cli.engines import quality_document
 
     if found is None:
@@ -213,7 +242,17 @@ def _original(found: Original | None) -> dict[str, object] | None:
         "quality": quality_document(found.quality),
         "parameters": found.parameters,
         "examples": found.examples,
+        "macs": found.macs,
+        "latency": None if found.latency is None else asdict(found.latency),
+        "file_bytes": found.file_bytes,
     }
+
+
+def _goals(build: BuildRecord) -> list[dict[str, object]]:
+    """What became of the goals, as ``--format json`` gives it."""
+    from dataclasses import asdict
+
+    return [asdict(answer) for answer in build.goals]
 
 
 def _finish(
@@ -238,7 +277,7 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document, paths_table
     from tipsc.extras import how_to_install
-    from tipsc.report import sharing_tables
+    from tipsc.report import goal_lines, sharing_tables
     from tipsc.report.format import plural
     from tipsc.report.notes import against_original
 
@@ -263,12 +302,14 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
             "checks_together": [vars(check) for check in build.groups],
             "stages": [stage_document(stage) for stage in build.stages],
             "original": _original(original),
+            "goals": _goals(build),
             "remarks": remarks,
-            "paths": [path_document(path) for path in manifest.paths],
+            "paths": [path_document(path, manifest.names) for path in manifest.paths],
             "sharing": _sharing(build),
         },
         paths_table(manifest),
         *sharing_tables(build.climbs),
+        *wrapped(goal_lines(build.goals, build.manifest.names)),
         *wrapped(
             [against_original(original, {path.id: path.quality for path in manifest.paths})]
             if original

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def path_document(path: PathEntry) -> dict[str, Any]:
-    """A path as ``--format json`` gives it, everywhere; these fields are stable."""
+def path_document(path: PathEntry, names: Mapping[str, str]) -> dict[str, Any]:
+    """A path as ``--format json`` gives it, everywhere; these fields are stable.
+
+    Args:
+        names: of the engine's paths, by their ids.
+    """
     return {
         "id": path.id,
+        "name": names.get(path.id),
         "options": dict(path.options),
         "batch": path.batch,
         "quality": quality_document(path.quality),
@@ -53,6 +59,7 @@ def paths_table(manifest: Manifest) -> Table:
     rows = (
         Shipped(
             id=path.id,
+            name=manifest.names.get(path.id, ""),
             quality=path.quality,
             p50_ms=path.latency.p50_ms if path.latency else math.nan,
             p95_ms=path.latency.p95_ms if path.latency else math.nan,

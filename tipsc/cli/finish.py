@@ -78,7 +78,7 @@ def finish_document(done: Finished) -> dict[str, object]:
         "noise": done.manifest.noise,
         "remarks": list(done.remarks),
         "estimated_ms": done.manifest.estimated_ms,
-        "paths": [path_document(path) for path in done.manifest.paths],
+        "paths": [path_document(path, done.manifest.names) for path in done.manifest.paths],
     }
 
 

@@ -4,33 +4,48 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from tipsc.cli.engines import path_document, paths_table
-from tipsc.cli.options import engine_argument
+from tipsc.cli.options import ANY_PATH, engine_argument
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import EngineFile, read_engine
+from tipsc.engine.manifest import NAMED
+from tipsc.engine.original import ORIGINAL, original_in
+from tipsc.engine.signed import check_signed
 from tipsc.engine.strict import encode
 from tipsc.report.format import byte_size, plural
+from tipsc.report.notes import against_original
 
 
 @verb
 @engine_argument
-def command(output: Output, engine: Path) -> None:
+@click.option(
+    "--key",
+    type=ANY_PATH,
+    metavar="FILE",
+    help="A public key, as PEM: refuse an engine that it has not signed.",
+)
+def command(output: Output, engine: Path, key: Path | None) -> None:
     """Show what is in ENGINE: its paths, what each of them costs, and where it comes from.
 
     The whole file is checked, but nothing of it is run.
     """
     found = read_engine(engine)
+    signed_by = None if key is None else check_signed(found, key).hex()
     manifest = found.manifest
     document = {
         "engine": str(engine),
         "bytes": engine.stat().st_size,
         "weights_bytes": len(found.weights),
         "content_hash": found.content_hash,
+        "signed_by": signed_by,
         "name": manifest.name,
         "target": manifest.target,
         "backend": manifest.backend,
         "signature": encode(manifest.signature),
-        "paths": [path_document(path) for path in manifest.paths],
+        "paths": [path_document(path, manifest.names) for path in manifest.paths],
+        "original": encode(original_in(manifest)),
         "space": manifest.space,
         "provenance": dict(manifest.provenance),
         "unbuilt": manifest.unbuilt,
@@ -38,7 +53,10 @@ def command(output: Output, engine: Path) -> None:
         "built": dict(manifest.built),
         "noise": manifest.noise,
     }
-    output.result(document, *_heading(found, engine), paths_table(manifest), *_origin(found))
+    signed = [] if signed_by is None else [f"signed by {signed_by}"]
+    output.result(
+        document, *_heading(found, engine), *signed, paths_table(manifest), *_origin(found)
+    )
 
 
 def _heading(engine: EngineFile, file: Path) -> list[str]:
@@ -66,7 +84,15 @@ def _heading(engine: EngineFile, file: Path) -> list[str]:
 
 
 def _origin(engine: EngineFile) -> list[str]:
-    items = {"content": engine.content_hash[:16], **engine.manifest.provenance}
+    told = engine.manifest.provenance.items()
+    plain = {k: v for k, v in told if k != ORIGINAL and not k.startswith(NAMED)}
+    items = {"content": engine.content_hash[:16], **plain}
     # A name and its value stay on one line.
     text = ", ".join(f"{name} {value}".replace(" ", "\0") for name, value in items.items())
-    return [line.replace("\0", " ") for line in wrapped([text])]
+    found = original_in(engine.manifest)
+    qualities = {path.id: path.quality for path in engine.manifest.paths}
+    original = [] if found is None else [against_original(found, qualities)]
+    if found is not None and found.latency is not None:
+        size = byte_size(found.file_bytes)
+        original.append(f"original alone: p50 {found.latency.p50_ms:.4g} ms, engine file {size}")
+    return wrapped(original) + [line.replace("\0", " ") for line in wrapped([text])]

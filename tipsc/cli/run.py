@@ -42,7 +42,7 @@ TIMED_CALLS = 20
     "--input", "input_file", type=ANY_PATH, metavar="FILE", help="The input: a .npy or .npz file."
 )
 @click.option("--random", "seed", type=SEED, metavar="SEED", help="A random input instead.")
-@click.option("--path", "path_id", metavar="ID", help="The path to run.")
+@click.option("--path", "path_id", metavar="PATH", help="The path to run, by id or name.")
 @click.option(
     "--budget-ms",
     type=Number(min=0, min_open=True),
@@ -142,7 +142,7 @@ def _examples_of(feeds: Sequence[np.ndarray], specs: Sequence[TensorSpec]) -> in
 def _path(
     engine: Engine, path_id: str | None, budget_ms: float | None, batch: int | None
 ) -> PathEntry:
-    """The path that was asked for, by id or budget; else the best, the faster of two.
+    """The path that was asked for, by id, name or budget; else the best, the faster of two.
 
     Args:
         batch: examples of the call; None: as few as any path takes.
@@ -151,10 +151,12 @@ def _path(
         return engine.pick(budget_ms=budget_ms, batch=batch)
     if path_id is None:
         return max(of_batch(engine.paths, batch), key=merit)
-    by_id = {path.id: path for path in engine.paths}
-    if path_id not in by_id:
-        raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, by_id))
-    return by_id[path_id]
+    by_id, names = {path.id: path for path in engine.paths}, engine.manifest.names
+    found = by_id.get(engine.manifest.id_of(path_id))
+    if found is None:
+        known = [*by_id, *names.values()]
+        raise PathError(f"the engine has no path {path_id!r}", fix=near(path_id, known))
+    return found
 
 
 def _random(signature: Signature, seed: int) -> tuple[np.ndarray, ...]:

@@ -26,7 +26,7 @@ def show_update(output: Output, pipeline: Pipeline, manifest: Manifest, like: Li
             "delta_bytes": sent,
             "engine_bytes": size,
             "stages": [stage_document(stage) for stage in pipeline.stages.done],
-            "paths": [path_document(path) for path in manifest.paths],
+            "paths": [path_document(path, manifest.names) for path in manifest.paths],
         },
         paths_table(manifest),
         f"engine   {pipeline.output}",

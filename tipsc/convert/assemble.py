@@ -17,7 +17,7 @@ from tipsc.convert.ops import build, is_layer
 from tipsc.convert.output_tree import OutputTree
 from tipsc.convert.program import Program
 from tipsc.convert.units import Structure
-from tipsc.elastic.resolution import ElasticResize
+from tipsc.elastic.resolution import ElasticResize, ElasticRestore
 from tipsc.signature import Signature
 
 
@@ -57,8 +57,17 @@ def assemble(
             emitter.calls.append(Bypass(emitter.numbers[node], emitter.numbers[source], gate))
         for leave in leaves.get(node, ()):
             add_head(emitter, leave, plan.exits)
-    net._finish([emitter.value(node) for node in program.outputs])
+    net._finish([_result(emitter, plan, node) for node in program.outputs])
     return net
+
+
+def _result(emitter: Emitter, plan: Plan, node: fx.Node) -> int:
+    """The number of an output's value, which has one size on all paths."""
+    value, found = emitter.value(node), plan.resolutions
+    if found is None or node not in found.restored:
+        return value
+    restore = ElasticRestore(found.choice, found.restored[node])
+    return emitter.emit("restore", restore, (value,), "last")
 
 
 def _gates(program: Program, plan: Plan) -> dict[fx.Node, Gates]:

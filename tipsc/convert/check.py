@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tipsc.convert.capture import outputs_of
 from tipsc.convert.given import Given
@@ -92,7 +93,7 @@ def _compare(
     with looking(model, supernet):
         expected = given.call(model, seen)
         got = supernet(*example, path)
-    found = difference(got, expected)
+    found = _apart(got, expected)
     if not found <= TOLERANCE:
         _check_answers(model, given, seen, expected)
         precise = _in_double(model, supernet, given, example, seen, path)
@@ -120,9 +121,24 @@ def _in_double(
         copies = [copy.deepcopy(net).double() for net in (model, supernet)]
         with looking(*copies):
             expected = given.call(copies[0], _doubled(seen))
-            return difference(copies[1](*_doubled(example), path), expected)
+            return _apart(copies[1](*_doubled(example), path), expected)
     except (RuntimeError, TypeError, ValueError):
         return float("inf")
+
+
+def _apart(got: Any, expected: Any) -> float:
+    """The difference from a model's answer; its maps at less resolution are restored first."""
+    (tree, found), (other, wanted) = outputs_of(got), outputs_of(expected)
+    if tree != other:
+        return float("inf")
+    return difference(found, [_restored(a, b.shape) for a, b in zip(wanted, found, strict=True)])
+
+
+def _restored(answer: Tensor, shape: torch.Size) -> Tensor:
+    """As :class:`tipsc.elastic.resolution.ElasticRestore` does it."""
+    if answer.dim() != 4 or answer.shape[2:] == shape[2:]:
+        return answer
+    return F.interpolate(answer, tuple(shape[2:]), mode="bilinear", align_corners=False)
 
 
 def _doubled(tensors: Sequence[Tensor]) -> list[Tensor]:

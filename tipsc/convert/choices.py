@@ -15,6 +15,7 @@ from tipsc.convert.program import Program
 from tipsc.convert.sizes import Resolutions, Sizes
 from tipsc.convert.units import Structure, UnitSet, free, term_size
 from tipsc.elastic.dims import Counts
+from tipsc.errors import ConversionError
 from tipsc.paths import Choice, SearchSpace
 
 _STEPS = ((32, 8), (16, 4))  # at least so many channels are cut in steps of
@@ -49,7 +50,17 @@ class Plan:
     resolutions: Resolutions | None = None
 
     def at_resolutions(self, found: Resolutions) -> Plan:
-        """The same plan after a choice of the input's resolution."""
+        """The same plan after a choice of the input's resolution.
+
+        Raises:
+            ConversionError: paths that leave early would give maps of another size.
+        """
+        if found.restored and self.exits.choice is not None:
+            raise ConversionError(
+                "a model that gives maps can have early exits or resolutions, not both",
+                where="resolutions",
+                fix="leave out exits or resolutions",
+            )
         space = SearchSpace((found.choice, *self.space.choices))
         return replace(self, space=space, resolutions=found)
 

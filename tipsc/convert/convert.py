@@ -30,8 +30,12 @@ from tipsc.elastic.cost import CostModel
 from tipsc.elastic.ratios import settle_ratios
 from tipsc.errors import ConversionError
 from tipsc.fingerprint.values import fingerprint
+from tipsc.progress import Progress, silent
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
+
+
+_STEPS = 5  # that progress is told of
 
 
 def convert(
@@ -46,6 +50,7 @@ def convert(
     exits: bool | int | Sequence[int] = False,
     importance: Importance = norms,
     batch_axes: Mapping[str, int | None] | None = None,
+    progress: Progress = silent,
 ) -> ConvertedSupernet:
     """Finds what can be elastic in a model and makes it so; its weights are kept.
 
@@ -78,6 +83,7 @@ def convert(
         batch_axes: by the name of an input, its axis of the examples, or None if it has none. Of
             an input that is not there it is the first axis that is as long as the first input's
             first axis; give more than one example, so that this is clear.
+        progress: is told of each step.
 
     Raises:
         ConversionError: the model cannot be traced, or nothing of it can be elastic, or what came
@@ -87,7 +93,7 @@ def convert(
         model = unwrapped(model)
         given = given_of(model, example_inputs, batch_axes)
         return _converted(
-            model, given, widths, depth, streams, kernels, resolutions, exits, importance
+            model, given, widths, depth, streams, kernels, resolutions, exits, importance, progress
         )
 
 
@@ -101,8 +107,10 @@ def _converted(
     resolutions: Sequence[int] | None,
     exits: bool | int | Sequence[int],
     importance: Importance,
+    progress: Progress,
 ) -> ConvertedSupernet:
     begin = time.perf_counter()
+    progress(0, _STEPS, "tracing")
     shares = sorted({float(width) for width in widths} | {1.0})
     if not 0 < shares[0] <= shares[-1] <= 1:
         raise ConversionError(
@@ -110,6 +118,7 @@ def _converted(
         )
     check_wanted(exits)
     program = capture(model, given)
+    progress(1, _STEPS, "analysing")
     outputs = outputs_on(model, given)
     signature = signature_of(program, given, outputs.tree)
     made_of = fingerprint((list(program.operations()), program.values))
@@ -134,12 +143,15 @@ def _converted(
             ),
             fix="a path leaves out channels between two layers, or residual blocks: have some",
         )
+    progress(2, _STEPS, "assembling")
     weights = permuted(program, structure, plan, importance(model))
     supernet = assemble(program, structure, plan, weights, signature, outputs).eval()
     supernet.made_of = made_of
+    progress(3, _STEPS, "comparing")
     difference = check_same(model, supernet, given)
     if plan.resolutions is not None:
         check_resolutions(model, supernet, given, plan.resolutions.choice)
+    progress(4, _STEPS, "comparing")
     settle_ratios(supernet)
     costs = CostModel(supernet)
     check_paths(supernet, costs, given.first(1))

@@ -2,8 +2,9 @@
 
 It is captured again at each resolution. It must be the same operations with the same arguments,
 and whatever sees a size that depends on the resolution must be known to follow it when it is
-lowered: convolutions, pooling with fixed windows, norms, what works on each value by itself, and
-at the end a mean over all places.
+lowered: convolutions, pooling with fixed windows, interpolation, norms, what works on each value by
+itself, and at the end a mean over all places. An output that has places is brought back to the
+size that it has at full resolution.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, fx, nn
 from tipsc.convert.capture import capture
 from tipsc.convert.given import Given
 from tipsc.convert.ops import Role, op_of
-from tipsc.convert.program import Program, hint, name_of, scope_of
+from tipsc.convert.program import Program, bound, hint, name_of, scope_of
 from tipsc.convert.sizes import Resolutions
 from tipsc.elastic.resolution import ElasticResize
 from tipsc.errors import ConversionError
@@ -83,16 +84,23 @@ def find_resolutions(
                 scope_of(node) or "the model",
                 f"{name_of(node)} works on a size that depends on the resolution",
             )
-    for node in program.outputs:
-        if len(set(shapes.get(node, ()))) > 1:
-            raise _refusal(
-                choice.smallest,
-                scope_of(node) or "the model",
-                "the size of its output depends on the resolution",
-            )
-    return Resolutions(
-        choice, {node: tuple(found) for node, found in shapes.items() if len(set(found)) > 1}
-    )
+    depending = {node: tuple(found) for node, found in shapes.items() if len(set(found)) > 1}
+    restored = {n: _places(n, depending[n], choice) for n in program.outputs if n in depending}
+    return Resolutions(choice, depending, restored)
+
+
+def _places(node: fx.Node, shapes: Sequence[tuple[int, ...]], choice: Choice) -> tuple[int, int]:
+    """Height and width of an output at full resolution."""
+    value = node.meta["val"]
+    is_map = value.dim() == 4 and value.is_floating_point()
+    if not is_map or len({shape[:2] for shape in shapes}) > 1:
+        raise _refusal(
+            choice.smallest,
+            scope_of(node) or "the model",
+            "the size of its output depends on the resolution, and it is no map (N, C, h, w) that "
+            "could be brought back to full size",
+        )
+    return shapes[-1][2], shapes[-1][3]
 
 
 def _pairs(program: Program, other: Program, size: int) -> list[tuple[fx.Node, fx.Node]]:
@@ -103,8 +111,8 @@ def _pairs(program: Program, other: Program, size: int) -> list[tuple[fx.Node, f
     for number, (node, twin) in enumerate(zip(ours, theirs, strict=False)):
         same = node.target == twin.target
         if same and op_of(node).role is not Role.VIEW:
-            left = fx.node.map_arg((node.args, node.kwargs), lambda n: named[n])
-            right = fx.node.map_arg((twin.args, twin.kwargs), lambda n: twins[n])
+            left = fx.node.map_arg(_arguments(node), lambda n: named[n])
+            right = fx.node.map_arg(_arguments(twin), lambda n: twins[n])
             same = repr(left) == repr(right)
         if not same:
             raise _refusal(size, scope_of(node) or "the model", f"{name_of(node)} differs there")
@@ -112,6 +120,13 @@ def _pairs(program: Program, other: Program, size: int) -> list[tuple[fx.Node, f
     if len(ours) != len(theirs):
         raise _refusal(size, "the model", "it takes another number of operations there")
     return list(zip(ours, theirs, strict=True))
+
+
+def _arguments(node: fx.Node) -> Any:
+    """All that must not depend on the resolution; the size that maps are interpolated to may."""
+    if op_of(node).role is Role.RESIZE:
+        return {name: value for name, value in bound(node).items() if name != "output_size"}
+    return node.args, node.kwargs
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
@@ -124,6 +139,6 @@ def _refusal(size: int, where: str, reason: str) -> ConversionError:
     return ConversionError(
         f"the model cannot be run at resolution {size}: {reason}",
         where=where,
-        expected="a fully convolutional model up to a global pooling",
+        expected="a fully convolutional model, up to a global pooling or to maps (N, C, h, w)",
         fix="leave resolutions out, or pool over all places before layers of a fixed size",
     )

@@ -19,10 +19,12 @@ class Resolutions:
     Attributes:
         choice: pixels a side; the largest is the size of the example.
         shapes: for each operation whose shape depends on it, its shape for each option.
+        restored: outputs with places, (N, C, h, w), brought back to their full height and width.
     """
 
     choice: Choice
     shapes: Mapping[fx.Node, tuple[tuple[int, ...], ...]]
+    restored: Mapping[fx.Node, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

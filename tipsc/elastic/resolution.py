@@ -1,4 +1,4 @@
-"""The resolution of the input as a choice."""
+"""The resolution of the input as a choice, and outputs that have places in their own again."""
 
 from __future__ import annotations
 
@@ -46,6 +46,48 @@ class ElasticResize(ElasticLayer):
         if full % size == 0:
             return nn.AvgPool2d(full // size)
         return nn.Upsample((size, size), mode="bilinear", align_corners=False)
+
+    def plain(self, path: Path) -> nn.Module:
+        return self.blank(path).train(self.training)
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        output: Tensor = self.blank(path)(x)
+        return output
+
+
+class ElasticRestore(ElasticLayer):
+    """An output with places, (N, C, h, w), in the size that it has at full resolution.
+
+    Where the path's resolution is less it is interpolated bilinearly between the centres of
+    places; it has no weights.
+
+    Args:
+        resolution: pixels a side.
+        size: height and width of the output at full resolution.
+    """
+
+    _described = ("size",)
+
+    def __init__(self, resolution: Choice, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.size = size
+
+    @property
+    def width(self) -> Dim:
+        return 1
+
+    @property
+    def channelwise(self) -> bool:
+        return True
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        return {}
+
+    def blank(self, path: Path) -> nn.Module:
+        if path[self.resolution.name] == self.resolution.largest:
+            return nn.Identity()
+        return nn.Upsample(self.size, mode="bilinear", align_corners=False)
 
     def plain(self, path: Path) -> nn.Module:
         return self.blank(path).train(self.training)

@@ -33,6 +33,8 @@ def entry_ids(path_id: str, batches: Sequence[int]) -> dict[str, int]:
 TAKEN = "profile's "
 #: beginning of a recipe's keys that say what a path may take, from published figures of a device
 ESTIMATED = "estimated ms of "
+#: beginning of a provenance's keys that say what a path is called
+NAMED = "name of "
 
 
 def _require(ok: bool, what: str, where: str, got: object) -> None:
@@ -205,6 +207,21 @@ class Manifest:
             for key, value in self.recipe.items()
             if key.startswith(ESTIMATED)
         }
+
+    @property
+    def names(self) -> dict[str, str]:
+        """By path id what it is called, beside its id; empty where nothing has a name."""
+        return {
+            key.removeprefix(NAMED): value
+            for key, value in self.provenance.items()
+            if key.startswith(NAMED)
+        }
+
+    def id_of(self, path: str) -> str:
+        """The id of the path that is called so; an id, or what is neither, as it is."""
+        if any(entry.id == path for entry in self.paths):
+            return path
+        return next((name for name, called in self.names.items() if called == path), path)
 
     @property
     def search_space(self) -> SearchSpace:

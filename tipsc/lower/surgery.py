@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
@@ -20,6 +20,7 @@ from tipsc.lower.divisions import Rescaled
 from tipsc.lower.operations import PlannedOperation, PlannedPath
 from tipsc.lower.places import external_tensor
 from tipsc.lower.recurrent import recurrence_of, write_recurrent
+from tipsc.lower.resizing import is_resized, resize
 from tipsc.lower.template import OPSET, Template
 from tipsc.lower.weights import Stored, Use, Weight, WeightStore, use_of
 from tipsc.signature import Signature, TensorSpec, batch_of
@@ -125,8 +126,10 @@ class _Surgery:
         if isinstance(operation.module, Rescaled):
             return [self._levelled(prefix, operation, operation.module, inputs[0][0])]
         template = self._template_of(operation)
-        if isinstance(operation.module, nn.AvgPool2d | nn.Upsample) and not template.nodes:
-            return [self._resize(f"{prefix}:out:0", operation, inputs[0][0])]
+        if is_resized(operation, template):
+            output = f"{prefix}:out:0"
+            self._nodes.append(resize(output, operation, template, inputs[0][0], self._constant))
+            return [output]
         if not template.nodes:
             if operation.item is not None:
                 return [inputs[0][operation.item]]
@@ -189,30 +192,6 @@ class _Surgery:
 
     def _add(self, op_type: str, inputs: list[str], *outputs: str, **attributes: Any) -> None:
         self._nodes.append(helper.make_node(op_type, inputs, outputs, **attributes))
-
-    def _resize(self, output: str, operation: PlannedOperation, image: str) -> str:
-        """What the largest path leaves as it is: an input in another resolution."""
-        if isinstance(operation.module, nn.AvgPool2d):
-            side = cast(int, operation.module.kernel_size)
-            pool = helper.make_node(
-                "AveragePool",
-                [image],
-                [output],
-                kernel_shape=[side, side],
-                strides=[side, side],
-            )
-            self._nodes.append(pool)
-            return output
-        sizes = self._constant(np.asarray(operation.shape, np.int64))
-        resize = helper.make_node(
-            "Resize",
-            [image, "", "", sizes],
-            [output],
-            mode="linear",
-            coordinate_transformation_mode="pytorch_half_pixel",
-        )
-        self._nodes.append(resize)
-        return output
 
     def _group_norm(
         self, prefix: str, operation: PlannedOperation, module: nn.GroupNorm, x: str

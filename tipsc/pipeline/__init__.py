@@ -7,14 +7,17 @@ Read these files from top to bottom:
    model was trained already
 3. :mod:`~tipsc.pipeline.profile`: paths are measured on the device, or a profile of it is taken
 4. :mod:`~tipsc.pipeline.fold`: the profile becomes costs that the chain carries, and
-   :mod:`~tipsc.pipeline.goal` says which paths are wanted
+   :mod:`~tipsc.pipeline.goal` says which paths are wanted, with what is
+   :mod:`~tipsc.pipeline.asked` of them
 5. :mod:`~tipsc.pipeline.search`: the chain draws paths by their costs, few of them are evaluated
 6. :mod:`~tipsc.pipeline.choose`: which of them ship
 7. :mod:`~tipsc.pipeline.narrow`: only these are trained from here on
 8. :mod:`~tipsc.pipeline.ship`: their statistics, their quality, and what is their own
    (:mod:`~tipsc.pipeline.own`), by a :mod:`~tipsc.pipeline.ladder`
 9. :mod:`~tipsc.pipeline.engine`: compiled, verified against torch (:mod:`~tipsc.pipeline.verify`),
-   and measured as it ships, or tried as far as that goes without the device
+   and :mod:`~tipsc.pipeline.measured` as it ships, beside the original, or tried as far as that
+   goes without the device; paths that are not worth it (:mod:`~tipsc.pipeline.worth`) are left out,
+   and :mod:`~tipsc.pipeline.goals` are answered
 10. :mod:`~tipsc.pipeline.finish`: what only the device can do to an engine
 11. :mod:`~tipsc.pipeline.bench`: an engine is measured as it is
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 
 from tipsc import search
 from tipsc.engine.atomic import write_atomically
 from tipsc.errors import UsageError
 from tipsc.paths import Path
+from tipsc.pipeline.asked import needs_reference, pinned, with_pinned
 from tipsc.pipeline.context import StageSpec, TargetProject
+from tipsc.pipeline.goal import Goal
 from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records, wanted
 from tipsc.progress import Progress
@@ -28,7 +30,7 @@ _SAME = 1e-5  # of a score: what sums of float32 in another order differ by
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:
-    like = {} if project.like is None else {"like": [path.id for path in _kept(project)]}
+    like = {} if project.like is None else {"like": [path.id for path in kept_paths(project)]}
     return {"search": project.done(SEARCH).key, "paths": project.config.build.paths, **like}
 
 
@@ -39,22 +41,21 @@ def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     if project.like is None:
         chosen = [by_id[selection.path_id] for selection in selected]
     else:
-        kept = {path.id: dict(path.items) for path in _kept(project)}
+        kept = {path.id: dict(path.items) for path in kept_paths(project)}
         best_first = sorted(selected, key=lambda selection: -selection.merit)
         added = [by_id[s.path_id] for s in best_first if s.path_id not in kept]
         chosen = [*kept.values(), *added[: project.config.build.paths - len(kept)]]
     write_atomically(folder / FILE, [json.dumps(chosen, indent=1).encode()])
 
 
-def _kept(project: TargetProject) -> tuple[Path, ...]:
+def kept_paths(project: TargetProject) -> tuple[Path, ...]:
     """The paths of the engine that the new one shall be like.
 
     Raises:
-        UsageError: there are more than paths are asked for, or it is of another target.
+        UsageError: there are more than paths are asked for, or it is of another space.
     """
     like, most = project.like, project.config.build.paths
     assert like is not None
-    like.check_target(project.target.name)
     paths = like.paths(project.untrained)
     if len(paths) > most:
         raise UsageError(
@@ -82,18 +83,41 @@ def shipping(project: TargetProject) -> tuple[Path, ...]:
 
 def select(project: TargetProject) -> tuple[search.Selection, ...]:
     """Which of the candidates ship, by merit and cost."""
-    folder = project.done(SEARCH).folder
-    records = load_records(folder)
+    folder, count = project.done(SEARCH).folder, project.config.build.paths
+    records, goal = load_records(folder), wanted(project)
+    found = load_candidates(folder, goal.cost.space)
     if project.lessons.narrow is not None:
-        goal = wanted(project)
         # By the cost that the budgets are of: one that was measured may lie above the last of them.
-        found = load_candidates(folder, goal.cost.space)
         costs = {candidate.path.id: goal.cost.of(candidate.path) for candidate in found}
         rated = [search.Rated(r.id, r.expected, costs[r.id]) for r in records.values()]
-        return search.for_budgets(rated, goal.budgets, blind=_blind(project, found))
-    rated = [search.Rated(r.id, r.expected, r.latency_ms) for r in records.values()]
-    spread = 0.0 if project.plan.unmeasured else load_profile(project).noise_floor.p95
-    return search.choose(rated, project.config.build.paths, spread=spread)
+        chosen = search.for_budgets(rated, goal.budgets, blind=_blind(project, found))
+    else:
+        rated = [search.Rated(r.id, r.expected, r.latency_ms) for r in records.values()]
+        spread = 0.0 if project.plan.unmeasured else load_profile(project).noise_floor.p95
+        chosen = search.choose(rated, count, spread=spread)
+    if not goal.asked:
+        return chosen
+    kept = _for_goals(project, goal, found, {r.path_id: r.merit for r in rated}, chosen)
+    return search.selections_of(r for r in rated if r.path_id in kept)
+
+
+def _for_goals(
+    project: TargetProject,
+    goal: Goal,
+    found: Sequence[Candidate],
+    merits: Mapping[str, float],
+    chosen: Sequence[search.Selection],
+) -> frozenset[str]:
+    """Ids of the paths that ship: those that goals need, and of the chosen ones as many as fit."""
+    paths, space = {c.path.id: c.path for c in found}, goal.cost.space
+    known = {path: merits[name] for name, path in paths.items()}
+    later = project.lessons.narrow is not None
+    first = pinned(goal.asked, known, goal.cost, None if later else known.get(space.largest))
+    if project.model.original is None and needs_reference(project.config.build.goals):
+        first = tuple(dict.fromkeys([*first, *(p for p in known if p == space.largest)]))
+    others = [paths[selection.path_id] for selection in chosen]
+    count = max(project.config.build.paths, len(first))
+    return frozenset(p.id for p in with_pinned(first, others, goal.cost, count))
 
 
 def _blind(project: TargetProject, found: Sequence[Candidate]) -> frozenset[str]:

@@ -6,6 +6,7 @@ several stages need, and what no stage keeps in a file, is made here once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,7 +107,10 @@ class Project:
     @cached_property
     def model(self) -> Model:
         """The supernet as it was made, the data, and the original of a converted model."""
-        return load_model(self.config, self.folder)
+        progress, began = self.reporter.begin("model"), time.perf_counter()
+        model = load_model(self.config, self.folder, progress)
+        self.reporter.end("model", time.perf_counter() - began, cached=False)
+        return model
 
     @property
     def data(self) -> Data:
@@ -207,6 +211,8 @@ class TargetProject(Project):
             )
         super().__init__(config_file, reporter=reporter)
         self.given = profile_file
+        if like is not None:
+            like.check_target(self.target.name)
         self.like = like
         #: paths to ship that another process has chosen; None: they are chosen here
         self.told: tuple[Path, ...] | None = None

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tipsc.batch import Tensors, arrays, cycled, joined
+from tipsc.batch import Tensors, joined
 from tipsc.compile import Compiled, Job, compile_candidates
 from tipsc.device.measuring import ThisMachine
 from tipsc.elastic import Supernet
@@ -23,25 +23,25 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.lower.ranges import CALIBRATION_IMAGES
 from tipsc.pipeline.again import like_of
 from tipsc.pipeline.answers import Answers, answers_of, save_answers
+from tipsc.pipeline.asked import needs_reference
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.goal import estimate_of
-from tipsc.pipeline.latencies import with_latencies
-from tipsc.pipeline.limits import check_engine
 from tipsc.pipeline.manifest import make_manifest, with_qualities
+from tipsc.pipeline.measured import described, measured_engine
 from tipsc.pipeline.narrow import narrowed_supernet, shipped_key
 from tipsc.pipeline.profile import measured_key, profiled
 from tipsc.pipeline.ship import ship_stage, shipped
 from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
+from tipsc.pipeline.verdicts import LeftOut
 from tipsc.pipeline.verify import Verified, verify_engine
+from tipsc.pipeline.worth import Worth
 from tipsc.progress import Progress
 from tipsc.project.target import essence_of
-from tipsc.runtime.pick import of_batch
 from tipsc.search.candidates import Candidate
 
 FILE, VERIFIED = "engine.tipsc", "verified.json"
-_SAMPLES = 400  # of each path that the report draws
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:
@@ -55,7 +55,9 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "quantised_loss": build.quantised_loss,
         "verify_examples": build.verify_examples,
         "limits": build.limits.model_dump(),
+        "goals": [goal.model_dump() for goal in build.goals],
         "states": build.states,
+        "names": build.names,
         "batch": build.batches,
         "data": project.data.test.fingerprint,
         "task": project.task_key,
@@ -72,7 +74,28 @@ def _measured_by(project: TargetProject) -> dict[str, object]:
 
 
 def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
-    supernet, candidates, file = narrowed_supernet(project), shipped(project), folder / FILE
+    supernet, candidates = narrowed_supernet(project), shipped(project)
+    record, useless = _compiled(project, folder, supernet, candidates, progress)
+    if useless:
+        without = {path.id for path in useless}
+        candidates = [c for c in candidates if c.path.id not in without]
+        record, _ = _compiled(project, folder, supernet, candidates, progress)
+    record["left_out"] = [asdict(path) for path in useless]
+    write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
+
+
+def _compiled(
+    project: TargetProject,
+    folder: Path,
+    supernet: Supernet,
+    candidates: Sequence[Candidate],
+    progress: Progress,
+) -> tuple[dict[str, Any], tuple[LeftOut, ...]]:
+    """Writes the engine with these paths; what was found of it, and paths that it could do without.
+
+    Where it is left unbuilt, nobody knows which these are.
+    """
+    file = folder / FILE
     compiled = compile_candidates(
         Job(
             target=project.target,
@@ -99,16 +122,27 @@ def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
     qualities = {name: difference.quality for name, difference in differences.items()}
     manifest = with_qualities(manifest, qualities)
     record: dict[str, Any] = {"differences": {k: asdict(d) for k, d in differences.items()}}
+    useless: tuple[LeftOut, ...] = ()
     if project.plan.unbuilt:
         cost = estimate_of(project)
         estimates = {c.path.id: cost.of(c.path) for c in candidates} if cost is not None else {}
         recipe = recipe_of(project.target, project.plan, compiled.remark, estimates)
-        compiled.write(file, replace(manifest, recipe=recipe))
+        compiled.write(file, replace(described(manifest, project), recipe=recipe))
         try_paths(project.target, file, folder, progress)
     else:
-        record["samples_ms"] = _measure(project, file, manifest, compiled, progress)
+        worths = [Worth(c.path.id, c.judged.merit, qualities[c.path.id].merit) for c in candidates]
+        found = measured_engine(project, file, manifest, compiled, worths, progress)
+        record |= found.to_json()
+        useless = tuple(path for path in found.useless if path.id != _kept(project))
     save_answers(folder, _answers(file, verified, supernet, candidates))
-    write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
+    return record, useless
+
+
+def _kept(project: TargetProject) -> str:
+    """Id of the path that ships even if another one covers it: goals are relative to it."""
+    if project.model.original is None and needs_reference(project.config.build.goals):
+        return project.untrained.space.largest.id
+    return ""
 
 
 def _calibration(project: TargetProject) -> Tensors:
@@ -190,26 +224,3 @@ def _answers(
     outputs = {name: verified.outputs[name] for name in known}
     merit = {name: verified.differences[name].quality.merit for name in known}
     return answers_of(verified.batch, outputs, merit, supernet.signature)
-
-
-def _measure(
-    project: TargetProject, file: Path, manifest: Manifest, compiled: Compiled, progress: Progress
-) -> dict[str, Sequence[float]]:
-    """Writes the engine with the latencies of its paths; some of their times.
-
-    Raises:
-        BudgetError: it exceeds a limit.
-    """
-    target, seed, device = project.target, project.config.seed, project.device
-    batches = project.config.build.batches
-    example = arrays(cycled(project.data.validation, max(batches)).inputs)
-    _, samples = device.measure(file, target, example, seed, progress, None)
-    measurement = samples.summarise()
-    pauses = device.pauses(file, target, example, seed)
-    compiled.write(file, with_latencies(manifest, measurement, pauses))
-    medians = {
-        path.id: measurement.latencies[path.id].p50_ms
-        for path in of_batch(manifest.paths, batches[0])
-    }
-    check_engine(project.config.build.limits, file, medians, measurement.noise)
-    return {name: samples.milliseconds(name, _SAMPLES) for name in samples.batches}

@@ -18,6 +18,7 @@ from tipsc.elastic import Supernet
 from tipsc.errors import ProfileError
 from tipsc.factors import Additive
 from tipsc.paths import Path
+from tipsc.pipeline.asked import Asked, asked_of, budgets_asked, near_the_reference
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.fold import FEWEST, cost_of_profile, features_of, predictor_of_profile
 from tipsc.pipeline.limits import additive_limits, check_budgets
@@ -26,6 +27,9 @@ from tipsc.profile import Predictor, Profile
 from tipsc.profile.roofline import estimated_ms
 from tipsc.project.config import Build
 from tipsc.search import Limit, spaced_budgets
+
+#: of a goal, where too few paths were measured to predict milliseconds
+_UNTIMED = {"latency_ms": None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,8 @@ class Goal:
         totals: of the supernet.
         measured: p50 in ms of the paths that were, by id.
         noise: of the profile; "" if nothing makes it doubtful.
+        asked: what the goals of the configuration ask for.
+        fixed: of the budgets those that stay however few paths there are.
     """
 
     cost: Additive
@@ -50,6 +56,8 @@ class Goal:
     totals: Mapping[str, Additive]
     measured: Mapping[str, float]
     noise: str = ""
+    asked: tuple[Asked, ...] = ()
+    fixed: tuple[float, ...] = ()
 
     def latencies(self, paths: Sequence[Path]) -> list[tuple[float, bool]]:
         """Of each path its cost, in ms or millions of MACs, and whether it was measured."""
@@ -97,8 +105,9 @@ def unmeasured(
 ) -> Goal:
     """Where nothing was measured, and something else stands for the latency of a path."""
     bounds = additive_limits(build.limits, totals, cost, 1.0, precision)
-    budgets = _budgets(cost, build, bounds)
-    return Goal(cost, budgets, bounds, None, totals, {})
+    asked = asked_of(build.goals, cost, totals, 1.0, precision)
+    budgets, fixed = _budgets(cost, build, bounds, asked)
+    return Goal(cost, budgets, bounds, None, totals, {}, asked=asked, fixed=fixed)
 
 
 def by_profile(
@@ -123,20 +132,24 @@ def by_profile(
         safety = _safety(predictor, profile, totals)
     bounds = additive_limits(build.limits, totals, cost, safety, precision)
     measured = {path.id: path.latency.p50_ms for path in profile.paths}
-    budgets = _budgets(cost, build, bounds)
-    return Goal(cost, budgets, bounds, predictor, totals, measured, profile.noise)
+    goals = build.goals if predictor else [g.model_copy(update=_UNTIMED) for g in build.goals]
+    asked = asked_of(goals, cost, totals, safety, precision)
+    budgets, fixed = _budgets(cost, build, bounds, asked)
+    return Goal(cost, budgets, bounds, predictor, totals, measured, profile.noise, asked, fixed)
 
 
 def one_for_each(goal: Goal, count: int) -> Goal:
     """The goal with as many budgets as paths ship, which are chosen before they are trained.
 
-    Of too many budgets those that are spread most evenly stay; between too few come others, in the
-    middle of the widest gap on a logarithmic scale, and below the first one.
+    Of too many budgets those that are spread most evenly stay, and those of goals; between too few
+    come others, in the middle of the widest gap on a logarithmic scale, and below the first one.
     """
     budgets = sorted(set(goal.budgets))
     if len(budgets) > count:
-        places = np.linspace(len(budgets) - 1, 0, count).tolist()  # the last one always stays
-        budgets = [budgets[round(place)] for place in reversed(places)]
+        free = [budget for budget in budgets if budget not in goal.fixed]
+        left = max(0, min(count - len(goal.fixed), len(free)))
+        places = np.linspace(len(free) - 1, 0, left).tolist()  # the last one always stays
+        budgets = sorted({*goal.fixed, *(free[round(place)] for place in places)})
     low = max(FoldedChain.of(goal.cost).cost_range[0], budgets[-1] * 1e-3)
     while len(budgets) < count:
         ends = [min(low, budgets[0]), *budgets]
@@ -148,12 +161,19 @@ def one_for_each(goal: Goal, count: int) -> Goal:
     return replace(goal, budgets=tuple(budgets))
 
 
-def _budgets(cost: Additive, build: Build, bounds: Sequence[Limit]) -> tuple[float, ...]:
-    if build.budgets_ms:
-        return tuple(sorted(set(build.budgets_ms)))
+def _budgets(
+    cost: Additive, build: Build, bounds: Sequence[Limit], asked: Sequence[Asked]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """All budgets, and those of goals among them."""
     low, high = FoldedChain.of(cost).cost_range
     high = min([high, *(bound.allowed for bound in bounds if bound.name == "latency_ms")])
-    return spaced_budgets(low, high, build.paths)
+    fixed = budgets_asked(asked, low, high)
+    if build.budgets_ms:
+        others: tuple[float, ...] = build.budgets_ms
+    else:
+        spaced = spaced_budgets(low, high, max(1, build.paths - len(fixed)))
+        others = (*spaced, *near_the_reference(asked, high))
+    return tuple(sorted({*fixed, *others})), fixed
 
 
 def _safety(predictor: Predictor, profile: Profile, totals: Mapping[str, Additive]) -> float:

@@ -72,9 +72,10 @@ ORIGINAL: StageSpec[Project] = StageSpec("original", _inputs, _make)
 def original_of(project: Project) -> Original | None:
     """What the original of a converted model scores on the examples that its paths run on.
 
-    None for a supernet, and without labels: the original agrees with itself.
+    None for a supernet. Without labels it agrees with itself, which is what its paths are held
+    against.
     """
-    if project.model.original is None or not project.data.judged_by.labelled:
+    if project.model.original is None:
         return None
     found = json.loads((project.done(ORIGINAL).folder / FILE).read_text())
     return Original(Quality(**found.pop("quality")), **found)

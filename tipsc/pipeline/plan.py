@@ -89,6 +89,7 @@ def plan_of(
         for key, given_ms in (
             ("budgets_ms", build.budgets_ms),
             ("limits.latency_ms", build.limits.latency_ms),
+            ("goals", any(goal.latency_ms for goal in build.goals)),
         ):
             if given_ms:
                 raise ConfigError(

@@ -10,22 +10,25 @@ from pathlib import Path
 from tipsc.backends.finishing import PathCheck
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
+from tipsc.engine.original import OriginalModel, original_in
 from tipsc.factors import Additive
 from tipsc.pipeline.answers import Answers, load_answers
 from tipsc.pipeline.climbs import PathClimb
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import FILE, VERIFIED, built
+from tipsc.pipeline.goals import answers_of, largest_of
 from tipsc.pipeline.limits import SearchRecord
 from tipsc.pipeline.narrow import NARROW
-from tipsc.pipeline.original import Original, original_of
 from tipsc.pipeline.profile import load_profile
 from tipsc.pipeline.search import SEARCH, load_records
 from tipsc.pipeline.ship import climbs, shipped
 from tipsc.pipeline.stages import StageDone
 from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import by_paths, load_checks
+from tipsc.pipeline.verdicts import GoalAnswer, LeftOut
 from tipsc.profile import Profile
 from tipsc.project.target import Target
+from tipsc.runtime.pick import of_batch
 from tipsc.search.candidates import Candidate, load_candidates
 from tipsc.tasks import Task
 from tipsc.train import History
@@ -62,7 +65,9 @@ class BuildRecord:
         supernet: whose paths they are.
         totals: of any path of it.
         history: of the training, in the whole space and after it.
-        original: the plain model's score; None without one.
+        original: the plain model, its quality and what it costs; None without one.
+        goals: what became of each goal of the configuration.
+        left_out: paths that were built and do not ship, as another is faster and as good.
         candidates: that the search found.
         chosen: those that ship, with what is their own.
         climbs: what that bought, in the same order; none where ``build.share_loss`` is off.
@@ -86,7 +91,9 @@ class BuildRecord:
     supernet: Supernet
     totals: Mapping[str, Additive]
     history: History
-    original: Original | None
+    original: OriginalModel | None
+    goals: tuple[GoalAnswer, ...]
+    left_out: tuple[LeftOut, ...]
     candidates: tuple[Candidate, ...]
     chosen: tuple[Candidate, ...]
     climbs: tuple[PathClimb, ...]
@@ -113,20 +120,29 @@ def record_of(project: TargetProject) -> BuildRecord:
             load_records(searched.folder),
             verified["samples_ms"],
         )
+    manifest = read_engine(engine.folder / FILE).manifest
+    ids, original = {path.id for path in manifest.paths}, original_in(manifest)
+    entries, config = of_batch(manifest.paths, project.config.build.batches[0]), project.config
+    tested = min(config.build.verify_examples, len(project.data.test))
+    reference, called = original, "the original"
+    if original is None:
+        reference, called = largest_of(entries, space.largest.id, tested), "the largest path"
     checks, groups = by_paths(load_checks(engine.folder) if project.plan.unbuilt else ())
     return BuildRecord(
         config_file=project.config_file,
         target=project.target,
         seed=project.config.seed,
         engine=project.output,
-        manifest=read_engine(engine.folder / FILE).manifest,
+        manifest=manifest,
         supernet=project.untrained,
         totals=project.totals,
         history=history_of(project),
-        original=original_of(project),
+        original=original,
+        goals=answers_of(config, project.target, entries, reference, called),
+        left_out=tuple(LeftOut(**path) for path in verified["left_out"]),
         candidates=tuple(load_candidates(searched.folder, space)),
-        chosen=tuple(shipped(project)),
-        climbs=climbs(project),
+        chosen=tuple(c for c in shipped(project) if c.path.id in ids),
+        climbs=tuple(climb for climb in climbs(project) if climb.path_id in ids),
         trained_later=project.lessons.narrow is not None,
         differences=verified["differences"],
         task=project.data.judged_by,

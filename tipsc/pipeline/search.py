@@ -8,13 +8,14 @@ own, as a scale that all share is there only at the end of a training.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path as FilePath
 
 from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
 from tipsc.paths import Path
+from tipsc.pipeline.asked import extra_candidates
 from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.goal import Goal, goal_of, one_for_each
 from tipsc.pipeline.limits import SearchRecord, doubting, within_limits
@@ -22,7 +23,8 @@ from tipsc.pipeline.profile import measured_key, tools
 from tipsc.pipeline.train import TRAIN, trained_supernet
 from tipsc.progress import Progress
 from tipsc.project.config import Build
-from tipsc.search import Rung, rungs, search
+from tipsc.search import Finalist, Rung, rungs, search, within
+from tipsc.search.best import searchable
 from tipsc.search.candidates import Candidate, assess, save_candidates
 from tipsc.train import Data
 
@@ -33,6 +35,8 @@ _LOOKING = 0.1
 _FEWEST = 512
 #: a step of training takes as much compute as so many looks at its examples
 _STEP = 3
+#: paths within the bytes of a goal that are looked at for it
+_MORE = 3
 
 
 def looks(build: Build, data: Data, epochs: int = 0) -> tuple[Rung, Rung]:
@@ -97,14 +101,38 @@ def search_paths(
         limits=goal.limits,
         seed=seed,
     )
-    candidates = [found[finalist.path] for finalist in result.finalists]
+    finalists = [*result.finalists, *_asked_for(goal, build, data, trained_later, found, evaluate)]
+    candidates = [found[finalist.path] for finalist in finalists]
     latencies = goal.latencies([candidate.path for candidate in candidates])
     records = [
         SearchRecord(finalist.path.id, finalist.expected, *latency)
-        for finalist, latency in zip(result.finalists, latencies, strict=True)
+        for finalist, latency in zip(finalists, latencies, strict=True)
     ]
     limits = build.limits.model_copy(update={"quality": None} if trained_later else {})
     return within_limits(candidates, records, limits)
+
+
+def _asked_for(
+    goal: Goal,
+    build: Build,
+    data: Data,
+    trained_later: int,
+    found: Mapping[Path, Candidate],
+    evaluate: Callable[[Sequence[Path], Rung], list[float]],
+) -> list[Finalist]:
+    """Paths that goals need and that a search by latency does not look for, evaluated in full."""
+    if not goal.asked:
+        return []
+    space = searchable(goal.cost.space, goal.cost, *(b.cost for a in goal.asked for b in a.limits))
+    best = [space.best(goal.cost, [*goal.limits, *asked.limits], _MORE) for asked in goal.asked]
+    wished = extra_candidates(goal.asked, best, goal.cost.space)
+    paths = within(goal.limits, [path for path in wished if path not in found])
+    _, full = looks(build, data, trained_later)
+    merits = evaluate(paths, full) if paths else []
+    return [
+        Finalist(path, goal.cost.of(path), merit, merit)
+        for path, merit in zip(paths, merits, strict=True)
+    ]
 
 
 def wanted(project: TargetProject) -> Goal:
@@ -144,6 +172,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "task": project.task_key,
         "paths": build.paths,
         "budgets_ms": build.budgets_ms,
+        "goals": [goal.model_dump() for goal in build.goals],
         "limits": build.limits.model_dump(),
         "precision": project.target.precision,
         "evaluations": build.evaluations,

@@ -56,8 +56,8 @@ _TRAIN_FIELDS["narrow"] = (
     Field(
         None,
         description="share of the epochs, the last ones, in which only the paths that ship are "
-        "trained; they are chosen before (`thrift`: how often each). Null: all of a model that was "
-        "trained already, none of another",
+        "trained; they are chosen before (`thrift`: how often each). Null: 1 of a model that was "
+        "trained already, 0.5 of another; 0 where one training shall serve several targets",
     ),
 )
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)
@@ -179,6 +179,7 @@ class TaskSource(Strict):
         return self
 
 
+PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=24)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -201,6 +202,32 @@ class BuildLimits(Strict):
     quality: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
+class BuildGoal(Strict):
+    """What one path of the engine is wanted for; it has to meet all that is given here.
+
+    The path that meets it is the fastest one if `lose_at_most` is given, else the best one. The
+    reference is the original; of a supernet, which has none, its largest path, which then ships.
+
+    Attributes:
+        lose_at_most: quality that the path may lose against the reference, in the unit of the task
+            (0.01 is 1 point of a share).
+        latency_share: most of the reference's p50 that the path may take: 0.5 is half of it.
+        latency_ms: most that its p50 on the device may be.
+        file_bytes: most bytes of its weights alone, in the target's precision.
+    """
+
+    lose_at_most: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    latency_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    latency_ms: Positive | None = None
+    file_bytes: Positive | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> BuildGoal:
+        if all(value is None for value in self.model_dump().values()):
+            raise ValueError(f"give one of {', '.join(type(self).model_fields)}")
+        return self
+
+
 class Build(Strict):
     """What to build.
 
@@ -211,6 +238,11 @@ class Build(Strict):
         evaluations: what the search may spend on qualities, in evaluations of one path in full.
         budgets_ms: latencies that paths are searched for; by default as many as `paths`, evenly
             over the logarithm of the device's range.
+        goals: what paths are wanted for, each by one of the engine's paths; the build says of each
+            whether it is met, and what would help where it is not.
+        names: of its paths, from fast to slow, beside their ids; letters, digits, `.`, `-` and `_`.
+            By default the share of the original's time that a path takes, as `0.5x`; of a
+            supernet of the slowest path's.
         limits: what every path of the engine keeps.
         calibration_images: training examples that each path's statistics come from.
         verify_examples: how many test examples each compiled path runs, to be compared with torch
@@ -233,6 +265,8 @@ class Build(Strict):
     measured: Annotated[int, Field(ge=10, le=2000)] = 50
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 32
     budgets_ms: Annotated[tuple[Positive, ...], Field(max_length=256)] = ()
+    goals: Annotated[tuple[BuildGoal, ...], Field(max_length=16)] = ()
+    names: Annotated[tuple[PathName, ...], Field(max_length=256)] = ()
     limits: BuildLimits = BuildLimits()
     calibration_images: Annotated[int, Field(ge=1)] = 2000
     verify_examples: Annotated[int, Field(ge=1)] = 2000
@@ -251,6 +285,21 @@ class Build(Strict):
     def _distinct_batches(self) -> Build:
         if len(set(self.batches)) != len(self.batches):
             raise ValueError(f"batch names a size twice: {list(self.batches)}")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Build:
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"names has one twice: {list(self.names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_path_for_each_goal(self) -> Build:
+        if len(self.goals) > self.paths:
+            raise ValueError(
+                f"each goal becomes a path: paths must be at least {len(self.goals)}, and is "
+                f"{self.paths}"
+            )
         return self
 
     @model_validator(mode="after")

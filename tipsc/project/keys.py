@@ -25,6 +25,7 @@ from tipsc.elastic.families.mobilenet import MobileStage
 from tipsc.engine.atomic import write_atomically
 from tipsc.project.config import (
     Build,
+    BuildGoal,
     BuildLimits,
     CameraInput,
     Config,
@@ -89,6 +90,7 @@ SECTIONS = {
     ),
     "train.phases": KeySection(PhaseSection, Phase, {"share": "above 0, together 1"}),
     "build": KeySection(Build, Build, {"evaluations": "paths to 10000"}),
+    "build.goals": KeySection(BuildGoal, BuildGoal, {}),
     "build.limits": KeySection(BuildLimits, BuildLimits, {}),
     "target": KeySection(Target, Target, {"backend": ", ".join(BACKENDS)}),
     "target.measure": KeySection(Measure, Measure, {}),

@@ -14,6 +14,7 @@ from tipsc.elastic import Supernet, family
 from tipsc.elastic.looking import looking
 from tipsc.errors import ConfigError, DataError, near
 from tipsc.from_onnx import OnnxModel, read_onnx
+from tipsc.progress import Progress, silent
 from tipsc.project.callables import call
 from tipsc.project.config import Config, Convert
 from tipsc.project.tasks import task_of
@@ -36,8 +37,11 @@ class Model:
     data: Data
 
 
-def load_model(config: Config, folder: Path) -> Model:
+def load_model(config: Config, folder: Path, progress: Progress = silent) -> Model:
     """The model of a configuration and its data.
+
+    Args:
+        progress: is told of the steps of a conversion.
 
     Raises:
         ConfigError: a callable is missing or returns something else.
@@ -45,13 +49,13 @@ def load_model(config: Config, folder: Path) -> Model:
         LoweringError: a plain model that cannot be converted.
     """
     with config.placing():
-        return _load_model(config, folder)
+        return _load_model(config, folder, progress)
 
 
-def _load_model(config: Config, folder: Path) -> Model:
+def _load_model(config: Config, folder: Path, progress: Progress) -> Model:
     made, data = _make(config, folder), _load(config, folder)
     if not isinstance(made, Supernet):
-        return _converted(made, config.convert or Convert(), data)
+        return _converted(made, config.convert or Convert(), data, progress)
     if config.convert is not None:
         raise ConfigError(
             "the model is elastic already: there is nothing to convert",
@@ -183,7 +187,9 @@ def _load(config: Config, folder: Path) -> Data | Unlabelled:
     return replace(loaded, task=task_of(config.task, folder))
 
 
-def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -> Model:
+def _converted(
+    original: nn.Module, section: Convert, data: Data | Unlabelled, progress: Progress
+) -> Model:
     from tipsc.convert import convert
     from tipsc.convert.camera import Camera
 
@@ -210,6 +216,7 @@ def _converted(original: nn.Module, section: Convert, data: Data | Unlabelled) -
         kernels=section.kernels,
         resolutions=section.resolutions,
         exits=section.exits,
+        progress=progress,
         **options,
     )
     labelled = data.answered_by(original) if isinstance(data, Unlabelled) else data

@@ -1,6 +1,7 @@
 """What a build was: tables for the terminal and one self-contained HTML page. Needs no torch."""
 
 from tipsc.report.data import BuildReport, Curve, FeatureMap, Point, Shipped, StageTime
+from tipsc.report.notes import goal_lines
 from tipsc.report.page import render, write
 from tipsc.report.tables import legend, sharing_tables, shipped_table, stages_table
 
@@ -11,6 +12,7 @@ __all__ = [
     "BuildReport",
     "Shipped",
     "StageTime",
+    "goal_lines",
     "legend",
     "render",
     "sharing_tables",

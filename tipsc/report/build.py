@@ -74,6 +74,8 @@ def report_of(build: BuildRecord) -> BuildReport:
         noise=_noise(profile, build.manifest),
         pictures=pictures_of(build.task, build.answers, _captions(shipped)),
         climbs=build.climbs,
+        goals=build.goals,
+        left_out=build.left_out,
         batched=tuple(path for path in every if path.id not in ids),
     )
 
@@ -88,7 +90,7 @@ def _captions(shipped: Sequence[Shipped]) -> dict[str, str]:
         roles = {"the fastest": path.id == fastest, "the best": path.id == best}
         role = " and ".join(name for name, has in roles.items() if has)
         worth = "" if path.quality is None else str(path.quality)
-        captions[path.id] = ", ".join(filter(None, [path.id, role, f"{p50} ms", worth]))
+        captions[path.id] = ", ".join(filter(None, [path.label, role, f"{p50} ms", worth]))
     return captions
 
 
@@ -152,7 +154,7 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
         for path in build.manifest.paths
         if path.latency is not None
     }
-    shipped = []
+    shipped, names = [], build.manifest.names
     for path in build.manifest.paths:
         record = measured.records.get(path.id)
         rivals = [other for other in build.manifest.paths if other.batch == path.batch]
@@ -172,9 +174,10 @@ def _shipped(build: BuildRecord, measured: MeasuredBuild) -> tuple[Shipped, ...]
                 difference=difference["largest"],
                 agreement=difference["agreement"],
                 own_weights=chosen[space.path(path.options).id].statistics.owns_weights,
-                dominated=any(dominates(figures[o.id], figures[path.id]) for o in rivals),
+                level=any(dominates(figures[o.id], figures[path.id]) for o in rivals),
                 budget_ms=record.latency_ms if record else None,
                 batch=path.batch,
+                name=names.get(path.id, ""),
             )
         )
     return tuple(shipped)

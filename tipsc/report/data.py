@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from tipsc.engine.original import OriginalModel
 from tipsc.pipeline.climbs import PathClimb
+from tipsc.pipeline.verdicts import GoalAnswer, LeftOut
 from tipsc.quality import Quality
 from tipsc.report.html import Html
 
@@ -53,9 +54,10 @@ class Shipped:
         difference: largest difference from the torch subnetwork, relative to the largest output.
         agreement: share of examples on which engine and torch say the same.
         own_weights: the path has weights for itself where it could share them.
-        dominated: another path of the engine is faster and at least as good.
+        level: a faster path is at least as good on the test examples.
         budget_ms: the time budget that it was chosen for.
         batch: examples of one call.
+        name: that people say; "" for none.
     """
 
     id: str
@@ -70,20 +72,15 @@ class Shipped:
     difference: float
     agreement: float
     own_weights: bool = False
-    dominated: bool = False
+    level: bool = False
     budget_ms: float | None = None
     batch: int = 1
-
-
-class PlainModel(Protocol):
-    """The plain model that was converted; see :class:`tipsc.pipeline.original.PlainModel`."""
+    name: str = ""
 
     @property
-    def quality(self) -> Quality: ...
-    @property
-    def examples(self) -> int: ...
-    @property
-    def parameters(self) -> int: ...
+    def label(self) -> str:
+        """What it is called where there is little room."""
+        return self.name or self.id
 
 
 @dataclass(frozen=True)
@@ -156,12 +153,14 @@ class BuildReport:
         commands: that made this build, one a line.
         protocol: how the latencies were measured, in the order shown.
         version: of tipsc.
-        original: the plain model that was converted, on the same test examples; None if there is
-            none.
+        original: the plain model that was converted, on the same test examples and on the device;
+            None if there is none.
         noise: sentences on what makes latencies doubtful; none if nothing does.
         pictures: None for a task that has none.
         climbs: what paths were given for themselves, and what that bought; none where it is off.
         batched: the shipped paths again, for calls with other numbers of examples.
+        goals: what became of each goal of the configuration.
+        left_out: paths that were built and do not ship.
     """
 
     title: str
@@ -181,11 +180,13 @@ class BuildReport:
     commands: tuple[str, ...]
     protocol: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
-    original: PlainModel | None = None
+    original: OriginalModel | None = None
     noise: tuple[str, ...] = ()
     pictures: Pictures | None = None
     climbs: tuple[PathClimb, ...] = ()
     batched: tuple[Shipped, ...] = ()
+    goals: tuple[GoalAnswer, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def measure(self) -> Quality | None:

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from tipsc.engine.original import OriginalModel
 from tipsc.measure.disturbance import Disturbance, remark_of
+from tipsc.pipeline.verdicts import GoalAnswer, LeftOut
 from tipsc.quality import Quality
-from tipsc.report.data import PlainModel, Shipped
+from tipsc.report.data import Shipped
 from tipsc.report.format import significant
 from tipsc.report.metric import metric_of
 
-OWN_WEIGHTS, DOMINATED = "own weights", "dominated"
+OWN_WEIGHTS, LEVEL = "own weights", "level"
 MEANING = {
     OWN_WEIGHTS: "has some weights for itself, as sharing them cost quality (build.share_loss)",
-    DOMINATED: "another path of the engine is faster and at least as good",
+    LEVEL: "a faster path is at least as good on the test examples; the validation examples say "
+    "otherwise, or the path was asked for (build.ship)",
 }
 
 
 def flags_of(path: Shipped) -> dict[str, bool]:
     """The notes that a path may have, and whether it has them."""
-    return {OWN_WEIGHTS: path.own_weights, DOMINATED: path.dominated}
+    return {OWN_WEIGHTS: path.own_weights, LEVEL: path.level}
 
 
 def notes_of(paths: Iterable[Shipped]) -> list[tuple[str, str]]:
     """The notes that at least one of the paths has, with what each means."""
     paths = list(paths)
     return [(n, text) for n, text in MEANING.items() if any(flags_of(path)[n] for path in paths)]
+
+
+def left_out_line(paths: Sequence[LeftOut]) -> str:
+    """Which paths do not ship, and why."""
+    pairs = ", ".join(f"{path.id} (for {path.for_path})" for path in paths)
+    return (
+        f"left out: {pairs}: another path is faster, and at least as good on validation and test "
+        "examples"
+    )
+
+
+def goal_lines(answers: Iterable[GoalAnswer], names: Mapping[str, str]) -> list[str]:
+    """Each goal, whether it is met, by which path, and what would help.
+
+    Args:
+        names: of paths, by their ids.
+    """
+    lines = []
+    for answer in answers:
+        said = {True: "met by", False: "not met; nearest is", None: "not known yet; perhaps"}
+        path = called(answer.path, names)
+        lines.append(f"goal: {answer.goal}: {said[answer.met]} {path}: {answer.found}")
+        if answer.helps:
+            lines.append(f"  would help: {'; '.join(answer.helps)}")
+    return lines
+
+
+def called(path_id: str, names: Mapping[str, str]) -> str:
+    """A path by its name, if it has one, and its id."""
+    return f"{names[path_id]} ({path_id})" if path_id in names else path_id
 
 
 def noise_lines(noise: str, disturbance: Disturbance, of: str = "") -> list[str]:
@@ -40,7 +73,7 @@ def noise_lines(noise: str, disturbance: Disturbance, of: str = "") -> list[str]
     return [*warning, *([f"measuring{whose}: {remark}"] if remark else [])]
 
 
-def against_original(original: PlainModel, qualities: Mapping[str, Quality | None]) -> str:
+def against_original(original: OriginalModel, qualities: Mapping[str, Quality | None]) -> str:
     """What the best path loses to the original.
 
     Args:

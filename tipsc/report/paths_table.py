@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tipsc.report.data import BuildReport, PlainModel, Shipped
+from tipsc.engine.original import OriginalModel
+from tipsc.report.data import BuildReport, Shipped
 from tipsc.report.format import byte_size, count, milliseconds, percent, tiny
 from tipsc.report.html import Html, tag
 from tipsc.report.metric import metric_of
@@ -37,7 +38,7 @@ def shipped_rows(report: BuildReport) -> Html:
     rows = [
         tag(
             "tr",
-            tag("td", tag("span", path.id, class_="id"), *_flags(path), class_="left"),
+            tag("td", *_called(path), *_flags(path), class_="left"),
             tag("td", str(path.batch)) if batches else None,
             tag("td", limit) if budgets else None,
             tag("td", metric.figure(path.quality)),
@@ -58,21 +59,24 @@ def shipped_rows(report: BuildReport) -> Html:
     return tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
 
 
-def _original(model: PlainModel, left_out: int) -> Html:
-    """The row of the plain model that was converted; it is in no engine, so it has no latency.
+def _original(model: OriginalModel, left_out: int) -> Html:
+    """The row of the plain model that was converted, alone in an engine of its own.
 
     Args:
         left_out: cells between its name and its quality.
     """
+    latency = model.latency
+    p50, p95 = milliseconds([latency.p50_ms, latency.p95_ms] if latency else [None, None])
     return tag(
         "tr",
         tag("td", "original", class_="left"),
         *(tag("td", "") for _ in range(left_out)),
         tag("td", metric_of(model.quality).figure(model.quality)),
-        tag("td", ""),
-        tag("td", ""),
+        tag("td", p50),
+        tag("td", p95),
         tag("td", count(model.parameters)),
-        *(tag("td", "") for _ in range(5)),
+        tag("td", count(model.macs)),
+        *(tag("td", "") for _ in range(4)),
     )
 
 
@@ -80,10 +84,13 @@ def options_table(report: BuildReport) -> Html | None:
     """Choices down, shipped paths across; None where the options are not known."""
     by_id = {point.id: point for point in report.points}
     known = [by_id[path.id] for path in report.shipped if path.id in by_id]
+    called = {path.id: path.label for path in report.shipped}
     names = list(dict.fromkeys(name for point in known for name in point.options))
     if not names or len(names) * len(known) > _CELLS:
         return None
-    heading = tag("tr", tag("th", "choice", class_="left"), *(tag("th", p.id) for p in known))
+    heading = tag(
+        "tr", tag("th", "choice", class_="left"), *(tag("th", called[p.id]) for p in known)
+    )
     rows = [
         tag(
             "tr",
@@ -98,6 +105,12 @@ def options_table(report: BuildReport) -> Html | None:
         tag("summary", f"The options of each path ({len(names)} choices)"),
         tag("div", table, class_="scroll"),
     )
+
+
+def _called(path: Shipped) -> list[Html]:
+    """Its name, if it has one, and its id."""
+    name = [tag("b", path.name), Html(" ")] if path.name else []
+    return [*name, tag("span", path.id, class_="id")]
 
 
 def _flags(path: Shipped) -> list[Html]:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from tipsc.report.curves import curves
 from tipsc.report.data import BuildReport, Curve
 from tipsc.report.format import duration, heading, is_number, percent, plural
-from tipsc.report.front import front, plottable
+from tipsc.report.front import front, search_chart, shipped_chart
 from tipsc.report.html import Html, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
-from tipsc.report.notes import against_original, notes_of
+from tipsc.report.notes import against_original, called, left_out_line, notes_of
 from tipsc.report.paths_table import options_table, shipped_rows
 from tipsc.report.sharing import sharing
 from tipsc.report.spread import spread
@@ -19,10 +19,34 @@ from tipsc.report.svg import both
 
 
 def _front(report: BuildReport) -> Html | None:
-    points = plottable(report)
-    if not points:
+    chart = shipped_chart(report)
+    if not chart.points:
         return None
-    predicted = any(not p.measured for p in points)
+    keys = [
+        _key(shape("circle", cx=11, cy=7, r=5, class_="chosen"), "path of the engine"),
+        _key(shape("polygon", points="11,1 17,7 11,13 5,7", class_="original"), "original")
+        if chart.original_at
+        else None,
+        _key(shape("path", d="M1 11H11V3H21", class_="front"), "best within a budget"),
+        _key(shape("path", d="M1 7H21", class_="whisker"), "p50 to p95"),
+        _noise_key(report),
+    ]  # fmt: skip
+    return tag(
+        "section",
+        tag("h2", f"{heading(metric_of(chart.measure).name)} against latency"),
+        tag("p", "The figures of the table below: test examples, and the engine as it ships. "
+            "Differences in latency below the noise floor mean nothing.", class_="note"),
+        both(lambda width: front(chart, width)),
+        tag("div", *keys, class_="key"),
+    )  # fmt: skip
+
+
+def _search(report: BuildReport) -> Html | None:
+    """All candidates, by validation examples; nothing where all of them ship."""
+    chart = search_chart(report)
+    if all(point.chosen for point in chart.points):
+        return None
+    predicted = any(not point.measured for point in chart.points)
     keys = [
         _key(shape("circle", cx=11, cy=7, r=5, class_="chosen"), "in the engine"),
         _key(shape("circle", cx=11, cy=7, r=4, class_="candidate"), "candidate"),
@@ -31,25 +55,29 @@ def _front(report: BuildReport) -> Html | None:
         else None,
         _key(shape("path", d="M1 11H11V3H21", class_="front"), "best within a budget"),
         _key(shape("path", d="M1 7H21", class_="whisker"), "p10 to p95"),
-        _key(
-            shape("rect", x=5, y=1, width=12, height=12, class_="noise"),
-            f"noise floor, ±{percent(report.noise_floor, 1)} %",
-        ),
+        _noise_key(report),
     ]  # fmt: skip
-    missing = sum(p.quality is None for p in points)
-    chosen = sum(point.chosen for point in points)
+    missing = sum(point.quality is None for point in chart.points)
+    chosen = sum(point.chosen for point in chart.points)
     note = (
-        f"{plural(len(points), 'candidate path')}, {chosen} of them in the engine. "
-        "Differences in latency below the noise floor mean nothing."
+        f"{plural(len(chart.points), 'candidate path')}, {chosen} of them in the engine, by "
+        "validation examples. Figures of what ships stand above."
     )
     if missing:
         note += f" Not evaluated: {missing}, shown as ticks on the latency axis."
     return tag(
         "section",
-        tag("h2", f"{heading(metric_of(report.measure).name)} against latency"),
+        tag("h2", "What the search saw"),
         tag("p", note, class_="note"),
-        both(lambda width: front(report, width)),
+        both(lambda width: front(chart, width)),
         tag("div", *keys, class_="key"),
+    )
+
+
+def _noise_key(report: BuildReport) -> Html:
+    return _key(
+        shape("rect", x=5, y=1, width=12, height=12, class_="noise"),
+        f"noise floor, ±{percent(report.noise_floor, 1)} %",
     )
 
 
@@ -61,6 +89,8 @@ def _paths(report: BuildReport) -> Html | None:
     if not report.shipped:
         return None
     notes = [f"“{name}”: {meaning}." for name, meaning in notes_of(report.shipped)]
+    if report.left_out:
+        notes.append(f"{heading(left_out_line(report.left_out))}.")
     if report.original is not None:
         qualities = {path.id: path.quality for path in report.shipped}
         notes.append(f"The {against_original(report.original, qualities)}.")
@@ -76,6 +106,35 @@ def _paths(report: BuildReport) -> Html | None:
         ),
         tag("div", shipped_rows(report), class_="scroll"),
         options_table(report),
+    )  # fmt: skip
+
+
+def _goals(report: BuildReport) -> Html | None:
+    if not report.goals:
+        return None
+    marks = {True: "met", False: "not met", None: "not known yet"}
+    names = {path.id: path.name for path in report.shipped if path.name}
+    rows = [
+        tag(
+            "tr",
+            tag("td", answer.goal, class_="left text"),
+            tag("td", marks[answer.met], class_="left"),
+            tag("td", called(answer.path, names), class_="left"),
+            tag("td", answer.found, class_="left text"),
+            tag("td", "; ".join(answer.helps), class_="left text"),
+            data_p=answer.path,
+        )
+        for answer in report.goals
+    ]
+    columns = ("goal", "", "by path, or the nearest", "what it has", "what would help")
+    headings = [tag("th", column, class_="left") for column in columns]
+    return tag(
+        "section",
+        tag("h2", "Goals"),
+        tag("p", "Held against the engine’s own figures: test examples, and latency on the device.",
+            class_="note"),
+        tag("div", tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows)),
+            class_="scroll"),
     )  # fmt: skip
 
 
@@ -198,9 +257,11 @@ def _commands(report: BuildReport) -> Html | None:
 
 
 SECTIONS: tuple[Callable[[BuildReport], Html | None], ...] = (
+    _goals,
     _front,
     _paths,
     _pictures,
+    _search,
     _sharing,
     _spread,
     _network,

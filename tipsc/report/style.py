@@ -66,6 +66,7 @@ th small{font-weight:400;display:block}
 th:first-child,td:first-child{padding-left:4px}
 th:last-child,td:last-child{padding-right:4px}
 .left{text-align:left}
+td.text{white-space:normal;min-width:190px;overflow-wrap:anywhere}
 td.none{color:var(--soft)}
 tr.on td{background:var(--band)}
 .flag{font-size:12px;color:var(--soft);border:1px solid var(--rule);border-radius:4px;
@@ -93,6 +94,7 @@ path{fill:none}
 .candidate{fill:var(--dot);opacity:.75}
 .predicted{fill:var(--card);stroke:var(--dot);stroke-width:1.4}
 .chosen{fill:var(--chosen);stroke:var(--paper);stroke-width:1.5}
+.original{fill:var(--card);stroke:var(--ink);stroke-width:2}
 .front{stroke:var(--chosen);stroke-width:1.6;opacity:.75}
 .whisker{stroke:var(--ink);stroke-width:1.8;opacity:.6}
 .budget{stroke:var(--soft);stroke-dasharray:2 4;opacity:.55}

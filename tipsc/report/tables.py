@@ -9,7 +9,7 @@ from tipsc.pipeline.climbs import PathClimb
 from tipsc.report.data import BuildReport, Shipped, StageTime
 from tipsc.report.format import byte_size, count, duration, milliseconds
 from tipsc.report.metric import metric_of
-from tipsc.report.notes import against_original, flags_of, notes_of
+from tipsc.report.notes import against_original, flags_of, left_out_line, notes_of
 from tipsc.report.sharing import STEPS, TRADES, said_of, step_rows, trade_rows
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
     metric = metric_of(next((row.quality for row in rows if row.quality is not None), None))
     table = plain_table()
     # Ids are data: as Text they are not read as rich's markup.
-    table.add_column("path", no_wrap=True, overflow="fold")
+    named = any(row.name for row in rows)
+    if named:
+        table.add_column("path", no_wrap=True, overflow="fold")
+    table.add_column("id" if named else "path", no_wrap=True, overflow="fold")
     batches = {row.batch for row in rows} != {1}
     for heading in (
         *(["batch"] if batches else []),
@@ -38,7 +41,7 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
         "private",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    flagged = any(path.own_weights or path.dominated for path in rows)
+    flagged = any(path.own_weights or path.level for path in rows)
     if flagged:
         table.add_column("notes", style="yellow")
     p50 = milliseconds(path.p50_ms for path in rows)
@@ -54,12 +57,15 @@ def shipped_table(paths: BuildReport | Iterable[Shipped]) -> Table:
             byte_size(path.shared_bytes),
             byte_size(path.private_bytes),
         ]
-        table.add_row(Text(path.id), *cells, *([_notes(path)] if flagged else []))
+        calls = [Text(path.name)] if named else []
+        table.add_row(*calls, Text(path.id), *cells, *([_notes(path)] if flagged else []))
     if isinstance(paths, BuildReport) and paths.original is not None:
         table.add_section()
         model = paths.original
-        start = ["original", *([""] if batches else [])]
-        table.add_row(*start, metric.figure(model.quality), "", "", count(model.parameters))
+        start = ["original", *([""] * (named + batches))]
+        times = [model.latency.p50_ms, model.latency.p95_ms] if model.latency else [None, None]
+        cells = [*milliseconds(times), count(model.parameters), count(model.macs)]
+        table.add_row(*start, metric.figure(model.quality), *cells)
     return table
 
 
@@ -67,6 +73,8 @@ def legend(report: BuildReport) -> list[str]:
     """What is doubtful in a report, what its notes mean, and what is lost to the original."""
     lines = [f"warning: {noise}" for noise in report.noise]
     lines += [f"{name}: {meaning}" for name, meaning in notes_of(report.shipped)]
+    if report.left_out:
+        lines.append(left_out_line(report.left_out))
     if report.original is not None:
         qualities = {path.id: path.quality for path in report.shipped}
         lines.append(against_original(report.original, qualities))

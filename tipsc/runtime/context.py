@@ -26,6 +26,7 @@ class Context:
     ) -> None:
         self._executors = executors
         self._calls = calls or Calls()
+        self._called = {name: path_id for path_id, name in manifest.names.items()}
         self._signature, self._batches = manifest.signature, manifest.batches
         self._inputs = {
             path.id: tuple((s, np.dtype(s.dtype)) for s in manifest.signature_of(path).inputs)
@@ -42,7 +43,7 @@ class Context:
                 as the model takes them. A dict by the names of ``manifest.signature.inputs`` or a
                 tuple in their order will do for any engine. Shapes and dtypes are theirs, with as
                 many examples as the path's ``batch`` says.
-            path: an entry of ``engine.paths``, or its id.
+            path: an entry of ``engine.paths``, its id or its name.
 
         Returns:
             An array, or what ``manifest.signature.gives`` says. What the model gives as a dataclass
@@ -55,6 +56,9 @@ class Context:
         """
         name = path if isinstance(path, str) else getattr(path, "id", None)
         executor = self._executors.get(name) if isinstance(name, str) else None
+        if executor is None and isinstance(name, str) and name in self._called:
+            name = self._called[name]
+            executor = self._executors.get(name)
         if executor is None:
             raise self._no_path(path, name)
         assert name is not None
@@ -99,7 +103,7 @@ class Context:
             return UsageError(
                 "this is no path",
                 where="path",
-                expected="an entry of engine.paths, or its id",
+                expected="an entry of engine.paths, its id or its name",
                 got=type(path).__name__ if path is not None else "None",
                 fix="engine.pick(budget_ms=...) gives one",
             )
@@ -107,7 +111,8 @@ class Context:
             return PathError(
                 f"path {name} was not opened", fix="open the engine with it among `paths`"
             )
-        return PathError(f"the engine has no path {name!r}", fix=near(name, self._executors))
+        known = [*self._executors, *self._called]
+        return PathError(f"the engine has no path {name!r}", fix=near(name, known))
 
 
 def _wrong(spec: TensorSpec, what: str, got: str, fix: str | None = None) -> DataError:

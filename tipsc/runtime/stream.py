@@ -38,7 +38,7 @@ class Stream:
             )
         self.path = path
         self._context, self._manifest = context, manifest
-        name = path if isinstance(path, str) else path.id
+        name = manifest.id_of(path) if isinstance(path, str) else path.id
         entry = next((entry for entry in manifest.paths if entry.id == name), manifest.paths[0])
         self._signature = manifest.signature_of(entry)
         self._given = [spec.name for spec in self._signature.inputs]

@@ -10,7 +10,15 @@
 """
 
 from tipsc.search.before import for_budgets
-from tipsc.search.choose import Rated, Selection, area, choose, dominates, pareto_front
+from tipsc.search.choose import (
+    Rated,
+    Selection,
+    area,
+    choose,
+    dominates,
+    pareto_front,
+    selections_of,
+)
 from tipsc.search.halving import (
     Evaluate,
     Finalist,
@@ -40,6 +48,7 @@ __all__ = [
     "refusal",
     "rungs",
     "search",
+    "selections_of",
     "spaced_budgets",
     "within",
 ]

@@ -240,7 +240,7 @@ def _convolution_op(rank: int, *, transposed: bool) -> Op:
         Role.LAYER,
         build=_build_convolution,
         is_layer=_convolution_fits,
-        follows=always if (rank, transposed) == (2, False) else never,
+        follows=always if rank == 2 else never,
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from tipsc.convert import axes as ax
 from tipsc.convert.analysis import Analysis, Axes
 from tipsc.convert.axes import fix_all
+from tipsc.convert.emit import Emitter
 from tipsc.convert.ops.record import (
     SPATIAL,
     Arguments,
@@ -18,6 +19,7 @@ from tipsc.convert.ops.record import (
     Role,
     Rule,
     always,
+    never,
     only_first_is_read,
     spatial_axes,
 )
@@ -110,6 +112,21 @@ def _to_one_place(node: fx.Node) -> bool:
     return math.prod(bound(node)["output_size"]) == 1
 
 
+def _build_resize(e: Emitter, node: fx.Node, args: Arguments) -> None:
+    """By factors as it is; to a size, to that of the path's resolution."""
+    if args.get("output_size") is None:
+        e.same(node)
+        return
+    sizes = e.shape(node)[-len(args["output_size"]) :]
+    filled = {name: sizes if name == "output_size" else value for name, value in args.items()}
+    e.function(node, node.target, tuple(filled.values()))
+
+
+def _resize_op(rank: int) -> Op:
+    follows = always if rank == 2 else never
+    return Op(_windows(rank), Role.RESIZE, build=_build_resize, follows=follows)
+
+
 POOLING = {
     "max_pool1d": Op(_windows(1)),
     "max_pool2d": Op(_windows(2), follows=_regular),
@@ -121,12 +138,12 @@ POOLING = {
     "adaptive_avg_pool2d": Op(_windows(2), Role.POOL, follows=_to_one_place),
     "adaptive_avg_pool3d": Op(_windows(3), Role.POOL),
     **{f"adaptive_max_pool{r}d": Op(_windows(r), rewrite=_adaptive_maximum) for r in (1, 2, 3)},
-    **{f"upsample_nearest{rank}d": Op(_windows(rank)) for rank in (1, 2, 3)},
-    **{f"_upsample_nearest_exact{rank}d": Op(_windows(rank)) for rank in (1, 2, 3)},
-    "upsample_linear1d": Op(_windows(1)),
-    "upsample_bilinear2d": Op(_windows(2)),
-    "upsample_bicubic2d": Op(_windows(2)),
-    "upsample_trilinear3d": Op(_windows(3)),
+    **{f"upsample_nearest{rank}d": _resize_op(rank) for rank in (1, 2, 3)},
+    **{f"_upsample_nearest_exact{rank}d": _resize_op(rank) for rank in (1, 2, 3)},
+    "upsample_linear1d": _resize_op(1),
+    "upsample_bilinear2d": _resize_op(2),
+    "upsample_bicubic2d": _resize_op(2),
+    "upsample_trilinear3d": _resize_op(3),
     "pad": Op(_pad, follows=always),
     "constant_pad_nd": Op(_pad, follows=always),
 }

@@ -39,6 +39,7 @@ class Role(Enum):
     PICK = auto()  # of one place of an axis
     SPLIT = auto()  # a cut into several parts
     DROPOUT = auto()
+    RESIZE = auto()  # interpolation, to a size or by factors
     ADDITION = auto()  # that may close a skip
     ELEMENTWISE = auto()
     COPY = auto()  # the same values, elsewhere in memory

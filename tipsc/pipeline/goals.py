@@ -1,0 +1,203 @@
+"""Whether the goals of a configuration are met, by which path, and what would help if not.
+
+All figures are those of the engine: qualities on test examples, latencies of this file on the
+device. Nothing is predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tipsc.engine import PathEntry
+from tipsc.engine.original import OriginalModel
+from tipsc.pipeline.verdicts import GoalAnswer
+from tipsc.project.config import BuildGoal, Config
+from tipsc.project.target import Target
+from tipsc.quality import SHARE, Quality
+
+_LEAST = 0.005  # of a quality: what a loss is compared with where none is allowed
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """A part of a goal: what a path has of something, and the most that it may have."""
+
+    name: str
+    wanted: str
+    most: float
+    of: Mapping[str, float | None]  # by path id; None: not measured
+    shown: Mapping[str, str]
+    least: float = 0.0  # what an excess is at least compared with
+
+    def excess(self, path_id: str) -> float:
+        """By how much a path has too much of it, as a share; 0 or less: it keeps it."""
+        value = self.of[path_id]
+        return math.inf if value is None else (value - self.most) / max(self.most, self.least)
+
+
+def answers_of(
+    config: Config,
+    target: Target,
+    paths: Sequence[PathEntry],
+    reference: OriginalModel | None,
+    called: str = "the original",
+) -> tuple[GoalAnswer, ...]:
+    """An answer for each goal.
+
+    Args:
+        paths: of the engine, for batches of the first size.
+        reference: the original, or what stands for it; None: no goal is relative to it.
+        called: what the reference is.
+    """
+    return tuple(
+        _answer(goal, config, target, paths, reference, called) for goal in config.build.goals
+    )
+
+
+def largest_of(paths: Sequence[PathEntry], largest: str, examples: int) -> OriginalModel | None:
+    """The largest path of a supernet, which stands for an original; None if it does not ship."""
+    found = next((path for path in paths if path.id == largest), None)
+    if found is None or found.quality is None:
+        return None
+    return OriginalModel(
+        found.quality,
+        examples,
+        found.parameters,
+        found.macs,
+        found.latency,
+        found.shared_bytes + found.private_bytes,
+    )
+
+
+def _answer(
+    goal: BuildGoal,
+    config: Config,
+    target: Target,
+    paths: Sequence[PathEntry],
+    reference: OriginalModel | None,
+    called: str,
+) -> GoalAnswer:
+    conditions = _conditions(goal, paths, reference, called)
+    wanted = " and ".join(condition.wanted for condition in conditions)
+
+    def excess(path: PathEntry) -> float:
+        return max(condition.excess(path.id) for condition in conditions)
+
+    def merit(path: PathEntry) -> float:
+        return path.quality.merit if path.quality is not None else -math.inf
+
+    meeting = [path for path in paths if excess(path) <= 0]
+    if meeting:
+        fastest = goal.lose_at_most is not None
+        best = (min if fastest else max)(
+            meeting, key=lambda p: p.speed_key if fastest else merit(p)
+        )
+        found = _found(best, conditions) + _doubt(goal, best, reference)
+        return GoalAnswer(wanted, True, best.id, found)
+    nearest = min(paths, key=lambda path: (excess(path), path.speed_key))
+    unknown = any(value is None for condition in conditions for value in condition.of.values())
+    missed = [condition for condition in conditions if condition.excess(nearest.id) > 0]
+    return GoalAnswer(
+        wanted,
+        None if unknown else False,
+        nearest.id,
+        _found(nearest, conditions) + _doubt(goal, nearest, reference),
+        ("finish the engine on its device, which measures it",)
+        if unknown
+        else _helps([c.name for c in missed], config, target),
+    )
+
+
+def _conditions(
+    goal: BuildGoal, paths: Sequence[PathEntry], reference: OriginalModel | None, called: str
+) -> list[_Condition]:
+    found = []
+    p50 = {p.id: p.latency.p50_ms if p.latency else None for p in paths}
+    whole = reference.latency.p50_ms if reference is not None and reference.latency else None
+    if goal.lose_at_most is not None:
+        assert reference is not None
+        quality = reference.quality
+        lost = {p.id: quality.above(p.quality) if p.quality else None for p in paths}
+        least = _LEAST * (1.0 if quality.unit == SHARE else abs(quality.value) or 1.0)
+        wanted = f"lose at most {amount_of(quality, goal.lose_at_most)}"
+        shown = {name: _lost(quality, value) for name, value in lost.items()}
+        found.append(_Condition("lose_at_most", wanted, goal.lose_at_most, lost, shown, least))
+    if goal.latency_share is not None:
+        most = math.nan if whole is None else goal.latency_share * whole
+        wanted = f"take at most {goal.latency_share:.0%} of the time of {called}"
+        share = {n: None if ms is None or whole is None else ms for n, ms in p50.items()}
+        shown = {
+            n: "no time measured" if ms is None or whole is None
+            else f"{ms:.4g} ms, {ms / whole:.0%} of {whole:.4g} ms"
+            for n, ms in p50.items()
+        }  # fmt: skip
+        found.append(_Condition("latency", wanted, most, share, shown))
+    if goal.latency_ms is not None:
+        shown = {n: "no time measured" if ms is None else f"{ms:.4g} ms" for n, ms in p50.items()}
+        wanted = f"take at most {goal.latency_ms:g} ms"
+        found.append(_Condition("latency", wanted, goal.latency_ms, p50, shown))
+    if goal.file_bytes is not None:
+        weights = {p.id: float(p.shared_bytes + p.private_bytes) for p in paths}
+        shown = {name: f"{value:,.0f} bytes of weights" for name, value in weights.items()}
+        wanted = f"need at most {goal.file_bytes:,.0f} bytes of weights"
+        found.append(_Condition("file_bytes", wanted, goal.file_bytes, dict(weights), shown))
+    return found
+
+
+def _found(path: PathEntry, conditions: Sequence[_Condition]) -> str:
+    return ", ".join(dict.fromkeys(condition.shown[path.id] for condition in conditions))
+
+
+def amount_of(quality: Quality, difference: float) -> str:
+    """A difference of a quality with its unit: ``1.2 points``, ``0.3 mm``."""
+    if quality.unit == SHARE:
+        points = 100 * difference
+        return f"{points:.3g} point{'' if points == 1 else 's'}"
+    return f"{difference:.3g} {quality.unit or quality.name}"
+
+
+def _lost(quality: Quality, lost: float | None) -> str:
+    if lost is None:
+        return "no quality measured"
+    return f"{'loses' if lost >= 0 else 'gains'} {amount_of(quality, abs(lost))}"
+
+
+def _doubt(goal: BuildGoal, path: PathEntry, reference: OriginalModel | None) -> str:
+    """Where the test examples are too few to tell on which side of the goal a path is."""
+    if goal.lose_at_most is None or reference is None or path.quality is None:
+        return ""
+    if reference.quality.unit != SHARE:
+        return ""
+    share, examples = path.quality.value, reference.examples
+    error = math.sqrt(max(share * (1 - share), 1 / examples) / examples)
+    if abs(reference.quality.above(path.quality) - goal.lose_at_most) > error:
+        return ""
+    return f"; {examples} test examples are good for ±{100 * error:.1f} points, so this is close"
+
+
+def _helps(missed: Sequence[str], config: Config, target: Target) -> tuple[str, ...]:
+    """What can be changed in the configuration, for what was missed."""
+    found = []
+    build, converts = config.build, config.model.family is None
+    if "lose_at_most" in missed:
+        found.append(f"train longer (train.epochs, now {config.train.epochs})")
+        found.append(f"choose among more paths (build.paths, now {build.paths})")
+        if build.share_loss is None:
+            found.append("give paths that lose by sharing weights of their own (build.share_loss)")
+    if {"latency", "file_bytes"} & set(missed):
+        if converts:
+            section = config.convert
+            widths = None if section is None else section.widths
+            smallest = min(widths or (0.25,))
+            found.append(f"allow narrower paths (convert.widths, now down to {smallest:g})")
+            if section is None or not section.streams:
+                found.append("let residual streams be narrower as well (convert.streams)")
+            if "latency" in missed and (section is None or section.resolutions is None):
+                found.append("allow smaller inputs, if they are images (convert.resolutions)")
+        else:
+            found.append("allow smaller blocks (model.arguments)")
+        if target.precision == "fp32":
+            found.append("build for a target in int8 (`tipsc targets`)")
+    return tuple(found)
