@@ -1,4 +1,4 @@
-"""The Kotlin wrapper and the Android project, with the checks in kotlin/, in a Java virtual machine."""
+"""The Kotlin wrapper, the Activity of Android and the checks in kotlin/, in a Java machine."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Program:
         self, main: str, arguments: list[str], properties: dict[str, object] | None = None,
         **environment: str,
     ) -> list[str]:  # fmt: skip
-        """The lines that a program prints; JNI is checked by the virtual machine at each crossing."""
+        """The lines that a program prints; the Java machine checks each use of JNI."""
         known = {"java.library.path": self.library, "file.encoding": "UTF-8", **(properties or {})}
         command = [
             "java", "-Xcheck:jni", "-Xmx256m", "-XX:+UseSerialGC",
@@ -86,7 +86,7 @@ class Program:
             for i, array in enumerate(arrays):
                 (folder / f"{name}.in.{i}").write_bytes(np.ascontiguousarray(array).tobytes())
         names = self(what, engine, runtime, cache_dir, folder)
-        assert names == list(inputs)
+        assert set(names) == set(inputs)
         return {
             name: [
                 file.read_bytes() for file in sorted(folder.glob(f"{glob_safe(name)}.out.*"))
