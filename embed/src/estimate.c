@@ -102,14 +102,21 @@ static double middle_of(double *errors, int count) {
     return errors[count / 2];
 }
 
+/* The fastest path takes half of its time at least, whatever the gap. */
+static void keep_positive(estimate *estimate) {
+    double lowest = estimate->factor * estimate->lowest;
+    for (int gap = 0; gap < GAPS; gap++)
+        if (estimate->constants[gap] < lowest) estimate->constants[gap] = lowest;
+}
+
 static void move(estimate *estimate, int place, double p, double by_ms) {
     double factor = (FACTOR_SPREAD * p) * (FACTOR_SPREAD * p);
     double constant = estimate->spread[place] * estimate->spread[place];
     double share = factor / (factor + constant);
     double moved = estimate->factor + share * by_ms / p;
     estimate->factor = moved < MIN_FACTOR ? MIN_FACTOR : moved > MAX_FACTOR ? MAX_FACTOR : moved;
-    double lowest = estimate->factor * estimate->lowest, now = estimate->constants[place] + (1 - share) * by_ms;
-    estimate->constants[place] = now < lowest ? lowest : now;
+    estimate->constants[place] += (1 - share) * by_ms;
+    keep_positive(estimate);
 }
 
 void estimate_learn(estimate *estimate, double p50_ms, double gap_ms, double elapsed_ms) {
@@ -135,6 +142,7 @@ void estimate_relax(estimate *estimate, double gap_ms) {
     double back = 1.0 - estimate->factor, excess = estimate->constants[place] - estimate->profiled[place];
     estimate->factor += RELAXED * (back < 0.0 ? back : 0.0);
     estimate->constants[place] -= RELAXED * (excess > 0.0 ? excess : 0.0);
+    keep_positive(estimate);
     window *window = &estimate->windows[place];
     for (int count = (int)ceil(RELAXED * window->count); count > 0; count--) forget(window);
 }

@@ -5,6 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A fuzzer finds no file whose hashes are right; the build for it takes any. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+enum { HASHES_MATTER = 0 };
+#else
+enum { HASHES_MATTER = 1 };
+#endif
+
 typedef struct sha256 {
     uint32_t state[8];
     uint64_t length;
