@@ -29,15 +29,14 @@ def compiler_jars() -> list[Path]:
     return [next(jars.glob(f"{name}-*.jar")) for name in ("kotlin-jupyter-kernel", "kotlin-stdlib")]
 
 
-def compile_kotlin(sources: list[Path], jar: Path) -> None:
-    """Compiles without a warning, or raises AssertionError with what the compiler says."""
+def compiler(*words: str) -> list[str]:
+    """The command that compiles without a warning, or fails."""
     jars = compiler_jars()
-    run([
+    return [
         "java", "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "-cp", ":".join(map(str, jars)), "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
-        "-no-stdlib", "-no-reflect", "-Werror", "-cp", str(jars[1]),
-        "-d", str(jar), *map(str, sources),
-    ])  # fmt: skip
+        "-no-stdlib", "-no-reflect", "-Werror", "-cp", str(jars[1]), *words,
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ def build_program(folder: Path) -> Program:
     compiler_jars()
     library = built(folder / "build", "-DTIPSC_JNI=ON", "-DTIPSC_SHARED=OFF") / "kotlin"
     android = EMBED / "android" / "app" / "src" / "main" / "kotlin"
-    compile_kotlin([EMBED / "kotlin" / "src", android, HERE], folder / "check.jar")
+    sources = map(str, (EMBED / "kotlin" / "src", android, HERE))
+    run(compiler("-d", str(folder / "check.jar"), *sources))
     return Program(folder / "check.jar", library)
 
 
