@@ -17,7 +17,7 @@ LIBRARIES = {
     "litert": "`libLiteRt.so` of LiteRT: in `ai_edge_litert` of the Python package",
 }
 #: what a backend of an engine needs beside tipsc
-PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert", "tensorrt": "tensorrt"}
+PACKAGES = {"litert": "ai-edge-litert"}  # where it is not called as the backend is
 
 
 def facts_of(manifest: Manifest) -> dict[str, str]:

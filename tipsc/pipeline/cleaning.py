@@ -46,7 +46,7 @@ def old_stages(folder: Path, *, everything: bool = False) -> tuple[OldStage, ...
         raise UsageError(
             "no build has ended here, so that nothing is known to be old",
             where=str(folder / RUNS),
-            fix="run tipsc build, or give --all to remove all stages",
+            fix="give --all to remove all stages, or end a build first",
         )
     found = [_old(place) for place in places if everything or place.resolve() not in kept]
     return tuple(sorted(found, key=lambda stage: (-stage.bytes, stage.folder)))
