@@ -18,16 +18,16 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+embed: $(INSTALLED)  ## libtipsc, for C and C++: builds it into build/embed, and runs its tests
+	cmake -S embed -B build/embed -DCMAKE_BUILD_TYPE=Release
+	cmake --build build/embed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/embed
+
 docs: $(INSTALLED)  ## the manual as a site in build/site, which loads nothing from elsewhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 docs-slow: $(INSTALLED)  ## every block of the manual, also those that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs --slow
-
-embed: $(INSTALLED)  ## libtipsc, for C and C++: builds it into build/embed, and runs its tests
-	cmake -S embed -B build/embed -DCMAKE_BUILD_TYPE=Release
-	cmake --build build/embed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/embed
 
 arm64: $(INSTALLED)  ## the tests of devices and libtipsc against an emulated aarch64 userland; needs root
 	command -v mmdebstrap >/dev/null || apt-get install --quiet --yes mmdebstrap

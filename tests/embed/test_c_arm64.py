@@ -69,11 +69,22 @@ def test_the_governor_decides_there_as_here(cross: Path) -> None:
     assert int(run([*EMULATED, str(cross / "vectors"), str(VECTORS)]).split()[0]) > 20
 
 
+def test_hashes_by_its_own_instructions_are_right(cross: Path) -> None:
+    first, second = run([*EMULATED, str(cross / "sha256")]).splitlines()
+    assert first == second and first.endswith("fast")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "litert"])
 def test_every_path_gives_what_python_gives_there(
-    cross: Path, engine_file: Path, image: np.ndarray, tmp_path: Path
+    cross: Path, engine_file: Path, image: np.ndarray, backend: str, tmp_path: Path
 ) -> None:
     """To the bit; and what it gives here, but for rounding."""
-    (runtime,) = ARM64.glob("site/onnxruntime/capi/libonnxruntime.so.*")
+    pattern = "onnxruntime/capi/libonnxruntime.so.*"
+    if backend == "litert":
+        pytest.importorskip("ai_edge_litert.schema_py_generated")
+        engine_file, image = _tflite(tmp_path / "two.tipsc")
+        pattern = "ai_edge_litert/libLiteRt.so"
+    (runtime,) = (ARM64 / "site").glob(pattern)
     (tmp_path / "x").write_bytes(image.tobytes())
     command = [*EMULATED, str(cross / "outputs"), str(engine_file), str(runtime)]
     done = subprocess.run([*command, str(tmp_path / "x")], capture_output=True)
@@ -87,3 +98,14 @@ def test_every_path_gives_what_python_gives_there(
     with Engine.open(engine_file) as engine:
         here = np.concatenate([engine.run(image, path=path).ravel() for path in engine.paths])
     np.testing.assert_allclose(np.frombuffer(done.stdout, np.float32), here, atol=TOLERANCE)
+
+
+def _tflite(file: Path) -> tuple[Path, np.ndarray]:
+    """An engine of two paths, and an input."""
+    from plain_tflite import SHAPE, engine_of, two_widths
+
+    from tipsc.compile.tflite.merge import merge
+
+    height, width, channels = SHAPE[1:]
+    x = np.random.default_rng(3).standard_normal((1, channels, height, width), np.float32)
+    return engine_of(file, merge(two_widths()).model, ["narrow", "wide"]), x
