@@ -97,7 +97,8 @@ def command(
     With --like the paths of the engine OLD ship again, and others beside them if CONFIG asks for
     more.
     """
-    here = device is None and wait_quiet_s is None and profile_file is None
+    as_always = device is None and wait_quiet_s is None and profile_file is None
+    here = as_always and like_file is None and not parts
     request = Request.of(config, target, output_file, report_file)
     if here and not look and said_again(output, request):
         return
@@ -157,12 +158,12 @@ def command(
     if unbuilt:
         _show_unbuilt(output, build, remarks)
         return
-    document, parts = _shown(build, remarks, report_file)
-    output.result(document, *parts)
+    document, shown = _shown(build, remarks, report_file)
+    output.result(document, *shown)
     if here:
         notes = wrapped(f"note: {doubt}" for doubt in doubts)
         made = [Path(document[name]) for name in ("engine", "report", "profile")]
-        keep(request, watch, pipeline, document, parts, notes, made)
+        keep(request, watch, pipeline, document, shown, notes, made)
 
 
 def _shown(
