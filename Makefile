@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
+.PHONY: demo test lint docs docs-slow arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -17,6 +17,12 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## the manual as a site in build/site, which loads nothing from elsewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs-slow: $(INSTALLED)  ## every block of the manual, also those that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs --slow
 
 arm64: $(INSTALLED)  ## the tests of devices against an emulated aarch64 userland; needs root
 	command -v mmdebstrap >/dev/null || apt-get install --quiet --yes mmdebstrap

@@ -2,6 +2,7 @@
 
     python benchmarks/plain_build.py [STUDY ...] [--seed 0] [--target host]
     python benchmarks/plain_build.py --show
+    python benchmarks/plain_build.py --chart docs/images/chart.svg    # the README's picture
 
 A STUDY is a plain net with its data (`benchmarks/compare/nets.py`). Each is trained, written as a
 project with a model, data and a name in its `tipsc.yaml`, and built by the command. The latencies
@@ -106,20 +107,57 @@ def show(rows: list[dict[str, object]]) -> None:
             print(f"  {share:>8.2f}{100 * path['quality']:>9.2f}{gained:>+8.2f}")
 
 
+def chart(row: dict[str, object], file: Path) -> None:
+    """Accuracy over latency: the original, and the paths of its engine."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "tipsc"  # the same file each time
+    from matplotlib import pyplot
+
+    original, paths = row["original"], row["paths"]
+    assert isinstance(original, dict)
+    assert isinstance(paths, list)
+    whole = original["latency_ms"]
+    xs = [path["latency_ms"] / whole for path in paths]
+    ys = [100 * path["quality"] for path in paths]
+    best = [max(ys[: i + 1]) for i in range(len(ys))]
+    figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
+    axes.axhline(100 * original["quality"], color="#9aa5a4", linewidth=1, linestyle=":")
+    axes.step(xs, best, where="post", color="#80cbc4", linewidth=1.5)
+    names = f"{len(paths)} paths, in one engine", "the original"
+    axes.plot(xs, ys, "o", color="#00796b", markersize=7, label=names[0])
+    axes.plot(1, 100 * original["quality"], "D", color="#e65100", markersize=8, label=names[1])
+    for x, y in zip(xs, ys, strict=True):
+        axes.annotate(
+            f"{x:.2f}x", (x, y), xytext=(0, -14), textcoords="offset points", ha="center", size=8
+        )
+    axes.set_xlabel("latency, as a share of the original's")
+    axes.set_ylabel("accuracy, %")
+    axes.set_xlim(0, 1.15)
+    axes.set_ylim(min(ys) - 2, max(ys) + 1.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(file, metadata={"Date": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("studies", nargs="*", choices=[*PLAIN, []], metavar="STUDY")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="host")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the first row")
     given = parser.parse_args()
     rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
-    for study in [] if given.show else given.studies or ["resnet"]:
+    for study in [] if given.show or given.chart else given.studies or ["resnet"]:
         known = (study, given.seed, given.target)
         if known not in {(r["study"], r["seed"], r["target"]) for r in rows}:
             rows.append(run(*known))
             write_atomically(RESULT, [json.dumps(rows, indent=1).encode() + b"\n"])
     show(rows)
+    if given.chart:
+        chart(rows[0], given.chart)
 
 
 if __name__ == "__main__":

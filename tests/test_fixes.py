@@ -22,6 +22,8 @@ ROOT = Path(tipsc.__file__).resolve().parent
 CLONE = ROOT.parent
 VERB = re.compile(r"(?:run:? |with |again |[`'])tipsc ([a-z]+)([^;`]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+#: neither from a file nor from an address
+FROM_AN_INDEX = re.compile(r"pip install ['\"]?tipsc(?![-/]|\S* @ )")
 OTHERS = {"--user"}  # options of other programs
 
 
@@ -107,7 +109,13 @@ def test_nothing_says_to_install_tipsc_from_an_index(folder: str) -> None:
     files = [place] if place.is_file() else [f for f in place.rglob("*") if f.is_file()]
     for file in files:
         if file.suffix in (".py", ".md", ".txt", ".yaml"):
-            assert not re.search(r"pip install ['\"]?tipsc", _without_quotes_of_it(file)), file
+            assert not FROM_AN_INDEX.search(_without_quotes_of_it(file)), file
+
+
+def test_where_tipsc_comes_from_is_told_apart() -> None:
+    assert FROM_AN_INDEX.search("pip install 'tipsc[train]'")
+    assert not FROM_AN_INDEX.search("pip install 'tipsc[train] @ git+https://address'")
+    assert not FROM_AN_INDEX.search("pip install tipsc-0.1.0-py3-none-any.whl")
 
 
 def _without_quotes_of_it(file: Path) -> str:

@@ -246,7 +246,7 @@ def test_without_epochs_nothing_is_trained_and_what_needs_a_training_says_so() -
             }
         )
         split = Split(X, LABELS)
-        model = Model(moved(), original(), Data(split, split, split, Classification()))
+        model = Model(moved(), original(), Data(split, split, split, Classification(tuple("abcd"))))
         return lessons_of(config, model)
 
     found = lessons(train={"epochs": 0})

@@ -1,4 +1,4 @@
-"""The application in the README: an engine with three detectors, and boxes at three budgets."""
+"""The tutorial's application: an engine with three detectors, and boxes at three budgets."""
 
 from __future__ import annotations
 
@@ -106,5 +106,5 @@ def test_it_keeps_the_boxes_that_the_task_is_judged_by(app: dict[str, Any]) -> N
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6)
 
 
-def test_the_readme_shows_it() -> None:
-    assert APP.read_text().split('"""\n\n', 1)[1] in (ROOT / "README.md").read_text()
+def test_the_tutorial_shows_it() -> None:
+    assert APP.read_text() in (ROOT / "docs" / "tutorials" / "detector.md").read_text()

@@ -38,6 +38,8 @@ VERBS = {
     "inspect": ("tipsc.cli.inspect", "Show what is in an engine."),
     "report": ("tipsc.cli.report", "Say whether engines pay: a page for those who decide."),
     "unpack": ("tipsc.cli.unpack", "Give the standard files in an engine back."),
+    "embed": ("tipsc.cli.embed", "Write a small application around an engine."),
+    "sign": ("tipsc.cli.sign", "Sign an engine, so that devices know who made it."),
     "delta": ("tipsc.cli.delta", "Write what turns one engine into another, to send that alone."),
     "apply": ("tipsc.cli.apply", "Make the new engine from the old one and a delta."),
     "trace": ("tipsc.cli.trace", "Sum up and draw what an application's calls took."),

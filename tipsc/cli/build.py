@@ -97,8 +97,8 @@ def command(
     With --like the paths of the engine OLD ship again, and others beside them if CONFIG asks for
     more.
     """
-    as_always = device is None and wait_quiet_s is None and profile_file is None
-    here = as_always and like_file is None and not parts
+    as_before = device is None and wait_quiet_s is None and profile_file is None
+    here = as_before and like_file is None
     request = Request.of(config, target, output_file, report_file)
     if here and not look and said_again(output, request):
         return
