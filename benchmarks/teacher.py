@@ -146,10 +146,10 @@ def run(file: Path, seeds: range) -> None:
 
 
 def interval(gaps: list[float]) -> str:
-    """The mean of differences paired by seed, and its 95 % interval; nan for one seed."""
-    spread = math.nan
-    if len(gaps) > 1:
-        spread = T95[len(gaps) - 1] * statistics.stdev(gaps) / math.sqrt(len(gaps))
+    """The mean of differences paired by seed, and its 95 % interval; one seed has none."""
+    if len(gaps) == 1:
+        return f"{gaps[0]:+.2f} (1 seed)"
+    spread = T95[len(gaps) - 1] * statistics.stdev(gaps) / math.sqrt(len(gaps))
     return f"{statistics.mean(gaps):+.2f} ± {spread:.2f}"
 
 

@@ -21,6 +21,7 @@ ROOMS: Mapping[str, str] = {
     "engine": "",
     "backends": "engine measure",
     "runtime": "backends engine",
+    "embed": "engine",
     # the model and its chain
     "strict": "",
     "fingerprint": "",
@@ -42,8 +43,8 @@ ROOMS: Mapping[str, str] = {
     "pipeline": "backends compile convert device dtmc elastic engine fingerprint lower measure "
     "profile project runtime search tasks train",
     "scoring": "dtmc elastic pipeline profile project",
-    "report": "dtmc elastic engine measure pipeline profile scoring search tasks train",
-    "cli": "backends device elastic engine pipeline profile project report runtime scoring "
+    "report": "dtmc elastic engine measure pipeline profile runtime scoring search tasks train",
+    "cli": "backends device elastic embed engine pipeline profile project report runtime scoring "
     "search train",
 }
 #: what is shared by all, from the lowest up

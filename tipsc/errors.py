@@ -18,6 +18,7 @@
     ├── EngineError                exit code 3: this engine cannot be used here
     │   ├── EngineDamagedError     truncated, flipped bits, not an engine at all
     │   ├── EngineVersionError     written in a format that this version does not read
+    │   ├── EngineSignatureError   not signed by a key that is trusted
     │   └── EngineDeviceError      built for another backend, instruction set or device
     └── DeviceError                exit code 4: the device, or the link to it
         ├── DeviceLinkError        the link broke, or was never made
@@ -174,6 +175,10 @@ class EngineDamagedError(EngineError):
 
 class EngineVersionError(EngineError):
     """The file is of a format version that this tipsc does not read."""
+
+
+class EngineSignatureError(EngineError):
+    """The engine is not signed by a key that is trusted."""
 
 
 class EngineDeviceError(EngineError):

@@ -29,6 +29,7 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
     ("ai-edge-quantizer", "litert-build"),
     ("tensorrt-rtx-cu12", "tensorrt-check"),
     ("matplotlib", "report"),
+    ("cryptography", "sign"),
 )
 #: packages that are imported by another name
 _IMPORTED_AS = {"yaml": "PyYAML", "tensorrt_rtx": "tensorrt-rtx-cu12"}

@@ -77,6 +77,10 @@ READS = [
     ("apply", "FILE", "ENGINE", "-o", "OUT"),
     ("apply", "ENGINE", "FILE", "-o", "OUT"),
     ("trace", "FILE"),
+    ("embed", "FILE", "--lang", "python", "-o", "OUT"),
+    ("sign", "FILE", "--key", "FILE"),
+    ("inspect", "ENGINE", "--key", "FILE"),
+    ("build", "CONFIG", "--like", "FILE"),
     ("finish", "FILE", "--device", "local"),
     ("build", "FILE"),
     ("build", "CONFIG", "--target", "FILE.yaml"),
@@ -119,7 +123,9 @@ def test_every_verb_that_reads_a_file_is_among_these():
     assert reading - tested <= {"init", "device"}  # init writes; device asks the device first
 
 
-@pytest.mark.parametrize("verb", ["build", "run", "score", "trace", "device", "finish", "targets"])
+@pytest.mark.parametrize(
+    "verb", ["build", "run", "score", "sign", "trace", "device", "finish", "targets"]
+)
 def test_where_nothing_can_be_written_is_said_before_the_work(verb, tmp_path):
     (outputs := [p for v, p in options() if v == verb and isinstance(p.type, OutputFile)]).sort(
         key=str

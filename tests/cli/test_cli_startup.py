@@ -50,6 +50,7 @@ def test_verbs_about_engines_import_nothing_of_the_compiler(built_engine, tmp_pa
         "delta": (built_engine, built_engine, "-o", tmp_path / "delta"),
         "apply": (built_engine, tmp_path / "delta", "-o", tmp_path / "new"),
         "trace": (calls, "--html", tmp_path / "page.html"),
+        "embed": (built_engine, "--lang", "python", "-o", tmp_path / "app"),
         "targets": (),
     }
     for verb, arguments in verbs.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from tipsc.elastic import extract
+from tipsc.embed import write_project
 from tipsc.errors import ConfigError, DataError, UsageError
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.ship import shipped
@@ -176,3 +179,13 @@ def test_a_state_that_grows_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "tipsc.yaml").write_text(CONFIG)
     with pytest.raises(ConfigError, match=r"another form.*float32\[1, 6, 3\].*float32\[1, 6, 4\]"):
         Pipeline(tmp_path, "host").untrained  # noqa: B018
+
+
+def test_a_project_around_it_keeps_its_state(pipeline: Pipeline, tmp_path: Path) -> None:
+    write_project(pipeline.output, "python", tmp_path / "app")
+    command = [sys.executable, "main.py", "--seconds", "1", "--calls", "calls.jsonl"]
+    done = subprocess.run(
+        command, cwd=tmp_path / "app", capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "app" / "calls.jsonl").read_text().count("\n") > 5

@@ -255,6 +255,17 @@ def deadlines() -> Iterator[Recorder]:
     it.look(4.0)
     yield it
 
+    it = Recorder(
+        "much faster than profiled after any pause: no call takes less than nothing", doubling()
+    )
+    for gap, ms in ((400.0, 0.4), (40.0, 0.3), (4.0, 0.2), (0.1, 0.001), (400.0, 0.1)):
+        for _ in range(6):
+            it.observe(0, ms, gap)
+            it.look(0.3, gap)
+    for gap in (400.0, 40.0, 4.0):
+        it.look(0.3, gap)
+    yield it
+
     for percentile in ("p10", "p50"):
         it = Recorder(f"until calls were seen, {percentile} decides", doubling(), percentile)
         for budget in (15.5, 16.5, 17.5, 18.0):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tipsc.cli.kept import Request, keep, said_again
 from tipsc.cli.options import (
     ANY_PATH,
     OUTPUT_FILE,
@@ -17,8 +18,11 @@ from tipsc.cli.options import (
     wait_quiet_option,
 )
 from tipsc.cli.output import Output, verb, wrapped
+from tipsc.pipeline.unchanged import Watch
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from tipsc.device.client import Connection
     from tipsc.engine import Manifest
     from tipsc.engine.original import OriginalModel
@@ -63,6 +67,11 @@ if TYPE_CHECKING:
     help="Train this again from the weights of --like, and leave all else as it is; repeatable.",
 )
 @wait_quiet_option
+@click.option(
+    "--look",
+    is_flag=True,
+    help="Look at model and data themselves, though no file of theirs has changed.",
+)
 def command(
     output: Output,
     config: Path,
@@ -74,6 +83,7 @@ def command(
     like_file: Path | None,
     parts: tuple[str, ...],
     wait_quiet_s: float | None,
+    look: bool,
 ) -> None:
     """Measure, choose, train, compile and verify: everything that is missing for CONFIG.
 
@@ -87,6 +97,12 @@ def command(
     With --like the paths of the engine OLD ship again, and others beside them if CONFIG asks for
     more.
     """
+    as_before = device is None and wait_quiet_s is None and profile_file is None
+    here = as_before and like_file is None
+    request = Request.of(config, target, output_file, report_file)
+    if here and not look and said_again(output, request):
+        return
+    watch = Watch()
     from tipsc.backends import BACKENDS
     from tipsc.errors import UsageError
     from tipsc.project.target import load_target
@@ -133,19 +149,27 @@ def command(
             show_update(output, pipeline, pipeline.update(), like)
             return
         unbuilt = pipeline.plan.unbuilt  # what cannot be done here is said first
-        remarks = [*_doubts(output, pipeline), *pipeline.plan.remarks]
+        doubts = _doubts(output, pipeline)
+        remarks = [*doubts, *pipeline.plan.remarks]
         build = pipeline.run()
         if unbuilt and isinstance(there, Remote):
             _finish(output, build, there.connection, reporter, wait_quiet_s)
             return
     if unbuilt:
         _show_unbuilt(output, build, remarks)
-    else:
-        _show(output, build, remarks, report_file)
+        return
+    document, shown = _shown(build, remarks, report_file)
+    output.result(document, *shown)
+    if here:
+        notes = wrapped(f"note: {doubt}" for doubt in doubts)
+        made = [Path(document[name]) for name in ("engine", "report", "profile")]
+        keep(request, watch, pipeline, document, shown, notes, made)
 
 
-def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: Path | None) -> None:
-    """The engine and its page."""
+def _shown(
+    build: BuildRecord, remarks: list[str], report_file: Path | None
+) -> tuple[dict[str, Any], list[RenderableType]]:
+    """The engine and its page, as JSON and for people; the page is written."""
     from tipsc.cli.building import stage_document
     from tipsc.cli.engines import path_document
     from tipsc.report import goal_lines, legend, sharing_tables, shipped_table, write
@@ -156,22 +180,22 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
     write(report, page)
     if report_file is not None:
         write(report, page := report_file)
-    output.result(
-        {
-            "engine": str(build.engine),
-            "name": build.manifest.name,
-            "report": str(page),
-            "profile": str(build.measured.file),
-            "target": build.manifest.target,
-            "stages": [stage_document(stage) for stage in build.stages],
-            "original": _original(build.original),
-            "goals": _goals(build),
-            "left_out": [vars(path) for path in build.left_out],
-            "remarks": remarks,
-            "noise": list(report.noise),
-            "paths": [path_document(path, build.manifest.names) for path in build.manifest.paths],
-            "sharing": _sharing(build),
-        },
+    document = {
+        "engine": str(build.engine),
+        "name": build.manifest.name,
+        "report": str(page),
+        "profile": str(build.measured.file),
+        "target": build.manifest.target,
+        "stages": [stage_document(stage) for stage in build.stages],
+        "original": _original(build.original),
+        "goals": _goals(build),
+        "left_out": [vars(path) for path in build.left_out],
+        "remarks": remarks,
+        "noise": list(report.noise),
+        "paths": [path_document(path, build.manifest.names) for path in build.manifest.paths],
+        "sharing": _sharing(build),
+    }
+    parts: list[RenderableType] = [
         shipped_table(report),
         *wrapped(legend(report)),
         *wrapped(goal_lines(build.goals, build.manifest.names)),
@@ -179,7 +203,8 @@ def _show(output: Output, build: BuildRecord, remarks: list[str], report_file: P
         f"engine   {build.engine}",
         f"report   {page}",
         f"profile  {build.measured.file}",
-    )
+    ]
+    return document, parts
 
 
 def _sharing(build: BuildRecord) -> dict[str, object]:

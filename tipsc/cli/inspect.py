@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from tipsc.cli.engines import path_document, paths_table
-from tipsc.cli.options import engine_argument
+from tipsc.cli.options import ANY_PATH, engine_argument
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import EngineFile, read_engine
 from tipsc.engine.manifest import NAMED
 from tipsc.engine.original import ORIGINAL, original_in
+from tipsc.engine.signed import check_signed
 from tipsc.engine.strict import encode
 from tipsc.report.format import byte_size, plural
 from tipsc.report.notes import against_original
@@ -17,18 +20,26 @@ from tipsc.report.notes import against_original
 
 @verb
 @engine_argument
-def command(output: Output, engine: Path) -> None:
+@click.option(
+    "--key",
+    type=ANY_PATH,
+    metavar="FILE",
+    help="A public key, as PEM: refuse an engine that it has not signed.",
+)
+def command(output: Output, engine: Path, key: Path | None) -> None:
     """Show what is in ENGINE: its paths, what each of them costs, and where it comes from.
 
     The whole file is checked, but nothing of it is run.
     """
     found = read_engine(engine)
+    signed_by = None if key is None else check_signed(found, key).hex()
     manifest = found.manifest
     document = {
         "engine": str(engine),
         "bytes": engine.stat().st_size,
         "weights_bytes": len(found.weights),
         "content_hash": found.content_hash,
+        "signed_by": signed_by,
         "name": manifest.name,
         "target": manifest.target,
         "backend": manifest.backend,
@@ -42,7 +53,10 @@ def command(output: Output, engine: Path) -> None:
         "built": dict(manifest.built),
         "noise": manifest.noise,
     }
-    output.result(document, *_heading(found, engine), paths_table(manifest), *_origin(found))
+    signed = [] if signed_by is None else [f"signed by {signed_by}"]
+    output.result(
+        document, *_heading(found, engine), *signed, paths_table(manifest), *_origin(found)
+    )
 
 
 def _heading(engine: EngineFile, file: Path) -> list[str]:

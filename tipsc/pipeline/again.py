@@ -45,7 +45,6 @@ def _inputs(project: TargetProject) -> dict[str, object]:
 
 def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     like = _required(project)
-    like.check_target(project.target.name)
     supernet = loaded(project, _kept(project, "weights", _WEIGHTS_OF))
     candidates = _candidates(project, like)
     with project.on_device():

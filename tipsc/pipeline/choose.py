@@ -30,7 +30,7 @@ _SAME = 1e-5  # of a score: what sums of float32 in another order differ by
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:
-    like = {} if project.like is None else {"like": [path.id for path in _kept(project)]}
+    like = {} if project.like is None else {"like": [path.id for path in kept_paths(project)]}
     return {"search": project.done(SEARCH).key, "paths": project.config.build.paths, **like}
 
 
@@ -41,22 +41,21 @@ def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     if project.like is None:
         chosen = [by_id[selection.path_id] for selection in selected]
     else:
-        kept = {path.id: dict(path.items) for path in _kept(project)}
+        kept = {path.id: dict(path.items) for path in kept_paths(project)}
         best_first = sorted(selected, key=lambda selection: -selection.merit)
         added = [by_id[s.path_id] for s in best_first if s.path_id not in kept]
         chosen = [*kept.values(), *added[: project.config.build.paths - len(kept)]]
     write_atomically(folder / FILE, [json.dumps(chosen, indent=1).encode()])
 
 
-def _kept(project: TargetProject) -> tuple[Path, ...]:
+def kept_paths(project: TargetProject) -> tuple[Path, ...]:
     """The paths of the engine that the new one shall be like.
 
     Raises:
-        UsageError: there are more than paths are asked for, or it is of another target.
+        UsageError: there are more than paths are asked for, or it is of another space.
     """
     like, most = project.like, project.config.build.paths
     assert like is not None
-    like.check_target(project.target.name)
     paths = like.paths(project.untrained)
     if len(paths) > most:
         raise UsageError(

@@ -211,6 +211,8 @@ class TargetProject(Project):
             )
         super().__init__(config_file, reporter=reporter)
         self.given = profile_file
+        if like is not None:
+            like.check_target(self.target.name)
         self.like = like
         #: paths to ship that another process has chosen; None: they are chosen here
         self.told: tuple[Path, ...] | None = None

@@ -56,8 +56,8 @@ _TRAIN_FIELDS["narrow"] = (
     Field(
         None,
         description="share of the epochs, the last ones, in which only the paths that ship are "
-        "trained; they are chosen before (`thrift`: how often each). Null: all of a model that was "
-        "trained already, none of another",
+        "trained; they are chosen before (`thrift`: how often each). Null: 1 of a model that was "
+        "trained already, 0.5 of another; 0 where one training shall serve several targets",
     ),
 )
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)

@@ -2,7 +2,8 @@
 
 First the whole space, then, once they are chosen, the paths that ship. A model that was trained
 already ranks its paths well as it is, so that nothing but those is trained; from scratch cheap
-steps in the whole space teach the weights that all share (docs/learning.md). Both parts go through
+steps in the whole space teach for half of the epochs the weights that all share, and how paths rank
+(docs/learning.md). Both parts go through
 one cycle of the learning rate: of two, the second would undo what the first has settled.
 """
 
@@ -18,7 +19,7 @@ from tipsc.train import TrainConfig
 from tipsc.train.chance import seed_of
 
 #: `train.narrow` where the configuration does not say: of a model that was trained, and of another
-NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.0
+NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.5
 #: settings that say which paths of the whole space are drawn
 _OF_THE_WHOLE_SPACE = ("sampler", "sampler_options", "phases")
 

@@ -27,7 +27,9 @@ def render(report: BuildReport) -> str:
     )
 
 
-def document(title: str, top: Html, sections: Sequence[Html | None], footer: str) -> str:
+def document(
+    title: str, top: Html, sections: Sequence[Html | None], footer: str, language: str = "en"
+) -> str:
     """A page in this style that needs nothing but itself."""
     head = tag(
         "head",
@@ -46,7 +48,7 @@ def document(title: str, top: Html, sections: Sequence[Html | None], footer: str
         tag("footer", footer),
         tag("script", verbatim(SCRIPT)),
     )
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+    return f"<!DOCTYPE html>\n{tag('html', head, body, lang=language)}\n"
 
 
 def write(report: BuildReport, file: Path) -> None:

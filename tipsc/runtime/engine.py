@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ from tipsc.backends import Executor, open_paths
 from tipsc.engine.limits import Limits
 from tipsc.engine.manifest import Manifest, PathEntry
 from tipsc.engine.read import EngineFile, read_engine
+from tipsc.engine.signed import Key, check_signed
 from tipsc.errors import PathError, UsageError, near
 from tipsc.runtime.calls import Calls
 from tipsc.runtime.context import Context
@@ -43,6 +44,7 @@ class Engine:
         cache_dir: str | os.PathLike[str] | None = None,
         paths: Collection[str] | None = None,
         limits: Limits | None = None,
+        key: Key | Sequence[Key] | None = None,
     ) -> Engine:
         """Check the file and make its paths ready.
 
@@ -57,16 +59,22 @@ class Engine:
             paths: ids of the paths to open. None: all.
             limits: what the engine may take. None: the defaults of :class:`Limits`, which take
                 what tipsc writes. Set them for a file that is not trusted.
+            key: public keys, one of which must have signed it (``tipsc sign``): 32 bytes each, or
+                a PEM file. None: nobody needs to. Needs the extra ``sign``.
 
         Raises:
+            EngineSignatureError: none of the keys has.
             UsageError: the file or `cache_dir` cannot be used.
             PathError: the engine has no such path.
             EngineDamagedError, EngineVersionError, EngineDeviceError: as their names say.
         """
         if threads < 1:
             raise UsageError("an engine needs a thread to run on", expected=">= 1", got=threads)
+        engine = read_engine(file, limits)
+        if key is not None:
+            check_signed(engine, key)
         return cls.of(
-            read_engine(file, limits),
+            engine,
             threads=threads,
             cache_dir=cache_dir,
             paths=paths,

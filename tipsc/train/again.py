@@ -14,7 +14,7 @@ from tipsc.dtmc.shipping import Shipping
 from tipsc.elastic import Statistics, Supernet, extract
 from tipsc.elastic.layers import ElasticLayer
 from tipsc.elastic.looking import at_rest
-from tipsc.errors import TrainingError
+from tipsc.errors import TrainingError, listed
 from tipsc.paths import Path
 from tipsc.progress import Progress
 from tipsc.train.chance import seed_of
@@ -52,9 +52,19 @@ def train_again(
         original: a model that was trained already, whose answers are learned beside the labels.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or no path shares any of this.
     """
-    modules = {path: extract(supernet, path, own) for path, own in paths.items()}
+    modules = {
+        path: module
+        for path, own in paths.items()
+        if _shared(supernet, module := extract(supernet, path, own), path, names, own)
+    }
+    if not modules:
+        raise TrainingError(
+            "each path has of its own what is to be trained for all",
+            got=listed(sorted(names)),
+            fix="train all of it",
+        )
     for module in modules.values():
         module.requires_grad_(False)
         drop_out(module)
@@ -65,7 +75,7 @@ def train_again(
     device = trained[0].device
     precision = Precision(config.precision, device)
     macs = mac_counter(supernet)
-    sampler = Shipping.of(tuple(paths), [macs(path) for path in paths], config.thrift)
+    sampler = Shipping.of(tuple(modules), [macs(path) for path in modules], config.thrift)
 
     def run(*given: Any) -> Any:
         *inputs, path = given

@@ -1,0 +1,38 @@
+/* An engine file, read in the order of docs/engine-format.md: nothing in it is believed before it is
+ * checked. */
+#ifndef TIPSC_READ_H
+#define TIPSC_READ_H
+
+#include "manifest.h"
+#include "source.h"
+
+typedef struct limits {
+    uint64_t file_bytes, manifest_bytes, graph_bytes, tensor_bytes;
+} limits;
+
+typedef struct graph {
+    text path;
+    const uint8_t *data;
+    size_t length;
+} graph;
+
+typedef struct engine_file {
+    arena arena;
+    source source;
+    manifest manifest;
+    char hash[65];
+    bool is_tflite, has_plans;
+    uint64_t weights_at, weights_length; /* of the weights, or the .tflite */
+    graph *graphs; /* as many as paths; none in form tflite */
+    size_t graph_count;
+    uint8_t *graph_bytes;
+} engine_file;
+
+/* Takes the source over, also if it fails. */
+tipsc_code read_engine(engine_file *file, source source, const limits *limits, tipsc_error *error);
+void engine_file_close(engine_file *file);
+
+/* The graph of a path, checked: only now, since once an engine is finalised nobody asks for it. */
+tipsc_code checked_graph(const engine_file *file, const path_entry *path, const graph **found, tipsc_error *error);
+
+#endif

@@ -1,0 +1,39 @@
+"""Fixtures of the C library: built once for all tests, and a tiny net as an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "compile"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzzing"))
+
+from building import built, missing_tools
+from conftest_engine import *  # noqa: F403
+from library import Library
+from test_format_document import finished as finished
+
+collect_ignore = [] if importlib.util.find_spec("ai_edge_litert") else ["test_c_litert.py"]
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """embed/, built as for a release and with the programs that tests run."""
+    missing = missing_tools("cmake", "cc")
+    if missing:
+        pytest.skip(f"no {missing}: libtipsc is not built")
+    return built(tmp_path_factory.mktemp("libtipsc"), "-DTIPSC_TESTS=ON")
+
+
+@pytest.fixture(scope="session")
+def library_file(programs: Path) -> Path:
+    return programs / "libtipsc.so"
+
+
+@pytest.fixture(scope="session")
+def library(library_file: Path) -> Library:
+    return Library(library_file)

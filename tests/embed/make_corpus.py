@@ -1,0 +1,73 @@
+"""Writes embed/fuzz/corpus: a few small files from which fuzzing starts.
+
+python tests/embed/make_corpus.py
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from engines import with_batches
+from format_faults import as_tflite
+from synthetic_engine import tiny_net
+
+from tipsc.engine import DevicePlan, write_engine
+from tipsc.engine.delta import CARRIED, Delta
+
+CORPUS = Path(__file__).parents[2] / "embed" / "fuzz" / "corpus"
+BASE = bytes((i * 7 + i // 256) % 256 for i in range(8192))  # as embed/fuzz/apply.c has it
+
+
+def main() -> None:
+    for name in ("read", "graph", "apply"):
+        (CORPUS / name).mkdir(parents=True, exist_ok=True)
+    net = tiny_net()
+    graphs = net.paths(2)
+    with tempfile.TemporaryDirectory() as folder:
+        file = with_batches(Path(folder) / "e.tipsc")
+        data = file.read_bytes()
+        plans = [DevicePlan(tuple(graphs), b"a plan")]
+        manifest = replace(net.manifest(list(graphs)), recipe={"plans": "x"}, built={"state": "x"})
+        write_engine(
+            file,
+            manifest,
+            b"",
+            {name: graph_without_weights(g) for name, g in graphs.items()},
+            plans,
+        )
+        (CORPUS / "read" / "plans").write_bytes(file.read_bytes())
+    (CORPUS / "read" / "onnx").write_bytes(data)
+    (CORPUS / "read" / "tflite").write_bytes(as_tflite(b"1234TFL3")(data))
+    for name, graph in graphs.items():
+        (CORPUS / "graph" / name).write_bytes(graph)
+    for name, pieces, carried in (
+        ("copied", [(0, 4096), (4096, 4096)], b""),
+        ("mixed", [(64, 640), (CARRIED, 100), (0, 64)], bytes(range(100))),
+        ("carried", [(CARRIED, 33)], b"x" * 33),
+    ):
+        length = sum(size for _, size in pieces)
+        delta = Delta(len(BASE), bytes(32), length, bytes(32), np.array(pieces, np.uint64), carried)
+        (CORPUS / "apply" / name).write_bytes(delta.to_bytes())
+
+
+def graph_without_weights(graph: bytes) -> bytes:
+    """The same nodes; an external tensor has no bytes."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    for tensor in model.graph.initializer:
+        for pair in tensor.external_data:
+            if pair.key in ("offset", "length"):
+                pair.value = "0"
+    return model.SerializeToString()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The projects that tipsc embed writes in C and C++: they build without a warning, and run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from building import run
+from library import runtime_of_package
+
+from tipsc.embed import write_project
+from tipsc.report.trace import read_trace
+
+
+@pytest.fixture(scope="module")
+def installed(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """libtipsc, as its README installs it."""
+    prefix = tmp_path_factory.mktemp("prefix")
+    run(["cmake", "--install", str(programs), "--prefix", str(prefix)])
+    return prefix
+
+
+@pytest.fixture(params=["c", "cpp"])
+def app(engine_file: Path, installed: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The folder of a project that is built."""
+    folder = tmp_path / "app"
+    write_project(engine_file, request.param, folder)
+    strict = [f"-DCMAKE_{language}_FLAGS=-Werror -Wpedantic" for language in ("C", "CXX")]
+    run(["cmake", "-B", "build", f"-DCMAKE_PREFIX_PATH={installed}", *strict], cwd=folder)
+    run(["cmake", "--build", "build"], cwd=folder)
+    return folder
+
+
+def started(app: Path, *words: object) -> subprocess.Popen[str]:
+    command = ["build/app", "--runtime", runtime_of_package(), *map(str, words)]
+    return subprocess.Popen(command, cwd=app, stderr=subprocess.PIPE, text=True)
+
+
+def test_it_builds_and_runs_as_it_is(app: Path) -> None:
+    process = started(app, "--seconds", 2.5, "--fps", 50, "--calls", "calls.jsonl")
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    trace = read_trace(app / "calls.jsonl")  # what Python reads of it
+    assert 30 < len(trace.calls) <= 126
+    assert all(0 < call.budget_ms <= 0.81 * 1000 / 50 for call in trace.calls)
+    assert said.splitlines()[-1] == f"{len(trace.calls)} frames in all"
+    assert "late, slowdown" in said
+
+
+def test_it_ends_when_it_is_told_to(app: Path) -> None:
+    process = started(app, "--calls", "calls.jsonl")
+    assert process.stderr is not None
+    while "late, slowdown" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not read_trace(app / "calls.jsonl").cut_short
+
+
+def test_what_is_no_engine_is_one_sentence(app: Path) -> None:
+    (app / "engine.tipsc").write_bytes(b"none")
+    process = started(app, "--seconds", 1)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert len(said.splitlines()) == 1 and said.startswith("error: ")

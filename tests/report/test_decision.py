@@ -1,0 +1,122 @@
+"""The decision page: every text in each language, every figure from the facts, honest verdicts."""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tipsc.engine import Latency, PathEntry
+from tipsc.engine.original import OriginalModel
+from tipsc.pipeline.holding import Holding
+from tipsc.pipeline.separate import AlonePath, Separate
+from tipsc.quality import Quality
+from tipsc.report.decision import EngineFacts, decision, to_html, to_markdown
+from tipsc.report.decision import page as page_module
+from tipsc.report.decision.render import Commands, Grid, Heading, Paragraph
+from tipsc.report.decision.texts import LANGUAGES, TEXTS, Texts
+
+
+def entry(name: str, accuracy: float, ms: float) -> PathEntry:
+    quality = Quality("accuracy", accuracy, "share")
+    return PathEntry(name, {}, quality, Latency(ms, ms, ms), 100, 10, 30_000, 10_000)
+
+
+SEPARATE = Separate(
+    (AlonePath("aa", 60_000, 1.0, 1.01), AlonePath("bb", 90_000, 2.0, 2.02)),
+    0.01,
+    "",
+    Holding(1.0, 2.0),
+    Holding(3.0, 5.0),
+)
+FACTS = EngineFacts(
+    Path("m-host.tipsc"), "m", "host", 100_000,
+    OriginalModel(Quality("accuracy", 0.9, "share"), 500, 20, 200, Latency(4, 4, 4), 120_000),
+    (entry("aa", 0.85, 1.0), entry("bb", 0.895, 2.0)),
+    {"aa": "0.2x", "bb": "0.5x"}, SEPARATE, "",
+    {"train": 1.0, "narrow": 9.0, "engine": 70.0}, "",
+)  # fmt: skip
+
+
+def text_of(facts: EngineFacts, language: str = "en", devices: int = 1000) -> str:
+    return to_markdown(decision([facts], Texts(language), devices), "")
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_a_text_has_the_same_figures_in_each_language(key: str) -> None:
+    assert len(TEXTS[key]) == len(LANGUAGES) and all(TEXTS[key])
+    fields = [
+        {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in TEXTS[key]
+    ]
+    assert fields[0] == fields[1]
+
+
+def test_every_text_is_used_and_every_sentence_is_a_text() -> None:
+    source = (
+        "".join(Path(page_module.__file__).with_name(name).read_text() for name in ("page.py",))
+        + Path("tipsc/cli/report.py").read_text()
+    )
+    assert {key for key in TEXTS if f'"{key}"' not in source} == set()
+    japanese = text_of(FACTS, "ja")
+    words = set(re.findall(r"[a-z]{4,}", japanese)) - set(re.findall(r"[a-z]{4,}", COMMANDS))
+    # what is left are names of things that are the same in both
+    assert words <= {"accuracy", "host", "torch", "share", "loss", "build"}
+
+
+COMMANDS = """tipsc bench device selftest inspect report engine format json input budget output
+delta apply sustained run config recorded answer change old ssh url all new file"""
+
+
+def test_figures_are_those_of_the_facts() -> None:
+    text = text_of(FACTS)
+    assert "| 0.2x (aa) | 85.00 | +5.00 | 1.00 | 75% | 60.0 kB |" in text
+    assert "| original | 90.00 |  | 4.00 |  | 120 kB |" in text
+    assert "| storage on a device | 100 kB | 150 kB |" in text
+    assert "| memory in all | 2.10 MB | 5.24 MB |" in text
+    assert "| training | 10.0 s | not measured |" in text
+    assert "1 min 10 s" in text
+    assert "100 MB to 1,000 devices" in text and "50.0 MB less" in text
+
+
+def test_what_pays_and_at_which_price_is_said() -> None:
+    text = text_of(FACTS)
+    assert "Pays: speed: 0.5x takes 50% of the original's time, losing 0.50 points" in text
+    assert "At a price: speed: 0.2x takes 25% of the original's time, losing 5.00 points" in text
+    assert "Pays: storage" in text and "Pays: memory" in text
+    # One percent is within the noise of one percent.
+    assert "No difference: time of a call" in text
+    assert "Does not pay: where one speed is enough: 0.5x alone is a file of 90.0 kB" in text
+
+
+def test_where_separate_models_are_better_the_page_says_so() -> None:
+    small = tuple(replace(path, file_bytes=10_000) for path in SEPARATE.paths)
+    slow = tuple(replace(path, engine_ms=1.5 * path.alone_ms) for path in small)
+    worse = replace(SEPARATE, paths=slow, engine_memory=Holding(9.0, 9.0))
+    late = replace(FACTS.original, latency=Latency(0.5, 0.5, 0.5))  # type: ignore[type-var]
+    text = text_of(replace(FACTS, separate=worse, original=late))
+    for reason in ("storage", "memory", "time of a call: 150.0%", "no path is faster"):
+        assert re.search(f"Does not pay: .*{reason}", text), reason
+    assert "80.0 MB more" in text
+    one = text_of(replace(FACTS, paths=FACTS.paths[:1]))
+    assert "Does not pay: the engine has one path" in one
+
+
+def test_what_was_not_measured_says_so_and_why() -> None:
+    text = text_of(replace(FACTS, separate=None, why_not="it was not asked for", seconds={}))
+    assert "Separate models: it was not asked for." in text
+    assert "| storage on a device | 100 kB | not measured |" in text
+    assert "its stages are not beside the engine" in text
+    assert "fleet" not in text
+    supernet = text_of(replace(FACTS, original=None))
+    assert "there is no original" in supernet and "| 0.2x (aa) | 85.00 | – | 1.00 | – |" in supernet
+
+
+def test_names_and_texts_are_escaped() -> None:
+    evil = Grid(("a|b",), (("<script>",),))
+    blocks = [Heading(1, "<b>"), evil, Paragraph("x|y"), Commands(("a < b",))]
+    html, markdown = to_html(blocks, "ja", "end"), to_markdown(blocks, "end")
+    assert '<html lang="ja">' in html and "<b>" not in html and "&lt;script&gt;" in html
+    assert "a\\|b" in markdown and "&lt;script>" in markdown and "    a < b" in markdown

@@ -1,0 +1,81 @@
+"""What templates say of an engine; ``${name}`` in a template is one of these."""
+
+from __future__ import annotations
+
+from tipsc.engine import Manifest, PathEntry
+from tipsc.errors import UsageError
+from tipsc.printable import on_one_line
+
+ENGINE = "engine.tipsc"  # its name in the project
+CAMERA_FPS = 30.0
+#: of the time between two frames, what the rest of the application needs
+REST = 0.2
+#: the file of a runtime's library, and where it comes from
+LIBRARIES = {
+    "onnxruntime": "`libonnxruntime.so.1.*` of ONNX Runtime: in its releases, or in "
+    "`onnxruntime/capi` of the Python package",
+    "litert": "`libLiteRt.so` of LiteRT: in `ai_edge_litert` of the Python package",
+}
+#: what a backend of an engine needs beside tipsc
+PACKAGES = {"litert": "ai-edge-litert"}  # where it is not called as the backend is
+
+
+def facts_of(manifest: Manifest) -> dict[str, str]:
+    """By name. Names that come from the engine are one line of text, without what opens code.
+
+    Raises:
+        UsageError: no path has a latency.
+    """
+    first = manifest.batches[0]
+    paths = [path for path in manifest.paths if path.batch == first]
+    known = [path.latency.p95_ms for path in paths if path.latency]
+    if not known:
+        raise UsageError(
+            "no path of this engine has a measured latency, by which a call is given a path",
+            fix="finish it on its device (tipsc finish), or build it for one that can be measured",
+        )
+    fps = min(CAMERA_FPS, (1 - REST) * 1e3 / max(known))
+    return {
+        "engine": ENGINE,
+        "name": _plain(manifest.name),
+        "target": _plain(manifest.target),
+        "backend": _plain(manifest.backend),
+        "package": PACKAGES.get(manifest.backend, _plain(manifest.backend)),
+        "library": LIBRARIES.get(manifest.backend, "that of the runtime"),
+        "flags": "TIPSC_TRUST_TFLITE" if manifest.backend == "litert" else "0",
+        "states": _states(manifest),
+        "fps": f"{fps:.3g}",
+        "rest": f"{REST:g}",
+        "inputs": _tensors(manifest, "inputs", paths[0]),
+        "outputs": _tensors(manifest, "outputs", paths[0]),
+        "paths": "\n".join(_row(path) for path in paths),
+    }
+
+
+def _tensors(manifest: Manifest, which: str, path: PathEntry) -> str:
+    specs = getattr(manifest.signature_of(path), which)
+    return ", ".join(f"`{_plain(s.name)}` {s.dtype}{list(s.shape)}" for s in specs)
+
+
+def _states(manifest: Manifest) -> str:
+    """Pairs of an input's and an output's number, in braces, each with a comma behind it."""
+    inputs = [spec.name for spec in manifest.signature.inputs]
+    outputs = [spec.name for spec in manifest.signature.outputs]
+    pairs = (
+        (inputs.index(taken), outputs.index(given)) for taken, given in manifest.states.items()
+    )
+    return "".join(f"{{{one}, {other}}}, " for one, other in pairs)
+
+
+def _row(path: PathEntry) -> str:
+    quality = (
+        "" if path.quality is None else f"{_plain(path.quality.name)} {path.quality.value:.4g}"
+    )
+    latency = path.latency
+    times = " | " if latency is None else f"{latency.p50_ms:.3g} | {latency.p95_ms:.3g}"
+    return f"| `{path.id}` | {quality} | {times} |"
+
+
+def _plain(text: str) -> str:
+    """Text of an engine inside of code, comments and tables."""
+    return "".join(c if c.isalnum() or c in " _-.+" else "_" for c in on_one_line(text))
