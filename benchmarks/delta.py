@@ -93,7 +93,7 @@ def killed(folder: Path, old: Path, new: Path) -> dict[str, int]:
         found[names.get(hashlib.sha256(place.read_bytes()).hexdigest(), "neither")] += 1
         for left in folder.glob(".place*"):
             left.unlink()
-    return {name: found[name] for name in (old.stem, new.stem, "neither")}
+    return {"old": found[old.stem], "new": found[new.stem], "neither": found["neither"]}
 
 
 def main() -> None:
