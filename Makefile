@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs docs-slow arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
+.PHONY: demo test lint docs docs-slow embed arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -18,16 +18,21 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+embed: $(INSTALLED)  ## libtipsc, for C and C++: builds it into build/embed, and runs its tests
+	cmake -S embed -B build/embed -DCMAKE_BUILD_TYPE=Release
+	cmake --build build/embed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/embed
+
 docs: $(INSTALLED)  ## the manual as a site in build/site, which loads nothing from elsewhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 docs-slow: $(INSTALLED)  ## every block of the manual, also those that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs --slow
 
-arm64: $(INSTALLED)  ## the tests of devices against an emulated aarch64 userland; needs root
+arm64: $(INSTALLED)  ## the tests of devices and libtipsc against an emulated aarch64 userland; needs root
 	command -v mmdebstrap >/dev/null || apt-get install --quiet --yes mmdebstrap
 	tests/device/make_arm64.sh .arm64
-	$(BIN)/python -m pytest tests/device/test_arm64.py
+	$(BIN)/python -m pytest tests/device/test_arm64.py tests/embed/test_c_arm64.py
 
 tensorrt86: $(INSTALLED)  ## TensorRT 8.6 on Python 3.10 (0.8 GB, NVIDIA's licence) and its tests
 	$(BIN)/python tests/backends/make_tensorrt86.py .tensorrt86

@@ -19,12 +19,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-for room in ("embed", "engine", "fuzzing"):
-    sys.path.insert(0, str(ROOT / "tests" / room))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "embed"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "engine"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fuzzing"))
 
-from building import built, run  # noqa: E402
-from library import Library, runtime_of_package  # noqa: E402
+from building import built, run
+from library import Library, runtime_of_package
 
 #: what embed/tests/cost.c does in C: open, run each path once, say what that took
 PYTHON = """

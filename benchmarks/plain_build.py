@@ -130,7 +130,7 @@ def chart(row: dict[str, object], file: Path) -> None:
     axes.plot(1, 100 * original["quality"], "D", color="#e65100", markersize=8, label=names[1])
     for x, y in zip(xs, ys, strict=True):
         axes.annotate(
-            f"{x:.2f}x", (x, y), xytext=(0, -14), textcoords="offset points", ha="center", size=8
+            f"{x:.2f}x", (x, y), xytext=(0, 8), textcoords="offset points", ha="center", size=8
         )
     axes.set_xlabel("latency, as a share of the original's")
     axes.set_ylabel("accuracy, %")

@@ -1,8 +1,9 @@
-"""A hook of mkdocs: pages link to files of the repository, and the site has these files.
+"""Hooks of mkdocs: pages link to files of the repository, and the site has these files.
 
 A page links as it lies in the repository, so that its links work there too. In the site the
 READMEs of the examples and CONTRIBUTING.md are pages, and any other file is a copy below
-``repository/``. A link to a folder is left as its text.
+``repository/``. A link to a folder is left as its text. What docstrings have of Sphinx's markup
+(``:class:`Engine` ``, ``::`` before code) is plain text in the site.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 LINK = re.compile(r"(!?)\[([^]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
+ROLE = re.compile(r":(?:class|meth|func|attr|data|mod|exc):<code>~?([^<]+)</code>")
 FENCE = re.compile(r"^( *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -48,6 +50,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     parts = FENCE.split(markdown)
     return "".join(part if i % 2 else LINK.sub(link, part) for i, part in enumerate(parts))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """The page without Sphinx's markup."""
+    html = ROLE.sub(lambda found: f"<code>{found[1].rpartition('.')[2]}</code>", html)
+    return html.replace("<p>::</p>", "").replace("::</p>", ":</p>")
 
 
 def _uri(file: Path, root: Path, files: Files, config: MkDocsConfig) -> str:

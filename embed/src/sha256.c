@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const uint32_t K[64] = {
+const uint32_t SHA256_K[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -15,7 +15,15 @@ static const uint32_t K[64] = {
 
 static uint32_t turned(uint32_t x, int by) { return x >> by | x << (32 - by); }
 
-static void blocks(uint32_t state[8], const uint8_t *data, size_t count) {
+#define ROUND(a, b, c, d, e, f, g, h, i)                                                              \
+    do {                                                                                              \
+        uint32_t first = h + (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g)) +  \
+                         SHA256_K[i] + w[i];                                                          \
+        d += first;                                                                                   \
+        h = first + (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));   \
+    } while (0)
+
+void sha256_plain_blocks(uint32_t state[8], const uint8_t *data, size_t count) {
     for (; count; count--, data += 64) {
         uint32_t w[64];
         for (int i = 0; i < 16; i++)
@@ -26,18 +34,20 @@ static void blocks(uint32_t state[8], const uint8_t *data, size_t count) {
             uint32_t b = turned(w[i - 2], 17) ^ turned(w[i - 2], 19) ^ w[i - 2] >> 10;
             w[i] = w[i - 16] + a + w[i - 7] + b;
         }
-        uint32_t s[8];
-        memcpy(s, state, sizeof s);
-        for (int i = 0; i < 64; i++) {
-            uint32_t e = turned(s[4], 6) ^ turned(s[4], 11) ^ turned(s[4], 25);
-            uint32_t first = s[7] + e + ((s[4] & s[5]) ^ (~s[4] & s[6])) + K[i] + w[i];
-            uint32_t a = turned(s[0], 2) ^ turned(s[0], 13) ^ turned(s[0], 22);
-            uint32_t second = a + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
-            memmove(s + 1, s, 7 * sizeof *s);
-            s[4] += first;
-            s[0] = first + second;
+        uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+        uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+        for (int i = 0; i < 64; i += 8) { /* eight rounds, and each is in its place again */
+            ROUND(a, b, c, d, e, f, g, h, i);
+            ROUND(h, a, b, c, d, e, f, g, i + 1);
+            ROUND(g, h, a, b, c, d, e, f, i + 2);
+            ROUND(f, g, h, a, b, c, d, e, i + 3);
+            ROUND(e, f, g, h, a, b, c, d, i + 4);
+            ROUND(d, e, f, g, h, a, b, c, i + 5);
+            ROUND(c, d, e, f, g, h, a, b, i + 6);
+            ROUND(b, c, d, e, f, g, h, a, i + 7);
         }
-        for (int i = 0; i < 8; i++) state[i] += s[i];
+        const uint32_t more[8] = {a, b, c, d, e, f, g, h};
+        for (int i = 0; i < 8; i++) state[i] += more[i];
     }
 }
 
@@ -45,6 +55,8 @@ void sha256_begin(sha256 *hash) {
     static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     memcpy(hash->state, start, sizeof start);
+    hash->blocks = sha256_fast_blocks();
+    if (!hash->blocks) hash->blocks = sha256_plain_blocks;
     hash->length = 0;
 }
 
@@ -58,9 +70,9 @@ void sha256_add(sha256 *hash, const void *data, size_t bytes) {
         at += part;
         bytes -= part;
         if (held + part < 64) return;
-        blocks(hash->state, hash->block, 1);
+        hash->blocks(hash->state, hash->block, 1);
     }
-    blocks(hash->state, at, bytes / 64);
+    hash->blocks(hash->state, at, bytes / 64);
     if (bytes % 64) memcpy(hash->block, at + bytes / 64 * 64, bytes % 64);
 }
 
@@ -72,7 +84,7 @@ void sha256_end(sha256 *hash, uint8_t digest[32]) {
     tail[held] = 0x80;
     size_t size = held < 56 ? 64 : 128;
     for (int i = 0; i < 8; i++) tail[size - 1 - (size_t)i] = (uint8_t)(bits >> 8 * i);
-    blocks(hash->state, tail, size / 64);
+    hash->blocks(hash->state, tail, size / 64);
     for (int i = 0; i < 32; i++) digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
 }
 

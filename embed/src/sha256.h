@@ -12,7 +12,17 @@ enum { HASHES_MATTER = 0 };
 enum { HASHES_MATTER = 1 };
 #endif
 
+/* Takes in so many blocks of 64 bytes. */
+typedef void (*sha256_blocks)(uint32_t state[8], const uint8_t *data, size_t count);
+
+extern const uint32_t SHA256_K[64];
+
+void sha256_plain_blocks(uint32_t state[8], const uint8_t *data, size_t count);
+/* By this machine's own instructions; NULL: it has none. */
+sha256_blocks sha256_fast_blocks(void);
+
 typedef struct sha256 {
+    sha256_blocks blocks;
     uint32_t state[8];
     uint64_t length;
     uint8_t block[64];

@@ -38,7 +38,7 @@ _BLOCK = re.compile(
 )
 _HEAD = re.compile(r"^<!-- (slow|begins after): (.+?) -->$", re.MULTILINE)
 _WORD = re.compile(r"(?<![\w.-])[A-Za-z][a-z-]{2,}(?![\w.])")
-SECONDS = 900  # of one block
+SECONDS = 1800  # of one block
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -9,10 +12,12 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from snippets import DOCS, ROOT, Manual, read_page, run_page, words
 
 from tipsc.cli.app import VERBS, LazyGroup
 from tipsc.cli.app import tipsc as group
+from tipsc.project.config import Config
 
 #: pages all of whose blocks say what they are for
 MARKED = [ROOT / "README.md", DOCS / "index.md"]
@@ -30,6 +35,8 @@ RUN = {
     if any(block.what == "run" for block in page.blocks)
 }
 COMMAND = re.compile(r"^(?:\$ )?tipsc +([a-z]+)(.*)$")
+#: that a configuration cannot be without
+LEAST = {"name": "a", "model": {"callable": "a.py:b"}, "data": {"callable": "a.py:b"}}
 OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
 
 Ran = Callable[[Path], Path]
@@ -77,6 +84,27 @@ def test_commands_that_are_shown_exist(name: str) -> None:
             assert verb in VERBS, f"{name}:{block.line}: tipsc {verb}"
             unknown = set(OPTION.findall(rest)) - _options_of(verb)
             assert not unknown, f"{name}:{block.line}: tipsc {verb} {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_python_that_is_shown_compiles_and_finds_what_it_imports(name: str) -> None:
+    for block in read_page(PAGES[name]).blocks:
+        if block.language != "python":
+            continue
+        for node in ast.walk(ast.parse(block.text, f"{name}:{block.line}")):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tipsc"):
+                module = importlib.import_module(str(node.module))
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{name}:{block.line}: {alias.name}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_keys_that_are_shown_exist(name: str) -> None:
+    for block in read_page(PAGES[name]).blocks:
+        if block.language != "yaml" or block.text.startswith("# ") or block.what == "not run":
+            continue
+        shown = yaml.safe_load(block.text)
+        Config.model_validate_json(json.dumps({**LEAST, **shown}))
 
 
 def _options_of(verb: str) -> set[str]:

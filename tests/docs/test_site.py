@@ -83,4 +83,5 @@ def test_python_is_documented_from_its_docstrings(site: Path) -> None:
 
     page = (site / "reference" / "running.html").read_text()
     summary = str(Engine.pick.__doc__).splitlines()[0]
+    assert ":meth:" not in page and ":class:" not in page and "<p>::</p>" not in page
     assert re.sub(r"[`.]", "", summary)[:30] in re.sub(r"<[^>]+>|[`.]", "", page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,8 +11,15 @@ EMBED = Path(__file__).parents[2] / "embed"
 
 
 def missing_tools(*names: str) -> str:
-    """The first that is not installed; empty if all are."""
-    return next((name for name in names if shutil.which(name) is None), "")
+    """The first that is not installed, of programs and of what libtipsc needs; empty if all are."""
+    missing = next((name for name in names if shutil.which(name) is None), "")
+    return missing or ("" if _has_zlib() else "zlib.h")
+
+
+@functools.cache
+def _has_zlib() -> bool:
+    command = ["cc", "-fsyntax-only", "-include", "zlib.h", "-xc", "/dev/null"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def built(folder: Path, *options: str) -> Path:

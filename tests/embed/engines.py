@@ -49,7 +49,8 @@ def graph(batch: int, weights: np.ndarray) -> bytes:
         helper.make_node("Cast", ["n"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["float", "shape"], ["column"]),
         helper.make_node("Add", ["product", "column"], ["y"]),
-        helper.make_node("Greater", ["y", "zero"], ["above"]),
+        helper.make_node("Add", ["zero", "zero"], ["none"]),  # of constants
+        helper.make_node("Greater", ["y", "none"], ["above"]),
         helper.make_node("ReduceMax", ["y"], ["most"], keepdims=0),
     ]
     inputs = [

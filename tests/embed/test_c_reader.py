@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import format_reader
 import fuzz_engine
 import pytest
+from building import run
+from engines import with_batches
 from format_faults import FAULTS, FAULTS_OF_PLANS, as_tflite
 from format_graphs import Refused
 from library import ONLY_READ, CError, Engine, Library
@@ -65,9 +68,12 @@ def agree(library: Library, data: bytes) -> bool:
     return True
 
 
-def test_engines_are_read_alike(library: Library, data: bytes, finished: bytes) -> None:
+def test_engines_are_read_alike(
+    library: Library, data: bytes, finished: bytes, tmp_path: Path
+) -> None:
     assert agree(library, data) and agree(library, finished)
     assert agree(library, as_tflite(b"1234TFL3")(data))
+    assert agree(library, with_batches(tmp_path / "batches.tipsc").read_bytes())
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -85,6 +91,15 @@ def test_mutated_files_are_taken_or_refused_by_both(library: Library, data: byte
         agree(library, fuzz_engine.mutated(random.Random(seed), data)) for seed in range(400)
     )
     assert 10 < taken < 390  # bytes that mean nothing: names, other weights
+
+
+def test_sha256_is_hashlibs_with_and_without_instructions_for_it(programs: Path) -> None:
+    data = bytes((i * 31 + 7) % 256 for i in range(300))
+    outer = hashlib.sha256()
+    for length in range(301):
+        outer.update(hashlib.sha256(data[:length]).digest())
+    lines = run([str(programs / "sha256")]).splitlines()
+    assert [line.split()[0] for line in lines] == [outer.hexdigest()] * 2
 
 
 def test_another_version_is_no_damage(library: Library, data: bytes) -> None:

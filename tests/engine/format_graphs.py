@@ -170,8 +170,8 @@ def check_constants(graph: Message) -> None:
             need(result <= MOST, "constants too large")
         elif operator in PAIRED:
             sides = [shapes[name] for name in inputs if name in shapes]
-            known = len(sides) == len(inputs) == 2 and operator != "Gather"
-            result = paired(operator, *sides) if known else math.prod(values[n] for n in inputs)
+            two = len(sides) == len(inputs) == 2 and operator != "Gather"
+            result = paired(operator, *sides) if two else math.prod(values[n] for n in inputs)
             need(result <= MOST, "constants too large")
         elif operator == "Constant":
             shape, said = constant(node["attribute"])

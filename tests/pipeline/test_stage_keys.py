@@ -147,6 +147,7 @@ BUILD: Mapping[str, tuple[Any, set[str]]] = {
     "evaluations": (5, CHOSEN),
     "budgets_ms": ([1.0, 2.0], CHOSEN),
     "goals": ([{"latency_share": 0.5}], CHOSEN),
+    "ship": (["largest"], CHOSEN),
     "names": (["small", "large"], {"engine"}),
     "limits": (None, set()),  # below
     "calibration_images": (50, TRAINED),

@@ -111,7 +111,7 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("paths: 2", "pahts: 2", r"key build\.pahts: unknown key; did you mean paths"),
         ("name: toy", "nmae: toy", r"name.*this key is missing|nmae: unknown key"),
         ("epochs: 2", "epochs: two", r"train\.epochs: .*whole number"),
-        ("epochs: 2", "epochs: 0", r"tipsc\.yaml, key train\.epochs: this is out of"),
+        ("epochs: 2", "epochs: -1", r"tipsc\.yaml, key train\.epochs: this is out of"),
         ("evaluations: 4", "evaluations: 1", r"evaluations must be at least paths \(2\)"),
         ("evaluations: 4", "limits: {latency: 3}", r"key build\.limits\.latency: unknown key"),
         ("evaluations: 4", "limits: {file_bytes: 0}", r"limits\.file_bytes: .*greater than 0"),

@@ -233,3 +233,26 @@ def test_a_trained_model_that_is_no_classifier_shares_scales_from_the_first_epoc
     lessons = lessons_of(Config.model_validate(document), Model(moved(), original(), data))
     assert lessons.narrow is not None
     assert lessons.narrow.frozen_epochs == given.get("frozen_epochs", 5)
+
+
+def test_without_epochs_nothing_is_trained_and_what_needs_a_training_says_so() -> None:
+    def lessons(**sections: Any) -> Lessons:
+        config = Config.model_validate(
+            {
+                "name": "m",
+                "model": {"callable": "m.py:f"},
+                "data": {"callable": "d.py:f"},
+                **sections,
+            }
+        )
+        split = Split(X, LABELS)
+        model = Model(moved(), original(), Data(split, split, split, Classification(tuple("abcd"))))
+        return lessons_of(config, model)
+
+    found = lessons(train={"epochs": 0})
+    assert found == Lessons(None, None) and found.epochs == 0
+    with pytest.raises(ConfigError, match=r"train\.epochs"):
+        _ = found.last
+    with pytest.raises(ConfigError, match=r"build\.share_loss"):
+        lessons(train={"epochs": 0}, build={"share_loss": 0.01})
+    assert lessons(train={"epochs": 3}).last.epochs == 3

@@ -287,7 +287,7 @@ def test_settings_out_of_range_are_refused() -> None:
     from tipsc.errors import ConfigError
 
     for name, value in {
-        "epochs": 0, "batch_size": 0, "learning_rate": math.nan, "weight_decay": -1.0,
+        "epochs": -1, "batch_size": 0, "learning_rate": math.nan, "weight_decay": -1.0,
         "label_smoothing": 1.0, "paths_per_step": 0, "frozen_epochs": 5, "threads": 0,
         "schedule": "one-cycel", "sampler": "sandwhich", "scale_images": 0,
     }.items():  # fmt: skip

@@ -49,6 +49,7 @@ def command(output: Output, config: Path, target: str, rehearse: int | None) -> 
     with output.reporter() as reporter, group() as processes:
         pipeline = Pipeline(config, target, reporter=reporter)
         pipeline.stages = SharedStages(pipeline.runs, processes)
+        _ = pipeline.lessons.last  # refuses a training of no epochs
         with only_one_build(pipeline.runs) if first else nullcontext():
             pipeline.trained()
             if pipeline.lessons.narrow is not None:
@@ -91,6 +92,7 @@ def _rehearsed(output: Output, config: Path, steps: int) -> None:
 
     with output.reporter() as reporter:
         project = Project(config, reporter=reporter)
+        _ = project.lessons.last
         lessons = [part for part in (project.lessons.wide, project.lessons.narrow) if part]
         found = rehearse(project, lessons, steps, reporter.begin("rehearse"))
     bounds = {

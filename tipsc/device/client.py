@@ -226,7 +226,7 @@ class Connection(LinkStream):
     def wrong(self, error: Wrong) -> DeviceProtocolError:
         """The error of what a device told that cannot be."""
         return DeviceProtocolError(
-            f"the device tells what cannot be, or was not asked for: {error.place}",
+            f"the device reports what cannot be, or was not asked for: {error.place}",
             where=self.link.url,
             expected=error.expected,
             got=error.got,

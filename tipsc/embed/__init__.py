@@ -69,6 +69,19 @@ LANGUAGES: Mapping[str, Language] = {
         },
         _WITH_CMAKE,
     ),
+    "kotlin": Language(
+        {
+            "main.kt": "kotlin/main.kt.txt",
+            "README.md": "kotlin/README.md.txt",
+        },
+        (
+            "cmake -S TIPSC/embed -B libtipsc -DTIPSC_JNI=ON -DTIPSC_SHARED=OFF",
+            "cmake --build libtipsc",
+            "KOTLIN/bin/kotlinc TIPSC/embed/kotlin/src main.kt -d app.jar",
+            "java -Djava.library.path=libtipsc/kotlin -cp app.jar:KOTLIN/lib/kotlin-stdlib.jar "
+            "MainKt --seconds 5 --runtime RUNTIME",
+        ),
+    ),
 }
 
 

@@ -43,7 +43,9 @@ def facts_of(manifest: Manifest) -> dict[str, str]:
         "package": PACKAGES.get(manifest.backend, _plain(manifest.backend)),
         "library": LIBRARIES.get(manifest.backend, "that of the runtime"),
         "flags": "TIPSC_TRUST_TFLITE" if manifest.backend == "litert" else "0",
-        "states": _states(manifest),
+        "trust": "true" if manifest.backend == "litert" else "false",
+        "states": "".join(f"{{{one}, {other}}}, " for one, other in _states(manifest)),
+        "state_pairs": ", ".join(f"{one} to {other}" for one, other in _states(manifest)),
         "fps": f"{fps:.3g}",
         "rest": f"{REST:g}",
         "inputs": _tensors(manifest, "inputs", paths[0]),
@@ -57,14 +59,11 @@ def _tensors(manifest: Manifest, which: str, path: PathEntry) -> str:
     return ", ".join(f"`{_plain(s.name)}` {s.dtype}{list(s.shape)}" for s in specs)
 
 
-def _states(manifest: Manifest) -> str:
-    """Pairs of an input's and an output's number, in braces, each with a comma behind it."""
+def _states(manifest: Manifest) -> list[tuple[int, int]]:
+    """The numbers of an input and of the output that it takes."""
     inputs = [spec.name for spec in manifest.signature.inputs]
     outputs = [spec.name for spec in manifest.signature.outputs]
-    pairs = (
-        (inputs.index(taken), outputs.index(given)) for taken, given in manifest.states.items()
-    )
-    return "".join(f"{{{one}, {other}}}, " for one, other in pairs)
+    return [(inputs.index(taken), outputs.index(given)) for taken, given in manifest.states.items()]
 
 
 def _row(path: PathEntry) -> str:

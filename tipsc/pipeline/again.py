@@ -85,10 +85,7 @@ def _required(project: TargetProject) -> Like:
 
 def _settings(project: TargetProject) -> TrainConfig:
     """As the paths that ship are trained, or the whole space where these are not by themselves."""
-    lessons = project.lessons
-    settings = lessons.wide if lessons.narrow is None else lessons.narrow
-    assert settings is not None  # one of both there is
-    return replace(settings, cycle=(0.0, 1.0))
+    return replace(project.lessons.last, cycle=(0.0, 1.0))
 
 
 def _candidates(project: TargetProject, like: Like) -> list[Candidate]:

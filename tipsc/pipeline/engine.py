@@ -24,6 +24,7 @@ from tipsc.lower.ranges import CALIBRATION_IMAGES
 from tipsc.pipeline.again import like_of
 from tipsc.pipeline.answers import Answers, answers_of, save_answers
 from tipsc.pipeline.asked import needs_reference
+from tipsc.pipeline.asked_paths import asked_paths
 from tipsc.pipeline.context import StageSpec, TargetProject, publish
 from tipsc.pipeline.goal import estimate_of
 from tipsc.pipeline.manifest import make_manifest, with_qualities
@@ -140,16 +141,19 @@ def _compiled(
         worths = [Worth(c.path.id, c.judged.merit, qualities[c.path.id].merit) for c in candidates]
         found = measured_engine(project, file, manifest, compiled, worths, progress)
         record |= found.to_json()
-        useless = tuple(path for path in found.useless if path.id != _kept(project))
+        useless = tuple(path for path in found.useless if path.id not in _kept(project))
     save_answers(folder, _answers(file, verified, supernet, candidates))
     return record, useless
 
 
-def _kept(project: TargetProject) -> str:
-    """Id of the path that ships even if another one covers it: goals are relative to it."""
+def _kept(project: TargetProject) -> frozenset[str]:
+    """Ids of paths that ship even if another one covers them: somebody has asked for them."""
+    found = {path.id for path in asked_paths(project)}
+    if project.like is not None:
+        found |= {path.id for path in project.like.paths(project.untrained)}
     if project.model.original is None and needs_reference(project.config.build.goals):
-        return project.untrained.space.largest.id
-    return ""
+        found.add(project.untrained.space.largest.id)
+    return frozenset(found)
 
 
 def _calibration(project: TargetProject) -> Tensors:

@@ -77,7 +77,7 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
     space = project.untrained.space
     shipped = min(build.paths, space.size)
     looking_mib = _evaluating(project).peak_mib
-    step = _step_of(project)
+    step = _step_of(project) if project.lessons.epochs else Load(0.0, None)
     stages = []
 
     def add(stage: str, seconds: float, mib: float | None, basis: str) -> None:
@@ -108,9 +108,7 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
         learning("narrow", project.lessons.narrow)
     shipping_s, basis = shipped * full_s, f"{shipped} paths calibrated"
     if build.share_loss is not None:
-        last = project.lessons.narrow or project.lessons.wide
-        assert last is not None
-        steps = steps_of(last)
+        steps = steps_of(project.lessons.last)
         shipping_s += steps * step.seconds
         basis += f" and trained by themselves, {steps:,} steps; more of those that lose"
     add("ship", shipping_s, looking_mib, basis)

@@ -124,8 +124,7 @@ def record_of(found: Climb, size: int) -> PathClimb:
 def _settings(project: TargetProject) -> TrainConfig:
     """How a path is trained by itself."""
     lessons = project.lessons
-    config = lessons.wide if lessons.narrow is None else lessons.narrow
-    assert config is not None  # one of both there is
+    config = lessons.last
     rate = config.learning_rate
     if lessons.narrow is not None:
         rate = kept_rate(project.done(NARROW).folder) or rate

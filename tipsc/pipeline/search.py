@@ -16,6 +16,7 @@ from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
 from tipsc.paths import Path
 from tipsc.pipeline.asked import extra_candidates
+from tipsc.pipeline.asked_paths import asked_paths
 from tipsc.pipeline.context import StageSpec, TargetProject
 from tipsc.pipeline.goal import Goal, goal_of, one_for_each
 from tipsc.pipeline.limits import SearchRecord, doubting, within_limits
@@ -135,6 +136,27 @@ def _asked_for(
     ]
 
 
+def assess_paths(
+    project: TargetProject,
+    goal: Goal,
+    supernet: Supernet,
+    paths: Sequence[Path],
+    progress: Progress,
+) -> tuple[list[Candidate], list[SearchRecord]]:
+    """What the search would say of paths that are asked for, all of which ship."""
+    build = project.config.build
+    own_scale = _epochs(project) > 0
+    found = assess(
+        supernet, paths, project.data, build.calibration_images, progress, own_scale=own_scale
+    )
+    latencies = goal.latencies(paths)
+    records = [
+        SearchRecord(candidate.path.id, candidate.judged.merit, *latency)
+        for candidate, latency in zip(found, latencies, strict=True)
+    ]
+    return found, records
+
+
 def wanted(project: TargetProject) -> Goal:
     """The goal of the search: with a budget for each path, if those are trained afterwards."""
     goal = goal_of(project)
@@ -172,6 +194,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
         "task": project.task_key,
         "paths": build.paths,
         "budgets_ms": build.budgets_ms,
+        "ship": [wish if isinstance(wish, str) else dict(wish) for wish in build.ship],
         "goals": [goal.model_dump() for goal in build.goals],
         "limits": build.limits.model_dump(),
         "precision": project.target.precision,
@@ -184,6 +207,12 @@ def _inputs(project: TargetProject) -> dict[str, object]:
 
 def _make(project: TargetProject, folder: FilePath, progress: Progress) -> None:
     goal, supernet = wanted(project), trained_supernet(project)
+    if asked := asked_paths(project):
+        with project.on_device():
+            candidates, records = assess_paths(project, goal, supernet, asked, progress)
+        save_candidates(folder, candidates)
+        save_records(folder, records)
+        return
     with doubting(goal.noise), project.on_device():
         candidates, records = search_paths(
             supernet,

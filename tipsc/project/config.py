@@ -240,6 +240,8 @@ class Build(Strict):
             over the logarithm of the device's range.
         goals: what paths are wanted for, each by one of the engine's paths; the build says of each
             whether it is met, and what would help where it is not.
+        ship: the paths of the engine, in place of a search: ids, options by the names of their
+            choices, `largest` and `smallest`. None of them is left out.
         names: of its paths, from fast to slow, beside their ids; letters, digits, `.`, `-` and `_`.
             By default the share of the original's time that a path takes, as `0.5x`; of a
             supernet of the slowest path's.
@@ -266,6 +268,7 @@ class Build(Strict):
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 32
     budgets_ms: Annotated[tuple[Positive, ...], Field(max_length=256)] = ()
     goals: Annotated[tuple[BuildGoal, ...], Field(max_length=16)] = ()
+    ship: Annotated[tuple[str | dict[str, int], ...], Field(max_length=256)] = ()
     names: Annotated[tuple[PathName, ...], Field(max_length=256)] = ()
     limits: BuildLimits = BuildLimits()
     calibration_images: Annotated[int, Field(ge=1)] = 2000

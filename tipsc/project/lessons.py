@@ -31,10 +31,28 @@ class Lessons:
     Attributes:
         wide: the whole space; None: it is not.
         narrow: the paths that ship, once they are chosen; None: they are not chosen before the end.
+            Without both nothing is trained.
     """
 
     wide: TrainConfig | None
     narrow: TrainConfig | None
+
+    @property
+    def last(self) -> TrainConfig:
+        """The part that the paths that ship see last.
+
+        Raises:
+            ConfigError: nothing is trained.
+        """
+        found = self.narrow or self.wide
+        if found is None:
+            raise ConfigError(
+                "nothing is trained here",
+                where="train.epochs",
+                got=0,
+                fix="give some epochs",
+            )
+        return found
 
     @property
     def epochs(self) -> int:
@@ -54,6 +72,14 @@ def lessons_of(config: Config, model: Model) -> Lessons:
         settings = replace(settings, teacher_share=share)
     if _needs_long(model) and "frozen_epochs" not in given:
         settings = replace(settings, frozen_epochs=settings.epochs)
+    if settings.epochs == 0:  # paths ship as they are: of a model that was trained by somebody
+        if config.build.share_loss is not None:
+            raise ConfigError(
+                "what sharing costs is seen by training: there are no epochs",
+                where="build.share_loss",
+                fix="remove it, or give train.epochs",
+            )
+        return Lessons(None, None)
     narrow = config.train.narrow
     if narrow is None:
         narrow = NARROW_UNTRAINED if model.original is None else NARROW_TRAINED

@@ -21,7 +21,7 @@ Range: TypeAlias = tuple[str, Callable[[Any], bool]]
 
 #: what a setting may be: in words, and as a test
 RANGES: Mapping[str, Range] = {
-    "epochs": ("at least 1", lambda value: value >= 1),
+    "epochs": ("at least 0", lambda value: value >= 0),
     "batch_size": ("at least 1", lambda value: value >= 1),
     "accumulate": ("at least 1", lambda value: value >= 1),
     "clip_norm": ("above 0", lambda value: value is None or 0 < value < math.inf),
@@ -55,7 +55,8 @@ class TrainConfig:
     one path a step, from the cost-folded chain (docs/samplers.md).
 
     Attributes:
-        epochs: passes over the training examples, the frozen ones included.
+        epochs: passes over the training examples, the frozen ones included. 0: a model that was
+            trained by somebody ships as it is, its paths calibrated and not trained.
         batch_size: examples of one step, of all processes together.
         accumulate: parts of a step's batch that are run one after the other, where the whole of it
             does not fit into the device's memory. Norms then see a part at a time.
