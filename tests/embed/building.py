@@ -12,7 +12,7 @@ EMBED = Path(__file__).parents[2] / "embed"
 
 def missing_tools(*names: str) -> str:
     """The first that is not installed, of programs and of what libtipsc needs; empty if all are."""
-    missing = next((name for name in names if shutil.which(name) is None), "")
+    missing = next((name for name in (*names, "cc") if shutil.which(name) is None), "")
     return missing or ("" if _has_zlib() else "zlib.h")
 
 
