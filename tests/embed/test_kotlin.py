@@ -125,7 +125,9 @@ def test_an_engine_in_memory_by_one_of_its_paths(
 def test_a_call_allocates_nothing_on_the_heap(
     program: Program, engine_file: Path, runtime: str
 ) -> None:
-    assert program("allocation", engine_file, runtime) == ["0", "0"]
+    """In 1000 calls; no object is smaller than 16 bytes, and what the JVM itself takes once is less."""
+    plain, governed = map(int, program("allocation", engine_file, runtime))
+    assert plain < 16 * 1000 and governed < 16 * 1000
 
 
 def test_what_is_closed_under_running_threads_ends_them_with_an_error(
