@@ -125,7 +125,7 @@ def test_an_engine_in_memory_by_one_of_its_paths(
 def test_a_call_allocates_nothing_on_the_heap(
     program: Program, engine_file: Path, runtime: str
 ) -> None:
-    """In 1000 calls; no object is smaller than 16 bytes, and what the JVM itself takes once is less."""
+    """In 1000 calls; no object is below 16 bytes, and what the JVM itself takes once is less."""
     plain, governed = map(int, program("allocation", engine_file, runtime))
     assert plain < 16 * 1000 and governed < 16 * 1000
 
