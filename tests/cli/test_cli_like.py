@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from conftest import write_project
 
 from tipsc.engine import read_engine
 from tipsc.errors import UsageError
+from tipsc.lower import lower
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.choose import kept_paths
+from tipsc.pipeline.engine import dispensable
 from tipsc.pipeline.like import Like
+from tipsc.pipeline.ship import shipped
+from tipsc.pipeline.verdicts import LeftOut
 from tipsc.runtime import Engine
 
 BUILD = {
@@ -28,7 +33,7 @@ def weights(file: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A project, and an engine of three paths that was built from it."""
+    """A project, and an engine that was built from it, of three paths at most."""
     folder = write_project(tmp_path_factory.mktemp("like") / "digits", build=BUILD)
     old = folder / "old.tipsc"
     Pipeline(folder, output=old).run()
@@ -59,31 +64,63 @@ def test_the_head_alone_is_trained_again(
         assert all(path.latency for path in engine.paths)
 
 
-def test_a_path_more_leaves_the_others_where_they_are(
-    built: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_path_more_leaves_the_others_where_they_are(built: tuple[Path, Path]) -> None:
     folder, old = built
+    order = read_engine(old).order
     config = folder / "tipsc.yaml"
     asked = config.read_text()
-    new = tmp_path / "new.tipsc"
     try:
-        config.write_text(json.dumps({**json.loads(asked), "build": {**BUILD, "paths": 4}}))
-        Pipeline(folder, output=new, like=Like.read(old)).run()
+        paths = len(order) + 1
+        config.write_text(json.dumps({**json.loads(asked), "build": {**BUILD, "paths": paths}}))
+        pipeline = Pipeline(folder, like=Like.read(old))
+        candidates = shipped(pipeline)
     finally:
         config.write_text(asked)
-    before, after = read_engine(old), read_engine(new)
-    assert after.order[:3] == before.order and len(after.order) == 4
-    assert all(after.graph(path) == before.graph(path) for path in before.order)
-    assert np.array_equal(weights(new)[: len(before.weights)], weights(old))
+    assert tuple(c.path.id for c in candidates)[:-1] == order
+    fewer, more = (
+        lower(
+            pipeline.supernet,
+            [c.path for c in given],
+            {c.path.id: c.statistics for c in given},
+        )
+        for given in (candidates[:-1], candidates)
+    )
+    assert all(more.graphs[path] == fewer.graphs[path] for path in order)
+    assert more.weights.startswith(fewer.weights)
+
+
+def of_two_paths(old: Path, pipeline: Pipeline) -> Like:
+    """As if the engine had the smallest path of the space and the largest."""
+    like, space = Like.read(old), pipeline.untrained.space
+    entry = like.manifest.paths[0]
+    entries = tuple(
+        replace(entry, id=path.id, options=dict(path.items))
+        for path in (space.smallest, space.largest)
+    )
+    manifest = replace(like.manifest, paths=entries)
+    return replace(like, manifest=manifest, order=tuple(path.id for path in entries))
+
+
+def test_its_paths_ship_whatever_they_are_worth(built: tuple[Path, Path]) -> None:
+    folder, old = built
+    pipeline = Pipeline(folder)
+    pipeline.like = of_two_paths(old, pipeline)
+    own = pipeline.like.order[0]
+    useless = (LeftOut(own, "other"), LeftOut("added", "other"))
+    assert dispensable(pipeline, useless) == useless[1:]
+    pipeline.like = None
+    assert dispensable(pipeline, useless) == useless
 
 
 def test_what_cannot_be_is_one_sentence(
     built: tuple[Path, Path], call: Any, tmp_path: Path
 ) -> None:
     folder, old = built
-    other = write_project(tmp_path / "other", build={**BUILD, "paths": 2})
+    other = write_project(tmp_path / "other", build={**BUILD, "paths": 1})
+    fewer = Pipeline(other)
+    fewer.like = of_two_paths(old, fewer)
     with pytest.raises(UsageError, match="more paths than the configuration asks for"):
-        kept_paths(Pipeline(other, like=Like.read(old)))
+        kept_paths(fewer)
     asked = {
         "--only trains parts of an engine again": (folder, "--only", "head"),
         "has no report": (folder, "--like", old, "--only", "head", "--report", tmp_path / "r"),

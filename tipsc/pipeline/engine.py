@@ -77,12 +77,19 @@ def _measured_by(project: TargetProject) -> dict[str, object]:
 def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
     supernet, candidates = narrowed_supernet(project), shipped(project)
     record, useless = _compiled(project, folder, supernet, candidates, progress)
-    if useless:
+    if useless := dispensable(project, useless):
         without = {path.id for path in useless}
         candidates = [c for c in candidates if c.path.id not in without]
         record, _ = _compiled(project, folder, supernet, candidates, progress)
     record["left_out"] = [asdict(path) for path in useless]
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
+
+
+def dispensable(project: TargetProject, useless: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
+    """Those that may be left out; paths of an engine to be like ship whatever they are worth."""
+    like = project.like
+    kept = set() if like is None else {path.id for path in like.paths(project.untrained)}
+    return tuple(path for path in useless if path.id not in kept)
 
 
 def _compiled(
