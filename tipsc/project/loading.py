@@ -49,11 +49,17 @@ def load_model(config: Config, folder: Path, progress: Progress = silent) -> Mod
         LoweringError: a plain model that cannot be converted.
     """
     with config.placing():
-        return _load_model(config, folder, progress)
+        return model_of(config, _make(config, folder), _load(config, folder), progress)
 
 
-def _load_model(config: Config, folder: Path, progress: Progress) -> Model:
-    made, data = _make(config, folder), _load(config, folder)
+def model_of(
+    config: Config, made: nn.Module, data: Data | Unlabelled, progress: Progress = silent
+) -> Model:
+    """The model of a configuration for a module and data that are there already.
+
+    Raises:
+        ConfigError, DataError, LoweringError: as :func:`load_model`.
+    """
     if not isinstance(made, Supernet):
         return _converted(made, config.convert or Convert(), data, progress)
     if config.convert is not None:
@@ -173,6 +179,16 @@ def _make(config: Config, folder: Path) -> nn.Module:
 def _load(config: Config, folder: Path) -> Data | Unlabelled:
     source, kinds = config.data, (Data, Unlabelled)
     loaded: Data | Unlabelled = call(source.callable, source.arguments, folder, "data", kinds)
+    return with_task(config, folder, loaded)
+
+
+def with_task(config: Config, folder: Path, loaded: Data | Unlabelled) -> Data | Unlabelled:
+    """The data, judged by the task of the configuration if that names one.
+
+    Raises:
+        ConfigError: both name one.
+        DataError: neither does, and it cannot be told from the data.
+    """
     if config.task is None:
         if isinstance(loaded, Data):
             loaded.judged_by  # noqa: B018
