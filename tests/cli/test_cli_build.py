@@ -24,7 +24,7 @@ TRAIN = {
     "batch_size": 64,
     "learning_rate": 0.03,
 }
-STAGES = ["precheck", "train", "profile", "search", "choose", "ship", "engine"]
+STAGES = ["precheck", "train", "profile", "search", "choose", "narrow", "ship", "engine"]
 
 
 def build(folder: Path, *options: str) -> dict:
@@ -175,7 +175,7 @@ def test_another_build_at_the_same_time_is_refused(call, killed):
     from tipsc.pipeline.stages import only_one_build
 
     with only_one_build(killed / "runs" / "digits"):
-        done = call("build", killed)
+        done = call("build", killed, "--look")
     assert done.returncode == 2 and "another build is at work" in done.stderr
 
 
