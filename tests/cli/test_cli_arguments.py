@@ -86,6 +86,8 @@ READS = [
     ("build", "CONFIG", "--target", "FILE.yaml"),
     ("build", "CONFIG", "--target", "jetson", "--profile", "FILE"),
     ("check", "FILE"),
+    ("report", "FILE", "--no-measure"),
+    ("clean", "FILE"),
     ("check", "CONFIG", "--target", "FILE.yaml"),
     ("train", "FILE"),
     ("profile", "FILE"),

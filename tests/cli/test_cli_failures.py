@@ -60,8 +60,8 @@ def test_a_missing_callable(tipsc, tmp_path):
 def test_data_of_the_wrong_shape(tipsc, tmp_path):
     data = {"callable": "data.py:load", "arguments": {"channels_last": True}}
     folder = write_project(tmp_path / "p", data=data)
-    fails(tipsc("build", folder), 2, "do not fit the model's input", "(1, 8, 8)", "(8, 8, 1)",
-          "put the channels first")  # fmt: skip
+    fails(tipsc("build", folder, "--quiet"), 2, "do not fit the model's input", "(1, 8, 8)",
+          "(8, 8, 1)", "put the channels first")  # fmt: skip
 
 
 def test_a_target_that_does_not_exist(tipsc, project):

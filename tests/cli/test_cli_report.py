@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import run_tipsc
 
 
 @pytest.fixture(scope="module")
 def said(built_engine):
-    from conftest import run_tipsc
-
     done = run_tipsc("report", built_engine, "--format", "json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -22,7 +22,9 @@ def command(output: Output, config: Path, dry_run: bool, everything: bool) -> No
     The last build for each target keeps its stages; engines, reports and profiles stay where they
     are.
     """
-    folder = config if config.is_dir() else config.parent
+    from tipsc.project.config import load_config
+
+    _, folder = load_config(config)
     old = old_stages(folder, everything=everything)
     if not dry_run:
         remove(folder, old)
