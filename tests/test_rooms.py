@@ -45,7 +45,7 @@ ROOMS: Mapping[str, str] = {
     "scoring": "dtmc elastic pipeline profile project",
     "report": "dtmc elastic engine measure pipeline profile runtime scoring search tasks train",
     "cli": "backends device elastic embed engine pipeline profile project report runtime scoring "
-    "search train",
+    "search strict train",
     "notebook": "cli elastic engine pipeline project report runtime tasks train",
 }
 #: what is shared by all, from the lowest up

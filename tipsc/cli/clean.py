@@ -8,8 +8,12 @@ import click
 
 from tipsc.cli.options import config_argument
 from tipsc.cli.output import Output, verb
+from tipsc.errors import ConfigError
 from tipsc.pipeline.cleaning import old_stages, remove
 from tipsc.report.format import byte_size, plural
+from tipsc.strict.strict_yaml import read_mapping
+
+FILE_NAME = "tipsc.yaml"
 
 
 @verb
@@ -22,9 +26,7 @@ def command(output: Output, config: Path, dry_run: bool, everything: bool) -> No
     The last build for each target keeps its stages; engines, reports and profiles stay where they
     are.
     """
-    from tipsc.project.config import load_config
-
-    _, folder = load_config(config)
+    folder = _folder_of(config)
     old = old_stages(folder, everything=everything)
     if not dry_run:
         remove(folder, old)
@@ -50,3 +52,15 @@ def command(output: Output, config: Path, dry_run: bool, everything: bool) -> No
         ),
         f"{plural(len(old), 'stage')} {word}, {byte_size(total)}",
     )
+
+
+def _folder_of(config: Path) -> Path:
+    """The folder of a configuration; it need not be valid any more to be cleaned up after.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    file = config / FILE_NAME if config.is_dir() else config
+    hint = "name the file or the folder that has one"
+    read_mapping(file, ConfigError, "configuration", hint)
+    return file.parent
