@@ -18,10 +18,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-embed: $(INSTALLED)  ## libtipsc, for C and C++: builds it into build/embed, and runs its tests
+embed: $(INSTALLED)  ## libtipsc, for C, C++ and Kotlin: builds it into build/embed, and runs all its tests
 	cmake -S embed -B build/embed -DCMAKE_BUILD_TYPE=Release
 	cmake --build build/embed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/embed
+	TIPSC_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/embed
+	TIPSC_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/compile/test_litert_kotlin.py
 
 docs: $(INSTALLED)  ## the manual as a site in build/site, which loads nothing from elsewhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

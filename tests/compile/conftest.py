@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tipsc.search.candidates import Candidate
 
 # An installation without the extra litert-build cannot compile; `dev` has it from Python 3.11 on.
 collect_ignore_glob = [] if importlib.util.find_spec("litert_torch") else ["test_litert_*.py"]
+if not os.environ.get("TIPSC_SLOW"):  # a Kotlin compiler takes a minute: `make embed` runs it
+    collect_ignore_glob.append("test_litert_kotlin.py")
 
 
 class Case:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from library import Library
 from test_format_document import finished as finished
 
 collect_ignore = [] if importlib.util.find_spec("ai_edge_litert") else ["test_c_litert.py"]
+if not os.environ.get("TIPSC_SLOW"):  # minutes of compilers: `make embed` runs them
+    collect_ignore += ["test_c_sanitizers.py", "test_kotlin.py", "test_kotlin_project.py"]
 
 
 @pytest.fixture(scope="session")
