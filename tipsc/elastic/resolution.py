@@ -11,8 +11,30 @@ from tipsc.elastic.layers import Cut, ElasticLayer
 from tipsc.paths import Choice, Path
 
 
-class ElasticResize(ElasticLayer):
-    """Square images (N, C, H, H) in the resolution of the path; it has no weights.
+class _Resizing(ElasticLayer):
+    """Maps in another size, by what :meth:`blank` gives; it has no weights."""
+
+    @property
+    def width(self) -> Dim:
+        return 1
+
+    @property
+    def channelwise(self) -> bool:
+        return True
+
+    def cuts(self, path: Path) -> Mapping[str, Cut]:
+        return {}
+
+    def plain(self, path: Path) -> nn.Module:
+        return self.blank(path).train(self.training)
+
+    def forward(self, x: Tensor, path: Path) -> Tensor:
+        output: Tensor = self.blank(path)(x)
+        return output
+
+
+class ElasticResize(_Resizing):
+    """Square images (N, C, H, H) in the resolution of the path.
 
     The largest option is the size that images come in, which is left as it is. Where it is a
     multiple of the option, pixels are averaged; else they are interpolated bilinearly between the
@@ -28,17 +50,6 @@ class ElasticResize(ElasticLayer):
         super().__init__()
         self.resolution = resolution
 
-    @property
-    def width(self) -> Dim:
-        return 1
-
-    @property
-    def channelwise(self) -> bool:
-        return True
-
-    def cuts(self, path: Path) -> Mapping[str, Cut]:
-        return {}
-
     def blank(self, path: Path) -> nn.Module:
         full, size = self.resolution.largest, path[self.resolution.name]
         if size == full:
@@ -47,19 +58,12 @@ class ElasticResize(ElasticLayer):
             return nn.AvgPool2d(full // size)
         return nn.Upsample((size, size), mode="bilinear", align_corners=False)
 
-    def plain(self, path: Path) -> nn.Module:
-        return self.blank(path).train(self.training)
 
-    def forward(self, x: Tensor, path: Path) -> Tensor:
-        output: Tensor = self.blank(path)(x)
-        return output
-
-
-class ElasticRestore(ElasticLayer):
+class ElasticRestore(_Resizing):
     """An output with places, (N, C, h, w), in the size that it has at full resolution.
 
     Where the path's resolution is less it is interpolated bilinearly between the centres of
-    places; it has no weights.
+    places.
 
     Args:
         resolution: pixels a side.
@@ -73,25 +77,7 @@ class ElasticRestore(ElasticLayer):
         self.resolution = resolution
         self.size = size
 
-    @property
-    def width(self) -> Dim:
-        return 1
-
-    @property
-    def channelwise(self) -> bool:
-        return True
-
-    def cuts(self, path: Path) -> Mapping[str, Cut]:
-        return {}
-
     def blank(self, path: Path) -> nn.Module:
         if path[self.resolution.name] == self.resolution.largest:
             return nn.Identity()
         return nn.Upsample(self.size, mode="bilinear", align_corners=False)
-
-    def plain(self, path: Path) -> nn.Module:
-        return self.blank(path).train(self.training)
-
-    def forward(self, x: Tensor, path: Path) -> Tensor:
-        output: Tensor = self.blank(path)(x)
-        return output
