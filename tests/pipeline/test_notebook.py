@@ -91,3 +91,11 @@ def test_paths_of_a_trained_supernet_ship_as_they_are(tmp_path: Path) -> None:
 def test_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="epoch"):
         build(plain().eval(), data(), folder=tmp_path, quiet=True, train={"epoch": 2})
+
+
+def test_what_a_person_wrote_stays(tmp_path: Path) -> None:
+    mine = tmp_path / "tipsc.yaml"
+    mine.write_text("name: mine")
+    with pytest.raises(ConfigError, match="another folder"):
+        build(plain().eval(), data(), folder=tmp_path, quiet=True)
+    assert mine.read_text() == "name: mine"

@@ -17,9 +17,11 @@ from torch import nn
 from tipsc.cli.output import Output
 from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
+from tipsc.errors import ConfigError
 from tipsc.paths import Path as Subnet
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.record import BuildRecord
+from tipsc.project.config import FILE_NAME
 from tipsc.project.loading import Model, model_of, with_task
 from tipsc.report.build import write_build
 from tipsc.runtime import Engine
@@ -90,7 +92,8 @@ def build(
             ``build={"goals": [{"lose_at_most": 0.01}]}``, ``convert=...``, ``seed=3``.
 
     Raises:
-        ConfigError: a key is not known, or has no effect.
+        ConfigError: a key is not known, or has no effect; the folder has a configuration that was
+            written by hand.
         TipscError: what a stage finds.
     """
     place = Path(folder)
@@ -105,7 +108,8 @@ def build(
         document["task"] = task
     elif task is not None:
         data = replace(data, task=task)
-    file = place / "tipsc.yaml"
+    file = place / FILE_NAME
+    _check_own(file)
     text = _NOTE + yaml.safe_dump(document, sort_keys=False)
     write_atomically(file, [text.encode()])
     with Output(as_json=False, quiet=quiet).reporter() as reporter:
@@ -126,12 +130,29 @@ def engine_from(
 
     Args:
         settings: as of :func:`build`.
+
+    Raises:
+        ConfigError, TipscError: as :func:`build`.
     """
     sections = dict(settings)
     train = {"epochs": 0, **sections.pop("train", {})}
     ship = [dict(path.options) for path in paths]
     wanted = {"ship": ship, "paths": len(ship), **sections.pop("build", {})}
     return build(supernet, data, train=train, build=wanted, **sections)
+
+
+def _check_own(file: Path) -> None:
+    """Refuses to write over what a person wrote.
+
+    Raises:
+        ConfigError: that is what the file is.
+    """
+    if file.exists() and not file.read_bytes().startswith(_NOTE.encode()):
+        raise ConfigError(
+            "a configuration is here already, which is not from tipsc.notebook",
+            where=str(file),
+            fix="give another folder, or build that one: tipsc build " + str(file.parent),
+        )
 
 
 class _InMemory(Pipeline):
