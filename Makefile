@@ -27,8 +27,9 @@ embed: $(INSTALLED)  ## libtipsc, for C, C++ and Kotlin: builds it into build/em
 docs: $(INSTALLED)  ## the manual as a site in build/site, which loads nothing from elsewhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-docs-slow: $(INSTALLED)  ## every block of the manual, also those that take minutes
+docs-slow: $(INSTALLED)  ## every block of the manual, also those that take minutes, and every project of `tipsc init`
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs --slow
+	TIPSC_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cli/test_cli_init.py
 
 arm64: $(INSTALLED)  ## the tests of devices and libtipsc against an emulated aarch64 userland; needs root
 	command -v mmdebstrap >/dev/null || apt-get install --quiet --yes mmdebstrap

@@ -27,7 +27,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 
 def places_of(pattern: str) -> set[str]:
     """Files of the package, templates among them, that have it."""
-    files = [*ROOT.rglob("*.py"), *ROOT.rglob("templates/*.txt"), *ROOT.rglob("templates/*.yaml")]
+    templates = (file for kind in ("txt", "yaml") for file in ROOT.rglob(f"templates/**/*.{kind}"))
+    files = [*ROOT.rglob("*.py"), *templates]
     return {
         file.relative_to(ROOT).as_posix() for file in files if re.search(pattern, file.read_text())
     }

@@ -24,7 +24,7 @@ from tipsc.errors import near
 #: verb to (module, one line of help), in the order of a project's life. The line stands here so
 #: that ``tipsc --help`` imports no verb, and no verb pays for the imports of another.
 VERBS = {
-    "init": ("tipsc.cli.init", "Write a commented tipsc.yaml and data.py to start from."),
+    "init": ("tipsc.cli.init", "Write a project to start from, which builds as it stands."),
     "check": ("tipsc.cli.check", "Try what can go wrong, in seconds, before anything is trained."),
     "train": ("tipsc.cli.train", "Train the supernet; also under torchrun."),
     "score": ("tipsc.cli.score", "Rank feature maps and paths by topology, before any training."),
