@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,19 @@ from tipsc.project.config import Config
 
 ROOT = Path(tipsc.__file__).resolve().parent
 CLONE = ROOT.parent
-VERB = re.compile(r"(?:run:? |with |again |[`'])tipsc ([a-z]+)([^;`]*)")
+VERB = re.compile(r"(?<![\w.-])tipsc ([a-z]+)([^;`']*)")
+#: text that is advice, though no error has it as its fix
+COMMAND = re.compile(r"(?:run:? |with |again |[`'(])tipsc ([a-z]+)([^;`]*)")
+QUOTED = re.compile(r"[`']tipsc ([a-z]+)([^`']*)[`']")
+PROSE = {"again", "builds", "made", "runs", "that"}  # what follows tipsc's name there
+PIP = re.compile(r"pip install ([^;]+)")
+APT = re.compile(r"apt-get install (?:-\S+ )*([a-z0-9 .+-]+)")
+#: packages of Debian, Ubuntu and NVIDIA's Jetson that advice may name
+OF_SYSTEMS = {"adb", "openssh-client", "python3-libnvinfer"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 #: neither from a file nor from an address
 FROM_AN_INDEX = re.compile(r"pip install ['\"]?tipsc(?![-/]|\S* @ )")
-OTHERS = {"--user"}  # options of other programs
+OTHERS = {"--user", "--force-reinstall"}  # options of other programs
 
 
 def text_of(node: ast.AST) -> str:
@@ -37,13 +46,20 @@ def text_of(node: ast.AST) -> str:
 
 
 def advice() -> Iterator[tuple[str, str]]:
-    """Every ``fix=``, and every constant or hint that says to run tipsc."""
+    """Every ``fix=``, every variable of that name, and all text that says to run a command."""
     for file in sorted(ROOT.rglob("*.py")):
         tree = ast.parse(file.read_text())
-        prose = {
+        prose = {  # and parts of a text, which are looked at as a whole
             id(node.value)
             for node in ast.walk(tree)
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+        prose |= {
+            id(part)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.JoinedStr)
+            for part in ast.walk(node)
+            if part is not node
         }
         for node in ast.walk(tree):
             where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
@@ -51,18 +67,48 @@ def advice() -> Iterator[tuple[str, str]]:
                 yield f"{file.relative_to(ROOT)}:{node.value.lineno}", text_of(node.value)
             elif isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in prose:
                 text = text_of(node)
-                if VERB.search(text) and "``" not in text:
+                commands = [COMMAND.search(text), PIP.search(text), APT.search(text)]
+                if any(commands) and "``" not in text and "\n" not in text.strip():
                     yield where, text
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("fix", "hint"):
+                yield where, text_of(node.value)
 
 
 ADVICE = sorted(set(advice()))
 
 
-def options_of(verb: str) -> set[str]:
+@cache
+def command_of(verb: str) -> click.Command:
     assert isinstance(group, LazyGroup)
     command = group.get_command(click.Context(group), verb)
     assert command is not None
+    return command
+
+
+@cache
+def options_of(verb: str) -> set[str]:
+    command = command_of(verb)
     return {word for param in command.params for word in (*param.opts, *param.secondary_opts)}
+
+
+def first_words(verb: str) -> set[str]:
+    """What may stand after a verb that does several things; nothing for others."""
+    for param in command_of(verb).params:
+        if isinstance(param, click.Argument):
+            return set(param.type.choices) if isinstance(param.type, click.Choice) else set()
+    return set()
+
+
+def parse(verb: str, words: list[str]) -> None:
+    """Has a verb read these words; what is computed or a placeholder is a word like another.
+
+    Raises:
+        click.UsageError: it has no such option, or takes fewer words.
+    """
+    command = command_of(verb)
+    _, left, _ = command.make_parser(click.Context(command, info_name=verb)).parse_args(words)
+    if left:
+        raise click.UsageError(f"{verb} takes no {left}")
 
 
 def extras() -> set[str]:
@@ -79,13 +125,43 @@ def test_there_is_advice_to_look_at() -> None:
 def test_what_is_advised_exists(where: str, text: str) -> None:
     every = set().union(*map(options_of, VERBS)) | OTHERS
     for verb, rest in VERB.findall(text):
+        if verb in PROSE:
+            continue
         assert verb in VERBS, f"{where}: no verb {verb}"
+        if (choices := first_words(verb)) and rest.strip():
+            assert rest.split()[0] in choices, f"{where}: {verb} {rest}"
         assert set(OPTION.findall(rest)) <= options_of(verb), f"{where}: {verb} {rest}"
+    for verb, rest in QUOTED.findall(text):
+        parse(verb, rest.split())
+    for packages in PIP.findall(text):
+        named = [word.strip("'\"") for word in packages.split() if not word.startswith("-")]
+        known = {package for package, _ in PACKAGES} | {".", ".==."}  # those that are computed
+        assert set(named) <= known or "TIPSC" in named, f"{where}: {text}"
+    for packages in APT.findall(text):
+        assert set(packages.split()) <= OF_SYSTEMS, f"{where}: {text}"
     assert set(OPTION.findall(text)) <= every, f"{where}: {text}"
     for section, key in re.findall(r"\b(train|build|convert|model|data)\.([a-z_]+)\b(?!\()", text):
         annotation: Any = Config.model_fields[section].annotation
         model = next((a for a in getattr(annotation, "__args__", ()) if a), annotation)
         assert key in model.model_fields or key == "py", f"{where}: {section}.{key}"
+
+
+@pytest.mark.parametrize(
+    "advice",
+    [
+        "`tipsc nothing FILE` would",
+        "run tipsc built first",
+        "`tipsc build CONFIG --no-such-option`",
+        "`tipsc build CONFIG ANOTHER`",
+        "free space (tipsc device cleanse URL)",
+        "run: pip install no-such-package",
+        "run: apt-get install no-such-package",
+        "raise build.no_such_key",
+    ],
+)
+def test_advice_that_is_wrong_is_noticed(advice: str) -> None:
+    with pytest.raises((AssertionError, click.UsageError, KeyError)):
+        test_what_is_advised_exists("here", advice)
 
 
 def test_extras_that_are_named_exist() -> None:

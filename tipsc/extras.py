@@ -7,7 +7,9 @@ is installed from there; where tipsc was installed from a wheel, its requirement
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +33,16 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
     ("matplotlib", "report"),
     ("cryptography", "sign"),
 )
+#: what each extra is for; None: the base installation
+PURPOSES: dict[str | None, str] = {
+    None: "everything needs it",
+    "train": "for building engines",
+    "litert": "for running engines for boards and phones here",
+    "litert-build": "for building engines for boards and phones",
+    "tensorrt-check": "for trying paths for a Jetson on a PC",
+    "report": "for pictures of benchmarks",
+    "sign": "for signing engines, and for checking who signed one",
+}
 #: packages that are imported by another name
 _IMPORTED_AS = {"yaml": "PyYAML", "tensorrt_rtx": "tensorrt-rtx-cu12"}
 
@@ -45,12 +57,26 @@ def package_of(module: str) -> tuple[str, str | None] | None:
 def how_to_install(extra: str | None) -> str:
     """An imperative clause with the command that installs an extra, or the base installation.
 
-    It names no folder: what it says can be shown in public.
+    It names no folder: what it says can be shown in public. Where the extra does not exist for this
+    Python or machine it says so: no command would bring it.
     """
+    if reason := not_here(extra):
+        return reason
     wanted = f".[{extra}]" if extra else "."
     if not in_a_clone() and (needed := _requirements(extra)):
         return f"run: {pip_install(needed)}"
     return f"run in the folder of tipsc's pyproject.toml: pip install -e '{wanted}'"
+
+
+def not_here(extra: str | None) -> str | None:
+    """Where an extra can be installed, if not here; None: here. The markers in pyproject.toml."""
+    if extra == "litert-build" and sys.version_info < (3, 11):
+        return "use Python 3.11 or newer: its packages have no release for this one"
+    if extra == "tensorrt-check" and not (
+        sys.platform == "linux" and platform.machine() == "x86_64" and sys.version_info < (3, 14)
+    ):
+        return "use a PC with Linux, x86-64 and Python below 3.14: its package has no other release"
+    return None
 
 
 def in_a_clone() -> bool:

@@ -17,13 +17,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tipsc import __version__
-from tipsc.extras import PACKAGES, how_to_install
+from tipsc.extras import PACKAGES, PURPOSES, how_to_install
+
+if TYPE_CHECKING:
+    from tipsc.backends.table import Backend
 
 WIDTH = 100
+_AGAIN = "install tipsc again: its files are not as they were made"
+_DEFECT = "this is a defect: report it with all of this text"
+_BUSY = 0.5  # share of the cores that other work may take before it is worth a remark
+_LITTLE_MIB, _LITTLE_GIB = 2048.0, 2.0  # memory and disk that a build of a small model needs
 
 
 class Status(str, Enum):
@@ -37,13 +45,14 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is, what was found, and what to do about it."""
+    """What was looked at, how it is, what was found, what that means, and what to do about it."""
 
     group: str
     name: str
     status: Status
     found: str
     fix: str | None = None
+    means: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Examination:
         return all(finding.status is not Status.FAILED for finding in self.findings)
 
     def to_json(self) -> dict[str, object]:
-        """``healthy``, and ``findings[]`` with group, name, status, found, fix."""
+        """``healthy``, and ``findings[]`` with group, name, status, found, fix, means."""
         findings = [asdict(f) | {"status": f.status.value} for f in self.findings]
         return {"healthy": self.healthy, "findings": findings}
 
@@ -69,16 +78,19 @@ class Examination:
             if finding.group != group:
                 group = finding.group
                 lines += ["", group] if lines else [group]
-            fix = f"; {finding.fix}" if finding.fix else ""
             status = f"  {finding.status.value:<6}  {finding.name:<{width}}"
-            text = f"{status}  {finding.found}{fix}"
             hang = " " * (len(status) + 2)
-            lines += textwrap.wrap(
-                text, WIDTH, subsequent_indent=hang, drop_whitespace=True, break_on_hyphens=False
-            )
+            means = f": {finding.means}" if finding.means else ""
+            lines += _wrapped(f"{status}  {finding.found}{means}", hang)
+            if finding.fix:
+                lines += _wrapped(f"{hang}-> {finding.fix}", f"{hang}   ")
         failed = sum(finding.status is Status.FAILED for finding in self.findings)
         lines += ["", "all is well" if not failed else f"{failed} failed"]
         return "\n".join(lines)
+
+
+def _wrapped(text: str, hang: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=hang, break_on_hyphens=False)
 
 
 # y = x + x for two floats: an ONNX model small enough to write out (IR version 8, opset 13).
@@ -108,7 +120,7 @@ def guarded(group: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
         found.extend(look())
     except Exception as error:
-        found.append(Finding(group, group, Status.FAILED, _named(error)))
+        found.append(Finding(group, group, Status.FAILED, _named(error), _DEFECT))
     return found
 
 
@@ -144,21 +156,60 @@ def _machine() -> Iterator[Finding]:
     yield _ok(
         group, "maximum MHz", _distinct(core.max_mhz for core in system.cores if core.max_mhz)
     )
-    yield _ok(
-        group,
-        "frequency governor",
-        _distinct(core.governor for core in system.cores if core.governor),
+    governors = _distinct(core.governor for core in system.cores if core.governor)
+    steady = governors in ("", "performance")
+    yield (
+        _ok(group, "frequency governor", governors)
+        if steady
+        else Finding(
+            group,
+            "frequency governor",
+            Status.NOTE,
+            governors,
+            "while you measure, run: echo performance | "
+            "sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+            "the clock changes between calls, and latencies with it",
+        )
     )
     zones = (f"{zone.name} {zone.celsius:.0f}" for zone in system.thermal_zones)
     yield _ok(group, "temperatures, C", ", ".join(zones))
     if system.memory_total_mib:
-        free = (
-            f", {system.memory_available_mib:.0f} MiB free" if system.memory_available_mib else ""
+        left = system.memory_available_mib
+        free = f", {left:.0f} MiB free" if left else ""
+        yield _enough(
+            group,
+            "memory",
+            f"{system.memory_total_mib:.0f} MiB{free}",
+            not left or left > _LITTLE_MIB,
+            "a build of a large model may be killed",
+            "end what needs memory, or see what a build takes: `tipsc check CONFIG` says it",
         )
-        yield _ok(group, "memory", f"{system.memory_total_mib:.0f} MiB{free}")
-    yield _ok(group, "disk free here", f"{shutil.disk_usage('.').free / 2**30:.1f} GiB")
-    yield _ok(group, "load, 1 minute", system.load_1m)
+    disk = shutil.disk_usage(".").free / 2**30
+    yield _enough(
+        group,
+        "disk free here",
+        f"{disk:.1f} GiB",
+        disk > _LITTLE_GIB,
+        "a build keeps its stages here",
+        "free some: `tipsc clean CONFIG` removes what no build goes back to",
+    )
+    if system.load_1m is not None:
+        yield _enough(
+            group,
+            "load, 1 minute",
+            f"{system.load_1m}",
+            system.load_1m <= _BUSY * max(len(system.cores), 1),
+            "other work makes measured latencies too high",
+            "wait for it to end; `tipsc build CONFIG --wait-quiet 60` waits by itself",
+        )
     yield _ok(group, "virtual machine", system.virtualised)
+
+
+def _enough(group: str, name: str, found: str, enough: bool, means: str, fix: str) -> Finding:
+    """What is well as long as there is enough of it, or not too much."""
+    if enough:
+        return Finding(group, name, Status.OK, found)
+    return Finding(group, name, Status.NOTE, found, fix, means)
 
 
 def _distinct(values: Iterable[object]) -> str:
@@ -171,7 +222,8 @@ def _packages() -> Iterator[Finding]:
             version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             status = Status.FAILED if extra is None else Status.ABSENT
-            yield Finding("packages", package, status, "not installed", how_to_install(extra))
+            fix, means = how_to_install(extra), PURPOSES[extra]
+            yield Finding("packages", package, status, "not installed", fix, means)
         else:
             yield _ok("packages", package, version)
 
@@ -186,9 +238,20 @@ def _backends() -> Iterator[Finding]:
         except MissingExtraError as error:
             yield Finding("backends", name, Status.ABSENT, error.what, error.fix)
         except Exception as error:  # whatever a foreign library raises when it is loaded
-            yield Finding("backends", name, Status.FAILED, _named(error))
+            yield Finding("backends", name, Status.FAILED, _named(error), _again(BACKENDS[name]))
         else:
             yield _ok("backends", name, ", ".join(f"{k} {v}" for k, v in told.items()))
+
+
+def _again(backend: Backend) -> str:
+    """How a backend's package is installed again."""
+    for package in backend.packages:
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return f"install it again, run: pip install --force-reinstall '{package}=={version}'"
+    return f"install {backend.package} again, as the device's maker says"
 
 
 def _targets() -> Iterator[Finding]:
@@ -197,12 +260,12 @@ def _targets() -> Iterator[Finding]:
 
     names = list_targets()
     if not names:
-        yield Finding("targets", "targets", Status.FAILED, "none found", "install tipsc again")
+        yield Finding("targets", "targets", Status.FAILED, "none found", _AGAIN)
     for name in names:
         try:
             target = load_target(name)
         except TargetError as error:
-            yield Finding("targets", name, Status.FAILED, error.what, error.fix)
+            yield Finding("targets", name, Status.FAILED, error.what, error.fix or _AGAIN)
         else:
             yield _ok("targets", name, f"{target.backend}, threads {target.threads}")
 
@@ -215,7 +278,12 @@ def _measuring() -> Iterator[Finding]:
             yield _ok("measuring", "pinning", f"works, to core {held[0]}")
         else:
             yield Finding(
-                "measuring", "pinning", Status.NOTE, "not possible here: latencies will spread"
+                "measuring",
+                "pinning",
+                Status.NOTE,
+                "not possible here",
+                "allow sched_setaffinity, which some containers forbid, or measure outside of it",
+                "the system moves what is measured between cores, and latencies spread",
             )
     steps = _clock_steps(5000)
     yield _ok("measuring", "clock step", f"{min(steps)} ns")
@@ -234,9 +302,8 @@ def _self_test() -> Iterator[Finding]:
     try:
         import onnxruntime
     except ImportError:
-        yield Finding(
-            "self-test", "onnxruntime", Status.ABSENT, "not run: onnxruntime is not installed"
-        )
+        fix = how_to_install(None)
+        yield Finding("self-test", "onnxruntime", Status.ABSENT, "not run: not installed", fix)
         return
     session = onnxruntime.InferenceSession(TINY_MODEL, providers=["CPUExecutionProvider"])
     x = np.array([1.5, -2.0], dtype=np.float32)
@@ -244,4 +311,9 @@ def _self_test() -> Iterator[Finding]:
     if np.array_equal(y, x + x):
         yield _ok("self-test", "onnxruntime", "a tiny model computes what it should")
     else:
-        yield Finding("self-test", "onnxruntime", Status.FAILED, f"expected {x + x}, got {y}")
+        from tipsc.backends import BACKENDS
+
+        fix = _again(BACKENDS["onnxruntime"])
+        found = f"expected {x + x}, got {y}"
+        means = "it computes wrongly on this processor"
+        yield Finding("self-test", "onnxruntime", Status.FAILED, found, fix, means)
