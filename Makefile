@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs docs-slow embed arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
+.PHONY: demo test lint docs docs-slow wheel embed arm64 tensorrt86 watch words spam water detect segment efficientnet faces benchmarks clean
 
 demo: $(INSTALLED)  ## train, profile, build, run at three budgets, report
 	$(BIN)/tipsc build examples/fashion_mnist --target host
@@ -17,6 +17,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+wheel: $(INSTALLED)  ## the wheel on every Python here, with PyTorch (a gigabyte each), up to an engine
+	TIPSC_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cli/test_cli_wheel.py
 
 embed: $(INSTALLED)  ## libtipsc, for C, C++ and Kotlin: builds it into build/embed, and runs all its tests
 	cmake -S embed -B build/embed -DCMAKE_BUILD_TYPE=Release

@@ -26,6 +26,8 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
     ("onnx", "train"),
     ("onnx-ir", "train"),
     ("onnxscript", "train"),
+    ("torchmetrics", "train"),
+    ("pycocotools", "train"),
     ("ai-edge-litert", "litert"),
     ("litert-torch", "litert-build"),
     ("ai-edge-quantizer", "litert-build"),
