@@ -38,7 +38,7 @@ PACKAGES: tuple[tuple[str, str | None], ...] = (
 #: what each extra is for; None: the base installation
 PURPOSES: dict[str | None, str] = {
     None: "everything needs it",
-    "train": "for building engines",
+    "train": "for building engines; docs/how-to/install.md: without a GPU's gigabytes",
     "litert": "for running engines for boards and phones here",
     "litert-build": "for building engines for boards and phones",
     "tensorrt-check": "for trying paths for a Jetson on a PC",

@@ -119,6 +119,15 @@ def test_a_model_and_data_of_one_s_own_are_named_from_here(
     net = user_code.call(str(config.model.callable), {}, folder, "model", (torch.nn.Module,))
     assert net.in_features == 6
 
+    Path('it\'s "1".npz').write_bytes(Path("mine.npz").read_bytes())
+    for name in ("1e5", "no"):
+        odd = call("init", name, "--name", name, "--data", 'it\'s "1".npz', "--task", "own")
+        assert odd.returncode == 0, odd.stderr
+        config, folder = load_config(name)
+        assert config.name == name
+        data = user_code.call("data.py:load", config.data.arguments, folder, "data", (Data,))
+        assert len(data.train) == 42
+
     Path("net.onnx").write_bytes(b"")
     assert call("init", "onnx", "--model", "net.onnx").returncode == 0
     assert load_config("onnx")[0].model.onnx == "../net.onnx"

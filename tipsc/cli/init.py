@@ -59,16 +59,15 @@ def command(
     In a terminal it asks for the task, the model, the data and the target, unless an option says
     one of them. What is not given is a sample: two functions are marked to be replaced.
     """
+    if (settings := folder / "tipsc.yaml").exists() and not force:
+        raise _present(settings)
     if any((task, model, data, target, name, family)) or output.as_json or not can_ask():
         wanted = _wanted(folder, Wanted(task or "", family, model, data, target or "", name or ""))
     else:
         wanted = ask(folder)
     contents = {folder / file: text for file, text in files_of(wanted).items()}
-    present = [str(file) for file in contents if file.exists()]
-    if present and not force:
-        raise UsageError(
-            "there is one already", where=", ".join(present), fix="add --force to overwrite"
-        )
+    if not force and (present := [file for file in contents if file.exists()]):
+        raise _present(*present)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
@@ -86,6 +85,11 @@ def command(
     )
     for line in _next(wanted, folder):
         output.note(line)
+
+
+def _present(*files: Path) -> UsageError:
+    where = ", ".join(map(str, files))
+    return UsageError("there is one already", where=where, fix="add --force to overwrite")
 
 
 def _wanted(folder: Path, given: Wanted) -> Wanted:

@@ -17,7 +17,8 @@ from tipsc.errors import UsageError
 
 DATA = "data.npz"
 SAMPLE_MODEL, SAMPLE_DATA = "model.py:load", "data.py:load"
-_PLAIN = re.compile(r"[\w./:-]+")  # what is the same text in YAML without quotes
+#: what is the same text in YAML without quotes: no number, and none of its words
+_PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z_.][\w./:-]*", re.IGNORECASE)
 _IMAGES = """\
   # resolutions: [160, 192, 224]   # of square images, for a fully convolutional model
   # exits: true                 # paths may end early, after a stage of blocks"""
@@ -222,7 +223,7 @@ def _data(task: str, given: str | None) -> str:
         written=_piece(f"tasks/{written}/written.txt"),
         imports=imports,
         read=_piece(f"tasks/{start.read}/read.py.txt"),
-        file=given or DATA,
+        file=json.dumps(given or DATA),
         prepared=", inputs standardised" if start.axis else "",
         prepare=_standardised(start.axis) if start.axis else "",
         three="inputs, targets, classes" if "classes" in made else "inputs, targets",

@@ -73,8 +73,7 @@ class Examination:
     def __str__(self) -> str:
         width = max((len(finding.name) for finding in self.findings), default=0)
         lines: list[str] = []
-        said: set[str] = set()
-        group = None
+        group = last = None
         for finding in self.findings:
             if finding.group != group:
                 group = finding.group
@@ -84,10 +83,9 @@ class Examination:
             means = f": {finding.means}" if finding.means else ""
             lines += _wrapped(f"{status}  {finding.found}{means}", hang)
             if finding.fix:
-                again = finding.fix in said
-                fix = "the same as above" if again else finding.fix
+                fix = "the same" if finding.fix == last else finding.fix
                 lines += _wrapped(f"{hang}-> {fix}", f"{hang}   ")
-                said.add(finding.fix)
+            last = finding.fix
         failed = sum(finding.status is Status.FAILED for finding in self.findings)
         lines += ["", "all is well" if not failed else f"{failed} failed"]
         return "\n".join(lines)
