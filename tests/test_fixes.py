@@ -179,6 +179,12 @@ def test_extras_that_are_named_exist() -> None:
     assert {extra for _, extra in PACKAGES if extra} <= extras()
 
 
+def test_the_manual_names_all_extras() -> None:
+    page = (CLONE / "docs" / "how-to" / "install.md").read_text()
+    parts = set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE))
+    assert parts == extras() - {"dev", "docs"}  # those two are for a clone
+
+
 @pytest.mark.parametrize("folder", ["tipsc", "docs", "README.md", "embed"])
 def test_nothing_says_to_install_tipsc_from_an_index(folder: str) -> None:
     place = CLONE / folder

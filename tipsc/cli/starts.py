@@ -59,7 +59,7 @@ class Start:
     loss: str = "data.judged_by.loss"
     split: str = "return Split(torch.from_numpy(inputs[rows]), torch.from_numpy(targets[rows]))"
     convert: str = ""
-    train: str = "  # learning_rate: 0.005        # the peak; by default it is searched for"
+    train: str = "  # learning_rate: 0.005        # the peak of the schedule"
     unit: str = "1 point"
 
 
