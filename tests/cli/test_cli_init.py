@@ -64,6 +64,21 @@ def test_data_and_model_of_each_task_fit_each_other(call: Any, tmp_path: Path, t
     assert (folder / "weights.pt").is_file() and not net.training
 
 
+def test_the_sample_net_is_trained_again_for_other_data(call: Any, tmp_path: Path) -> None:
+    call("init", tmp_path, "--task", "regression")
+    folder = shortened(tmp_path)
+
+    def trained() -> torch.nn.Module:
+        return user_code.call("model.py:load", {}, folder, "model", (torch.nn.Module,))
+
+    first, again = trained(), trained()
+    assert all(map(torch.equal, first.parameters(), again.parameters()))
+    chance = np.random.default_rng(1)
+    np.savez(tmp_path / "data.npz", inputs=chance.normal(size=(400, 3)), targets=np.ones((400, 2)))
+    other = trained()
+    assert other.head.out_features == 2 and other.layers[0].in_features == 3
+
+
 @pytest.mark.parametrize("words", BUILT, ids=lambda words: words[1])
 def test_what_is_written_builds_as_it_stands(call: Any, tmp_path: Path, words: Any) -> None:
     call("init", tmp_path / "new", *words)
