@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """pytest keeps the folders of its last runs, and these are large."""
+    yield tmp_path
+    shutil.rmtree(tmp_path / "env", ignore_errors=True)
+
+
 def installed(version: str, folder: Path, *words: object) -> Path:
     """The commands of an environment of its own, into which pip has installed `words`."""
     python = python_of(version)
@@ -72,26 +80,26 @@ def pip_install(binaries: Path, *words: object) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_wheel_runs_engines_without_torch(
-    version: str, wheel: Path, built_engine: Path, tmp_path: Path
+    version: str, wheel: Path, built_engine: Path, folder: Path
 ) -> None:
-    binaries = installed(version, tmp_path, wheel)
+    binaries = installed(version, folder, wheel)
     tipsc = binaries / "tipsc"
-    assert "build" in done_by(tipsc, "--help", expect=0, cwd=tmp_path)
-    found = json.loads(done_by(tipsc, "doctor", "--format", "json", expect=0, cwd=tmp_path))
+    assert "build" in done_by(tipsc, "--help", expect=0, cwd=folder)
+    found = json.loads(done_by(tipsc, "doctor", "--format", "json", expect=0, cwd=folder))
     versions = {finding["name"]: finding["found"] for finding in found["findings"]}
     assert found["healthy"] and f" {version}." in versions["python"]
     assert versions["torch"] == "not installed" and "onnxruntime" in versions["host"]
-    done_by(tipsc, "init", "new", "--task", "series", expect=0, cwd=tmp_path)
+    done_by(tipsc, "init", "new", "--task", "series", expect=0, cwd=folder)
     ran = (tipsc, "run", built_engine, "--random", 0, "--format", "json")
-    assert json.loads(done_by(*ran, expect=0, cwd=tmp_path))["path"]
+    assert json.loads(done_by(*ran, expect=0, cwd=folder))["path"]
 
 
 @pytest.mark.skipif(not os.environ.get("TIPSC_SLOW"), reason="make wheel")
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_wheel_builds_engines(version: str, wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_builds_engines(version: str, wheel: Path, folder: Path) -> None:
     # as docs/how-to/install.md says: PyTorch first, from the index of its CPU builds
-    binaries = installed(version, tmp_path, *CPU_ONLY, "torch>=2.13,<2.14")
+    binaries = installed(version, folder, *CPU_ONLY, "torch>=2.13,<2.14")
     pip_install(binaries, f"tipsc[train] @ {wheel.as_uri()}")
-    done_by(binaries / "tipsc", "init", "new", "--task", "regression", expect=0, cwd=tmp_path)
-    done_by(binaries / "tipsc", "build", "new", expect=0, cwd=tmp_path)
-    assert (tmp_path / "new" / "my_model-host.tipsc").is_file()
+    done_by(binaries / "tipsc", "init", "new", "--task", "regression", expect=0, cwd=folder)
+    done_by(binaries / "tipsc", "build", "new", expect=0, cwd=folder)
+    assert (folder / "new" / "my_model-host.tipsc").is_file()
