@@ -56,7 +56,8 @@ typedef enum tipsc_code {
     TIPSC_VERSION = 5, /* written in a format that this version does not read */
     TIPSC_DEVICE = 6,  /* the runtime is not there, or refuses the engine */
     TIPSC_CLOSED = 7,  /* the engine was closed */
-    TIPSC_MEMORY = 8   /* no memory is left */
+    TIPSC_MEMORY = 8,  /* no memory is left */
+    TIPSC_SIGNATURE = 9 /* not signed by a key that is trusted */
 } tipsc_code;
 
 /* Filled when a function fails. */
@@ -105,6 +106,13 @@ typedef struct tipsc_options {
     uint64_t tensor_bytes;     /* of inputs and outputs of one call; default 1 GiB */
     tipsc_log log;             /* default: nothing is logged */
     void *user;                /* handed to `log` */
+    const uint8_t *keys;       /* public keys of Ed25519, 32 bytes each, one behind the other: an engine
+                                  that none of them has signed (`tipsc sign`) is refused, by the file
+                                  <engine file>.sig. Default: nobody looks for a signature */
+    uint32_t key_count;        /* how many `keys`; at least 1 if there are any */
+    uint32_t reserved;
+    const char *sodium;        /* file of libsodium's library, which verifies signatures, as dlopen takes
+                                  it; default libsodium.so.23, libsodium.so.26 or libsodium.so */
 } tipsc_options;
 
 /* Checks every byte of the file, and makes its paths ready. The first time on a machine this finalises

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "decode.h"
+#include "signed.h"
 
 static const runtime_kind *const KINDS[] = {&ORT_RUNTIME, &LITERT_RUNTIME};
 enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
@@ -117,6 +118,7 @@ static tipsc_code open_engine(tipsc_engine *engine, source source, const char *n
                      options->graph_bytes ? options->graph_bytes : 128 << 20,
                      options->tensor_bytes ? options->tensor_bytes : 1 << 30};
     TRY(read_engine(&engine->file, source, &limits, error));
+    if (options->keys) TRY(check_signed(&engine->file, name, options, error));
     TRY(open_paths(engine, options, error));
     if (options->flags & TIPSC_ONLY_READ) return check_inside(&engine->file, error);
     opening opening = {&engine->file, name, options, engine->paths, engine->path_count};
@@ -150,6 +152,8 @@ static tipsc_code check_options(const tipsc_options *given, tipsc_options *optio
     TRY(take_struct(options, given, sizeof *options, "options", error));
     if (options->flags & ~(uint32_t)(TIPSC_ONLY_READ | TIPSC_TRUST_TFLITE))
         return fail(error, TIPSC_USAGE, "leave unknown bits 0", "options.flags: has a bit that this version does not know");
+    if (!options->keys != !options->key_count)
+        return fail(error, TIPSC_USAGE, "give one, or leave both out", "options.keys: there are no keys, or not how many");
     if (!options->threads) options->threads = 1;
     return TIPSC_OK;
 }

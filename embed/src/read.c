@@ -69,6 +69,7 @@ static tipsc_code read_header(engine_file *file, char **content, size_t *length,
     sha256_add(&hash, *content, *length);
     sha256_end(&hash, digest);
     if (HASHES_MATTER && memcmp(digest, prefix + 16, 32) != 0) return damaged(file, "the header is altered (its SHA-256 differs)", error);
+    memcpy(file->content_hash, digest, 32);
     sha256_hex(digest, file->hash);
     return TIPSC_OK;
 }

@@ -21,6 +21,7 @@ typedef struct engine_file {
     source source;
     manifest manifest;
     char hash[65];
+    uint8_t content_hash[32]; /* the same */
     bool is_tflite, has_plans;
     uint64_t weights_at, weights_length; /* of the weights, or the .tflite */
     graph *graphs; /* as many as paths; none in form tflite */
