@@ -81,13 +81,9 @@ typedef void (*tipsc_log)(void *user, int level, const char *text);
 
 /* Bits of tipsc_options.flags. */
 enum {
-    /* Check and describe the engine, and load no runtime: tipsc_run then is refused. The graphs and
-     * what is in them are checked as well, which otherwise waits until they are needed. */
-    TIPSC_ONLY_READ = 1,
-    /* Give a .tflite to LiteRT that only its hashes were checked of. LiteRT ends the process on a
-     * .tflite that was made to; this library does not check inside of one. Set it for engines that
-     * you trust: those that you built, or whose signature you checked. */
-    TIPSC_TRUST_TFLITE = 2
+    /* Check and describe the engine, and load no runtime: tipsc_run then is refused. The graphs, or
+     * the .tflite, are checked inside as well, which otherwise waits until they are needed. */
+    TIPSC_ONLY_READ = 1
 };
 
 /* How to open an engine. NULL, or zero in a field, stands for the default. */

@@ -36,4 +36,7 @@ void engine_file_close(engine_file *file);
 /* The graph of a path, checked: only now, since once an engine is finalised nobody asks for it. */
 tipsc_code checked_graph(const engine_file *file, const path_entry *path, const graph **found, tipsc_error *error);
 
+/* The .tflite, checked: only now, since a finalised one was. `owned` is to be freed; `model` lives as long. */
+tipsc_code checked_tflite(const engine_file *file, const uint8_t **model, void **owned, tipsc_error *error);
+
 #endif

@@ -26,8 +26,11 @@ from tipsc.errors import EngineDamagedError
 from tipsc.signature import TensorSpec
 
 _VERSION = 3
-#: axes that LiteRT's kernels have room for
-_MOST_AXES = 6
+#: axes that LiteRT's kernels have room for, and values of a tensor that they count
+_MOST_AXES, _MOST_VALUES = 6, 2**31 - 1
+#: tensors, operators, what they read and write, and scales, in all subgraphs: far beyond what tipsc
+#: writes. Tables may be shared, so a file can be short and name many of them.
+_MOST_PARTS = 1 << 24
 #: activations that operators have fused: none, and three kinds of ReLU
 _FUSED = range(4)
 _PADDINGS = range(2)
@@ -49,6 +52,7 @@ def check_tflite(model: memoryview, manifest: Manifest, where: str) -> None:
         _kind(code, f"{where}: operator code {i}")
         for i, code in enumerate(parsed["operator_codes"])
     ]
+    _check_parts(parsed["subgraphs"], where)
     graphs: list[list[Tensor]] = []
     for i, graph in enumerate(parsed["subgraphs"]):
         inside = f"{where}: subgraph {i}"
@@ -59,6 +63,24 @@ def check_tflite(model: memoryview, manifest: Manifest, where: str) -> None:
         _check_graph(graph, tensors, kinds, inside)
         graphs.append(tensors)
     _check_signatures(parsed, graphs, manifest, where)
+
+
+def _check_parts(graphs: Sequence[Row], where: str) -> None:
+    """Refuses more work than any model is, before it is done."""
+    parts = 0
+    for graph in graphs:
+        scales = [tensor["quantization"] for tensor in graph["tensors"]]
+        parts += 1 + len(scales) + len(graph["inputs"]) + len(graph["outputs"])
+        parts += sum(len(row["scale"]) + len(row["zero_point"]) for row in scales if row)
+        for row in graph["operators"]:
+            parts += 1 + len(row["inputs"]) + len(row["outputs"])
+            for index in (*row["inputs"], *row["outputs"]):
+                if 0 <= index < len(scales) and scales[index]:
+                    parts += len(scales[index]["scale"])
+            if parts > _MOST_PARTS:
+                break
+        if parts > _MOST_PARTS:
+            _refuse("more parts than any model has", where, f"<= {_MOST_PARTS}", parts)
 
 
 def _content(model: memoryview, buffer: Row, where: str) -> memoryview | None:
@@ -85,6 +107,8 @@ def _tensor(row: Row, contents: Sequence[memoryview | None], where: str) -> Tens
         _refuse("not a type of engines", where, None, row["type"])
     if len(shape) > _MOST_AXES or min(shape, default=1) < 1:
         _refuse("not a static shape", where, None, list(shape))
+    if math.prod(shape) > _MOST_VALUES:
+        _refuse("more values than any tensor has", where, f"<= {_MOST_VALUES}", list(shape))
     if row["buffer"] >= len(contents):
         _refuse("there is no such buffer", where, f"< {len(contents)}", row["buffer"])
     content = contents[row["buffer"]]

@@ -120,11 +120,13 @@ class Engine private constructor(address: Long, log: Long, private val memory: B
             val paths = Array(options.paths.size) { bytesOf(options.paths[it]) }
             val runtime = options.runtime?.let(::bytesOf)
             val cacheDir = options.cacheDir?.let(::bytesOf)
+            val sodium = options.sodium?.let(::bytesOf)
             val log = Native.hold(options.log)
             var address = 0L
             try {
                 address = Native.open(
                     file, memory, options.flags, options.threads, paths, runtime, cacheDir, options.limits, log,
+                    options.keyBytes, sodium,
                 )
                 return Engine(address, log, memory)
             } catch (error: Throwable) {
