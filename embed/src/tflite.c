@@ -8,7 +8,8 @@
 #include "tflite_model.h"
 #include "tflite_tables.h"
 
-enum { MODEL_OF_VERSION = 3, MOST_INPUTS = 999, FUSED = 3, PADDINGS = 1, MOST_PARTS = 1 << 24 };
+enum { MODEL_OF_VERSION = 3, MOST_INPUTS = 999, FUSED = 3, PADDINGS = 1,
+       MOST_PARTS = 1 << 22, MOST_SCALES = 1 << 26 };
 
 static const fb_schema SCHEMA = {TABLES, UNION, sizeof UNION};
 
@@ -22,9 +23,14 @@ static tipsc_code refused_in(const tflite_model *model, const tflite_operator *k
                 what);
 }
 
-tipsc_code tflite_spend(tflite_model *model, uint64_t parts) {
+static tipsc_code spend(tflite_model *model, uint64_t parts) {
     model->parts += parts;
     return model->parts <= MOST_PARTS ? TIPSC_OK : tflite_refused(model, "more parts than any model has");
+}
+
+tipsc_code spend_scales(tflite_model *model, uint64_t scales) {
+    model->scales += scales;
+    return model->scales <= MOST_SCALES ? TIPSC_OK : tflite_refused(model, "more scales than any model has");
 }
 
 /* ---- Operators ----------------------------------------------------------------------------------- */
@@ -75,7 +81,7 @@ typedef struct scales {
 } scales;
 
 static tipsc_code add_scales(tflite_model *model, const tflite_tensor *tensor, scales *all) {
-    TRY(tflite_spend(model, tensor->scales.count));
+    TRY(spend_scales(model, tensor->scales.count));
     if (tensor->content) return TIPSC_OK;
     for (size_t i = 0; i < tensor->scales.count; i++) {
         double scale = fb_float_at(&model->buffer, &tensor->scales, i);
@@ -136,7 +142,7 @@ static tipsc_code check_operator(tflite_model *model, tflite_graph *graph, fb_ro
     operation operation = {.inputs = model->inputs, .input_count = inputs.count, .output_count = outputs.count};
     scales scales = {0};
     given given;
-    TRY(tflite_spend(model, (uint64_t)1 + inputs.count + outputs.count));
+    TRY(spend(model, (uint64_t)1 + inputs.count + outputs.count));
     if (inputs.count < kind->fewest || inputs.count > kind->most) return refused_in(model, kind, "another number of inputs");
     TRY(read_inputs(model, graph, kind, &inputs, &scales));
     TRY(read_options(model, kind, row, options, &operation));
@@ -154,7 +160,7 @@ static tipsc_code check_known(tflite_model *model, tflite_graph *graph) {
     for (size_t i = 0; i < graph->tensors.count; i++) TRY(check_tensor(model, graph, i));
     fb_vector inputs = fb_several(buffer, graph->row, SUB_GRAPH_INPUTS), outputs = fb_several(buffer, graph->row, SUB_GRAPH_OUTPUTS);
     fb_vector operators = fb_several(buffer, graph->row, SUB_GRAPH_OPERATORS);
-    TRY(tflite_spend(model, (uint64_t)inputs.count + outputs.count));
+    TRY(spend(model, (uint64_t)inputs.count + outputs.count));
     for (size_t i = 0; i < inputs.count; i++) {
         int64_t index = fb_number_at(buffer, &inputs, i);
         if (index < 0 || index >= count || graph->known[index])
@@ -175,7 +181,7 @@ static tipsc_code check_graphs(tflite_model *model) {
     for (model->graph = 0; model->graph < model->graphs.count; model->graph++) {
         tflite_graph graph = {.row = fb_row_at(&model->buffer, &model->graphs, model->graph)};
         graph.tensors = fb_several(&model->buffer, graph.row, SUB_GRAPH_TENSORS);
-        TRY(tflite_spend(model, (uint64_t)1 + graph.tensors.count));
+        TRY(spend(model, (uint64_t)1 + graph.tensors.count));
         graph.known = calloc((size_t)graph.tensors.count + 1, 1);
         if (!graph.known) return no_memory(model->error);
         tipsc_code code = check_known(model, &graph);

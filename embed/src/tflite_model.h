@@ -10,7 +10,7 @@ typedef struct tflite_model {
     fb_vector buffers, codes, graphs;
     const char *where;
     size_t graph, operator; /* that is being looked at */
-    uint64_t parts;         /* that were looked at: tables may be shared, and stand for much work */
+    uint64_t parts, scales; /* that were looked at: tables may be shared, and stand for much work */
     tflite_tensor *inputs;  /* of an operator, as many as any has */
     tipsc_error *error;
 } tflite_model;
@@ -23,8 +23,8 @@ typedef struct tflite_graph {
 } tflite_graph;
 
 tipsc_code tflite_refused(const tflite_model *model, const char *what);
-/* Counts parts, and refuses more of them than any model has. */
-tipsc_code tflite_spend(tflite_model *model, uint64_t parts);
+/* Counts them, and refuses more than any model has. */
+tipsc_code spend_scales(tflite_model *model, uint64_t scales);
 
 /* All buffers, which tensors refer to. */
 tipsc_code check_buffers(const tflite_model *model);

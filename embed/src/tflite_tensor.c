@@ -60,7 +60,7 @@ static tipsc_code check_quantization(tflite_model *model, fb_row row, const tfli
     fb_vector scales = fb_several(buffer, row, QUANTIZATION_PARAMETERS_SCALE);
     fb_vector zeros = fb_several(buffer, row, QUANTIZATION_PARAMETERS_ZERO_POINT);
     int64_t axis = fb_number(buffer, row, QUANTIZATION_PARAMETERS_QUANTIZED_DIMENSION), rank = (int64_t)tensor->shape.rank;
-    TRY(tflite_spend(model, (uint64_t)scales.count + zeros.count));
+    TRY(spend_scales(model, (uint64_t)scales.count + zeros.count));
     if (axis < 0 || axis >= (rank ? rank : 1)) return tflite_refused(model, "a quantized dimension that is not there");
     if (scales.count > 1 && (!rank || scales.count != tensor->shape.axes[axis]))
         return tflite_refused(model, "a number of scales that does not fit");

@@ -14,7 +14,7 @@ CODES = ("ok", "usage", "path", "budget", "damaged", "version", "device", "close
          "signature")  # fmt: skip
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
           10: "float16", 11: "float64"}  # fmt: skip
-ONLY_READ, TRUST_TFLITE = 1, 2
+ONLY_READ = 1
 Log = c.CFUNCTYPE(None, c.c_void_p, c.c_int, c.c_char_p)
 Clock = c.CFUNCTYPE(c.c_double, c.c_void_p)
 

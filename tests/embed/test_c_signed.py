@@ -95,7 +95,10 @@ def test_what_cannot_be_checked_is_not_opened(library: Library, engine: Path, ke
     public = sign_engine(engine, key)
     for given, says in (
         ({"keys": []}, "there are no keys"),
-        ({"keys": [public], "sodium": "/nowhere/libsodium.so"}, "libsodium, which cannot be loaded"),
+        (
+            {"keys": [public], "sodium": "/nowhere/libsodium.so"},
+            "libsodium, which cannot be loaded",
+        ),
         ({"keys": [public], "sodium": "libm.so.6"}, "libm.so.6: this is no libsodium"),
     ):
         with pytest.raises(CError, match=says) as caught:

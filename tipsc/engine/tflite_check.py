@@ -28,9 +28,10 @@ from tipsc.signature import TensorSpec
 _VERSION = 3
 #: axes that LiteRT's kernels have room for, and values of a tensor that they count
 _MOST_AXES, _MOST_VALUES = 6, 2**31 - 1
-#: tensors, operators, what they read and write, and scales, in all subgraphs: far beyond what tipsc
-#: writes. Tables may be shared, so a file can be short and name many of them.
-_MOST_PARTS = 1 << 24
+#: in all subgraphs: tensors, operators, what they read and write; and scales. Far beyond what tipsc
+#: writes: tables may be shared, so a file can be short and name many of them.
+_MOST_PARTS, _MOST_SCALES = 1 << 22, 1 << 26
+_PARTS = ("tensors", "inputs", "outputs", "operators")
 #: activations that operators have fused: none, and three kinds of ReLU
 _FUSED = range(4)
 _PADDINGS = range(2)
@@ -67,20 +68,24 @@ def check_tflite(model: memoryview, manifest: Manifest, where: str) -> None:
 
 def _check_parts(graphs: Sequence[Row], where: str) -> None:
     """Refuses more work than any model is, before it is done."""
-    parts = 0
+    parts = sum(1 + sum(len(graph[name]) for name in _PARTS) for graph in graphs)
+    _bound("parts", parts, _MOST_PARTS, where)
+    scales = 0
     for graph in graphs:
-        scales = [tensor["quantization"] for tensor in graph["tensors"]]
-        parts += 1 + len(scales) + len(graph["inputs"]) + len(graph["outputs"])
-        parts += sum(len(row["scale"]) + len(row["zero_point"]) for row in scales if row)
+        rows = [tensor["quantization"] for tensor in graph["tensors"]]
+        lengths = [len(row["scale"]) if row else 0 for row in rows]
+        scales += sum(lengths) + sum(len(row["zero_point"]) for row in rows if row)
         for row in graph["operators"]:
-            parts += 1 + len(row["inputs"]) + len(row["outputs"])
-            for index in (*row["inputs"], *row["outputs"]):
-                if 0 <= index < len(scales) and scales[index]:
-                    parts += len(scales[index]["scale"])
-            if parts > _MOST_PARTS:
-                break
-        if parts > _MOST_PARTS:
-            _refuse("more parts than any model has", where, f"<= {_MOST_PARTS}", parts)
+            indices = (*row["inputs"], *row["outputs"])
+            parts += len(indices)
+            _bound("parts", parts, _MOST_PARTS, where)
+            scales += sum(lengths[index] for index in indices if 0 <= index < len(lengths))
+        _bound("scales", scales, _MOST_SCALES, where)
+
+
+def _bound(what: str, count: int, most: int, where: str) -> None:
+    if count > most:
+        _refuse(f"more {what} than any model has", where, f"<= {most}", count)
 
 
 def _content(model: memoryview, buffer: Row, where: str) -> memoryview | None:

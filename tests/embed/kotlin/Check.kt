@@ -202,17 +202,24 @@ fun closing(file: String, options: Options) = repeat(10) { round ->
     check(wrong.isEmpty()) { wrong }
 }
 
+/** Keys in hexadecimal; the word "none" is no key. */
+fun signedBy(keys: List<String>) = Options(
+    onlyRead = true,
+    keys = keys.filter { it != "none" }.map { key -> key.chunked(2).map { it.toInt(16).toByte() }.toByteArray() },
+)
+
 fun main(arguments: Array<String>) {
     val (what, file, runtime, cacheDir, more) = arguments
     val options = Options(
-        runtime = runtime, cacheDir = cacheDir.ifEmpty { null }, trustTflite = what == "trusted",
+        runtime = runtime, cacheDir = cacheDir.ifEmpty { null },
         paths = if (what == "memory") listOf(more) else emptyList(),
     )
     when (what) {
-        "outputs", "trusted" -> outputs(file, more, options)
+        "outputs" -> outputs(file, more, options)
         "describe" -> describe(file, options)
         "governor" -> governor(file, options)
         "errors" -> errors(file, options)
+        "signed" -> println(said { Engine.open(file, signedBy(more.split(" "))).close() })
         "memory" -> memory(file, options)
         "log" -> log(file, options)
         "allocation" -> allocation(file, options)
