@@ -164,6 +164,18 @@ def test_only_a_signed_engine_is_opened(
         assert line.startswith(says)
 
 
+def test_on_android_the_finalised_form_is_in_the_applications_cache(
+    program: Program, engine_file: Path, runtime: str, tmp_path: Path
+) -> None:
+    """And made again for another engine of the name, as after an update."""
+    cache, new = tmp_path / "application", engine_file.with_name(f"{engine_file.name}.new")
+    cache.mkdir()
+    with_batches(new)
+    first, second, changed = program("android", engine_file, runtime, "", cache)
+    assert first == second and first.startswith(f"tipsc-{engine_file.name}-")
+    assert changed == "true" and not engine_file.with_name(f"{engine_file.name}-cache").exists()
+
+
 def test_an_update_is_applied(
     program: Program, engine_file: Path, net: Net, graphs: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -14,8 +14,8 @@ fun interface Log {
  * @property paths ids of the paths to open; all if empty.
  * @property runtime file of the runtime's library, as dlopen takes it; by default
  *   `libonnxruntime.so.1` or `libLiteRt.so`. On Android: `libonnxruntime.so`.
- * @property cacheDir folder of the finalised engine; by default beside the engine, as in Python. On
- *   Android name one in the application's `cacheDir`: folders above it belong to the system there.
+ * @property cacheDir folder of the finalised engine, which then is of one engine and one version of the
+ *   runtime. By default beside the engine, as in Python; on Android in the application's `cacheDir`.
  * @property onlyRead check and describe the engine, and load no runtime: [Context.run] then is refused.
  * @property fileBytes most bytes of the engine file, 0 for no bound; [manifestBytes], [graphBytes],
  *   [tensorBytes] likewise, where 0 is tipsc.h's default.
