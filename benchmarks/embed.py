@@ -87,21 +87,37 @@ def main() -> None:
 
 
 def readers_agree(library: Path, count: int) -> dict[str, int]:
-    """How many mutated files both readers take, and refuse; raises where they do not agree."""
+    """How many mutated files both readers take, and refuse; raises where they do not agree.
+
+    Of `count` of each form: engines of a tiny net for ONNX Runtime, and of the .tflite files that
+    fuzzing starts from.
+    """
     import fuzz_engine
+    from fuzz_tflite import FILES, manifest_of
+    from readers import agree, mutated_tflite
     from synthetic_engine import tiny_net
-    from test_c_reader import agree
 
-    from tipsc.engine import write_engine
+    from tipsc.engine import write_engine, write_tflite_engine
 
-    net = tiny_net()
+    net, c = tiny_net(), Library(library)
     graphs = net.paths(4)
+    of_tflite = []
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "e.tipsc"
         write_engine(file, net.manifest(list(graphs)), net.store.blob, graphs)
-        data, c = file.read_bytes(), Library(library)
+        data = file.read_bytes()
+        for seed in sorted(FILES.glob("*.tflite")):
+            model = seed.read_bytes()
+            write_tflite_engine(file, manifest_of(model), model)
+            of_tflite.append(file.read_bytes())
     taken = sum(agree(c, fuzz_engine.mutated(random.Random(seed), data)) for seed in range(count))
-    return {"files": count, "taken_by_both": taken, "refused_by_both": count - taken}
+    generators = map(random.Random, range(count))
+    taken_tflite = sum(agree(c, mutated_tflite(g, g.choice(of_tflite))) for g in generators)
+    return {
+        "files": count, "taken_by_both": taken, "refused_by_both": count - taken,
+        "tflite_files": count, "tflite_taken_by_both": taken_tflite,
+        "tflite_refused_by_both": count - taken_tflite,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

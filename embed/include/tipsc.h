@@ -56,7 +56,8 @@ typedef enum tipsc_code {
     TIPSC_VERSION = 5, /* written in a format that this version does not read */
     TIPSC_DEVICE = 6,  /* the runtime is not there, or refuses the engine */
     TIPSC_CLOSED = 7,  /* the engine was closed */
-    TIPSC_MEMORY = 8   /* no memory is left */
+    TIPSC_MEMORY = 8,  /* no memory is left */
+    TIPSC_SIGNATURE = 9 /* not signed by a key that is trusted */
 } tipsc_code;
 
 /* Filled when a function fails. */
@@ -80,13 +81,9 @@ typedef void (*tipsc_log)(void *user, int level, const char *text);
 
 /* Bits of tipsc_options.flags. */
 enum {
-    /* Check and describe the engine, and load no runtime: tipsc_run then is refused. The graphs and
-     * what is in them are checked as well, which otherwise waits until they are needed. */
-    TIPSC_ONLY_READ = 1,
-    /* Give a .tflite to LiteRT that only its hashes were checked of. LiteRT ends the process on a
-     * .tflite that was made to; this library does not check inside of one. Set it for engines that
-     * you trust: those that you built, or whose signature you checked. */
-    TIPSC_TRUST_TFLITE = 2
+    /* Check and describe the engine, and load no runtime: tipsc_run then is refused. The graphs, or
+     * the .tflite, are checked inside as well, which otherwise waits until they are needed. */
+    TIPSC_ONLY_READ = 1
 };
 
 /* How to open an engine. NULL, or zero in a field, stands for the default. */
@@ -105,6 +102,13 @@ typedef struct tipsc_options {
     uint64_t tensor_bytes;     /* of inputs and outputs of one call; default 1 GiB */
     tipsc_log log;             /* default: nothing is logged */
     void *user;                /* handed to `log` */
+    const uint8_t *keys;       /* public keys of Ed25519, 32 bytes each, one behind the other: an engine
+                                  that none of them has signed (`tipsc sign`) is refused, by the file
+                                  <engine file>.sig. Default: nobody looks for a signature */
+    uint32_t key_count;        /* how many `keys`; at least 1 if there are any */
+    uint32_t reserved;
+    const char *sodium;        /* file of libsodium's library, which verifies signatures, as dlopen takes
+                                  it; default libsodium.so.23, libsodium.so.26 or libsodium.so */
 } tipsc_options;
 
 /* Checks every byte of the file, and makes its paths ready. The first time on a machine this finalises

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "decode.h"
+#include "signed.h"
 
 static const runtime_kind *const KINDS[] = {&ORT_RUNTIME, &LITERT_RUNTIME};
 enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
@@ -93,6 +94,12 @@ static tipsc_code open_paths(tipsc_engine *engine, const tipsc_options *options,
 /* All that waits until a path is asked for. */
 static tipsc_code check_inside(const engine_file *file, tipsc_error *error) {
     const graph *graph;
+    if (file->is_tflite) {
+        const uint8_t *model;
+        void *owned;
+        TRY(checked_tflite(file, &model, &owned, error));
+        free(owned);
+    }
     for (size_t i = 0; i < file->graph_count; i++) TRY(checked_graph(file, &file->manifest.paths[i], &graph, error));
     return TIPSC_OK;
 }
@@ -117,6 +124,7 @@ static tipsc_code open_engine(tipsc_engine *engine, source source, const char *n
                      options->graph_bytes ? options->graph_bytes : 128 << 20,
                      options->tensor_bytes ? options->tensor_bytes : 1 << 30};
     TRY(read_engine(&engine->file, source, &limits, error));
+    if (options->keys) TRY(check_signed(&engine->file, name, options, error));
     TRY(open_paths(engine, options, error));
     if (options->flags & TIPSC_ONLY_READ) return check_inside(&engine->file, error);
     opening opening = {&engine->file, name, options, engine->paths, engine->path_count};
@@ -148,8 +156,10 @@ static tipsc_code open_source(source source, const char *name, const tipsc_optio
 
 static tipsc_code check_options(const tipsc_options *given, tipsc_options *options, tipsc_error *error) {
     TRY(take_struct(options, given, sizeof *options, "options", error));
-    if (options->flags & ~(uint32_t)(TIPSC_ONLY_READ | TIPSC_TRUST_TFLITE))
+    if (options->flags & ~(uint32_t)TIPSC_ONLY_READ)
         return fail(error, TIPSC_USAGE, "leave unknown bits 0", "options.flags: has a bit that this version does not know");
+    if (!options->keys != !options->key_count)
+        return fail(error, TIPSC_USAGE, "give one, or leave both out", "options.keys: there are no keys, or not how many");
     if (!options->threads) options->threads = 1;
     return TIPSC_OK;
 }

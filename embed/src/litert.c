@@ -1,9 +1,8 @@
 /* LiteRT on the CPU: one .tflite, of which each path is a signature.
  *
- * A .tflite can be made to end the process, and this library does not look inside of one. So it takes the form
- * that Python finalised, which checked it; or, if the caller trusts the engine, the .tflite as it is. Packed
- * weights are shared by all paths in the first case only: LiteRT's weight cache tells weights apart by where
- * they lie, and only that form was compared with a run without it when the engine was built. */
+ * It takes the form that Python finalised, if there is one; else the .tflite as it is, when that was checked
+ * (tflite.h). Packed weights are shared by all paths in the first case only: LiteRT's weight cache tells weights
+ * apart by where they lie, and only that form was compared with a run without it when the engine was built. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -101,17 +100,22 @@ static tipsc_code load_finalised(litert_runtime *runtime, const char *folder, ui
 }
 
 /* The .tflite as it is, through a file that has no name any more once it was mapped. */
-static tipsc_code load_trusted(litert_runtime *runtime, const opening *opening, tipsc_error *error) {
+static tipsc_code load_checked(litert_runtime *runtime, const opening *opening, tipsc_error *error) {
     char name[MOST_NAME];
     const engine_file *file = opening->file;
     const char *base = getenv("TMPDIR");
     if (snprintf(name, sizeof name, "%s/tipsc-XXXXXX", base && *base ? base : "/tmp") >= MOST_NAME)
         return fail(error, TIPSC_USAGE, "use a shorter one", "TMPDIR: the name is too long");
+    const uint8_t *model;
+    void *owned;
+    TRY(checked_tflite(file, &model, &owned, error));
     int to = mkstemp(name);
-    if (to < 0) return fail(error, TIPSC_USAGE, NULL, "%s: cannot be written: %s", name, strerror(errno));
-    tipsc_code code = source_copy(&file->source, file->weights_at, file->weights_length, to, error);
+    tipsc_code code = TIPSC_OK;
+    if (to < 0) code = fail(error, TIPSC_USAGE, NULL, "%s: cannot be written: %s", name, strerror(errno));
+    if (code == TIPSC_OK) code = write_whole(to, model, (size_t)file->weights_length, name, error);
+    free(owned);
+    if (to < 0) return code;
     close(to);
-    if (code == TIPSC_OK) code = source_unchanged(&file->source, error);
     if (code == TIPSC_OK) code = load(runtime, name, NULL, opening->options->threads, error);
     unlink(name);
     return code;
@@ -121,10 +125,7 @@ static tipsc_code load_either(litert_runtime *runtime, const opening *opening, t
     char folder[MOST_NAME];
     const tipsc_options *options = opening->options;
     if (finalised(opening, &runtime->litert, folder)) return load_finalised(runtime, folder, options->threads, error);
-    if (options->flags & TIPSC_TRUST_TFLITE) return load_trusted(runtime, opening, error);
-    return fail(error, TIPSC_DEVICE,
-                "open it once in Python with the same LiteRT, or set TIPSC_TRUST_TFLITE if you trust the engine",
-                "nobody has checked the .tflite of this engine on this machine");
+    return load_checked(runtime, opening, error);
 }
 
 static tipsc_code find_signatures(litert_runtime *runtime, tipsc_error *error) {

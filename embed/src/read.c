@@ -7,6 +7,7 @@
 #include "decode.h"
 #include "graph.h"
 #include "map.h"
+#include "tflite.h"
 
 enum { PREFIX = 48, VERSION = 3, PAGE = 4096, MAX_HEADER = 1 << 20, MARGIN = 1 << 20, MOST_SECTIONS = 4 };
 
@@ -69,6 +70,7 @@ static tipsc_code read_header(engine_file *file, char **content, size_t *length,
     sha256_add(&hash, *content, *length);
     sha256_end(&hash, digest);
     if (HASHES_MATTER && memcmp(digest, prefix + 16, 32) != 0) return damaged(file, "the header is altered (its SHA-256 differs)", error);
+    memcpy(file->content_hash, digest, 32);
     sha256_hex(digest, file->hash);
     return TIPSC_OK;
 }
@@ -255,7 +257,7 @@ static tipsc_code check_plans(engine_file *file, const header *header, int form,
     return fit ? TIPSC_OK : damaged(file, "manifest and plans name different paths", error);
 }
 
-static tipsc_code check_tflite(const engine_file *file, const header *header, tipsc_error *error) {
+static tipsc_code check_form(const engine_file *file, const header *header, tipsc_error *error) {
     uint8_t identifier[4] = {0};
     if (file->manifest.has_built) return damaged(file, "no device finishes a .tflite", error);
     if (file->weights_length >= 8) TRY(source_read(&file->source, file->weights_at + 4, identifier, 4, error));
@@ -284,7 +286,7 @@ static tipsc_code parse(engine_file *file, const limits *limits, tipsc_error *er
     file->is_tflite = form == TFLITE;
     file->has_plans = form == PLANS;
     if (form == TFLITE) {
-        TRY(check_tflite(file, &header, error));
+        TRY(check_form(file, &header, error));
     } else {
         TRY(read_graphs(file, &header, &header.sections[2], limits, error));
         TRY(check_plans(file, &header, form, error));
@@ -313,4 +315,14 @@ tipsc_code checked_graph(const engine_file *file, const path_entry *path, const 
             return check_graph(&file->graphs[i], &file->manifest, path, file->weights_length, error);
         }
     return fail(error, TIPSC_PATH, NULL, "%s: there is no graph of path %s", file->source.where, path->id.text);
+}
+
+tipsc_code checked_tflite(const engine_file *file, const uint8_t **model, void **owned, tipsc_error *error) {
+    TRY(source_view(&file->source, file->weights_at, file->weights_length, model, owned, error));
+    tipsc_code code = check_tflite(*model, file->weights_length, &file->manifest, file->source.where, error);
+    if (code == TIPSC_OK) code = source_unchanged(&file->source, error);
+    if (code == TIPSC_OK) return TIPSC_OK;
+    free(*owned);
+    *owned = NULL;
+    return code;
 }

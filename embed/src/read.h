@@ -21,6 +21,7 @@ typedef struct engine_file {
     source source;
     manifest manifest;
     char hash[65];
+    uint8_t content_hash[32]; /* the same */
     bool is_tflite, has_plans;
     uint64_t weights_at, weights_length; /* of the weights, or the .tflite */
     graph *graphs; /* as many as paths; none in form tflite */
@@ -34,5 +35,8 @@ void engine_file_close(engine_file *file);
 
 /* The graph of a path, checked: only now, since once an engine is finalised nobody asks for it. */
 tipsc_code checked_graph(const engine_file *file, const path_entry *path, const graph **found, tipsc_error *error);
+
+/* The .tflite, checked: only now, since a finalised one was. `owned` is to be freed; `model` lives as long. */
+tipsc_code checked_tflite(const engine_file *file, const uint8_t **model, void **owned, tipsc_error *error);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,6 +61,21 @@ tipsc_code source_read(const source *source, uint64_t offset, void *into, size_t
         done += (size_t)got;
     }
     return TIPSC_OK;
+}
+
+tipsc_code source_view(const source *source, uint64_t offset, uint64_t bytes, const uint8_t **data, void **owned,
+                       tipsc_error *error) {
+    *owned = NULL;
+    if (source->memory && offset <= source->size && bytes <= source->size - offset) {
+        *data = source->memory + offset;
+        return TIPSC_OK;
+    }
+    void *copy = bytes < SIZE_MAX ? malloc((size_t)bytes + 1) : NULL;
+    if (!copy) return no_memory(error);
+    tipsc_code code = source_read(source, offset, copy, (size_t)bytes, error);
+    if (code != TIPSC_OK) free(copy);
+    else *data = *owned = copy;
+    return code;
 }
 
 tipsc_code source_sha256(const source *source, uint64_t offset, uint64_t bytes, uint8_t digest[32],

@@ -27,6 +27,9 @@ void source_close(source *source);
 tipsc_code source_read(const source *source, uint64_t offset, void *into, size_t bytes, tipsc_error *error);
 tipsc_code source_sha256(const source *source, uint64_t offset, uint64_t bytes, uint8_t digest[32],
                          tipsc_error *error);
+/* The same, without a copy where it is in memory; `owned` is to be freed. */
+tipsc_code source_view(const source *source, uint64_t offset, uint64_t bytes, const uint8_t **data, void **owned,
+                       tipsc_error *error);
 /* A copy to a descriptor, part by part. */
 tipsc_code source_copy(const source *source, uint64_t offset, uint64_t bytes, int to, tipsc_error *error);
 /* TIPSC_DAMAGED if somebody wrote to the file since it was opened. */

@@ -21,18 +21,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return build_program(tmp_path_factory.mktemp("kotlin"))
 
 
-@pytest.mark.parametrize("check", ["outputs", "trusted"])
+@pytest.mark.parametrize("finalised", [True, False])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_every_path_gives_what_python_gives(
-    program: Program, precision: str, check: str, images_case: Case, int8_engine: Path,
+    program: Program, precision: str, finalised: bool, images_case: Case, int8_engine: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    """With what Python finalised, or with an engine that is trusted and nothing finalised."""
+    """With what Python finalised, or with what libtipsc checked."""
     file = tmp_path / f"{precision}.tipsc"
     file.write_bytes((int8_engine if precision == "int8" else images_case.engine).read_bytes())
     x = np.ascontiguousarray(inputs_of(images_case.supernet, 1).numpy())
     inputs = {candidate.path.id: [x] for candidate in images_case.candidates}
     expected = outputs_in_python(file, inputs, tmp_path / "form")
-    cache = tmp_path / ("form" if check == "outputs" else "none")
-    found = program.outputs(check, file, runtime_of_litert(), cache, tmp_path, inputs)
+    cache = tmp_path / ("form" if finalised else "none")
+    found = program.outputs("outputs", file, runtime_of_litert(), cache, tmp_path, inputs)
     assert found == expected and len(found) == 3

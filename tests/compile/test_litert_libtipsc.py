@@ -15,7 +15,7 @@ from tipsc.runtime import Engine
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "embed"))
 
 from building import built, missing_tools
-from library import TRUST_TFLITE, Library, runtime_of_litert
+from library import Library, runtime_of_litert
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,7 @@ def test_every_path_gives_what_python_gives(
     with Engine.open(file, cache_dir=tmp_path / "form") as known:
         expected = {path.id: known.run(x, path=path) for path in known.paths}
     cache = tmp_path / ("form" if finalised else "none")
-    with library.open(
-        file, runtime=runtime_of_litert(), cache_dir=cache, flags=0 if finalised else TRUST_TFLITE
-    ) as found:
+    with library.open(file, runtime=runtime_of_litert(), cache_dir=cache) as found:
         assert found.ids() == list(expected)
         for name, output in expected.items():
             assert np.array_equal(found.run([x], name)[0], output)

@@ -18,7 +18,8 @@ from conftest_engine import *  # noqa: F403
 from library import Library
 from test_format_document import finished as finished
 
-collect_ignore = [] if importlib.util.find_spec("ai_edge_litert") else ["test_c_litert.py"]
+WITH_LITERT = ["test_c_litert.py", "test_c_reader.py", "test_c_tflite.py"]
+collect_ignore = [] if importlib.util.find_spec("ai_edge_litert") else WITH_LITERT
 if not os.environ.get("TIPSC_SLOW"):  # minutes of compilers: `make embed` runs them
     collect_ignore += ["test_c_sanitizers.py", "test_kotlin.py", "test_kotlin_project.py"]
 

@@ -80,7 +80,7 @@ class Program:
         self, what: str, engine: Path, runtime: str, cache_dir: Path | str, folder: Path,
         inputs: dict[str, list[np.ndarray]],
     ) -> dict[str, list[bytes]]:  # fmt: skip
-        """Of each path, by the check `outputs` or `trusted`."""
+        """Of each path, by a check such as `outputs`."""
         for name, arrays in inputs.items():
             for i, array in enumerate(arrays):
                 (folder / f"{name}.in.{i}").write_bytes(np.ascontiguousarray(array).tobytes())

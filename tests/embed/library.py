@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-CODES = ("ok", "usage", "path", "budget", "damaged", "version", "device", "closed", "memory")
+CODES = ("ok", "usage", "path", "budget", "damaged", "version", "device", "closed", "memory",
+         "signature")  # fmt: skip
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
           10: "float16", 11: "float64"}  # fmt: skip
-ONLY_READ, TRUST_TFLITE = 1, 2
+ONLY_READ = 1
 Log = c.CFUNCTYPE(None, c.c_void_p, c.c_int, c.c_char_p)
 Clock = c.CFUNCTYPE(c.c_double, c.c_void_p)
 
@@ -38,7 +39,8 @@ class Options(Sized):
         ("path_count", c.c_uint32), ("paths", c.POINTER(c.c_char_p)), ("runtime", c.c_char_p),
         ("cache_dir", c.c_char_p), ("file_bytes", c.c_uint64), ("manifest_bytes", c.c_uint64),
         ("graph_bytes", c.c_uint64), ("tensor_bytes", c.c_uint64), ("log", Log),
-        ("user", c.c_void_p),
+        ("user", c.c_void_p), ("keys", c.c_char_p), ("key_count", c.c_uint32),
+        ("reserved", c.c_uint32), ("sodium", c.c_char_p),
     ]  # fmt: skip
 
 
@@ -120,6 +122,8 @@ class Engine:
         cache_dir: Path | None = None,
         paths: Sequence[str] = (),
         log: Callable[[int, str], None] | None = None,
+        keys: Sequence[bytes] | None = None,
+        sodium: str | None = None,
         **options: int,
     ) -> None:
         self.library, self.handle = library, c.c_void_p()
@@ -130,7 +134,9 @@ class Engine:
         given = Options(
             runtime=runtime.encode() if runtime else None,
             cache_dir=str(cache_dir).encode() if cache_dir else None,
-            path_count=len(paths), paths=names, log=self._log, **options,
+            path_count=len(paths), paths=names, log=self._log,
+            keys=None if keys is None else b"".join(keys), key_count=len(keys or ()),
+            sodium=sodium.encode() if sodium else None, **options,
         )  # fmt: skip
         if isinstance(file, bytes):
             self._memory = file

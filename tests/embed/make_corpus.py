@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "compile"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzzing"))
 
 from engines import with_batches
-from format_faults import as_tflite
+from fuzz_tflite import FILES, manifest_of
+from plain_tflite import two_widths
 from synthetic_engine import tiny_net
 
-from tipsc.engine import DevicePlan, write_engine
+from tipsc.compile.tflite.merge import merge
+from tipsc.engine import DevicePlan, write_engine, write_tflite_engine
 from tipsc.engine.delta import CARRIED, Delta
 
 CORPUS = Path(__file__).parents[2] / "embed" / "fuzz" / "corpus"
@@ -26,7 +30,7 @@ BASE = bytes((i * 7 + i // 256) % 256 for i in range(8192))  # as embed/fuzz/app
 
 
 def main() -> None:
-    for name in ("read", "graph", "apply"):
+    for name in ("read", "graph", "tflite", "apply"):
         (CORPUS / name).mkdir(parents=True, exist_ok=True)
     net = tiny_net()
     graphs = net.paths(2)
@@ -43,8 +47,11 @@ def main() -> None:
             plans,
         )
         (CORPUS / "read" / "plans").write_bytes(file.read_bytes())
+        model = (FILES / "sizes.tflite").read_bytes()
+        write_tflite_engine(file, manifest_of(model), model)
+        (CORPUS / "read" / "tflite").write_bytes(file.read_bytes())
     (CORPUS / "read" / "onnx").write_bytes(data)
-    (CORPUS / "read" / "tflite").write_bytes(as_tflite(b"1234TFL3")(data))
+    (CORPUS / "tflite" / "plain").write_bytes(merge(two_widths()).model)
     for name, graph in graphs.items():
         (CORPUS / "graph" / name).write_bytes(graph)
     for name, pieces, carried in (

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from library import TRUST_TFLITE, CError, Library, runtime_of_litert
+from library import CError, Library, runtime_of_litert
 from plain_tflite import SHAPE, engine_of, two_widths
+from test_tflite_check import changed, later_input
 
 from tipsc.compile.tflite.merge import merge
 from tipsc.runtime import Engine
@@ -31,21 +32,23 @@ def x() -> np.ndarray:
     return np.random.default_rng(3).standard_normal(shape, np.float32)
 
 
-def test_a_tflite_that_nobody_checked_is_refused(library: Library, engine: Path) -> None:
-    with pytest.raises(CError, match="nobody has checked") as caught:
-        library.open(engine, runtime=runtime_of_litert())
-    assert caught.value.code == "device" and "TIPSC_TRUST_TFLITE" in caught.value.fix
-
-
-@pytest.mark.parametrize("checked", [True, False])
-def test_outputs_of_every_path_are_pythons(
-    library: Library, engine: Path, x: np.ndarray, checked: bool
+def test_a_tflite_is_checked_before_litert_sees_it(
+    library: Library, model: bytes, tmp_path: Path
 ) -> None:
-    """With what Python finalised, or with an engine that is trusted and nothing finalised."""
-    flags = 0 if checked else TRUST_TFLITE
-    if checked:
+    bad = engine_of(tmp_path / "bad.tipsc", changed(model, later_input), ["narrow", "wide"])
+    with pytest.raises(CError, match=r"subgraph 0.*reads a tensor that nothing wrote") as caught:
+        library.open(bad, runtime=runtime_of_litert())
+    assert caught.value.code == "damaged"
+
+
+@pytest.mark.parametrize("finalised", [True, False])
+def test_outputs_of_every_path_are_pythons(
+    library: Library, engine: Path, x: np.ndarray, finalised: bool
+) -> None:
+    """With what Python finalised, or with what was checked here."""
+    if finalised:
         Engine.open(engine).close()
-    with library.open(engine, runtime=runtime_of_litert(), flags=flags) as found:
+    with library.open(engine, runtime=runtime_of_litert()) as found:
         outputs = {name: found.run([x], name)[0] for name in found.ids()}
     with Engine.open(engine) as known:
         for path in known.paths:
@@ -62,14 +65,16 @@ def test_the_finalised_form_stays_as_it_was(library: Library, engine: Path, x: n
     assert before == {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_a_damaged_form_is_not_taken(library: Library, engine: Path) -> None:
+def test_a_damaged_form_is_not_taken(library: Library, engine: Path, x: np.ndarray) -> None:
     Engine.open(engine).close()
     (packed,) = engine.with_name(f"{engine.name}-cache").glob("*/packed.xnnpack")
-    packed.write_bytes(packed.read_bytes()[:-1])
-    with pytest.raises(CError, match="nobody has checked"):
-        library.open(engine, runtime=runtime_of_litert())
+    packed.write_bytes(b"no weights")
+    with library.open(engine, runtime=runtime_of_litert()) as found:
+        (output,) = found.run([x], "wide")  # by the .tflite of the engine
+    with Engine.open(engine) as known:
+        assert np.array_equal(output, known.run(x, path="wide"))
 
 
 def test_another_library_is_refused(library: Library, engine: Path) -> None:
     with pytest.raises(CError, match="it has no LiteRtCreateEnvironment"):
-        library.open(engine, flags=TRUST_TFLITE)  # that of ONNX Runtime
+        library.open(engine)  # that of ONNX Runtime

@@ -56,15 +56,17 @@ def fuzzers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(tmp_path_factory.mktemp("fuzzers"), *options, "-DTIPSC_STATIC=OFF")
 
 
-@pytest.mark.parametrize("target", ["read", "graph", "apply"])
+@pytest.mark.parametrize("target", ["read", "graph", "tflite", "apply"])
 def test_a_short_run_of_the_fuzzer_finds_nothing(
     fuzzers: Path, target: str, tmp_path: Path
 ) -> None:
     (tmp_path / "found").mkdir()
-    corpus = EMBED / "fuzz" / "corpus" / target
-    command = [str(fuzzers / f"fuzz_{target}"), "-runs=3000", "-max_len=20000", "-seed=1"]
+    corpus = [str(EMBED / "fuzz" / "corpus" / target)]
+    if target == "tflite":
+        corpus.append(str(Path(__file__).parents[1] / "fuzzing" / "tflite"))
+    command = [str(fuzzers / f"fuzz_{target}"), "-runs=3000", "-max_len=26000", "-seed=1"]
     done = subprocess.run(
-        [*command, str(tmp_path / "found"), str(corpus)],
+        [*command, str(tmp_path / "found"), *corpus],
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from engines import with_batches
 from kotlin_program import Program, build_program, outputs_in_python
 from library import runtime_of_package
 from synthetic_engine import Net
+from test_signed import write_key
 
 from tipsc.engine import write_engine
 from tipsc.engine.delta import write_delta
+from tipsc.engine.signed import sign_engine
 from tipsc.runtime import Engine
 
 
@@ -144,6 +147,33 @@ def test_a_log_is_written_and_what_it_throws_arrives(
     warning, thrown = program("log", engine_file, runtime, XDG_CACHE_HOME="/dev/null/none")
     assert warning.startswith("true there is no folder for the finalised engine")
     assert thrown == "thrown"
+
+
+def test_only_a_signed_engine_is_opened(
+    program: Program, engine_file: Path, tmp_path: Path
+) -> None:
+    public = sign_engine(engine_file, write_key(tmp_path, "key", Ed25519PrivateKey.generate()))
+    for keys, says in (
+        ([public.hex()], "nothing:"),
+        ([bytes(32).hex(), public.hex()], "nothing:"),
+        ([bytes(32).hex()], "SIGNATURE: "),
+        (["none"], "USAGE: options.keys: there are no keys"),
+        (["00"], "USAGE: a key is not 32 bytes"),
+    ):
+        (line,) = program("signed", engine_file, "", "", " ".join(keys))
+        assert line.startswith(says)
+
+
+def test_on_android_the_finalised_form_is_in_the_applications_cache(
+    program: Program, engine_file: Path, runtime: str, tmp_path: Path
+) -> None:
+    """And made again for another engine of the name, as after an update."""
+    cache, new = tmp_path / "application", engine_file.with_name(f"{engine_file.name}.new")
+    cache.mkdir()
+    with_batches(new)
+    first, second, changed = program("android", engine_file, runtime, "", cache)
+    assert first == second and first.startswith(f"tipsc-{engine_file.name}-")
+    assert changed == "true" and not engine_file.with_name(f"{engine_file.name}-cache").exists()
 
 
 def test_an_update_is_applied(

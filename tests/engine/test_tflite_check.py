@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 
@@ -198,7 +199,8 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "size": (too_long, "another length"),
     "buffer": (assign(weights, buffer=4000), "no such buffer"),
     "type": (assign(weights, type=schema.TensorType.STRING), "not a type"),
-    "shape": (assign(weights, shape=[1 << 30, 1 << 30, 1, 1]), "another length"),
+    "shape": (assign(weights, shape=[1 << 30, 1, 1, 1]), "another length"),
+    "values": (assign(weights, shape=[1 << 30, 2, 1, 1]), "more values than any tensor has"),
     "empty shape": (assign(weights, shape=[0, 1, 1, 8]), "not a static shape"),
     "axes": (assign(weights, shape=[1] * 9), "not a static shape"),
     "output shape": (
@@ -292,6 +294,38 @@ def test_few_bytes_cannot_stand_for_much_work() -> None:
     assert [len(row["numbers"]) for row in side_by_side["rows"]] == [20] * 50
     with pytest.raises(EngineDamagedError, match="parts that overlap"):
         parse(memoryview(rows(2000, 2000, 1)), small, "Root", b"TEST", "bomb")
+
+
+def shared(tensors: int, graphs: int) -> bytes:
+    """A .tflite of so many subgraphs with so many tensors, all of them one: four bytes for each."""
+    builder = flatbuffers.Builder(1 << 12)
+
+    def several(table: int, count: int) -> int:
+        builder.StartVector(4, count, 4)
+        for _ in range(count):
+            builder.PrependUOffsetTRelative(table)
+        return int(builder.EndVector())
+
+    schema.BufferStart(builder)
+    buffers = several(schema.BufferEnd(builder), 1)
+    schema.TensorStart(builder)
+    of_graph = several(schema.TensorEnd(builder), tensors)
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, of_graph)
+    subgraphs = several(schema.SubGraphEnd(builder), graphs)
+    schema.ModelStart(builder)
+    schema.ModelAddVersion(builder, 3)
+    schema.ModelAddBuffers(builder, buffers)
+    schema.ModelAddSubgraphs(builder, subgraphs)
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_tables_that_are_shared_cannot_stand_for_much_work(manifest: Manifest) -> None:
+    with pytest.raises(EngineDamagedError, match="has no signature narrow"):
+        check_tflite(memoryview(shared(10, 10)), manifest, "sound but for that")
+    with pytest.raises(EngineDamagedError, match="more parts than any model has"):
+        check_tflite(memoryview(shared(1 << 11, 1 << 11)), manifest, "bomb")
 
 
 def test_an_engine_is_checked_before_the_library_sees_it(sound: bytes, tmp_path: Path) -> None:

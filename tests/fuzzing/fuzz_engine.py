@@ -99,7 +99,7 @@ def parts_of(data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def mutated(generator: random.Random, data: bytes) -> bytes:
-    """One thing in prefix, header, manifest, graphs or their compressed stream is another."""
+    """One thing in prefix, header, manifest, graphs (or their stream) or model is another."""
     header, contents = parts_of(data)
     how = generator.random()
     if how < 0.05:
@@ -116,6 +116,8 @@ def mutated(generator: random.Random, data: bytes) -> bytes:
         contents["manifest"] = json.dumps(manifest).encode()
     elif how < 0.6:
         contents["manifest"] = flipped(generator, contents["manifest"])
+    elif "model" in contents:
+        contents["model"] = flipped(generator, contents["model"])
     elif how < 0.65:
         contents["graphs"] = flipped(generator, contents["graphs"])
     else:

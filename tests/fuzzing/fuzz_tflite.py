@@ -6,6 +6,7 @@ has them (indices, shapes, strides, offsets, lengths), bytes wherever.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import random
 import struct
@@ -81,6 +82,12 @@ class Walk:
                 self._follow(at + 4 + 4 * i, lambda to: self._table(to, field.inner))
 
 
+@functools.cache
+def places_of(data: bytes) -> list[Place]:
+    """Where the numbers of a sound .tflite are."""
+    return Walk(data).places
+
+
 def other_number(generator: random.Random, code: str, value: Any, others: list[Any]) -> bytes:
     if code == "f":
         return struct.pack("<f", generator.choice((*_FLOATS, value * 2, -value)))
@@ -151,7 +158,7 @@ def make_executor(folder: pathlib.Path) -> Callable[[random.Random], None]:
     seeds = []
     for file in sorted(FILES.glob("*.tflite")):
         data = file.read_bytes()
-        seeds.append((data, Walk(data).places, manifest_of(data)))
+        seeds.append((data, places_of(data), manifest_of(data)))
     model = folder / "model.tflite"
 
     def execute(generator: random.Random) -> None:

@@ -42,8 +42,6 @@ def facts_of(manifest: Manifest) -> dict[str, str]:
         "backend": _plain(manifest.backend),
         "package": PACKAGES.get(manifest.backend, _plain(manifest.backend)),
         "library": LIBRARIES.get(manifest.backend, "that of the runtime"),
-        "flags": "TIPSC_TRUST_TFLITE" if manifest.backend == "litert" else "0",
-        "trust": "true" if manifest.backend == "litert" else "false",
         "states": "".join(f"{{{one}, {other}}}, " for one, other in _states(manifest)),
         "state_pairs": ", ".join(f"{one} to {other}" for one, other in _states(manifest)),
         "fps": f"{fps:.3g}",

@@ -26,8 +26,12 @@ from tipsc.errors import EngineDamagedError
 from tipsc.signature import TensorSpec
 
 _VERSION = 3
-#: axes that LiteRT's kernels have room for
-_MOST_AXES = 6
+#: axes that LiteRT's kernels have room for, and values of a tensor that they count
+_MOST_AXES, _MOST_VALUES = 6, 2**31 - 1
+#: in all subgraphs: tensors, operators, what they read and write; and scales. Far beyond what tipsc
+#: writes: tables may be shared, so a file can be short and name many of them.
+_MOST_PARTS, _MOST_SCALES = 1 << 22, 1 << 26
+_PARTS = ("tensors", "inputs", "outputs", "operators")
 #: activations that operators have fused: none, and three kinds of ReLU
 _FUSED = range(4)
 _PADDINGS = range(2)
@@ -49,6 +53,7 @@ def check_tflite(model: memoryview, manifest: Manifest, where: str) -> None:
         _kind(code, f"{where}: operator code {i}")
         for i, code in enumerate(parsed["operator_codes"])
     ]
+    _check_parts(parsed["subgraphs"], where)
     graphs: list[list[Tensor]] = []
     for i, graph in enumerate(parsed["subgraphs"]):
         inside = f"{where}: subgraph {i}"
@@ -59,6 +64,28 @@ def check_tflite(model: memoryview, manifest: Manifest, where: str) -> None:
         _check_graph(graph, tensors, kinds, inside)
         graphs.append(tensors)
     _check_signatures(parsed, graphs, manifest, where)
+
+
+def _check_parts(graphs: Sequence[Row], where: str) -> None:
+    """Refuses more work than any model is, before it is done."""
+    parts = sum(1 + sum(len(graph[name]) for name in _PARTS) for graph in graphs)
+    _bound("parts", parts, _MOST_PARTS, where)
+    scales = 0
+    for graph in graphs:
+        rows = [tensor["quantization"] for tensor in graph["tensors"]]
+        lengths = [len(row["scale"]) if row else 0 for row in rows]
+        scales += sum(lengths) + sum(len(row["zero_point"]) for row in rows if row)
+        for row in graph["operators"]:
+            indices = (*row["inputs"], *row["outputs"])
+            parts += len(indices)
+            _bound("parts", parts, _MOST_PARTS, where)
+            scales += sum(lengths[index] for index in indices if 0 <= index < len(lengths))
+        _bound("scales", scales, _MOST_SCALES, where)
+
+
+def _bound(what: str, count: int, most: int, where: str) -> None:
+    if count > most:
+        _refuse(f"more {what} than any model has", where, f"<= {most}", count)
 
 
 def _content(model: memoryview, buffer: Row, where: str) -> memoryview | None:
@@ -85,6 +112,8 @@ def _tensor(row: Row, contents: Sequence[memoryview | None], where: str) -> Tens
         _refuse("not a type of engines", where, None, row["type"])
     if len(shape) > _MOST_AXES or min(shape, default=1) < 1:
         _refuse("not a static shape", where, None, list(shape))
+    if math.prod(shape) > _MOST_VALUES:
+        _refuse("more values than any tensor has", where, f"<= {_MOST_VALUES}", list(shape))
     if row["buffer"] >= len(contents):
         _refuse("there is no such buffer", where, f"< {len(contents)}", row["buffer"])
     content = contents[row["buffer"]]

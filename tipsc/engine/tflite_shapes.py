@@ -229,7 +229,7 @@ def _pack(op: Operation) -> list[Shape]:
 def _unpack(op: Operation) -> list[Shape]:
     shape = op.given(0).shape
     axis = _axis(op.options["axis"], len(shape))
-    _need(op.options["num"] == shape[axis], "another num than the axis has")
+    _need(op.options["num"] == shape[axis] == op.count, "another num than the axis has")
     return [shape[:axis] + shape[axis + 1 :]] * shape[axis]
 
 

@@ -58,13 +58,15 @@ static tipsc_engine *open_either(JNIEnv *env, jbyteArray file, jobject memory, c
 }
 
 NATIVE(jlong, open, jbyteArray file, jobject memory, jint flags, jint threads, jobjectArray paths, jbyteArray runtime,
-       jbyteArray cache_dir, jlongArray limits, jlong log) {
+       jbyteArray cache_dir, jlongArray limits, jlong log, jbyteArray keys, jbyteArray sodium_file) {
     jlong most[4];
     const uint32_t count = (uint32_t)(*env)->GetArrayLength(env, paths);
     (*env)->GetLongArrayRegion(env, limits, 0, 4, most);
     char **names = paths_of(env, paths, count);
     char *library = names ? text_of(env, runtime) : NULL;
     char *folder = (*env)->ExceptionCheck(env) ? NULL : text_of(env, cache_dir);
+    char *trusted = (*env)->ExceptionCheck(env) ? NULL : text_of(env, keys);
+    char *sodium = (*env)->ExceptionCheck(env) ? NULL : text_of(env, sodium_file);
     const tipsc_options options = {
         .size = sizeof options,
         .flags = (uint32_t)flags,
@@ -79,11 +81,16 @@ NATIVE(jlong, open, jbyteArray file, jobject memory, jint flags, jint threads, j
         .tensor_bytes = (uint64_t)most[3],
         .log = log ? log_line : NULL,
         .user = HANDLE(void, log),
+        .keys = (const uint8_t *)trusted,
+        .key_count = keys ? (uint32_t)(*env)->GetArrayLength(env, keys) / 32 : 0,
+        .sodium = sodium,
     };
     tipsc_engine *engine = (*env)->ExceptionCheck(env) ? NULL : open_either(env, file, memory, &options);
     free_paths(names, count);
     free(library);
     free(folder);
+    free(trusted);
+    free(sodium);
     return (jlong)(intptr_t)engine;
 }
 

@@ -19,7 +19,7 @@ int main(int count, char **arguments) {
     tipsc_context *context;
     tipsc_engine_info about = {.size = sizeof about};
     if (count != 4 || tipsc_abi() != TIPSC_ABI) return 100;
-    tipsc_options options = {.size = sizeof options, .runtime = arguments[2], .flags = TIPSC_TRUST_TFLITE};
+    tipsc_options options = {.size = sizeof options, .runtime = arguments[2]};
     if (tipsc_open(arguments[1], &options, &engine, &error) || tipsc_context_new(engine, &context, &error) ||
         tipsc_describe(engine, &about, &error))
         return stop(&error);

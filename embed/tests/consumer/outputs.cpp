@@ -14,7 +14,6 @@ int main(int count, char **arguments) {
 
     tipsc_options options{};
     options.runtime = arguments[2];
-    options.flags = TIPSC_TRUST_TFLITE;
     auto engine = tipsc::Engine::open(arguments[1], options);
     if (!engine) return std::fprintf(stderr, "%s; %s\n", engine.error().text, engine.error().fix), 1;
     auto context = engine->context();

@@ -202,17 +202,40 @@ fun closing(file: String, options: Options) = repeat(10) { round ->
     check(wrong.isEmpty()) { wrong }
 }
 
+/** What lies in the cache of an application after its engine was opened, and after another one was. */
+fun android(file: String, runtime: String, cache: String) {
+    System.setProperty("java.vm.name", "Dalvik")
+    System.setProperty("java.io.tmpdir", cache)
+    fun kept() = java.io.File(cache).listFiles().orEmpty().single { it.isDirectory }.let { folder ->
+        println(folder.name)
+        java.io.File(folder, "cache.json").readText()
+    }
+    Engine.open(file, Options(runtime = runtime)).close()
+    val first = kept()
+    java.io.File("$file.new").renameTo(java.io.File(file))
+    Engine.open(file, Options(runtime = runtime)).close()
+    println(kept() != first)
+}
+
+/** Keys in hexadecimal; the word "none" is no key. */
+fun signedBy(keys: List<String>) = Options(
+    onlyRead = true,
+    keys = keys.filter { it != "none" }.map { key -> key.chunked(2).map { it.toInt(16).toByte() }.toByteArray() },
+)
+
 fun main(arguments: Array<String>) {
     val (what, file, runtime, cacheDir, more) = arguments
     val options = Options(
-        runtime = runtime, cacheDir = cacheDir.ifEmpty { null }, trustTflite = what == "trusted",
+        runtime = runtime, cacheDir = cacheDir.ifEmpty { null },
         paths = if (what == "memory") listOf(more) else emptyList(),
     )
     when (what) {
-        "outputs", "trusted" -> outputs(file, more, options)
+        "outputs" -> outputs(file, more, options)
         "describe" -> describe(file, options)
         "governor" -> governor(file, options)
         "errors" -> errors(file, options)
+        "signed" -> println(said { Engine.open(file, signedBy(more.split(" "))).close() })
+        "android" -> android(file, runtime, more)
         "memory" -> memory(file, options)
         "log" -> log(file, options)
         "allocation" -> allocation(file, options)

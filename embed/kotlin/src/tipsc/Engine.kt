@@ -101,12 +101,18 @@ class Engine private constructor(address: Long, log: Long, private val memory: B
          */
         @JvmStatic
         @JvmOverloads
-        fun open(file: String, options: Options = Options()): Engine = opened(bytesOf(file), null, options)
+        fun open(file: String, options: Options = Options()): Engine {
+            val chosen = if (options.cacheDir == null) cacheOnAndroid(file) else null
+            val name = bytesOf(file)
+            if (chosen == null) return opened(name, null, options, options.cacheDir)
+            return openedIn(chosen) { opened(name, null, options, it) }
+        }
 
         /** The same for an engine in memory: a direct buffer, which must stay as it is until it is closed. */
         @JvmStatic
         @JvmOverloads
-        fun open(memory: ByteBuffer, options: Options = Options()): Engine = opened(null, memory, options)
+        fun open(memory: ByteBuffer, options: Options = Options()): Engine =
+            opened(null, memory, options, options.cacheDir)
 
         /**
          * Makes the file [new] from [old] and a delta that `tipsc delta` wrote; [new] may be [old].
@@ -116,15 +122,17 @@ class Engine private constructor(address: Long, log: Long, private val memory: B
         fun apply(old: String, delta: String, new: String) =
             Native.apply(bytesOf(old), bytesOf(delta), bytesOf(new))
 
-        private fun opened(file: ByteArray?, memory: ByteBuffer?, options: Options): Engine {
+        private fun opened(file: ByteArray?, memory: ByteBuffer?, options: Options, folder: String?): Engine {
             val paths = Array(options.paths.size) { bytesOf(options.paths[it]) }
             val runtime = options.runtime?.let(::bytesOf)
-            val cacheDir = options.cacheDir?.let(::bytesOf)
+            val cacheDir = folder?.let(::bytesOf)
+            val sodium = options.sodium?.let(::bytesOf)
             val log = Native.hold(options.log)
             var address = 0L
             try {
                 address = Native.open(
                     file, memory, options.flags, options.threads, paths, runtime, cacheDir, options.limits, log,
+                    options.keyBytes, sodium,
                 )
                 return Engine(address, log, memory)
             } catch (error: Throwable) {

@@ -11,11 +11,12 @@ internal object Native {
         System.loadLibrary("tipsc_jni")
     }
 
-    /** One of [file] and [memory]; [limits] as in `tipsc_options`, from `file_bytes` on. */
+    /** One of [file] and [memory]; [limits] as in `tipsc_options`, from `file_bytes` on; [keys] one behind the other. */
     @JvmStatic
     external fun open(
         file: ByteArray?, memory: ByteBuffer?, flags: Int, threads: Int, paths: Array<ByteArray>,
         runtime: ByteArray?, cacheDir: ByteArray?, limits: LongArray, log: Long,
+        keys: ByteArray?, sodium: ByteArray?,
     ): Long
 
     @JvmStatic external fun close(engine: Long)

@@ -14,13 +14,15 @@ fun interface Log {
  * @property paths ids of the paths to open; all if empty.
  * @property runtime file of the runtime's library, as dlopen takes it; by default
  *   `libonnxruntime.so.1` or `libLiteRt.so`. On Android: `libonnxruntime.so`.
- * @property cacheDir folder of the finalised engine; by default beside the engine, as in Python. On
- *   Android name one in the application's `cacheDir`: folders above it belong to the system there.
+ * @property cacheDir folder of the finalised engine, which then is of one engine and one version of the
+ *   runtime. By default beside the engine, as in Python; on Android in the application's `cacheDir`.
  * @property onlyRead check and describe the engine, and load no runtime: [Context.run] then is refused.
- * @property trustTflite give LiteRT a `.tflite` that only its hashes were checked of: for engines
- *   that you built, or whose signature you checked.
  * @property fileBytes most bytes of the engine file, 0 for no bound; [manifestBytes], [graphBytes],
  *   [tensorBytes] likewise, where 0 is tipsc.h's default.
+ * @property keys public keys of Ed25519, 32 bytes each: an engine that none of them has signed
+ *   (`tipsc sign`) is refused with [Code.SIGNATURE]. Null: nobody looks for a signature.
+ * @property sodium file of libsodium's library, which verifies signatures; by default the system's.
+ *   On Android: `libsodium.so`, which the application brings.
  */
 class Options(
     val threads: Int = 1,
@@ -28,19 +30,22 @@ class Options(
     val runtime: String? = null,
     val cacheDir: String? = null,
     val onlyRead: Boolean = false,
-    val trustTflite: Boolean = false,
     val fileBytes: Long = 0,
     val manifestBytes: Long = 0,
     val graphBytes: Long = 0,
     val tensorBytes: Long = 0,
     val log: Log? = null,
+    val keys: List<ByteArray>? = null,
+    val sodium: String? = null,
 ) {
     init {
         checkNotNegative("threads", threads.toLong())
         limits.forEach { checkNotNegative("a limit", it) }
+        if (keys.orEmpty().any { it.size != 32 }) throw TipscException(Code.USAGE, "a key is not 32 bytes", "")
     }
 
-    internal val flags get() = (if (onlyRead) 1 else 0) or (if (trustTflite) 2 else 0)
+    internal val flags get() = if (onlyRead) 1 else 0
+    internal val keyBytes get() = keys?.fold(ByteArray(0)) { all, key -> all + key }
     internal val limits get() = longArrayOf(fileBytes, manifestBytes, graphBytes, tensorBytes)
 }
 

@@ -19,6 +19,8 @@ enum class Code {
     CLOSED,
     /** No memory is left. */
     MEMORY,
+    /** Not signed by a key that is trusted. */
+    SIGNATURE,
 }
 
 /**
