@@ -1,9 +1,9 @@
 """What libtipsc costs: a call over the raw call of ONNX Runtime, opening, private memory, its size.
 
-    python benchmarks/embed.py ENGINE [--json FILE] [--soak SECONDS] [--mutations N]
+    python benchmarks/embed.py ENGINE [--json FILE] [--mutations N]
 
-ENGINE is one for ONNX Runtime. Needs cmake and a C compiler. Without the last two options only the
-calls, opening, memory and size are measured.
+ENGINE is one for ONNX Runtime. Needs cmake and a C compiler. Without `--mutations`
+only the calls, opening, memory and size are measured.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("engine", type=Path)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--soak", type=float, default=0.0)
     parser.add_argument("--mutations", type=int, default=0)
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -75,9 +74,6 @@ def main() -> None:
             "c": median_of(of_c),
             "python": median_of(in_python),
         }
-        if asked.soak:
-            command = [str(folder / "soak"), engine, runtime, "16", str(asked.soak)]
-            found["soak"] = json.loads(run(command))
         if asked.mutations:
             found["mutated_files"] = readers_agree(folder / "libtipsc.so", asked.mutations)
     text = json.dumps(found, indent=2)

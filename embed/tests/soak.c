@@ -4,11 +4,20 @@
  *
  * Each thread runs random paths, by number or by a governor with random budgets, and makes a context anew now
  * and then; another one opens and closes engines of its own meanwhile. Each output is compared with what the
- * path gave alone. Prints, as JSON: calls, engines opened, resident bytes after a warm-up and at the end. */
+ * path gave alone.
+ *
+ * The warm-up ends when each thread has run each path and has made CONTEXTS contexts, and ENGINES engines were
+ * opened; SECONDS begin then. Prints, as JSON: calls, engines opened, and samples of the process's memory. Of
+ * these `resident` is what the kernel counts, and `in_use` what was allocated and not freed: a leak makes both
+ * grow, an allocator that keeps freed memory the first alone. A sample is taken between two engines of the thread
+ * that opens them: one more that is open just then is no leak. At both ends freed memory is given back to the
+ * system, and what is resident then is printed as well. */
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +26,7 @@
 
 #include "tipsc.h"
 
-enum { MOST_TENSORS = 16, MOST_PATHS = 256 };
+enum { MOST_TENSORS = 16, MOST_PATHS = 256, CONTEXTS = 8, ENGINES = 32, SAMPLES = 20 };
 
 typedef struct tensors {
     size_t count;
@@ -31,8 +40,9 @@ typedef struct soak {
     tipsc_governor *governor;
     size_t paths;
     tensors inputs, expected[MOST_PATHS];
-    atomic_bool stop;
+    atomic_bool stop, hold, held; /* the last two: no more engines, please; none is open */
     atomic_ulong calls, opened, refused;
+    atomic_size_t warm; /* threads */
 } soak;
 
 static void must(tipsc_code code, const tipsc_error *error) {
@@ -86,6 +96,8 @@ static void *work(void *given) {
     tipsc_context *context = NULL;
     uint64_t state = (uint64_t)(uintptr_t)&context | 1;
     tensors outputs = make(soak->engine, 0, 0, 0);
+    bool seen[MOST_PATHS] = {false};
+    size_t left = soak->paths, contexts = 1;
     must(tipsc_context_new(soak->engine, &context, &error), &error);
     while (!atomic_load(&soak->stop)) {
         uint64_t dice = random_next(&state);
@@ -108,10 +120,15 @@ static void *work(void *given) {
         }
         compare(soak, path, &outputs);
         atomic_fetch_add(&soak->calls, 1);
+        bool was_warm = !left && contexts >= CONTEXTS;
+        left -= !seen[path];
+        seen[path] = true;
         if (!(dice >> 56 & 31)) {
             tipsc_context_free(context);
             must(tipsc_context_new(soak->engine, &context, &error), &error);
+            contexts++;
         }
+        if (!was_warm && !left && contexts >= CONTEXTS) atomic_fetch_add(&soak->warm, 1);
     }
     tipsc_context_free(context);
     give_back(&outputs);
@@ -143,6 +160,12 @@ static void *until_closed(void *given) {
 static void *reopen(void *given) {
     soak *soak = given;
     while (!atomic_load(&soak->stop)) {
+        if (atomic_load(&soak->hold)) {
+            atomic_store(&soak->held, 1);
+            sched_yield();
+            continue;
+        }
+        atomic_store(&soak->held, 0);
         tipsc_error error = {.size = sizeof error};
         tipsc_engine *engine = NULL;
         late late = {.soak = soak};
@@ -172,6 +195,32 @@ static void pause_for(double seconds) {
     nanosleep(&time, NULL);
 }
 
+typedef struct sample {
+    double seconds;
+    long resident;
+    size_t in_use; /* of all arenas of the allocator, and what it has mapped */
+} sample;
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static sample take(soak *soak, double start, long *without_freed) {
+    atomic_store(&soak->held, 0);
+    atomic_store(&soak->hold, 1);
+    while (!atomic_load(&soak->held)) pause_for(0.001);
+    struct mallinfo2 heap = mallinfo2();
+    sample taken = {now() - start, resident(), heap.uordblks + heap.hblkhd};
+    if (without_freed) {
+        malloc_trim(0);
+        *without_freed = resident();
+    }
+    atomic_store(&soak->hold, 0);
+    return taken;
+}
+
 int main(int count, char **arguments) {
     tipsc_error error = {.size = sizeof error};
     static soak soak;
@@ -199,15 +248,28 @@ int main(int count, char **arguments) {
     must(tipsc_governor_new(soak.engine, NULL, &soak.governor, &error), &error);
     for (size_t i = 0; i < threads; i++) pthread_create(&started[i], NULL, work, &soak);
     pthread_create(&started[threads], NULL, reopen, &soak);
-    pause_for(0.2 * seconds);
-    long before = resident();
-    pause_for(0.8 * seconds);
-    long after = resident();
+    double began = now();
+    while (atomic_load(&soak.warm) < threads || atomic_load(&soak.opened) < ENGINES) pause_for(0.01);
+    double start = now();
+    unsigned long warm_calls = atomic_load(&soak.calls);
+    long trimmed, trimmed_at_end;
+    sample samples[SAMPLES + 1];
+    samples[0] = take(&soak, start, &trimmed);
+    for (size_t i = 1; i <= SAMPLES; i++) {
+        pause_for(seconds / SAMPLES);
+        samples[i] = take(&soak, start, i < SAMPLES ? NULL : &trimmed_at_end);
+    }
     atomic_store(&soak.stop, 1);
     for (size_t i = 0; i <= threads; i++) pthread_join(started[i], NULL);
-    printf("{\"threads\": %zu, \"seconds\": %g, \"calls\": %lu, \"refused\": %lu, \"engines_opened\": %lu, "
-           "\"resident_after_warm_up\": %ld, \"resident_at_end\": %ld}\n",
-           threads, seconds, atomic_load(&soak.calls), atomic_load(&soak.refused), atomic_load(&soak.opened), before, after);
+    printf("{\"threads\": %zu, \"seconds\": %g, \"warm_up_seconds\": %.1f, \"warm_up_calls\": %lu, \"calls\": %lu, "
+           "\"refused\": %lu, \"engines_opened\": %lu, \"resident_after_warm_up\": %ld, \"resident_at_end\": %ld, "
+           "\"resident_trimmed_after_warm_up\": %ld, \"resident_trimmed_at_end\": %ld, \"samples\": [",
+           threads, seconds, start - began, warm_calls, atomic_load(&soak.calls), atomic_load(&soak.refused),
+           atomic_load(&soak.opened), samples[0].resident, samples[SAMPLES].resident, trimmed, trimmed_at_end);
+    for (size_t i = 0; i <= SAMPLES; i++)
+        printf("%s{\"seconds\": %.1f, \"resident\": %ld, \"in_use\": %zu}", i ? ", " : "", samples[i].seconds,
+               samples[i].resident, samples[i].in_use);
+    printf("]}\n");
     tipsc_governor_free(soak.governor);
     tipsc_close(soak.engine);
     give_back(&soak.inputs);

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tipsc.engine import Manifest, PathEntry, write_tflite_engine
+from tipsc.engine import Latency, Manifest, PathEntry, write_tflite_engine
 from tipsc.engine.tflite import flatbuffer
 from tipsc.paths import Choice, SearchSpace
 from tipsc.signature import Signature, TensorSpec
@@ -142,10 +142,12 @@ def with_shared_biases(merged: bytes) -> bytes:
     return head + bytes(start - len(head)) + merged[start:]
 
 
-def engine_of(file: Path, model: bytes, paths: Sequence[str]) -> Path:
-    """An engine with this .tflite, whose signatures are `paths`."""
+def engine_of(
+    file: Path, model: bytes, paths: Sequence[str], latency: Latency | None = None
+) -> Path:
+    """An engine with this .tflite, whose signatures are `paths`, all with this latency."""
     entries = tuple(
-        PathEntry(path, {"width": width}, None, None, 0, 0, 0, 0)
+        PathEntry(path, {"width": width}, None, latency, 0, 0, 0, 0)
         for width, path in enumerate(paths, 1)
     )
     height, width, channels = SHAPE[1:]

@@ -6,13 +6,13 @@ Correctness only. ``make arm64`` prepares the userland; without it the tests are
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from building import EMBED, built, missing_tools, run
+from building import missing_tools, run
+from crossing import IN_PYTHON, cross_built, emulated
 
 from tipsc.runtime import Engine
 
@@ -24,45 +24,15 @@ pytestmark = pytest.mark.skipif(
 )
 #: other kernels round otherwise; outputs here are of the order of 1
 TOLERANCE = 1e-4
-EMULATED = [
-    str(ARM64 / "emulator/usr/bin/qemu-aarch64"), "-cpu", "cortex-a76", "-L", str(ARM64 / "rootfs"),
-]  # fmt: skip
-IN_PYTHON = """
-import sys
-import numpy as np
-from tipsc.runtime import Engine
-with Engine.open(sys.argv[1]) as engine:
-    x = np.fromfile(sys.argv[2], np.float32).reshape(engine.manifest.signature.inputs[0].shape)
-    for path in engine.paths:
-        sys.stdout.buffer.write(engine.run(x, path=path).tobytes())
-"""
+EMULATED = emulated(ARM64)
 
 
 @pytest.fixture(scope="module")
 def cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """embed/ for arm64, with the zlib of the userland; and tests/consumer/outputs.c."""
     missing = missing_tools("cmake", "aarch64-linux-gnu-gcc")
     if missing:
         pytest.skip(f"no {missing}")
-    folder = tmp_path_factory.mktemp("arm64")
-    # Debian's header for one machine is that for the other; the userland has the library alone.
-    headers = folder / "include"
-    headers.mkdir()
-    for name in ("zlib.h", "zconf.h"):
-        seen = run(["cc", "-E", "-include", name, "-xc", "/dev/null"])
-        (found,) = set(re.findall(rf'"(/[^"]*/{name})"', seen))
-        (headers / name).write_bytes(Path(found).read_bytes())
-    zlib = next(ARM64.glob("rootfs/**/aarch64-linux-gnu/libz.so.1"))
-    build = built(
-        folder / "build",
-        f"-DCMAKE_TOOLCHAIN_FILE={EMBED / 'cmake' / 'arm64.cmake'}",
-        f"-DZLIB_LIBRARY={zlib.resolve()}", f"-DZLIB_INCLUDE_DIR={headers}", "-DTIPSC_TESTS=ON",
-    )  # fmt: skip
-    source = EMBED / "tests" / "consumer" / "outputs.c"
-    command = ["aarch64-linux-gnu-gcc", "-std=c11", f"-I{EMBED / 'include'}", str(source)]
-    libraries = [str(build / "libtipsc.a"), str(zlib.resolve()), "-lm"]
-    run([*command, *libraries, "-o", str(build / "outputs")])
-    return build
+    return cross_built(tmp_path_factory.mktemp("arm64"), ARM64)
 
 
 def test_the_governor_decides_there_as_here(cross: Path) -> None:
@@ -90,7 +60,7 @@ def test_every_path_gives_what_python_gives_there(
     done = subprocess.run([*command, str(tmp_path / "x")], capture_output=True)
     assert done.returncode == 0, done.stderr
     script = tmp_path / "outputs.py"
-    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{IN_PYTHON}")
+    script.write_text(IN_PYTHON)
     there = [str(ARM64 / "python3"), str(script), str(engine_file), str(tmp_path / "x")]
     known = subprocess.run(there, capture_output=True)
     assert known.returncode == 0, known.stderr

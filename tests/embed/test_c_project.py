@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from building import run
-from library import runtime_of_package
+from library import runtime_of_litert, runtime_of_package
 
 from tipsc.embed import write_project
+from tipsc.engine import Latency
 from tipsc.report.trace import read_trace
 
 
@@ -24,17 +25,20 @@ def installed(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["c", "cpp"])
 def app(engine_file: Path, installed: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """The folder of a project that is built."""
-    folder = tmp_path / "app"
-    write_project(engine_file, request.param, folder)
+    return built_project(engine_file, request.param, installed, tmp_path / "app")
+
+
+def built_project(engine: Path, language: str, installed: Path, folder: Path) -> Path:
+    """`folder`, with the project that is built."""
+    write_project(engine, language, folder)
     strict = [f"-DCMAKE_{language}_FLAGS=-Werror -Wpedantic" for language in ("C", "CXX")]
     run(["cmake", "-B", "build", f"-DCMAKE_PREFIX_PATH={installed}", *strict], cwd=folder)
     run(["cmake", "--build", "build"], cwd=folder)
     return folder
 
 
-def started(app: Path, *words: object) -> subprocess.Popen[str]:
-    command = ["build/app", "--runtime", runtime_of_package(), *map(str, words)]
+def started(app: Path, *words: object, runtime: str = "") -> subprocess.Popen[str]:
+    command = ["build/app", "--runtime", runtime or runtime_of_package(), *map(str, words)]
     return subprocess.Popen(command, cwd=app, stderr=subprocess.PIPE, text=True)
 
 
@@ -47,6 +51,31 @@ def test_it_builds_and_runs_as_it_is(app: Path) -> None:
     assert all(0 < call.budget_ms <= 0.81 * 1000 / 50 for call in trace.calls)
     assert said.splitlines()[-1] == f"{len(trace.calls)} frames in all"
     assert "late, slowdown" in said
+
+
+@pytest.mark.parametrize("language", ["c", "cpp"])
+def test_an_engine_of_a_tflite_runs_by_litert(
+    language: str, installed: Path, tmp_path: Path
+) -> None:
+    """By the library of the Python package, as the README says."""
+    pytest.importorskip("ai_edge_litert")
+    from plain_tflite import engine_of, two_widths
+
+    from tipsc.compile.tflite.merge import merge
+
+    engine = engine_of(
+        tmp_path / "plain.tipsc", merge(two_widths()).model, ["narrow", "wide"],
+        Latency(0.1, 0.1, 0.2),
+    )  # fmt: skip
+    app = built_project(engine, language, installed, tmp_path / "app")
+    readme = (app / "README.md").read_text()
+    assert "`libLiteRt.so` of LiteRT: in `ai_edge_litert` of the Python package" in readme
+    calls = ("--seconds", 1, "--calls", "calls.jsonl")
+    process = started(app, *calls, runtime=runtime_of_litert())
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    trace = read_trace(app / "calls.jsonl")
+    assert len(trace.calls) > 5 and {call.path for call in trace.calls} <= {"narrow", "wide"}
 
 
 def test_it_ends_when_it_is_told_to(app: Path) -> None:

@@ -40,7 +40,7 @@ def test_threads_under_a_sanitizer(sanitizer: str, engine_file: Path, tmp_path: 
 def test_sixteen_threads_get_right_outputs_and_leave_nothing(
     programs: Path, engine_file: Path
 ) -> None:
-    """Ten minutes of it are in benchmarks/embed.py."""
+    """Ten minutes of it are in benchmarks/embed_soak.py."""
     command = [str(programs / "soak"), str(engine_file), runtime_of_package(), "16", "5"]
     found = json.loads(run(command))
     assert found["calls"] > 100 and found["engines_opened"] > 0
