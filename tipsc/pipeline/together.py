@@ -87,7 +87,7 @@ class Together:
                 expected="two or more, each once",
                 got=", ".join(names),
             )
-        #: in the order of the targets' names: what is trained does not depend on that of the request
+        #: by the targets' names: what is trained does not depend on the order of the request
         self.pipelines = tuple(sorted(made, key=lambda pipeline: pipeline.target.name))
         for pipeline in self.pipelines:
             pipeline.reporter = _Named(reporter, pipeline.target.name)
@@ -117,7 +117,7 @@ class Together:
         return Sharing(paths, trained, self.pipelines[0].lessons.narrow is None)
 
     def run(self) -> tuple[BuildRecord, ...]:
-        """Everything that is still missing; a record for each target, in the order of their names."""
+        """Everything that is still missing; a record for each target, by their names."""
         self.begin()
         with only_one_build(self.pipelines[0].runs):
             return tuple(pipeline.end() for pipeline in self.pipelines)
