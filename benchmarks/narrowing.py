@@ -480,7 +480,7 @@ def show(file: Path) -> None:
             + (f", original {statistics.mean(originals):.2f} %" if start == "trained" else "")
         )
         print(
-            f"  {'':<8} seeds   rate  smallest  largest   mean      against alone      against whole"  # noqa: E501
+            f"  {'':<8} seeds   rate  smallest  largest   mean      against alone      against whole  looks %"  # noqa: E501
         )
         for arm, by_seed in by_arm.items():
             tests = [numbers(row["test"]) for row in by_seed.values()]
@@ -488,7 +488,13 @@ def show(file: Path) -> None:
             rate = next(iter(by_seed.values()))["rate"]
             print(f"  {arm:<8}{len(tests):>6}{rate:>7}{means[0]:>10.2f}{means[-1]:>9.2f}"
                   f"{statistics.mean(means):>7.2f}{gap(by_arm, arm, 'alone'):>19}"
-                  f"{gap(by_arm, arm, 'whole'):>19}")  # fmt: skip
+                  f"{gap(by_arm, arm, 'whole'):>19}{looks(by_seed):>9}")  # fmt: skip
+
+
+def looks(by_seed: dict[str, dict[str, str]]) -> str:
+    """Mean compute of looks at paths, as a share of the training's; rows of before do not say."""
+    known = [float(row["looks"]) for row in by_seed.values() if row.get("looks")]
+    return f"{statistics.mean(known):.1f}" if known else ""
 
 
 def gap(by_arm: dict[str, dict[str, dict[str, str]]], arm: str, other: str) -> str:

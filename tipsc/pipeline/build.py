@@ -88,7 +88,7 @@ class Pipeline(TargetProject):
             return self.end()
 
     def begin(self) -> None:
-        """What would fail fails first: a runtime that is not there, a path that does not compile."""
+        """What would fail fails first: a missing runtime, a path that does not compile."""
         if not self.plan.unbuilt:
             self.device.versions(self.target.backend)
         self.precheck().require()
