@@ -1,6 +1,7 @@
 """Paths of one engine against what other tools prune: K nets, each fine-tuned alone.
 
     python benchmarks/rivals.py run STUDY [--tools torch-pruning,fastnas] [--seeds 0-2]
+                                          [--budget latency]
     python benchmarks/rivals.py tune STUDY ...
     python benchmarks/rivals.py show
 
@@ -8,7 +9,9 @@ The same plain nets, data, budgets (shares of the multiply-accumulates), compute
 in `benchmarks/narrowing.py`, whose rows `chosen` and `alone` are shown beside. A tool prunes the
 trained net to each budget in its own way, and each of the K nets is fine-tuned with a K-th of the
 compute at the best of three learning rates (`tune`, on a seed of its own). What searching takes is
-not counted, of any.
+not counted, of any. With `--budget latency` budgets are shares of the trained net's time in ONNX
+Runtime on this machine, one thread, and each tool prunes until its net keeps them: measure while
+nothing else runs.
 
     torch-pruning  Torch-Pruning 1.6: group magnitude importance, ranked globally, channels alone
     fastnas        NVIDIA Model-Optimizer 0.47: its FastNAS search, judged by validation accuracy
@@ -26,11 +29,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import argparse
 import copy
 import csv
+import io
 import math
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,8 +52,9 @@ PACKAGES = {
     ],
 }  # fmt: skip
 RESULT = ROOT / "benchmarks" / "results" / "rivals.csv"
-COLUMNS = ("study", "tool", "passes", "paths", "rate", "seed", "validation", "test", "costs",
-           "original")  # fmt: skip
+OURS = ROOT / "benchmarks" / "results" / "found_rate.csv"  # as a build finds its rate
+COLUMNS = ("study", "tool", "passes", "paths", "budget", "rate", "seed", "validation", "test",
+           "costs", "original")  # fmt: skip
 _SHARES = tuple(0.05 * i for i in range(1, 21))
 _CHANNELS = {"channels_ratio": _SHARES, "kernel_size": (), "channel_divisor": 2}
 _FEATURES = {"features_ratio": _SHARES, "feature_divisor": 2}
@@ -59,6 +65,8 @@ FASTNAS = {
 }  # fmt: skip
 RATES = (0.001, 0.003, 0.01)
 TUNED_ON = 100
+CALLS = 1500  # of each net, for a latency
+FASTNAS_TRIES = 4
 
 
 def installed() -> Path:
@@ -88,6 +96,43 @@ def macs_of(model, example) -> float:  # type: ignore[no-untyped-def]
     return counter.get_total_flops() / 2
 
 
+def session_of(net, example):  # type: ignore[no-untyped-def]
+    """The net in ONNX Runtime, one thread."""
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    written = io.BytesIO()
+    torch.onnx.export(
+        copy.deepcopy(net).eval(), (example,), written, dynamo=False, input_names=["x"]
+    )
+    return onnxruntime.InferenceSession(written.getvalue(), options)
+
+
+def latency_share(net, model, example) -> float:  # type: ignore[no-untyped-def]
+    """Time of the net over that of the trained one, called in turns; p15 of each."""
+    feed = {"x": example.numpy()}
+    times: tuple[list[float], list[float]] = ([], [])
+    sessions = [session_of(one, example) for one in (net, model)]
+    for _ in range(CALLS):
+        for session, taken in zip(sessions, times, strict=True):
+            begun = time.perf_counter()
+            session.run(None, feed)
+            taken.append(time.perf_counter() - begun)
+    here, whole = (sorted(taken)[len(taken) * 15 // 100] for taken in times)
+    return here / whole
+
+
+def cost_share(net, setting) -> float:  # type: ignore[no-untyped-def]
+    """What the net costs, over what the trained one does."""
+    example = setting.data.train.inputs[:1]
+    if setting.budget == "latency":
+        return latency_share(net, setting.plain, example)
+    return macs_of(net, example) / macs_of(setting.plain, example)
+
+
 def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped-def]
     """Bisects the pruning ratio, until the net just keeps the budget."""
     import torch
@@ -95,7 +140,6 @@ def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped
     from torch import nn
 
     example = setting.data.train.inputs[:1]
-    budget = share * macs_of(model, example)
     head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
 
     def pruned(ratio: float):  # type: ignore[no-untyped-def]
@@ -118,7 +162,7 @@ def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped
     for _ in range(10):
         ratio = (low + high) / 2
         net = pruned(ratio)
-        if macs_of(net, example) <= budget:
+        if cost_share(net, setting) <= share:
             high, best = ratio, net
         else:
             low = ratio
@@ -128,6 +172,18 @@ def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped
 
 
 def with_fastnas(model, setting, share: float):  # type: ignore[no-untyped-def]
+    """Its search; it knows no latencies, so MACs are corrected until the net keeps the budget."""
+    asked = share
+    for _ in range(FASTNAS_TRIES):
+        net = fastnas(model, setting, asked)
+        cost = cost_share(net, setting)
+        if setting.budget == "macs" or 0.95 * share < cost <= share:
+            break
+        asked *= 0.99 * share / cost
+    return net
+
+
+def fastnas(model, setting, share: float):  # type: ignore[no-untyped-def]
     """Its search over a space that it makes of the net, with its own recalibration of norms."""
     import modelopt.torch.prune as mtp
     import torch
@@ -206,7 +262,9 @@ def fine_tuned(net, setting, compute: float):  # type: ignore[no-untyped-def]
     return net.eval()
 
 
-def one(study: str, tool: str, passes: float, rate: float, seed: int) -> dict[str, str]:
+def one(
+    study: str, tool: str, passes: float, budget: str, rate: float, seed: int
+) -> dict[str, str]:
     """A row."""
     import torch
     from narrowing import Setting, joined
@@ -215,21 +273,22 @@ def one(study: str, tool: str, passes: float, rate: float, seed: int) -> dict[st
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    setting = Setting(study, "trained", passes, 4, rate, seed)
+    setting = Setting(study, "trained", passes, 4, rate, seed, budget=budget)
     data, plain = setting.data, setting.plain
     whole = macs_of(plain, data.train.inputs[:1])
     compute = passes * len(data.train) * whole / setting.paths
     found: dict[str, list[float]] = {"validation": [], "test": [], "costs": []}
     for share in setting.budgets:
         net = TOOLS[tool](plain, setting, share)
-        found["costs"].append(macs_of(net, data.train.inputs[:1]) / whole)
+        found["costs"].append(cost_share(net, setting))
         net = fine_tuned(net, setting, compute)
         for split in ("validation", "test"):
             found[split].append(quality_of(net, getattr(data, split), data.judged_by).value)
     original = quality_of(plain, data.test, data.judged_by).value
     return {
         "study": study, "tool": tool, "passes": f"{passes:g}", "paths": str(setting.paths),
-        "rate": f"{rate:g}", "seed": str(seed), **{k: joined(v) for k, v in found.items()},
+        "budget": budget, "rate": f"{rate:g}", "seed": str(seed),
+        **{k: joined(v) for k, v in found.items()},
         "original": f"{100 * original:.2f}",
     }  # fmt: skip
 
@@ -255,30 +314,34 @@ def tuned(file: Path, study: str, tool: str) -> float:
 
 
 def show(file: Path) -> None:
-    from narrowing import RESULT as OURS
     from narrowing import rows as our_rows
     from teacher import interval
 
     found = [row for row in rows(file) if row["seed"] != str(TUNED_ON)]
-    for study, passes in sorted({(row["study"], row["passes"]) for row in found}):
+    for study, passes, budget in sorted({(r["study"], r["passes"], r["budget"]) for r in found}):
         ours = {
             arm: {
                 row["seed"]: row
                 for row in our_rows(OURS)
                 if (row["study"], row["start"], row["paths"], row["lowest"], row["thrift"])
                 == (study, "trained", "4", "0.25", "0.5")
+                and row["budget"] == budget
                 and float(row["passes"]) == float(passes)
                 and row["arm"] == arm
                 and row["seed"] != str(TUNED_ON)
             }
             for arm in ("chosen", "alone")
         }
-        here = [row for row in found if (row["study"], row["passes"]) == (study, passes)]
+        here = [
+            row for row in found
+            if (row["study"], row["passes"], row["budget"]) == (study, passes, budget)
+        ]  # fmt: skip
         tools = {
             row["tool"]: {r["seed"]: r for r in here if r["tool"] == row["tool"]} for row in here
         }
         print(
-            f"\n{study}, {passes} passes, original {here[0]['original']} % (seed {here[0]['seed']})"
+            f"\n{study}, {passes} passes, budgets of {budget}, original "
+            f"{here[0]['original']} % (seed {here[0]['seed']})"
         )
         print(
             f"  {'':<16}seeds  rate  by budget                      mean   tipsc's paths ahead by"
@@ -307,6 +370,7 @@ def main() -> None:
     parser.add_argument("study", nargs="?")
     parser.add_argument("--tools", default=",".join(TOOLS))
     parser.add_argument("--passes", type=float, default=2.5)
+    parser.add_argument("--budget", choices=["macs", "latency"], default="macs")
     parser.add_argument("--seeds", default="0-2")
     parser.add_argument("--csv", type=Path, default=RESULT)
     given = parser.parse_args()
@@ -324,11 +388,13 @@ def main() -> None:
     for seed in seeds:
         for tool in given.tools.split(","):
             for rate in RATES if tune else (tuned(given.csv, given.study, tool),):
-                key = (given.study, tool, f"{given.passes:g}", f"{rate:g}", str(seed))
-                names = ("study", "tool", "passes", "rate", "seed")
+                key = (
+                    given.study, tool, f"{given.passes:g}", given.budget, f"{rate:g}", str(seed),
+                )  # fmt: skip
+                names = ("study", "tool", "passes", "budget", "rate", "seed")
                 if any(tuple(row[n] for n in names) == key for row in rows(given.csv)):
                     continue
-                row = one(given.study, tool, given.passes, rate, seed)
+                row = one(given.study, tool, given.passes, given.budget, rate, seed)
                 fresh = not given.csv.exists()
                 with given.csv.open("a", newline="") as stream:
                     writer = csv.DictWriter(stream, COLUMNS)

@@ -133,6 +133,12 @@ def small_clothes() -> Data:
     return replace(full, **{n: smaller(getattr(full, n)) for n in ("train", "validation", "test")})
 
 
+def many_clothes() -> Data:
+    """Fashion-MNIST with 20,000 images to train on, and all 10,000 of the test."""
+    full = fashion(full=True)
+    return replace(full, train=first(full.train, 20_000))
+
+
 def some_cifar() -> Data:
     """CIFAR-10 with 10,000 of its images to train on, 2,000 to validate, 2,500 to test."""
     full = cifar10()
@@ -158,6 +164,7 @@ class PlainStudy:
 PLAIN: dict[str, PlainStudy] = {
     "resnet-small": PlainStudy(small_clothes, lambda: residual(1, 10, (16, 32), 2), 6),
     "resnet": PlainStudy(fashion, lambda: residual(1, 10, (8, 16, 32), 3), 6),
+    "resnet-20k": PlainStudy(many_clothes, lambda: residual(1, 10, (8, 16, 32), 3), 6),
     "mobile": PlainStudy(small_clothes, lambda: inverted(1, 10, (12, 24, 48), 2), 8),
     "cifar-resnet": PlainStudy(some_cifar, lambda: residual(3, 10, (8, 16, 32), 2), 10),
     "cifar-mobile": PlainStudy(some_cifar, lambda: inverted(3, 10, (8, 16, 32), 2), 10),

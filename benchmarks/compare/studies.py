@@ -53,8 +53,9 @@ class Study:
         return family(name, **arguments)
 
 
-def fashion() -> Data:
-    return _example("fashion_mnist").load()
+def fashion(*, full: bool = False) -> Data:
+    """The shipped part, or all images, which Debian's package dataset-fashion-mnist installs."""
+    return _example("fashion_mnist").load(full=full)
 
 
 def watch() -> Data:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -13,19 +12,14 @@ from torch.func import functional_call
 from tipsc.dtmc.shipping import Shipping
 from tipsc.elastic import Statistics, Supernet, extract
 from tipsc.elastic.layers import ElasticLayer
-from tipsc.elastic.looking import at_rest
 from tipsc.errors import TrainingError, listed
 from tipsc.paths import Path
 from tipsc.progress import Progress
 from tipsc.train.chance import seed_of
 from tipsc.train.config import TrainConfig
-from tipsc.train.data import Data, Shuffled
-from tipsc.train.device import chance_kept, seed, using_threads
+from tipsc.train.data import Data
 from tipsc.train.macs import mac_counter
-from tipsc.train.optimizer import optimizer_of
-from tipsc.train.passes import train_paths
-from tipsc.train.precision import Precision
-from tipsc.train.private import drop_out
+from tipsc.train.tune import drop_out, tune
 
 
 def train_again(
@@ -69,11 +63,6 @@ def train_again(
         module.requires_grad_(False)
         drop_out(module)
     trained = [supernet.get_parameter(name) for name in sorted(names)]
-    optimizer = optimizer_of(trained, config)
-    batches = Shuffled(data.train, config.batch_size, config.seed, data.augment)
-    steps = config.epochs * batches.steps_per_epoch
-    device = trained[0].device
-    precision = Precision(config.precision, device)
     macs = mac_counter(supernet)
     sampler = Shipping.of(tuple(modules), [macs(path) for path in modules], config.thrift)
 
@@ -82,41 +71,14 @@ def train_again(
         shared = _shared(supernet, modules[path], path, names, paths[path])
         return functional_call(modules[path], shared, tuple(inputs))
 
-    with (
-        at_rest(*filter(None, [original])),
-        using_threads(config.threads),
-        chance_kept(device),
-    ):
-        for step in range(steps):
-            seed(device, seed_of("torch", config.seed, step))
-            epoch, place = divmod(step, batches.steps_per_epoch)
-            if place == 0:
-                order = batches.epoch(epoch)
-            for group in optimizer.param_groups:
-                group["lr"] = config.rate(step, steps)
-            optimizer.zero_grad(set_to_none=True)
-            losses = train_paths(
-                run,
-                next(order).on(device),
-                sampler.draw(random.Random(seed_of("paths", config.seed, step)),
-                             config.paths_per_step),
-                data.judged_by,
-                distill=False,
-                label_smoothing=config.label_smoothing,
-                original=original,
-                teacher_share=config.teacher_share,
-                precision=precision,
-                accumulate=config.accumulate,
-            )  # fmt: skip
-            lost = sum(loss.trained.item() for loss in losses) / len(losses)
-            if not math.isfinite(lost):
-                raise TrainingError(
-                    f"the loss is {lost}",
-                    where=f"step {step} of {steps}",
-                    fix="lower train.learning_rate, or look for extreme values in the data",
-                )
-            precision.step(optimizer, trained, config.clip_norm)
-            progress(step + 1, steps, f"loss {lost:.3f}")
+    def draw(step: int) -> list[Path]:
+        chance = random.Random(seed_of("paths", config.seed, step))
+        return sampler.draw(chance, config.paths_per_step)
+
+    tune(
+        run, trained, draw, data, config, original=original, progress=progress,
+        fix="lower train.learning_rate, or look for extreme values in the data",
+    )  # fmt: skip
 
 
 def _shared(
