@@ -18,6 +18,10 @@ trains:
     half      likewise, half
     late      likewise, two thirds
     big       the largest path alone for half of the compute, then K paths chosen by it
+    steps     the whole space, then a hundred paths near the budgets, fifty, a dozen and K of these
+              (`narrowing_steps.py`)
+    swap      as `chosen`; after a half a neighbour that scores better takes a path's place
+    pause     the same break, and no path is changed
     alone     each of K chosen paths with weights of its own, and a K-th of the compute
 
 The K paths are chosen by what they score on validation data with norm statistics of their own, by
@@ -25,7 +29,9 @@ The K paths are chosen by what they score on validation data with norm statistic
 it, or (`whole`, `largest`) after it. They are judged on test images, with the scale that an
 engine's paths share; `alone` with its own. The labels teach, and a trained net's answers too.
 Each arm's learning rate is the best of RATES on a seed of its own (`tune`), by validation data. A
-row of `benchmarks/results/narrowing.csv` is an arm's run; what is there is not done again.
+row of `benchmarks/results/narrowing.csv` is an arm's run; what is there is not done again. Looks at
+paths before or in the midst of a training are not in its compute; `show` says how much they took,
+by the multiply-accumulates of their forward passes, three of which count as a trained example.
 """
 
 from __future__ import annotations
@@ -42,7 +48,7 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,10 +61,13 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from compare.nets import PLAIN, trained_plain  # noqa: E402
+from narrowing_steps import SHIP, STEPS, Narrowing, Step, neighbours, support  # noqa: E402
 from teacher import interval  # noqa: E402
 
 from tipsc.backends import backend  # noqa: E402
 from tipsc.convert import convert  # noqa: E402
+from tipsc.dtmc.samplers import Sampler  # noqa: E402
+from tipsc.dtmc.shipping import Shipping  # noqa: E402
 from tipsc.elastic import Supernet, additive_totals  # noqa: E402
 from tipsc.factors import Additive  # noqa: E402
 from tipsc.fingerprint.installed import versions  # noqa: E402
@@ -67,13 +76,16 @@ from tipsc.pipeline.fold import cost_of_profile  # noqa: E402
 from tipsc.pipeline.profile import Bench, profile_paths  # noqa: E402
 from tipsc.profile import Profile  # noqa: E402
 from tipsc.project.target import load_target  # noqa: E402
-from tipsc.search import Rated, for_budgets, rungs, search  # noqa: E402
+from tipsc.search import Rated, Rung, Surrogate, for_budgets, rungs, search  # noqa: E402
 from tipsc.search.candidates import assess, draw_spread  # noqa: E402
 from tipsc.train import Data, Split, TrainConfig, anchor, evaluate, train  # noqa: E402
 from tipsc.train.macs import mac_counter  # noqa: E402
+from tipsc.train.samplers.folded import make as folded  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "narrowing.csv"
-ARMS = ("largest", "whole", "chosen", "third", "half", "late", "big", "alone")
+ARMS = (
+    "largest", "whole", "chosen", "swap", "pause", "third", "half", "late", "steps", "big", "alone",
+)  # fmt: skip
 #: of the compute, what goes to the whole space (or the largest path) before K paths are chosen
 BEFORE = {"chosen": 0.0, "third": 1 / 3, "half": 0.5, "late": 2 / 3, "big": 0.5}
 RATES = {"trained": (0.001, 0.003, 0.01), "scratch": (0.003, 0.006, 0.012)}
@@ -86,11 +98,31 @@ IDENTITY = (
     "study", "start", "passes", "paths", "budget", "lowest", "highest", "thrift", "arm", "rate",
     "seed",
 )  # fmt: skip
-COLUMNS = (*IDENTITY, "validation", "test", "costs", "original", "chosen")
+COLUMNS = (*IDENTITY, "validation", "test", "costs", "original", "chosen", "looks")
+LOOK = Rung(128, 500)  # in the midst of a training
+LOOKS = 16  # paths
+SWAPS = Rung(256, 1_000_000)  # all validation examples
+TRIED = 3  # neighbours of a path
+_TRAINED = 3  # forward passes that an example of a step takes
 
 
 def quietly(done: int, total: int, text: str) -> None:
     pass
+
+
+@dataclass
+class Book:
+    """What a row has taken so far.
+
+    Attributes:
+        spent: compute of all trainings, in MACs.
+        looked: MACs of looks at paths.
+        peak: of the learning rate, of the last training.
+    """
+
+    spent: float = 0.0
+    looked: float = 0.0
+    peak: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -163,57 +195,140 @@ class Setting:
         """Of the training, in MACs."""
         return self.passes * len(self.data.train) * self.most
 
+    @cached_property
+    def book(self) -> Book:
+        return Book()
+
+    @cached_property
+    def allowed(self) -> list[float]:
+        """The budgets in the unit of the cost."""
+        return [share * self.cost.of(self.supernet.space.largest) for share in self.budgets]
+
+    @cached_property
+    def macs(self) -> Callable[[Subnet], float]:
+        return mac_counter(self.supernet)
+
+    def look(
+        self, supernet: Supernet, paths: Sequence[Subnet], rung: Rung, own_scale: bool = True
+    ) -> list[float]:
+        """What paths score on validation data as they are."""
+        found = assess(supernet, paths, self.data, rung.calibration, quietly, rung.validation,
+                       own_scale=own_scale)  # fmt: skip
+        images = rung.calibration + min(rung.validation, len(self.data.validation))
+        self.book.looked += images * sum(self.macs(path) for path in paths)
+        return [candidate.judged.merit for candidate in found]
+
     def choose(self, supernet: Supernet, own_scale: bool) -> list[Subnet]:
         """K paths, by what they score on validation data as they are."""
-
-        def judged(paths, rung):  # type: ignore[no-untyped-def]
-            found = assess(supernet, paths, self.data, rung.calibration, quietly, rung.validation,
-                           own_scale=own_scale)  # fmt: skip
-            return [candidate.judged.merit for candidate in found]
-
-        largest = self.cost.of(supernet.space.largest)
-        budgets = [share * largest for share in self.budgets]
         found = search(
-            self.cost, budgets, judged, rungs(CALIBRATED_ON, len(self.data.validation)),
+            self.cost, self.allowed, lambda p, rung: self.look(supernet, p, rung, own_scale),
+            rungs(CALIBRATED_ON, len(self.data.validation)),
             evaluations=EVALUATIONS * self.paths, seed=self.seed,
         )  # fmt: skip
         paths = {f.path.id: f.path for f in found.finalists}
         rated = [Rated(f.path.id, f.expected, f.cost) for f in found.finalists]
-        return [paths[chosen.path_id] for chosen in for_budgets(rated, budgets)]
+        return [paths[chosen.path_id] for chosen in for_budgets(rated, self.allowed)]
+
+    def in_steps(self) -> tuple[Supernet, list[Subnet]]:
+        """Narrowed to K paths, and trained."""
+        supernet, prior = copy.deepcopy(self.supernet), list[Surrogate]()
+
+        def narrowed(step: Step) -> list[Subnet]:
+            supernet.eval()
+            found = search(
+                self.cost, self.allowed, lambda p, rung: self.look(supernet, p, rung),
+                (LOOK, LOOK), evaluations=LOOKS, seed=self.seed + step.paths,
+                prior=prior[-1].mean if prior else None,
+            )  # fmt: skip
+            supernet.train()
+            assert found.surrogate is not None
+            prior.append(found.surrogate)
+            return support(self.cost, self.allowed, found.surrogate.mean, step, self.seed)
+
+        whole = folded(supernet, 0)
+        sampler = Narrowing(
+            whole, self.macs, narrowed, self.compute / BATCH, self.thrift
+        )  # fmt: skip
+        near = support(self.cost, self.allowed, None, STEPS[0], self.seed)
+        means = (self.mean_cost(supernet, [], False), self.mean_cost(supernet, near, False))
+        first = STEPS[0].begin
+        steps = self.compute / BATCH * (first / means[0] + (SHIP - first) / means[1])
+        self.teach(supernet, round(steps), sampler=sampler, frozen=0, cycle=(0.0, SHIP))
+        merits = self.look(supernet, sampler.paths, Rung(CALIBRATED_ON, len(self.data.validation)))
+        rated = [
+            Rated(p.id, m, self.cost.of(p)) for p, m in zip(sampler.paths, merits, strict=True)
+        ]
+        paths = {path.id: path for path in sampler.paths}
+        chosen = [paths[c.path_id] for c in for_budgets(rated, self.allowed)]
+        left = self.compute - self.book.spent
+        return self.train(supernet, left, chosen, cycle=(SHIP, 1.0)), chosen
+
+    def with_break(self, swap: bool) -> tuple[Supernet, list[Subnet]]:
+        """K paths chosen before the training, and after a half of it once more."""
+        paths = self.choose(self.supernet, own_scale=True)
+        supernet = self.train(self.supernet, self.compute / 2, paths, frozen=False, cycle=(0, 0.5))
+        if swap:
+            paths = self.swapped(supernet, paths)
+        return self.train(
+            supernet, self.compute / 2, paths, frozen_epochs=2, cycle=(0.5, 1), rate=self.book.peak
+        ), paths
+
+    def swapped(self, supernet: Supernet, paths: list[Subnet]) -> list[Subnet]:
+        """Each path, or a neighbour within its budget that scores better."""
+        result = list(paths)
+        for place, (path, budget) in enumerate(zip(paths, self.allowed, strict=True)):
+            near = neighbours(path, self.cost, budget, result, TRIED, self.seed)
+            merits = self.look(supernet, [path, *near], SWAPS)
+            best = max(range(len(merits)), key=merits.__getitem__)
+            if best:
+                result[place] = near[best - 1]
+                print(f"  {path.id} {merits[0]:.4f} -> {result[place].id} {merits[best]:.4f}")
+        return result
 
     def train(
         self, supernet: Supernet, compute: float, paths: Sequence[Subnet] = (), *,
-        largest: bool = False, frozen: bool = True, cycle: tuple[float, float] = (0.0, 1.0),
+        largest: bool = False, frozen: bool = True, frozen_epochs: int = FROZEN,
+        cycle: tuple[float, float] = (0.0, 1.0), rate: float = 0.0,
     ) -> Supernet:  # fmt: skip
         """A copy that was trained for that much compute."""
-        supernet = copy.deepcopy(supernet)
+        supernet, before = copy.deepcopy(supernet), self.book.spent
         mean = self.mean_cost(supernet, paths, largest)
         steps = max(EPOCHS, round(compute / mean / BATCH))
-        settings = TrainConfig(
-            epochs=EPOCHS, frozen_epochs=FROZEN if frozen else 0,
-            learning_rate=self.rate or 3e-3, find_rate=not self.rate,
-            seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=self.thrift, cycle=cycle,
+        self.teach(
+            supernet, steps, paths, largest=largest, frozen=frozen_epochs if frozen else 0,
+            cycle=cycle, rate=rate,
         )  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            history = train(
-                supernet, self.stretched(steps), settings, folder=Path(folder),
-                original=self.teacher, paths=paths,
-            )  # fmt: skip
-        spent = sum(step.macs for step in history.steps) * BATCH
+        spent = self.book.spent - before
         if not 0.85 < spent / compute < 1.15:
             print(f"  compute {spent / compute:.2f} of what was meant", flush=True)
         return supernet
 
+    def teach(
+        self, supernet: Supernet, steps: int, paths: Sequence[Subnet] = (), *,
+        sampler: Sampler | None = None, largest: bool = False, frozen: int,
+        cycle: tuple[float, float], rate: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Trains it, by the setting's rate unless there is another one."""
+        rate = rate or self.rate
+        settings = TrainConfig(
+            epochs=EPOCHS, frozen_epochs=frozen, learning_rate=rate or 3e-3, find_rate=not rate,
+            seed=self.seed, batch_size=BATCH, with_largest=largest, thrift=self.thrift, cycle=cycle,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            history = train(
+                supernet, self.stretched(steps), settings, sampler, folder=Path(folder),
+                original=self.teacher, paths=paths,
+            )  # fmt: skip
+        self.book.spent += sum(step.macs for step in history.steps) * BATCH
+        self.book.peak = max(step.learning_rate for step in history.steps)
+
     def mean_cost(self, supernet: Supernet, paths: Sequence[Subnet], largest: bool) -> float:
         """MACs of a step for one example."""
-        from tipsc.dtmc.shipping import Shipping
-        from tipsc.train.samplers.folded import make
-
         cost = mac_counter(supernet)
         sampler = (
             Shipping.of(paths, [cost(p) for p in paths], self.thrift)
             if paths
-            else make(supernet, 0)
+            else folded(supernet, 0)
         )
         drawn = [sampler.draw(random.Random(i), 1)[0] for i in range(2000)]  # type: ignore[union-attr]
         always = self.most if largest else 0.0
@@ -248,6 +363,10 @@ class Setting:
         if arm in ("largest", "whole"):
             supernet = self.train(start, self.compute, largest=arm == "largest")
             paths = self.choose(supernet, own_scale=False)
+        elif arm == "steps":
+            supernet, paths = self.in_steps()
+        elif arm in ("swap", "pause"):
+            supernet, paths = self.with_break(arm == "swap")
         else:
             share = BEFORE.get(arm, 0.0)
             supernet = start
@@ -278,6 +397,7 @@ class Setting:
             "validation": joined(scores["validation"]), "test": joined(scores["test"]),
             "costs": joined([self.cost.of(p) / self.cost.of(start.space.largest) for p in paths]),
             "original": f"{100 * original:.2f}", "chosen": " ".join(path.id for path in paths),
+            "looks": f"{100 * self.book.looked / _TRAINED / self.compute:.1f}",
         }  # fmt: skip
 
 
@@ -323,8 +443,9 @@ def done(file: Path, setting: Setting, arm: str) -> bool:
 def keep(file: Path, row: dict[str, object]) -> None:
     """Adds a row, and prints it."""
     fresh = not file.exists()
+    columns = COLUMNS if fresh else file.read_text().partition("\n")[0].strip().split(",")
     with file.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
         if fresh:
             writer.writeheader()
         writer.writerow(row)
@@ -359,7 +480,7 @@ def show(file: Path) -> None:
             + (f", original {statistics.mean(originals):.2f} %" if start == "trained" else "")
         )
         print(
-            f"  {'':<8} seeds   rate  smallest  largest   mean      against alone      against whole"  # noqa: E501
+            f"  {'':<8} seeds   rate  smallest  largest   mean      against alone      against whole  looks %"  # noqa: E501
         )
         for arm, by_seed in by_arm.items():
             tests = [numbers(row["test"]) for row in by_seed.values()]
@@ -367,7 +488,13 @@ def show(file: Path) -> None:
             rate = next(iter(by_seed.values()))["rate"]
             print(f"  {arm:<8}{len(tests):>6}{rate:>7}{means[0]:>10.2f}{means[-1]:>9.2f}"
                   f"{statistics.mean(means):>7.2f}{gap(by_arm, arm, 'alone'):>19}"
-                  f"{gap(by_arm, arm, 'whole'):>19}")  # fmt: skip
+                  f"{gap(by_arm, arm, 'whole'):>19}{looks(by_seed):>9}")  # fmt: skip
+
+
+def looks(by_seed: dict[str, dict[str, str]]) -> str:
+    """Mean compute of looks at paths, as a share of the training's; rows of before do not say."""
+    known = [float(row["looks"]) for row in by_seed.values() if row.get("looks")]
+    return f"{statistics.mean(known):.1f}" if known else ""
 
 
 def gap(by_arm: dict[str, dict[str, dict[str, str]]], arm: str, other: str) -> str:

@@ -41,3 +41,11 @@ def test_a_step_has_distinct_paths_as_far_as_there_are(count: int, known: int, s
 def test_what_cannot_be_drawn_from_is_refused(paths: list[int], weights: list[float]) -> None:
     with pytest.raises(DataError, match="no paths to draw from"):
         Shipping(tuple(PATHS[i] for i in paths), tuple(weights))
+
+
+def test_each_device_has_as_large_a_share_of_the_draws() -> None:
+    one, other = Shipping.of(PATHS[:2], [1.0, 4.0]), Shipping.of(PATHS[1:3], [2.0, 2.0], 0.0)
+    mixed = Shipping.mixed([one, other])
+    assert mixed.paths == tuple(PATHS[:3])
+    assert mixed.weights == pytest.approx((0.4, 0.1 + 0.25, 0.25))
+    assert Shipping.mixed([one]) is one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,21 @@ class Shipping:
             thrift: 1 gives each path as much compute, 0 as many steps.
         """
         return cls(tuple(paths), tuple(cost**-thrift for cost in costs))
+
+    @classmethod
+    def mixed(cls, parts: Sequence[Shipping]) -> Shipping:
+        """The mixture over several devices' paths: each of them has as large a share of the draws.
+
+        A path that ships on several devices adds up what it has in each; one part stays as it is.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        share: dict[Path, float] = {}
+        for part in parts:
+            whole = math.fsum(part.weights)
+            for path, weight in zip(part.paths, part.weights, strict=True):
+                share[path] = share.get(path, 0.0) + weight / whole / len(parts)
+        return cls(tuple(share), tuple(share.values()))
 
     @cached_property
     def _ends(self) -> list[float]:

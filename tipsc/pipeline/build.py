@@ -83,13 +83,21 @@ class Pipeline(TargetProject):
 
     def run(self) -> BuildRecord:
         """Everything."""
-        if not self.plan.unbuilt:  # a runtime that is not there: told before all
-            self.device.versions(self.target.backend)
         with only_one_build(self.runs):
-            self.precheck().require()
-            self.original()
-            self.engine()
-            return record_of(self)
+            self.begin()
+            return self.end()
+
+    def begin(self) -> None:
+        """What would fail fails first: a missing runtime, a path that does not compile."""
+        if not self.plan.unbuilt:
+            self.device.versions(self.target.backend)
+        self.precheck().require()
+        self.original()
+
+    def end(self) -> BuildRecord:
+        """All that is still missing."""
+        self.engine()
+        return record_of(self)
 
 
 def build(

@@ -214,6 +214,9 @@ class TargetProject(Project):
         if like is not None:
             like.check_target(self.target.name)
         self.like = like
+        #: of all targets that one training is for, in the order of their names; set by
+        #: :mod:`tipsc.pipeline.together`
+        self.together: tuple[TargetProject, ...] = (self,)
         #: paths to ship that another process has chosen; None: they are chosen here
         self.told: tuple[Path, ...] | None = None
         self._at_hand = device

@@ -43,11 +43,13 @@ def teach(
     folder: Path,
     progress: Progress,
     paths: Sequence[Subnet] = (),
+    weights: Sequence[float] = (),
 ) -> None:
     """Trains the project's supernet and writes :data:`WEIGHTS`.
 
     Args:
         paths: the only ones that are trained; all if none are given.
+        weights: how often each of them is drawn; by ``train.thrift`` if not given.
     """
     supernet = project.untrained
     train(
@@ -58,6 +60,7 @@ def teach(
         progress=lambda done, total, fields: progress(done, total, _told(fields)),
         original=project.model.original,
         paths=paths,
+        weights=weights,
     )
     _save(supernet, folder)
     # What it had beyond the weights is of no more use; only rank 0 has one.

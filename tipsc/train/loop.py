@@ -55,6 +55,7 @@ def train(
     original: nn.Module | None = None,
     task: Task | None = None,
     paths: Sequence[Path] = (),
+    weights: Sequence[float] = (),
 ) -> History:
     """Trains the supernet's weights in place, and resumes from the folder's checkpoint.
 
@@ -76,6 +77,7 @@ def train(
         paths: the only ones that are trained, and that shared scales are measured on: those that
             ship. They stand in for any sampler; ``config.thrift`` says how often each is drawn.
             None given: all, as the sampler draws them.
+        weights: how often each of the paths is drawn, in any unit, instead of by its thrift.
 
     Returns:
         The whole history, steps from before a resumption included.
@@ -121,6 +123,7 @@ def train(
             original,
             _task(data, task),
             paths,
+            weights,
         )
         try:
             with at_rest(*filter(None, [original])):
@@ -145,6 +148,7 @@ class _Run:
         original: nn.Module | None,
         task: Task,
         paths: Sequence[Path],
+        weights: Sequence[float],
     ) -> None:
         self.supernet, self.config = supernet, config
         self.batches, self.whole = batches, whole
@@ -154,12 +158,18 @@ class _Run:
             essence["original"] = type(original).__name__
         if paths:
             essence["paths"] = [path.id for path in paths]
+        if weights:
+            essence["weights"] = list(weights)
         self.epoch_steps = batches.steps_per_epoch
         ranks.check_same(self.epoch_steps, "steps of an epoch", "give each as many batches")
         self.total = config.epochs * self.epoch_steps
         macs = mac_counter(supernet)
         if paths:
-            sampler = Shipping.of(paths, [macs(path) for path in paths], config.thrift)
+            sampler = (
+                Shipping(tuple(paths), tuple(weights))
+                if weights
+                else Shipping.of(paths, [macs(path) for path in paths], config.thrift)
+            )
         recipes = config.recipes(self.total)
         plan = PhasePlan(recipes, supernet, config.seed, sampler, config.recipe.key)
         identity = identity_of(supernet, essence, data_identity)
