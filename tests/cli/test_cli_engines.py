@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hog import hog, needs_schedstat
 
 from tipsc.engine import read_engine, write_engine
+from tipsc.engine.manifest import NAMED
 from tipsc.runtime import Engine
 
 
@@ -78,6 +80,16 @@ def test_run_without_a_wish_takes_the_most_accurate_path(tipsc, built_engine):
     found = document(tipsc("run", built_engine, "--random", 0, "--format", "json"))
     with Engine.open(built_engine) as engine:
         assert found["path"] == max(engine.paths, key=lambda path: path.quality.value).id
+
+
+def test_bench_takes_a_path_by_its_name(tipsc, built_engine, tmp_path):
+    found = read_engine(built_engine)
+    path, file = found.manifest.paths[1].id, tmp_path / "named.tipsc"
+    named = {**found.manifest.provenance, NAMED + path: "small"}
+    graphs = {entry.id: found.graph(entry.id) for entry in found.manifest.paths}
+    write_engine(file, replace(found.manifest, provenance=named), found.weights, graphs)
+    done = tipsc("bench", file, "--rounds", 4, "--path", "small", "--format", "json")
+    assert [row["id"] for row in document(done)["paths"]] == [path]
 
 
 def test_bench_measures_the_paths_asked_for(tipsc, built_engine):

@@ -36,7 +36,9 @@ _MOST_ROWS = 12  # of a sustained measurement
 @click.option(
     "--rounds", type=click.IntRange(4, 10_000), metavar="N", help="How often each path is visited."
 )
-@click.option("--path", "path_ids", multiple=True, metavar="ID", help="Only this one; repeatable.")
+@click.option(
+    "--path", "paths", multiple=True, metavar="PATH", help="Only this, by id or name; repeatable."
+)
 @click.option(
     "--sustained",
     type=Number(min=0.0, min_open=True, max=24 * 60),
@@ -63,7 +65,7 @@ def command(
     engine: Path,
     device: str | None,
     rounds: int | None,
-    path_ids: tuple[str, ...],
+    paths: tuple[str, ...],
     sustained: float | None,
     extras: bool,
     every_ms: float | None,
@@ -82,7 +84,7 @@ def command(
         options = BenchOptions(
             threads=used,
             rounds=rounds,
-            only=path_ids,
+            only=tuple(manifest.id_of(path) for path in paths),
             sustained_s=None if sustained is None else sustained * 60.0,
             extras=extras,
             every_ms=every_ms,
