@@ -134,7 +134,7 @@ def cost_share(net, setting) -> float:  # type: ignore[no-untyped-def]
 
 
 def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped-def]
-    """Bisects the pruning ratio, until the net just keeps the budget."""
+    """Bisects the pruning ratio, until the net just keeps the budget; else the smallest net."""
     import torch
     import torch_pruning as tp
     from torch import nn
@@ -158,7 +158,8 @@ def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped
         pruner.step()
         return net
 
-    low, high, best = 0.0, 0.95, None
+    low, high = 0.0, 0.95
+    best = pruned(high)
     for _ in range(10):
         ratio = (low + high) / 2
         net = pruned(ratio)
@@ -166,7 +167,6 @@ def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped
             high, best = ratio, net
         else:
             low = ratio
-    assert best is not None
     assert isinstance(best, torch.nn.Module)
     return best
 
