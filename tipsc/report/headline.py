@@ -66,7 +66,7 @@ def _latency(report: BuildReport) -> Html:
 
 def _size(report: BuildReport) -> Html:
     models = plural(len(report.shipped), "separate model")
-    note = f"{byte_size(report.separate_bytes)} as {models}"
+    note = f"the weights alone of {models}: {byte_size(report.separate_bytes)}"
     if report.weights_bytes:
         times = ratio(report.engine_bytes / report.weights_bytes)
         note += f"; {times} the weights of the largest path"

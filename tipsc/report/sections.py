@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.report.curves import curves
 from tipsc.report.data import BuildReport, Curve
 from tipsc.report.format import duration, heading, is_number, percent, plural
 from tipsc.report.front import front, search_chart, shipped_chart
-from tipsc.report.html import Html, shape, tag
+from tipsc.report.html import Html, prose, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
 from tipsc.report.notes import against_original, called, left_out_line, notes_of
@@ -119,9 +120,9 @@ def _goals(report: BuildReport) -> Html | None:
             "tr",
             tag("td", answer.goal, class_="left text"),
             tag("td", marks[answer.met], class_="left"),
-            tag("td", called(answer.path, names), class_="left"),
-            tag("td", answer.found, class_="left text"),
-            tag("td", "; ".join(answer.helps), class_="left text"),
+            tag("td", *_by(answer, names), class_="left"),
+            tag("td", *_has(answer), class_="left text"),
+            tag("td", prose("; ".join(answer.helps)), class_="left text"),
             data_p=answer.path,
         )
         for answer in report.goals
@@ -136,6 +137,18 @@ def _goals(report: BuildReport) -> Html | None:
         tag("div", tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows)),
             class_="scroll"),
     )  # fmt: skip
+
+
+def _by(answer: GoalAnswer, names: Mapping[str, str]) -> list[str]:
+    """The path that meets a goal; the fastest and the most accurate one where these differ."""
+    path = called(answer.path, names)
+    if not answer.best:
+        return [path]
+    return [f"fastest: {path}", tag("br"), f"most accurate: {called(answer.best, names)}"]
+
+
+def _has(answer: GoalAnswer) -> list[str]:
+    return [answer.found, *([tag("br"), answer.best_found] if answer.best else [])]
 
 
 def _pictures(report: BuildReport) -> Html | None:
