@@ -12,6 +12,7 @@ import pytest
 
 from tipsc.engine import Latency, PathEntry
 from tipsc.engine.original import OriginalModel
+from tipsc.measure.disturbance import AGAIN
 from tipsc.pipeline.holding import Holding
 from tipsc.pipeline.separate import AlonePath, Separate
 from tipsc.pipeline.verdicts import GoalAnswer
@@ -74,7 +75,8 @@ def test_every_text_is_used_and_every_sentence_is_a_text() -> None:
 
 
 COMMANDS = """tipsc bench device selftest inspect report engine format json input budget output
-delta apply sustained run config recorded answer change old ssh url all new file"""
+delta apply sustained run config recorded answer change old ssh url all new file trace calls jsonl
+html python import numpy from runtime with open Governor Engine fallback fastest example load"""
 
 
 def test_figures_are_those_of_the_facts() -> None:
@@ -142,6 +144,11 @@ def test_a_path_slower_than_the_original_is_remarked_on() -> None:
     text = text_of(replace(FACTS, original=late))
     assert "Does not pay: speed: 0.5x is slower than the original, at 125% of its time" in text
     assert "0.2x is slower" not in text and "is slower" not in text_of(FACTS)
+
+
+def test_a_doubtful_measurement_gives_the_whole_command() -> None:
+    text = text_of(replace(FACTS, noise=f"other work took 52% of the core; {AGAIN}"))
+    assert "52% of the core; run `tipsc build . --wait-quiet 60`." in text
 
 
 def test_code_in_a_sentence_is_code_on_the_page() -> None:

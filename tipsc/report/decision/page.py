@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from tipsc.engine import PathEntry
+from tipsc.measure.disturbance import AGAIN
 from tipsc.report.decision.facts import EngineFacts
 from tipsc.report.decision.goals import amount, goal_items
 from tipsc.report.decision.render import Block, Bullets, Commands, Grid, Heading, Paragraph
@@ -34,7 +36,7 @@ def decision(engines: Sequence[EngineFacts], texts: Texts, devices: int) -> list
 def _engine(facts: EngineFacts, texts: Texts, devices: int) -> Iterator[Block]:
     yield Heading(2, texts("engine", name=facts.name, target=facts.target))
     if facts.noise:
-        yield Paragraph(texts("doubtful", noise=facts.noise))
+        yield Paragraph(texts("doubtful", noise=_again(facts.noise)))
     yield Heading(3, texts("short"))
     yield Bullets((*goal_items(facts, texts), *_verdicts(facts, texts)))
     yield Heading(3, texts("paths"))
@@ -89,6 +91,11 @@ def _verdicts(facts: EngineFacts, texts: Texts) -> Iterator[str]:
         engine=byte_size(facts.file_bytes),
     )
     yield compared(facts.file_bytes / largest.file_bytes, text)
+
+
+def _again(noise: str) -> str:
+    """What disturbed the build's measurement, with the whole command that measures again."""
+    return noise.replace(AGAIN, f"run `tipsc build . {AGAIN.removeprefix('run again with ')}`")
 
 
 def _speed(facts: EngineFacts, texts: Texts) -> Iterator[str]:
@@ -232,9 +239,27 @@ def _plan(facts: EngineFacts, texts: Texts) -> Iterator[Block]:
         )
     )
     yield Paragraph("2. " + texts("plan_shadow"))
-    yield Commands((f"tipsc run {file} --input RECORDED.npy --budget-ms MS --output ANSWER.npy",))
+    yield Commands(shadow_run(facts))
     yield Paragraph("3. " + texts("plan_rollout"))
     yield Commands((f"tipsc delta OLD.tipsc {file} -o CHANGE", "tipsc apply OLD.tipsc CHANGE"))
+
+
+def shadow_run(facts: EngineFacts) -> tuple[str, ...]:
+    """Lines for a shell: recorded inputs through the engine, and a summary of its calls."""
+    slowest = max((path.latency.p95_ms for path in facts.paths if path.latency), default=None)
+    name = json.dumps(facts.file.name)
+    budget = "MS" if slowest is None else significant(1.5 * slowest, 2)
+    return (
+        "python - <<'END'",
+        "import numpy as np",
+        "from tipsc.runtime import CallLog, Engine, Governor",
+        f'with CallLog("calls.jsonl") as log, Engine.open({name}) as engine:',
+        '    governor = Governor(engine, on_call=log, fallback="fastest")',
+        '    for example in np.load("RECORDED.npy"):',
+        f"        answer = governor.run(example[None], budget_ms={budget}).output",
+        "END",
+        "tipsc trace calls.jsonl --html calls.html",
+    )
 
 
 def _commands(engines: Sequence[EngineFacts], texts: Texts) -> Iterator[Block]:

@@ -188,10 +188,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "1 台での試行: 動作するか、記録どおりの速さか。",
     ),
     "plan_shadow": (
-        "Shadow run: recorded inputs go through the engine beside the model in use; only the "
-        "latter's answers count.",
-        "シャドー実行: 記録した入力を現行モデルと並行してエンジンにも通し、"
-        "結果は現行モデルのものだけを使います。",
+        "Shadow run: recorded inputs (one a row of RECORDED.npy) go through the engine beside the "
+        "model in use; only the latter's answers count. The trace says which paths ran, and which "
+        "calls were late.",
+        "シャドー実行: 記録した入力(RECORDED.npy の各行)を現行モデルと並行してエンジンにも通し、"
+        "結果は現行モデルのものだけを使います。どのパスが動き、どの呼び出しが遅れたかは"
+        "トレースで分かります。",
     ),
     "plan_rollout": (
         "Roll-out to a part of the devices, the others as they are (A/B); the old file stays for "
