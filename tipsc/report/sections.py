@@ -130,21 +130,11 @@ def _goals(report: BuildReport) -> Html | None:
     rows = [
         tag(
             "tr",
-            *(
-                tag("td", *cell, class_=kind, data_label=column)
-                for cell, kind, column in zip(
-                    (
-                        [answer.goal],
-                        [marks[answer.met]],
-                        _by(answer, names),
-                        _has(answer),
-                        [prose("; ".join(answer.helps))],
-                    ),
-                    ("left text", "left", "left", "left text", "left text"),
-                    columns,
-                    strict=True,
-                )
-            ),
+            _cell("goal", [answer.goal], "left text"),
+            _cell("", [marks[answer.met]]),
+            _cell("by path, or the nearest", _by(answer, names)),
+            _cell("what it has", _has(answer), "left text"),
+            _cell("what would help", [prose("; ".join(answer.helps))], "left text"),
             data_p=answer.path,
         )
         for answer in report.goals
@@ -158,6 +148,11 @@ def _goals(report: BuildReport) -> Html | None:
         tag("div", tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows),
                        class_="stack"), class_="scroll"),
     )  # fmt: skip
+
+
+def _cell(column: str, parts: list[str], kind: str = "left") -> Html:
+    """A cell that says its column where the table is stacked."""
+    return tag("td", *parts, class_=kind, data_label=column)
 
 
 def _by(answer: GoalAnswer, names: Mapping[str, str]) -> list[str]:
