@@ -76,7 +76,8 @@ def test_every_text_is_used_and_every_sentence_is_a_text() -> None:
 
 COMMANDS = """tipsc bench device selftest inspect report engine format json input budget output
 delta apply sustained run config recorded answer change old ssh url all new file trace calls jsonl
-html python import numpy from runtime with open governor call Governor Engine fallback fastest example load"""
+html python import numpy from runtime with open governor call Governor Engine
+fallback fastest example load"""
 
 
 def test_figures_are_those_of_the_facts() -> None:
