@@ -14,7 +14,7 @@ from supernets import ALL, inputs, make
 from tipsc.elastic import Statistics, extract
 from tipsc.errors import LoweringError, PathError
 
-PATHS = 200
+PATHS = 60
 TOLERANCE = 1e-5
 
 
