@@ -95,7 +95,7 @@ def _verdicts(facts: EngineFacts, texts: Texts) -> Iterator[str]:
 
 def _again(noise: str) -> str:
     """What disturbed the build's measurement, with the whole command that measures again."""
-    return noise.replace(AGAIN, f"run `tipsc build . {AGAIN.removeprefix('run again with ')}`")
+    return noise.replace(AGAIN, "run `tipsc build . --wait-quiet 60`")
 
 
 def _speed(facts: EngineFacts, texts: Texts) -> Iterator[str]:
