@@ -103,7 +103,7 @@ def _usage(error: click.ClickException) -> str:
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     if isinstance(error, click.NoSuchOption) and context and context.parent is None:
-        message += ", which if it is a verb's has to stand after the verb"
+        message += "; an option of a verb stands after the verb"
     return f"{message}; see `{context.command_path} --help`" if context else message
 
 
