@@ -173,13 +173,16 @@ def with_torch_pruning(model, setting, share: float):  # type: ignore[no-untyped
 
 def with_fastnas(model, setting, share: float):  # type: ignore[no-untyped-def]
     """Its search; it knows no latencies, so MACs are corrected until the net keeps the budget."""
-    asked = share
+    asked, net = share, fastnas(model, setting, share)
     for _ in range(FASTNAS_TRIES):
-        net = fastnas(model, setting, asked)
         cost = cost_share(net, setting)
         if setting.budget == "macs" or 0.95 * share < cost <= share:
             break
         asked *= 0.99 * share / cost
+        try:
+            net = fastnas(model, setting, asked)
+        except ValueError:  # fewer MACs than it can prune to
+            break
     return net
 
 

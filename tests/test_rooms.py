@@ -43,7 +43,8 @@ ROOMS: Mapping[str, str] = {
     "pipeline": "backends compile convert device dtmc elastic engine fingerprint lower measure "
     "profile project runtime search tasks train",
     "scoring": "dtmc elastic pipeline profile project",
-    "report": "dtmc elastic engine measure pipeline profile runtime scoring search tasks train",
+    "report": "dtmc elastic engine measure pipeline profile project runtime scoring search tasks "
+    "train",
     "cli": "backends device elastic embed engine pipeline profile project report runtime scoring "
     "search strict train",
     "notebook": "cli elastic engine pipeline project report runtime tasks train",

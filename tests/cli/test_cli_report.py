@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 from conftest import run_tipsc
@@ -58,3 +61,23 @@ def test_the_page_is_written_in_either_form_and_language(call, built_engine, tmp
     assert done.returncode == 0 and markdown.read_text().count("## tiny for host") == 2
     refused = call("report", built_engine, "--decision", tmp_path / "page.pdf")
     assert refused.returncode == 2 and ".html or .md" in refused.stderr
+
+
+def test_the_shadow_run_of_the_plan_runs_as_it_stands_there(built_engine, tmp_path):
+    import numpy as np
+
+    from tipsc.report.decision import facts_of
+    from tipsc.report.decision.page import shadow_run
+
+    shutil.copy(built_engine, tmp_path)
+    np.save(tmp_path / "RECORDED.npy", np.zeros((7, 1, 8, 8), np.float32))
+    facts = facts_of(tmp_path / built_engine.name, lambda *_: None, measured=False)
+    lines = "\n".join(shadow_run(facts))
+    lines = lines.replace("python -", f"{sys.executable} -", 1)
+    lines = lines.replace("tipsc trace", f"{sys.executable} -m tipsc trace")
+    done = subprocess.run(
+        ["bash", "-ec", lines], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 7
+    assert (tmp_path / "calls.html").read_text().startswith("<!DOCTYPE html>")

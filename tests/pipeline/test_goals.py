@@ -13,6 +13,7 @@ from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.project.config import Build, BuildGoal, Config, Convert, DataSource, ModelSource
 from tipsc.project.target import load_target
 from tipsc.quality import Quality
+from tipsc.report.notes import goal_lines
 
 HOST = load_target("host")
 
@@ -66,6 +67,17 @@ def test_an_answer_says_what_was_asked_and_what_the_path_has() -> None:
     assert found.goal == "lose at most 2 points and take at most 70% of the time of the original"
     assert found.found == "loses 1.5 points, 6 ms, 60% of 10 ms"
     assert answer(BuildGoal(file_bytes=900)).found == "800 bytes of weights"
+
+
+def test_the_most_accurate_path_is_named_beside_the_fastest_one() -> None:
+    found = answer(BuildGoal(lose_at_most=0.02))
+    assert (found.path, found.best, found.best_found) == ("middle", "large", "loses 0.1 points")
+    assert "  that is the fastest; the most accurate is large: loses 0.1 points" in goal_lines(
+        [found], {}
+    )
+    # Nothing is better than the fastest, or the best was asked for.
+    for goal in (BuildGoal(lose_at_most=0.005), BuildGoal(latency_share=0.95)):
+        assert answer(goal).best == ""
 
 
 def test_a_difference_that_the_test_examples_cannot_tell_is_called_close() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 from dataclasses import replace
@@ -11,12 +12,16 @@ import pytest
 
 from tipsc.engine import Latency, PathEntry
 from tipsc.engine.original import OriginalModel
+from tipsc.measure.disturbance import AGAIN
 from tipsc.pipeline.holding import Holding
 from tipsc.pipeline.separate import AlonePath, Separate
+from tipsc.pipeline.verdicts import GoalAnswer
+from tipsc.project.config import BuildGoal
 from tipsc.quality import Quality
 from tipsc.report.decision import EngineFacts, decision, to_html, to_markdown
+from tipsc.report.decision import facts as facts_module
 from tipsc.report.decision import page as page_module
-from tipsc.report.decision.render import Commands, Grid, Heading, Paragraph
+from tipsc.report.decision.render import Bullets, Commands, Grid, Heading, Paragraph
 from tipsc.report.decision.texts import LANGUAGES, TEXTS, Texts
 
 
@@ -56,7 +61,10 @@ def test_a_text_has_the_same_figures_in_each_language(key: str) -> None:
 
 def test_every_text_is_used_and_every_sentence_is_a_text() -> None:
     source = (
-        "".join(Path(page_module.__file__).with_name(name).read_text() for name in ("page.py",))
+        "".join(
+            Path(page_module.__file__).with_name(name).read_text()
+            for name in ("page.py", "goals.py")
+        )
         + Path("tipsc/cli/report.py").read_text()
     )
     assert {key for key in TEXTS if f'"{key}"' not in source} == set()
@@ -67,12 +75,14 @@ def test_every_text_is_used_and_every_sentence_is_a_text() -> None:
 
 
 COMMANDS = """tipsc bench device selftest inspect report engine format json input budget output
-delta apply sustained run config recorded answer change old ssh url all new file"""
+delta apply sustained run config recorded answer change old ssh url all new file trace calls jsonl
+html python import numpy from runtime with open governor call Governor Engine
+fallback fastest example load"""
 
 
 def test_figures_are_those_of_the_facts() -> None:
     text = text_of(FACTS)
-    assert "| 0.2x (aa) | 85.00 | +5.00 | 1.00 | 75% | 60.0 kB |" in text
+    assert "| 0.2x (aa) | 85.00 | -5.00 | 1.00 | 75% | 60.0 kB |" in text
     assert "| original | 90.00 |  | 4.00 |  | 120 kB |" in text
     assert "| storage on a device | 100 kB | 150 kB |" in text
     assert "| memory in all | 2.10 MB | 5.24 MB |" in text
@@ -89,6 +99,64 @@ def test_what_pays_and_at_which_price_is_said() -> None:
     # One percent is within the noise of one percent.
     assert "No difference: time of a call" in text
     assert "Does not pay: where one speed is enough: 0.5x alone is a file of 90.0 kB" in text
+
+
+GOALS = (
+    (BuildGoal(lose_at_most=0.06), GoalAnswer("", True, "aa", "", (), "bb")),
+    (BuildGoal(latency_share=0.2, latency_ms=3, file_bytes=5000), GoalAnswer("", False, "aa", "")),
+    (BuildGoal(lose_at_most=0.01), GoalAnswer("", None, "bb", "")),
+)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_verdicts_begin_with_the_goals(language: str) -> None:
+    texts = Texts(language)
+    blocks = decision([replace(FACTS, goals=GOALS)], texts, 1000)
+    points = next(block for block in blocks if isinstance(block, Bullets)).items
+    for point, key in zip(points, ("goal_met", "goal_missed", "goal_open"), strict=False):
+        assert point.startswith(texts(key, goal="|", path="", found="").split("|")[0])
+    assert "0.2x" in points[0] and "0.5x" in points[0]
+    assert all(figure in points[1] for figure in ("20%", "3 ms", "5.00 kB", "25%", "40.0 kB"))
+
+
+def test_a_page_without_the_builds_goals_says_so() -> None:
+    assert "- Goals: not known; the engine does not carry them" in text_of(FACTS)
+    assert "Goal" not in text_of(replace(FACTS, goals=()))
+
+
+def test_goals_are_those_of_the_build_that_made_this_very_file(tmp_path: Path) -> None:
+    engine, stage = tmp_path / "m.tipsc", tmp_path / "runs/m/engine-0"
+    stage.mkdir(parents=True)
+    engine.write_bytes(b"same")
+    (stage / "engine.tipsc").write_bytes(b"same")
+    goals = [{"lose_at_most": 0.01, "latency_share": None}, {"latency_ms": 5}]
+    (stage / "stage.json").write_text(json.dumps({"inputs": {"goals": goals}}))
+    found = facts_module._goals(engine, FACTS.paths, FACTS.original)
+    assert found is not None
+    assert [(answer.met, answer.path) for _, answer in found] == [(True, "bb"), (True, "bb")]
+    # Without an original there is nothing that the first could be relative to.
+    assert len(facts_module._goals(engine, FACTS.paths, None) or ()) == 1
+    engine.write_bytes(b"other")
+    assert facts_module._goals(engine, FACTS.paths, FACTS.original) is None
+
+
+def test_a_path_slower_than_the_original_is_remarked_on() -> None:
+    late = replace(FACTS.original, latency=Latency(1.6, 1.6, 1.6))  # type: ignore[type-var]
+    text = text_of(replace(FACTS, original=late))
+    assert "Does not pay: speed: 0.5x is slower than the original, at 125% of its time" in text
+    assert "0.2x is slower" not in text and "is slower" not in text_of(FACTS)
+
+
+def test_a_doubtful_measurement_gives_the_whole_command() -> None:
+    text = text_of(replace(FACTS, noise=f"other work took 52% of the core; {AGAIN}"))
+    assert "52% of the core; run `tipsc build . --wait-quiet 60`." in text
+
+
+def test_code_in_a_sentence_is_code_on_the_page() -> None:
+    html = to_html(
+        [Heading(1, "t"), Paragraph("say `a < b` twice"), Bullets(("one ` alone",))], "en", ""
+    )
+    assert "say <code>a &lt; b</code> twice" in html and "<li>one ` alone</li>" in html
 
 
 def test_where_separate_models_are_better_the_page_says_so() -> None:

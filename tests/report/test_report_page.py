@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from made_up_reports import mobilenet, report, with_width_groups
 
+from tipsc.measure.disturbance import AGAIN
+from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.quality import Quality
 from tipsc.report import BuildReport, Curve, FeatureMap, legend, render, write
 
@@ -224,3 +226,60 @@ def test_latencies_of_a_busy_machine_are_doubted_at_the_top_of_the_page() -> Non
     assert page.index("Warning") < page.index("<main>")
     assert f"warning: {noise}" in legend(report(noise=(noise,)))
     assert "Warning" not in render(report())
+
+
+def test_a_warning_gives_the_whole_command_that_measures_again() -> None:
+    page = render(report(noise=(f"other work took 43% of the core; {AGAIN}",)))
+    assert "run <code>tipsc build tipsc.yaml --target host --wait-quiet 60</code>." in page
+    alone = render(report(noise=(f"busy; {AGAIN}",), commands=()))
+    assert f"Warning: busy; {AGAIN}." in alone
+
+
+def test_goals_name_the_fastest_and_the_most_accurate_path_and_stack_where_it_is_narrow() -> None:
+    ids = [path.id for path in report().shipped]
+    goals = (
+        GoalAnswer("lose at most 1 point", True, ids[0], "loses 0.9", (), ids[-1], "loses 0.1"),
+        GoalAnswer("take at most 1 ms", False, ids[1], "2 ms", ("see `tipsc targets`",)),
+    )
+    page = render(report(goals=goals))
+    assert f"fastest: {ids[0]}<br>most accurate: {ids[-1]}" in page
+    assert "loses 0.9<br>loses 0.1" in page and "see <code>tipsc targets</code>" in page
+    assert '<table class="stack">' in page
+    assert page.count('data-label="what would help"') == len(goals)
+
+
+def test_agreement_on_every_example_is_said_in_words() -> None:
+    base = report()
+    whole = tuple(replace(path, agreement=1.0) for path in base.shipped)
+    assert "all examples get the same answer" in render(replace(base, shipped=whole))
+    most = (replace(whole[0], agreement=0.99), *whole[1:])
+    assert "at least 99.00 % of examples" in render(replace(base, shipped=most))
+
+
+def test_the_keys_are_those_of_what_is_drawn() -> None:
+    drawn = render(report())
+    none = render(
+        replace(
+            with_points(report(), quality=None),
+            shipped=tuple(replace(p, quality=None) for p in report().shipped),
+        )
+    )
+    for key in ("best within a budget", "p10 to p95", "p50 to p95", "path of the engine"):
+        assert f"</svg>{key}</span>" in drawn and f"</svg>{key}</span>" not in none
+    assert "</svg>original</span>" not in drawn  # there is none
+
+
+def test_one_unsteady_path_does_not_stretch_the_axis_of_the_others() -> None:
+    base = report()
+    wild = replace(base.shipped[0], samples_ms=(1.0,) * 90 + (72.0,) * 10, name="0.1x")
+    page = render(replace(base, shipped=(wild, *base.shipped[1:])))
+    section = page[page.index("How steady") : page.index("Topological scores on")]
+    ticks = [float(t) for t in re.findall(r'class="tick">([0-9.]+)</text>', section)]
+    assert max(ticks) <= 4.0
+    assert "10 ▸" in section and ">0.1x</text>" in section
+
+
+def test_a_curve_ends_in_the_figure_that_it_shows() -> None:
+    values = (0.2,) * 399 + (0.5, 0.09, 0.01)  # three to a point of the curve
+    page = render(report(curves=(Curve("mean", tuple(range(402)), values),)))
+    assert ">mean 0.200</text>" in page

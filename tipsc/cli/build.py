@@ -21,6 +21,8 @@ from tipsc.cli.output import Output, verb, wrapped
 from tipsc.pipeline.unchanged import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from tipsc.device.client import Connection
@@ -151,14 +153,15 @@ def command(
         unbuilt = pipeline.plan.unbuilt  # what cannot be done here is said first
         doubts = _doubts(output, pipeline)
         remarks = [*doubts, *pipeline.plan.remarks]
+        forecast = {} if isinstance(there, Remote) else _forecast(output, pipeline)
         build = pipeline.run()
         if unbuilt and isinstance(there, Remote):
             _finish(output, build, there.connection, reporter, wait_quiet_s)
             return
     if unbuilt:
-        _show_unbuilt(output, build, remarks)
+        _show_unbuilt(output, build, remarks, forecast)
         return
-    document, shown = _shown(build, remarks, report_file)
+    document, shown = _shown(build, remarks, report_file, forecast)
     output.result(document, *shown)
     if here:
         notes = wrapped(f"note: {doubt}" for doubt in doubts)
@@ -167,7 +170,10 @@ def command(
 
 
 def _shown(
-    build: BuildRecord, remarks: list[str], report_file: Path | None
+    build: BuildRecord,
+    remarks: list[str],
+    report_file: Path | None,
+    forecast: Mapping[str, float],
 ) -> tuple[dict[str, Any], list[RenderableType]]:
     """The engine and its page, as JSON and for people; the page is written."""
     from tipsc.cli.building import stage_document
@@ -186,7 +192,10 @@ def _shown(
         "report": str(page),
         "profile": str(build.measured.file),
         "target": build.manifest.target,
-        "stages": [stage_document(stage) for stage in build.stages],
+        "stages": [
+            {**stage_document(stage), "expected_s": forecast.get(stage.name)}
+            for stage in build.stages
+        ],
         "original": _original(build.original),
         "goals": _goals(build),
         "left_out": [vars(path) for path in build.left_out],
@@ -230,6 +239,30 @@ def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
     return found
 
 
+def _forecast(output: Output, pipeline: Pipeline) -> dict[str, float]:
+    """Says before the work what each stage will take, in seconds; nothing of a build that goes on.
+
+    A whole space that was trained for another target is not trained again, so that is left out.
+    """
+    from tipsc.pipeline.outlook import outlook_of
+    from tipsc.pipeline.stages import MANIFEST, only_one_build
+    from tipsc.report.format import duration
+
+    with only_one_build(pipeline.runs):
+        if not pipeline.plan.unbuilt:
+            pipeline.device.versions(pipeline.target.backend)
+        found = pipeline.precheck()
+        if found.problems or any(s.cached for s in pipeline.stages.done if s.name == "precheck"):
+            return {}
+        stages = outlook_of(pipeline, found)
+    known = {"train"} if any(pipeline.runs.glob(f"train-*/{MANIFEST}")) else set()
+    forecast = {s.stage: s.seconds for s in stages if s.stage not in known}
+    parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in forecast.items())
+    for line in wrapped([f"about {duration(sum(forecast.values()))}: {parts}"]):
+        output.note(line)
+    return forecast
+
+
 def _original(found: OriginalModel | None) -> dict[str, object] | None:
     """The plain model that was converted, as ``--format json`` gives it."""
     from dataclasses import asdict
@@ -271,7 +304,9 @@ def _finish(
     output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
 
 
-def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> None:
+def _show_unbuilt(
+    output: Output, build: BuildRecord, remarks: list[str], forecast: Mapping[str, float]
+) -> None:
     """An engine that a device has to finish."""
     from tipsc.backends import BACKENDS
     from tipsc.cli.building import stage_document
@@ -300,7 +335,10 @@ def _show_unbuilt(output: Output, build: BuildRecord, remarks: list[str]) -> Non
             "estimated_ms": manifest.estimated_ms,
             "checks": [vars(check) for check in build.checks],
             "checks_together": [vars(check) for check in build.groups],
-            "stages": [stage_document(stage) for stage in build.stages],
+            "stages": [
+                {**stage_document(stage), "expected_s": forecast.get(stage.name)}
+                for stage in build.stages
+            ],
             "original": _original(original),
             "goals": _goals(build),
             "remarks": remarks,

@@ -7,8 +7,9 @@ device. Nothing is predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from tipsc.engine import PathEntry
 from tipsc.engine.original import OriginalModel
@@ -51,9 +52,8 @@ def answers_of(
         reference: the original, or what stands for it; None: no goal is relative to it.
         called: what the reference is.
     """
-    return tuple(
-        _answer(goal, config, target, paths, reference, called) for goal in config.build.goals
-    )
+    helps = partial(_helps, config=config, target=target)
+    return tuple(answer_of(goal, paths, reference, called, helps) for goal in config.build.goals)
 
 
 def largest_of(paths: Sequence[PathEntry], largest: str, examples: int) -> OriginalModel | None:
@@ -71,14 +71,18 @@ def largest_of(paths: Sequence[PathEntry], largest: str, examples: int) -> Origi
     )
 
 
-def _answer(
+def answer_of(
     goal: BuildGoal,
-    config: Config,
-    target: Target,
     paths: Sequence[PathEntry],
     reference: OriginalModel | None,
-    called: str,
+    called: str = "the original",
+    helps: Callable[[Sequence[str]], tuple[str, ...]] = lambda missed: (),
 ) -> GoalAnswer:
+    """What became of one goal, by the figures of the paths alone.
+
+    Args:
+        helps: what would help, by the names of the conditions that were missed.
+    """
     conditions = _conditions(goal, paths, reference, called)
     wanted = " and ".join(condition.wanted for condition in conditions)
 
@@ -90,12 +94,17 @@ def _answer(
 
     meeting = [path for path in paths if excess(path) <= 0]
     if meeting:
-        fastest = goal.lose_at_most is not None
-        best = (min if fastest else max)(
-            meeting, key=lambda p: p.speed_key if fastest else merit(p)
-        )
-        found = _found(best, conditions) + _doubt(goal, best, reference)
-        return GoalAnswer(wanted, True, best.id, found)
+
+        def found(path: PathEntry) -> str:
+            return _found(path, conditions) + _doubt(goal, path, reference)
+
+        best, fastest = max(meeting, key=merit), min(meeting, key=lambda p: p.speed_key)
+        if goal.lose_at_most is None:
+            return GoalAnswer(wanted, True, best.id, found(best))
+        answer = GoalAnswer(wanted, True, fastest.id, found(fastest))
+        if merit(best) <= merit(fastest):
+            return answer
+        return replace(answer, best=best.id, best_found=found(best))
     nearest = min(paths, key=lambda path: (excess(path), path.speed_key))
     unknown = any(value is None for condition in conditions for value in condition.of.values())
     missed = [condition for condition in conditions if condition.excess(nearest.id) > 0]
@@ -106,7 +115,7 @@ def _answer(
         _found(nearest, conditions) + _doubt(goal, nearest, reference),
         ("finish the engine on its device, which measures it",)
         if unknown
-        else _helps([c.name for c in missed], config, target),
+        else helps([c.name for c in missed]),
     )
 
 

@@ -7,11 +7,12 @@ comparisons: other work on the machine is in them.
 
 from __future__ import annotations
 
+import bisect
 import copy
 import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,15 +25,26 @@ from tipsc.elastic import extract
 from tipsc.elastic.looking import at_rest, looking
 from tipsc.measure.loop import MIN_RUNS
 from tipsc.measure.resources import forget_peak, peak_mib
+from tipsc.paths import Path
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.profile import PROFILED_IMAGES, most_measured
+from tipsc.pipeline.search import looks
 from tipsc.pipeline.tried import CALIBRATED, Precheck
 from tipsc.profile import Protocol
+from tipsc.progress import silent
+from tipsc.search.candidates import assess
+from tipsc.search.halving import looked
 from tipsc.train import TrainConfig
+from tipsc.train.macs import mac_counter
 from tipsc.train.passes import train_paths
+from tipsc.train.rate import STEPS
 
 _LONG_S = 0.4  # a step that takes longer is not made with a larger batch
-_FEW = 2  # examples of the smaller of two batches
+_FEW = 2  # examples of the smallest batch
+_MORE = 4  # times as many in the next one
+_DRAWS = 3  # steps of a lesson that are timed
+_RIVALS = 64  # paths among which one of about a quarter of the largest's MACs is sought
+_LOOK_S = 0.1  # of torch, for a look at a path
 _EVALUATED = 128  # examples that a path is calibrated and evaluated on at once
 
 
@@ -42,7 +54,7 @@ class StageOutlook:
 
     Attributes:
         stage: its name.
-        seconds: that it will take, roughly; at most, for the search.
+        seconds: that it will take, roughly.
         peak_mib: memory of the process, in MiB; None where the system does not tell.
         basis: what the seconds are made of.
     """
@@ -72,12 +84,13 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
     engine_s = statistics.fmean(path.engine_s or 0.0 for path in found.paths)
     path_s = max(0.0, found.calibrate_s - CALIBRATED * torch_s)  # whatever the number of images
     calibrated, validated = min(build.calibration_images, len(data.train)), len(data.validation)
-    full_s = path_s + (calibrated + validated) * torch_s
+    once_s, each_s = _look_of(project, torch_s)
     verified = min(build.verify_examples, len(data.test))
     space = project.untrained.space
     shipped = min(build.paths, space.size)
     looking_mib = _evaluating(project).peak_mib
-    step = _step_of(project) if project.lessons.epochs else Load(0.0, None)
+    full_s = once_s + (calibrated + validated) * each_s
+    step_s: dict[str, float] = {}
     stages = []
 
     def add(stage: str, seconds: float, mib: float | None, basis: str) -> None:
@@ -87,8 +100,13 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
         return lesson.epochs * (len(data.train) // lesson.batch_size)
 
     def learning(stage: str, lesson: TrainConfig) -> None:
-        steps = steps_of(lesson)
-        add(stage, steps * step.seconds, step.peak_mib, f"{steps:,} steps of {step.seconds:.3g} s")
+        steps, step = steps_of(lesson), _step_of(project, lesson)
+        step_s[stage] = step.seconds
+        tried = min(STEPS, len(data.train) // lesson.batch_size) if lesson.find_rate else 0
+        basis = f"{steps:,} steps of {step.seconds:.3g} s"
+        if tried:
+            basis += f", and {tried} to find the rate"
+        add(stage, (steps + tried) * step.seconds, step.peak_mib, basis)
 
     def measuring_s(paths: int) -> float:
         protocol = Protocol.for_target(target)
@@ -103,30 +121,37 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
         compiling = found.export_s + paths * (found.compile_s + path_s + PROFILED_IMAGES * torch_s)
         add("profile", compiling + measuring_s(paths), looking_mib, f"{paths} paths measured")
     evaluations = min(build.evaluations, space.size)
-    add("search", evaluations * full_s, looking_mib, f"at most {evaluations} evaluations")
+    later = project.lessons.epochs if project.lessons.narrow is not None else 0
+    rough, full = looks(build, data, later)
+    number = looked(evaluations, shipped, space.size, rough, full)
+    look_s = [
+        count * (once_s + rung.images * each_s)
+        for count, rung in zip(number, (rough, full), strict=True)
+    ]
+    add("search", sum(look_s), looking_mib, f"{number[1]} paths evaluated, {number[0]} looked at")
     if project.lessons.narrow is not None:
         learning("narrow", project.lessons.narrow)
     shipping_s, basis = shipped * full_s, f"{shipped} paths calibrated"
     if build.share_loss is not None:
         steps = steps_of(project.lessons.last)
-        shipping_s += steps * step.seconds
+        shipping_s += steps * step_s["train" if project.lessons.narrow is None else "narrow"]
         basis += f" and trained by themselves, {steps:,} steps; more of those that lose"
     add("ship", shipping_s, looking_mib, basis)
     engine = found.export_s + shipped * (found.compile_s + verified * (torch_s + engine_s))
     if not project.plan.unbuilt:
         engine += measuring_s(shipped)
+        # Most builds find paths that another one covers, and are written again without those.
+        engine *= 2
     add("engine", engine, looking_mib, f"{shipped} paths on {verified} examples")
     return tuple(stages)
 
 
-def _step_of(project: TargetProject) -> Load:
+def _step_of(project: TargetProject, lesson: TrainConfig) -> Load:
     """A training step with the whole batch; where that takes long, from two smaller ones."""
-    lesson = project.lessons.wide or project.lessons.narrow
-    assert lesson is not None
     whole, examples = lesson.batch_size, min(_FEW, lesson.batch_size)
     found = {examples: _steps(project, lesson, examples)}
     while examples < whole and (found[examples].seconds < _LONG_S or len(found) < 2):
-        examples = min(2 * examples, whole)
+        examples = min(_MORE * examples, whole)
         found[examples] = _steps(project, lesson, examples)
     return _at(whole, found)
 
@@ -152,36 +177,86 @@ def _at(size: int, found: dict[int, Load]) -> Load:
 
 def _steps(project: TargetProject, lesson: TrainConfig, examples: int) -> Load:
     """Steps with so many examples on a copy of the model: memory of one on the largest path, which
-    takes most, and seconds of one on a random path.
+    takes most, and the mean seconds of one on such paths as the lesson trains.
     """
     data, supernet = project.data, copy.deepcopy(project.untrained)
     batch = first(data.train, examples)
     optimizer = torch.optim.AdamW(supernet.parameters(), lesson.learning_rate, fused=True)
     recipe, space, chance = lesson.recipe, supernet.space, random.Random(project.config.seed)
-    drawn = [space.sample_options(chance) for _ in range(recipe.paths_per_step)]
-    always = [space.largest] * recipe.with_largest + [space.smallest] * recipe.with_smallest
     supernet.train()
+
+    def step(paths: Sequence[Path]) -> float:
+        nonlocal batch
+        begin = time.perf_counter()
+        if data.augment is not None:
+            changed = mapped(Tensor.clone, batch.inputs)
+            changed = data.augment(changed, torch.Generator().manual_seed(0))
+            batch = batch._replace(inputs=changed)
+        optimizer.zero_grad(set_to_none=True)
+        train_paths(
+            supernet,
+            batch.on(torch.device("cpu")),
+            list(dict.fromkeys(paths)),
+            data.judged_by,
+            distill=recipe.distill,
+            label_smoothing=lesson.label_smoothing,
+            original=project.model.original,
+            teacher_share=lesson.teacher_share,
+        )
+        optimizer.step()
+        return time.perf_counter() - begin
+
     with _chance_kept(), at_rest(*filter(None, [project.model.original])):
         forget_peak()
-        for paths in ([space.largest], [*drawn, *always]):
+        step([space.largest])  # which is also the slow first one
+        peak = peak_mib()
+        if lesson is project.lessons.narrow:
+            return Load(_narrow_step_s(project, lesson, step), peak)
+        always = [space.largest] * recipe.with_largest + [space.smallest] * recipe.with_smallest
+        drawn = [
+            [space.sample_options(chance) for _ in range(recipe.paths_per_step)]
+            for _ in range(_DRAWS)
+        ]
+        return Load(statistics.fmean(step([*paths, *always]) for paths in drawn), peak)
+
+
+def _narrow_step_s(
+    project: TargetProject, lesson: TrainConfig, step: Callable[[Sequence[Path]], float]
+) -> float:
+    """Mean seconds of a step on paths that will be chosen: as many, spread over their costs.
+
+    Seconds are a straight line over the MACs of a path, through the largest and a cheap one.
+    """
+    space, macs = project.untrained.space, mac_counter(project.untrained)
+    rivals = [space.sample_options(random.Random(seed)) for seed in range(_RIVALS)]
+    rivals = sorted({space.smallest, space.largest, *rivals}, key=macs)
+    costs = [macs(path) for path in rivals]
+    cheap = rivals[bisect.bisect_left(costs, costs[-1] / 4)]
+    (low, low_s), (high, high_s) = (
+        (macs(path), min(step([path]) for _ in range(2))) for path in (cheap, space.largest)
+    )
+    slope = max(0.0, high_s - low_s) / (high - low) if high > low else 0.0
+    count = max(2, min(project.config.build.paths, space.size))
+    ratio = (costs[-1] / costs[0]) ** (1 / (count - 1))
+    spread = [costs[0] * ratio**place for place in range(count)]
+    weights = [cost**-lesson.thrift for cost in spread]
+    mean = sum(c * w for c, w in zip(spread, weights, strict=True)) / sum(weights)
+    return lesson.paths_per_step * max(0.1 * low_s, low_s + slope * (mean - low))
+
+
+def _look_of(project: TargetProject, torch_s: float) -> tuple[float, float]:
+    """Seconds to calibrate and evaluate a path: whatever the number of examples, and for each."""
+    supernet, data = project.untrained, project.data
+    path = supernet.space.sample_options(random.Random(project.config.seed))
+    few = max(_FEW, min(_EVALUATED // 2, round(_LOOK_S / max(torch_s, 1e-6))))
+    taken = {}
+    with _chance_kept(), at_rest(supernet):
+        for examples in (few, few, 3 * few):
             begin = time.perf_counter()
-            if data.augment is not None:
-                changed = mapped(Tensor.clone, batch.inputs)
-                changed = data.augment(changed, torch.Generator().manual_seed(0))
-                batch = batch._replace(inputs=changed)
-            optimizer.zero_grad(set_to_none=True)
-            train_paths(
-                supernet,
-                batch.on(torch.device("cpu")),
-                list(dict.fromkeys(paths)),
-                data.judged_by,
-                distill=recipe.distill,
-                label_smoothing=lesson.label_smoothing,
-                original=project.model.original,
-                teacher_share=lesson.teacher_share,
-            )
-            optimizer.step()
-        return Load(time.perf_counter() - begin, peak_mib())
+            assess(supernet, [path], data, examples, silent, examples, own_scale=True)
+            taken[examples] = time.perf_counter() - begin
+    each = max(0.0, taken[3 * few] - taken[few]) / (4 * few)
+    return max(0.0, taken[few] - 2 * few * each), each
 
 
 def _evaluating(project: TargetProject) -> Load:

@@ -15,6 +15,8 @@ class GoalAnswer:
         path: id of the path that meets it, else of the nearest one.
         found: what that path has.
         helps: what would help, where it is not met.
+        best: id of the most accurate path that meets it, where another one is the fastest.
+        best_found: what that path has.
     """
 
     goal: str
@@ -22,6 +24,8 @@ class GoalAnswer:
     path: str
     found: str
     helps: tuple[str, ...] = ()
+    best: str = ""
+    best_found: str = ""
 
 
 @dataclass(frozen=True)

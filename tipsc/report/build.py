@@ -65,7 +65,7 @@ def report_of(build: BuildRecord) -> BuildReport:
             "rounds": str(profile.rounds),
             "pinned to cores": ", ".join(map(str, profile.pinned_cores)) or "none",
             "threads": str(profile.backend.threads),
-            "noise floor (median)": f"{profile.noise_floor.median:.1%}",
+            "half of the repeats differ by less than": f"{profile.noise_floor.median:.1%}",
             "drift while measuring": f"{profile.drift:+.1%}",
             "other work while measuring": _others(profile.disturbance),
         },

@@ -39,13 +39,13 @@ def curves(group: Sequence[Curve], width: int) -> Html | None:
     parts = x_axis(x, top, bottom, "step", 4 if compact else 8)
     parts += y_axis(y, left, right, lines[0][0].quantity, 4 if compact else 6)
     ends = []
-    for number, (curve, values) in enumerate(lines):
+    for number, (_, values) in enumerate(lines):
         kind = f"c{number % COLOURS}"
         smooth = _smoothed([value for _, value in values])
         parts.append(polyline(_inside(x, y, values), f"raw {kind}"))
         smooth_points = [(step, value) for (step, _), value in zip(values, smooth, strict=True)]
         parts.append(polyline(_inside(x, y, smooth_points), f"curve {kind}"))
-        value = "" if compact else f" {significant(curve.values[-1])}"
+        value = "" if compact else f" {significant(smooth[-1])}"
         ends.append((y(smooth[-1]), names[number] + value, kind))
     for at, (_, label, kind) in zip(
         _apart([e[0] for e in sorted(ends)], 15, top, bottom), sorted(ends), strict=True

@@ -26,6 +26,8 @@ from tipsc.report.svg import (
     y_axis,
 )
 
+_TAIL = 2.0
+"""Of the slowest p50: a p95 above it would press all the rest together."""
 _PLACES = (
     (-7.0, -8.0, "end"),
     (8.0, 14.0, "start"),
@@ -115,6 +117,7 @@ def front(chart: FrontChart, width: int) -> Html:
     height = (330.0 if compact else 440.0) if scored else 150.0
     left, right, top, bottom = 40.0, width - 6.0, 44.0, height - 44.0
     times = [p.p50_ms for p in points] + list(chart.budgets_ms) + ([at[0]] if at else [])
+    times += [p.p95_ms for p in scored if p.chosen and p.p95_ms <= _TAIL * max(times)]
     x = logarithmic(times, left, right)
     metric = metric_of(chart.measure)
     values = [_value(p) for p in scored] + ([metric.number(at[1])] if at else [])
@@ -205,7 +208,7 @@ def _whisker(x: Scale, y: Scale, point: Point) -> Html:
     if not (0 < point.p10_ms <= point.p95_ms < float("inf")):
         return Html()
     at = y(_value(point))
-    # A long tail ends at the frame; its length is in the tooltip.
+    # A very long tail ends at the frame; its length is in the tooltip.
     return line(max(x(point.p10_ms), x.start), at, min(x(point.p95_ms), x.end), at, "whisker")
 
 
@@ -228,7 +231,7 @@ def _budgets(x: Scale, budgets: Sequence[float], top: float, bottom: float) -> l
     parts = [line(x(budget), top - 4, x(budget), bottom, "budget") for budget in ordered]
     end = x.start - 1
     if ordered:
-        parts.append(text(x.end, 11, "┆ time budgets, ms", anchor="end", kind="axis"))
+        parts.append(text(x.end, 11, "┆ expected by the search, ms", anchor="end", kind="axis"))
     for budget, label in zip(ordered, milliseconds(ordered), strict=True):
         box = label_box(x(budget), top - 8, label, "middle")
         if box.left > end and box.right < x.end + 6:

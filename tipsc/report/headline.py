@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tipsc.measure.disturbance import AGAIN
 from tipsc.report.data import BuildReport
 from tipsc.report.format import (
     byte_size,
@@ -29,9 +30,19 @@ def header(report: BuildReport) -> Html:
     )
     return tag(
         "header", tag("h1", report.title), tag("button", "Light / dark", id="theme"), lead,
-        *(tag("p", f"Warning: {noise}.", class_="warning") for noise in report.noise),
+        *(_warning(noise, report) for noise in report.noise),
         _tiles(report),
     )  # fmt: skip
+
+
+def _warning(noise: str, report: BuildReport) -> Html:
+    """What is doubtful; where measuring again would help, with the whole command for it."""
+    before, again, after = noise.partition(AGAIN)
+    if not (again and report.commands):
+        return tag("p", f"Warning: {noise}.", class_="warning")
+    command = f"{report.commands[0]} {AGAIN.removeprefix('run again with ')}"
+    how = ["run ", tag("code", command), after, "."]
+    return tag("p", f"Warning: {before}", *how, class_="warning")
 
 
 def _tiles(report: BuildReport) -> Html:
@@ -66,7 +77,7 @@ def _latency(report: BuildReport) -> Html:
 
 def _size(report: BuildReport) -> Html:
     models = plural(len(report.shipped), "separate model")
-    note = f"{byte_size(report.separate_bytes)} as {models}"
+    note = f"the weights alone of {models}: {byte_size(report.separate_bytes)}"
     if report.weights_bytes:
         times = ratio(report.engine_bytes / report.weights_bytes)
         note += f"; {times} the weights of the largest path"
@@ -77,7 +88,9 @@ def _size(report: BuildReport) -> Html:
 def _difference(report: BuildReport) -> Html:
     differences = [path.difference for path in report.shipped if is_number(path.difference)]
     agreements = [path.agreement for path in report.shipped if is_number(path.agreement)]
-    note = f"at least {percent(min(agreements, default=None))} % of examples get the same answer"
+    least = min(agreements, default=None)
+    share = "all" if least == 1.0 else f"at least {percent(least)} % of"
+    note = f"{share} examples get the same answer"
     return tile("Difference from torch", tiny(max(differences, default=None)), "", note)
 
 

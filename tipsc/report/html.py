@@ -32,6 +32,14 @@ def tag(name: str, /, *children: str | None, **attributes: object) -> Html:
     return Html(f"{opened}>{join(children)}</{name}>")
 
 
+def prose(text: str) -> Html:
+    """Text of ours in which `backticks` stand around code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one without its partner is a letter like others
+        return Html(_text(text))
+    return join([tag("code", p) if k % 2 else Html(_text(p)) for k, p in enumerate(parts)])
+
+
 def shape(name: str, title: str | None = None, /, **attributes: object) -> Html:
     """An SVG shape, with what a pointer over it shows."""
     if title is None:

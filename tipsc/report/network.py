@@ -242,7 +242,13 @@ def _frame(title: str, left: float, right: float, y: float, height: float) -> li
     letters = int((right - left - 12) / (LETTER + 0.2))
     if not title or letters < 3:
         return [frame]
-    return [frame, text(left + 8, y + 14, shortened(title, letters), kind="name")]
+    name = text(round(left) + 8, round(y) + 14, shortened(title, letters), kind="name")
+    return [frame, _hover(name, title if len(title) > letters else "")]
+
+
+def _hover(name: Html, whole: str) -> Html:
+    """A name, with what a pointer over it shows where it was shortened."""
+    return Html(f"{name.removesuffix('</text>')}{tag('title', whole)}</text>") if whole else name
 
 
 def _discs(
@@ -271,8 +277,13 @@ def _discs(
 def _names(row: _Row, y: float, pitch: float) -> Html:
     """The names below the discs, read from top to bottom."""
     # In a frame turned by a right angle, x runs down the page and y to the left.
+    # Whole pixels: a page has hundreds of names.
     names = [
-        text(y + 13 + pitch * 0.8 * (len(column.groups) - 1), 3 - x, shortened(column.name, 11))
+        text(
+            round(y + 13 + pitch * 0.8 * (len(column.groups) - 1)),
+            round(3 - x),
+            shortened(column.name, 11),
+        )
         for column, x in row.columns
     ]
     return tag("g", *names, transform="rotate(90)", class_="map")

@@ -51,6 +51,9 @@ def goal_lines(answers: Iterable[GoalAnswer], names: Mapping[str, str]) -> list[
         said = {True: "met by", False: "not met; nearest is", None: "not known yet; perhaps"}
         path = called(answer.path, names)
         lines.append(f"goal: {answer.goal}: {said[answer.met]} {path}: {answer.found}")
+        if answer.best:
+            best = called(answer.best, names)
+            lines.append(f"  that is the fastest; the most accurate is {best}: {answer.best_found}")
         if answer.helps:
             lines.append(f"  would help: {'; '.join(answer.helps)}")
     return lines

@@ -16,12 +16,10 @@ _CELLS = 6000
 def shipped_rows(report: BuildReport) -> Html:
     """One row a path, in the order in which the engine lists them."""
     metric, shown = metric_of(report.measure), (*report.shipped, *report.batched)
-    budgets = any(path.budget_ms for path in report.shipped)
     batches = {path.batch for path in shown} != {1}
     headings = [
         tag("th", "path", class_="left"),
         tag("th", "batch") if batches else None,
-        tag("th", "budget", tag("small", "ms")) if budgets else None,
         tag("th", metric.name, tag("small", metric.sign)),
         tag("th", "p50", tag("small", "ms")),
         tag("th", "p95", tag("small", "ms")),
@@ -34,13 +32,11 @@ def shipped_rows(report: BuildReport) -> Html:
     ]
     p50 = milliseconds(path.p50_ms for path in shown)
     p95 = milliseconds(path.p95_ms for path in shown)
-    limits = milliseconds(path.budget_ms for path in shown)
     rows = [
         tag(
             "tr",
             tag("td", *_called(path), *_flags(path), class_="left"),
             tag("td", str(path.batch)) if batches else None,
-            tag("td", limit) if budgets else None,
             tag("td", metric.figure(path.quality)),
             tag("td", middle),
             tag("td", tail),
@@ -52,10 +48,10 @@ def shipped_rows(report: BuildReport) -> Html:
             tag("td", percent(path.agreement)),
             data_p=path.id,
         )
-        for path, middle, tail, limit in zip(shown, p50, p95, limits, strict=True)
+        for path, middle, tail in zip(shown, p50, p95, strict=True)
     ]
     if report.original is not None:
-        rows.append(_original(report.original, budgets + batches))
+        rows.append(_original(report.original, int(batches)))
     return tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.report.curves import curves
-from tipsc.report.data import BuildReport, Curve
+from tipsc.report.data import BuildReport, Curve, Point
 from tipsc.report.format import duration, heading, is_number, percent, plural
 from tipsc.report.front import front, search_chart, shipped_chart
-from tipsc.report.html import Html, shape, tag
+from tipsc.report.html import Html, prose, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
 from tipsc.report.notes import against_original, called, left_out_line, notes_of
@@ -22,14 +23,15 @@ def _front(report: BuildReport) -> Html | None:
     chart = shipped_chart(report)
     if not chart.points:
         return None
+    scored = [point for point in chart.points if point.quality is not None]
     keys = [
-        _key(shape("circle", cx=11, cy=7, r=5, class_="chosen"), "path of the engine"),
+        _key(shape("circle", cx=11, cy=7, r=5, class_="chosen"), "path of the engine")
+        if scored
+        else None,
         _key(shape("polygon", points="11,1 17,7 11,13 5,7", class_="original"), "original")
         if chart.original_at
         else None,
-        _key(shape("path", d="M1 11H11V3H21", class_="front"), "best within a budget"),
-        _key(shape("path", d="M1 7H21", class_="whisker"), "p50 to p95"),
-        _noise_key(report),
+        *_marks(report, scored, "p50 to p95"),
     ]  # fmt: skip
     return tag(
         "section",
@@ -46,21 +48,25 @@ def _search(report: BuildReport) -> Html | None:
     chart = search_chart(report)
     if all(point.chosen for point in chart.points):
         return None
-    predicted = any(not point.measured for point in chart.points)
+    scored = [point for point in chart.points if point.quality is not None]
+    chosen = [point for point in scored if point.chosen]
+    others = [point for point in scored if not point.chosen]
     keys = [
-        _key(shape("circle", cx=11, cy=7, r=5, class_="chosen"), "in the engine"),
-        _key(shape("circle", cx=11, cy=7, r=4, class_="candidate"), "candidate"),
-        _key(shape("circle", cx=11, cy=7, r=4, class_="candidate predicted"), "predicted")
-        if predicted
+        _key(shape("circle", cx=11, cy=7, r=5, class_="chosen"), "in the engine")
+        if chosen
         else None,
-        _key(shape("path", d="M1 11H11V3H21", class_="front"), "best within a budget"),
-        _key(shape("path", d="M1 7H21", class_="whisker"), "p10 to p95"),
-        _noise_key(report),
+        _key(shape("circle", cx=11, cy=7, r=4, class_="candidate"), "candidate")
+        if any(point.measured for point in others)
+        else None,
+        _key(shape("circle", cx=11, cy=7, r=4, class_="candidate predicted"), "predicted")
+        if any(not point.measured for point in others)
+        else None,
+        *_marks(report, chosen, "p10 to p95"),
     ]  # fmt: skip
+    shipped = sum(point.chosen for point in chart.points)
     missing = sum(point.quality is None for point in chart.points)
-    chosen = sum(point.chosen for point in chart.points)
     note = (
-        f"{plural(len(chart.points), 'candidate path')}, {chosen} of them in the engine, by "
+        f"{plural(len(chart.points), 'candidate path')}, {shipped} of them in the engine, by "
         "validation examples. Figures of what ships stand above."
     )
     if missing:
@@ -74,8 +80,14 @@ def _search(report: BuildReport) -> Html | None:
     )
 
 
-def _noise_key(report: BuildReport) -> Html:
-    return _key(
+def _marks(report: BuildReport, chosen: Sequence[Point], reach: str) -> Iterator[Html]:
+    """The keys of what is drawn around chosen paths, where there are some."""
+    if not chosen:
+        return
+    yield _key(shape("path", d="M1 11H11V3H21", class_="front"), "best within a budget")
+    if any(point.p10_ms < point.p95_ms for point in chosen):
+        yield _key(shape("path", d="M1 7H21", class_="whisker"), reach)
+    yield _key(
         shape("rect", x=5, y=1, width=12, height=12, class_="noise"),
         f"noise floor, ±{percent(report.noise_floor, 1)} %",
     )
@@ -114,28 +126,45 @@ def _goals(report: BuildReport) -> Html | None:
         return None
     marks = {True: "met", False: "not met", None: "not known yet"}
     names = {path.id: path.name for path in report.shipped if path.name}
+    columns = ("goal", "", "by path, or the nearest", "what it has", "what would help")
     rows = [
         tag(
             "tr",
-            tag("td", answer.goal, class_="left text"),
-            tag("td", marks[answer.met], class_="left"),
-            tag("td", called(answer.path, names), class_="left"),
-            tag("td", answer.found, class_="left text"),
-            tag("td", "; ".join(answer.helps), class_="left text"),
+            _cell("goal", [answer.goal], "left text"),
+            _cell("", [marks[answer.met]]),
+            _cell("by path, or the nearest", _by(answer, names)),
+            _cell("what it has", _has(answer), "left text"),
+            _cell("what would help", [prose("; ".join(answer.helps))], "left text"),
             data_p=answer.path,
         )
         for answer in report.goals
     ]
-    columns = ("goal", "", "by path, or the nearest", "what it has", "what would help")
     headings = [tag("th", column, class_="left") for column in columns]
     return tag(
         "section",
         tag("h2", "Goals"),
         tag("p", "Held against the engine’s own figures: test examples, and latency on the device.",
             class_="note"),
-        tag("div", tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows)),
-            class_="scroll"),
+        tag("div", tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows),
+                       class_="stack"), class_="scroll"),
     )  # fmt: skip
+
+
+def _cell(column: str, parts: list[str], kind: str = "left") -> Html:
+    """A cell that says its column where the table is stacked."""
+    return tag("td", *parts, class_=kind, data_label=column)
+
+
+def _by(answer: GoalAnswer, names: Mapping[str, str]) -> list[str]:
+    """The path that meets a goal; the fastest and the most accurate one where these differ."""
+    path = called(answer.path, names)
+    if not answer.best:
+        return [path]
+    return [f"fastest: {path}", tag("br"), f"most accurate: {called(answer.best, names)}"]
+
+
+def _has(answer: GoalAnswer) -> list[str]:
+    return [answer.found, *([tag("br"), answer.best_found] if answer.best else [])]
 
 
 def _pictures(report: BuildReport) -> Html | None:
@@ -159,7 +188,7 @@ def _spread(report: BuildReport) -> Html | None:
         tag(
             "p",
             "Single calls of each path relative to that path’s own median; the orange tick is p95, "
-            "the band the noise floor. Slower calls than the axis shows are counted at its end.",
+            "the band the noise floor. Calls slower than the axis shows are counted at its end.",
             class_="note",
         ),
         both(lambda width: spread(report, width) or Html()),
@@ -179,8 +208,12 @@ def _network(report: BuildReport) -> Html | None:
             "short ones at a disc come from or lead to another row.",
             class_="note",
         ),
-        legend(report.feature_maps),
-        both(lambda width: network(report.feature_maps, width) or Html()),
+        tag(
+            "details",
+            tag("summary", f"The drawing ({plural(len(report.feature_maps), 'feature map')})"),
+            legend(report.feature_maps),
+            both(lambda width: network(report.feature_maps, width) or Html()),
+        ),
     )
 
 
@@ -206,7 +239,8 @@ def _measured(report: BuildReport) -> Html | None:
             "Protocol",
             {
                 **report.protocol,
-                "noise floor": f"{percent(report.noise_floor, 1)} % between repeats",
+                "noise floor": f"{percent(report.noise_floor, 1)} %: repeats differ by less, "
+                "95 times of 100",
             },
         ),
     ]

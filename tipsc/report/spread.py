@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from tipsc.report.data import BuildReport, Shipped
 from tipsc.report.format import is_number, milliseconds, shortened
 from tipsc.report.html import Html, shape, tag
+from tipsc.report.notes import called
 from tipsc.report.svg import NARROW, Scale, drawing, line, number, text, x_axis
 
 _ROW = 34.0
+_MOST = 4.0  # times the median: what the axis shows at most
 _KERNEL = (1, 4, 6, 4, 1)
 
 
@@ -27,11 +29,14 @@ def spread(report: BuildReport, width: int) -> Html | None:
     top = 14.0
     bottom = top + _ROW * len(rows)
     low = min(min(_at(r, 0.005) for _, r in rows), 1 - report.noise_floor, 0.98)
-    # The last half per cent would flatten everything else; it is counted at the edge.
-    high = max(max(_at(r, 0.98) for _, r in rows), 1 + report.noise_floor, 1.02)
+    # Slow calls would flatten everything else, above all those of one unsteady path among steady
+    # ones; they are counted at the edge.
+    every = sorted(value for _, relative in rows for value in relative)
+    high = max(min(_at(every, 0.98), _MOST), 1.02)
+    high = max(high, min(1 + report.noise_floor, _MOST))
     x = Scale(low, high + (high - low) * 0.03, left, right)
     parts = x_axis(x, top, bottom, "latency of a call / median of its path", 4 if compact else 8)
-    noise = (x(1 - report.noise_floor), x(1 + report.noise_floor))
+    noise = (x(1 - report.noise_floor), min(x(1 + report.noise_floor), x.end))
     parts.append(
         shape("rect", x=noise[0], y=top, width=noise[1] - noise[0], height=bottom - top,
               class_="noise")
@@ -54,17 +59,18 @@ def _row(
 ) -> Html:
     p50, p95 = times
     compact = width <= NARROW
+    whole = called(path.id, {path.id: path.name} if path.name else {})
     beyond = sum(value > x.high for value in relative)
     title = (
-        f"{path.id}: {len(relative)} calls\np50 {p50} ms, p95 {p95} ms\n"
+        f"{whole}: {len(relative)} calls\np50 {p50} ms, p95 {p95} ms\n"
         f"slowest {relative[-1]:.2f} times the median"
     )
     inner = [
         line(x.start, base, x.end, base, "base"),
         _density(x, relative, base, title),
         line(x(1.0), base - 20, x(1.0), base, "median"),
-        _tick95(x, _at(relative, 0.95), base),
-        text(0, base - 5, shortened(path.id, 10 if compact else 15), kind="name"),
+        _tick95(x, tail, base) if (tail := _at(relative, 0.95)) <= x.high else Html(),
+        *_called(path, base, 10 if compact else 15),
     ]
     if not compact:
         inner.append(text(width - 92, base - 5, f"{p50} ms", anchor="end", kind="value"))
@@ -72,6 +78,16 @@ def _row(
     if beyond:
         inner.append(text(x.end, base - 5, f"{beyond} ▸", anchor="end", kind="tick"))
     return tag("g", *inner, data_p=path.id)
+
+
+def _called(path: Shipped, base: float, letters: int) -> list[Html]:
+    """Its name above its id, or its id alone."""
+    if not path.name:
+        return [text(0, base - 5, shortened(path.id, letters), kind="name")]
+    return [
+        text(0, base - 14, shortened(path.name, letters), kind="name"),
+        text(0, base - 1, shortened(path.id, letters), kind="tick"),
+    ]
 
 
 def _density(x: Scale, relative: Sequence[float], base: float, title: str) -> Html:

@@ -57,7 +57,9 @@ letter-spacing:-.015em}
 .tile b small{font-size:14px;font-weight:500;color:var(--soft);letter-spacing:0}
 .tile span{display:block;font-size:13px;color:var(--soft);line-height:1.4}
 .tile .what{color:var(--ink);font-weight:550;margin-bottom:3px}
-.scroll{overflow-x:auto;margin:12px 0 6px}
+.scroll{overflow-x:auto;margin:12px 0 6px;background:
+linear-gradient(270deg,var(--paper) 40%,transparent) 100%/44px no-repeat local,
+linear-gradient(270deg,var(--dot),transparent) 100%/12px no-repeat}
 table{border-collapse:collapse;font-size:13.5px;min-width:100%}
 th,td{padding:5px 0 5px 18px;text-align:right;white-space:nowrap;
 border-bottom:1px solid var(--grid)}
@@ -151,6 +153,10 @@ header{padding-top:26px}button{right:16px;top:26px}h1{font-size:24px}h2{margin-t
 .tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:11px 12px}
 .tile b{font-size:17px;white-space:nowrap}.tile b small{font-size:12.5px}
 .two,.cards{grid-template-columns:1fr}.shots{grid-template-columns:repeat(3,1fr)}.wide{display:none}.narrow{display:block}
+.stack thead{display:none}.stack tr{display:block;padding:8px 0;border-bottom:1px solid var(--rule)}
+.stack td{display:block;white-space:normal;min-width:0;padding:1px 4px;border:0}
+.stack td:empty{display:none}
+.stack td:not([data-label=""])::before{content:attr(data-label) ": ";color:var(--soft)}
 dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 7px}
 }
 @media print{button{display:none}}

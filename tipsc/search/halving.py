@@ -67,6 +67,14 @@ def rungs(calibration: int, validation: int) -> tuple[Rung, Rung]:
     )
 
 
+def looked(evaluations: int, budgets: int, size: int, first: Rung, full: Rung) -> tuple[int, int]:
+    """About how many paths of a space of `size` a search looks at, and evaluates in full."""
+    if size <= evaluations:
+        return 0, size
+    wanted = max(budgets, round(FULL_SHARE * evaluations))
+    return round(max(0.0, evaluations - wanted) * full.images / first.images), wanted
+
+
 Evaluate = Callable[[Sequence[Path], Rung], Sequence[float]]
 """Merit of each path; higher is better. On a rung all paths see the same images."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,12 @@ from typing import Any
 from tipsc.engine import PathEntry, read_engine
 from tipsc.engine.original import OriginalModel, original_in
 from tipsc.errors import UsageError
+from tipsc.pipeline.asked import needs_reference
+from tipsc.pipeline.goals import answer_of
 from tipsc.pipeline.separate import Separate, measure_separate
+from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.progress import Progress
+from tipsc.project.config import BuildGoal
 from tipsc.runtime.pick import of_batch
 
 #: provenance of an engine to the stages that it may name
@@ -41,6 +45,8 @@ class EngineFacts:
         why_not: then the reason, in a sentence.
         seconds: by stage, what its build took; empty where its stages are not beside it.
         noise: what makes its latencies doubtful.
+        goals: that its build was asked for, with what became of each; None where its build is not
+            beside it, as the engine itself does not carry them.
     """
 
     file: Path
@@ -54,6 +60,7 @@ class EngineFacts:
     why_not: str
     seconds: Mapping[str, float]
     noise: str
+    goals: tuple[tuple[BuildGoal, GoalAnswer], ...] | None = None
 
     @property
     def training_s(self) -> float | None:
@@ -103,6 +110,7 @@ class EngineFacts:
                 }
                 for path in self.paths
             ],
+            "goals": None if self.goals is None else [asdict(answer) for _, answer in self.goals],
             "separate": separate,
             "not_measured": self.why_not or None,
             "seconds": dict(self.seconds),
@@ -137,7 +145,30 @@ def facts_of(file: Path, progress: Progress, *, measured: bool = True) -> Engine
         why_not,
         _seconds(file, manifest.provenance),
         manifest.noise,
+        _goals(file, of_batch(manifest.paths), original_in(manifest)),
     )
+
+
+def _goals(
+    file: Path, paths: Sequence[PathEntry], original: OriginalModel | None
+) -> tuple[tuple[BuildGoal, GoalAnswer], ...] | None:
+    """The goals of the build that made this very file, held against the file's own figures."""
+    for folder in _made(file):
+        try:
+            recorded = json.loads((folder / "stage.json").read_text())["inputs"]["goals"]
+            goals = [BuildGoal.model_validate(goal) for goal in recorded]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        # A supernet has no original that a goal could be relative to.
+        known = [goal for goal in goals if original is not None or not needs_reference([goal])]
+        return tuple((goal, answer_of(goal, paths, original)) for goal in known)
+    return None
+
+
+def _made(file: Path) -> list[Path]:
+    """Folders of the stages beside an engine that made this very file."""
+    made = (file.resolve().parent / "runs").glob("*/engine-*/engine.tipsc")
+    return [engine.parent for engine in made if filecmp.cmp(engine, file, shallow=False)]
 
 
 def _seconds(file: Path, provenance: Mapping[str, str]) -> dict[str, float]:
@@ -148,9 +179,8 @@ def _seconds(file: Path, provenance: Mapping[str, str]) -> dict[str, float]:
         for name in names:
             for folder in runs.glob(f"*/{name}-{provenance.get(source, '-')}"):
                 found |= _told(folder, name)
-    for made in runs.glob("*/engine-*/engine.tipsc"):
-        if filecmp.cmp(made, file, shallow=False):
-            found |= _told(made.parent, "engine")
+    for folder in _made(file):
+        found |= _told(folder, "engine")
     return found
 
 

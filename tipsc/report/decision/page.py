@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from tipsc.engine import PathEntry
+from tipsc.measure.disturbance import AGAIN
 from tipsc.report.decision.facts import EngineFacts
+from tipsc.report.decision.goals import amount, goal_items
 from tipsc.report.decision.render import Block, Bullets, Commands, Grid, Heading, Paragraph
 from tipsc.report.decision.texts import Texts
 from tipsc.report.format import MISSING, byte_size, duration, milliseconds, significant
@@ -33,9 +36,9 @@ def decision(engines: Sequence[EngineFacts], texts: Texts, devices: int) -> list
 def _engine(facts: EngineFacts, texts: Texts, devices: int) -> Iterator[Block]:
     yield Heading(2, texts("engine", name=facts.name, target=facts.target))
     if facts.noise:
-        yield Paragraph(texts("doubtful", noise=facts.noise))
+        yield Paragraph(texts("doubtful", noise=_again(facts.noise)))
     yield Heading(3, texts("short"))
-    yield Bullets(tuple(_verdicts(facts, texts)))
+    yield Bullets((*goal_items(facts, texts), *_verdicts(facts, texts)))
     yield Heading(3, texts("paths"))
     yield _paths(facts, texts)
     yield Heading(3, texts("against", count=len(facts.paths)))
@@ -90,6 +93,11 @@ def _verdicts(facts: EngineFacts, texts: Texts) -> Iterator[str]:
     yield compared(facts.file_bytes / largest.file_bytes, text)
 
 
+def _again(noise: str) -> str:
+    """What disturbed the build's measurement, with the whole command that measures again."""
+    return noise.replace(AGAIN, f"run `tipsc build . {AGAIN.removeprefix('run again with ')}`")
+
+
 def _speed(facts: EngineFacts, texts: Texts) -> Iterator[str]:
     """What the best path and the fastest one have over the original."""
     if facts.original is None:
@@ -100,6 +108,10 @@ def _speed(facts: EngineFacts, texts: Texts) -> Iterator[str]:
     faster = [(share, path) for share, path in shares if share < 1 - noise]
     if not shares:
         return
+    for share, path in shares:
+        if share > 1 + noise:
+            text = texts("slower", path=facts.label(path), share=f"{share:.0%}")
+            yield texts("does_not", text=text)
     if not faster:
         yield texts("does_not", text=texts("not_faster"))
         return
@@ -109,7 +121,7 @@ def _speed(facts: EngineFacts, texts: Texts) -> Iterator[str]:
         lost = facts.lost(path)
         loss = texts("not_measured")
         if lost is not None:
-            loss = texts("loses" if lost >= 0 else "gains", amount=_amount(facts, texts, abs(lost)))
+            loss = texts("loses" if lost >= 0 else "gains", amount=amount(facts, texts, abs(lost)))
         text = texts("faster", path=facts.label(path), share=f"{share:.0%}", loss=loss)
         costly = lost is None or lost > (_LITTLE if metric_of(path.quality).share else 0.0)
         yield texts("trade" if costly else "pays", text=text)
@@ -121,22 +133,14 @@ def _compared(texts: Texts, ratio: float, text: str, small: float = _SMALL) -> s
     return texts(key, text=text)
 
 
-def _amount(facts: EngineFacts, texts: Texts, lost: float) -> str:
-    assert facts.original is not None
-    metric = metric_of(facts.original.quality)
-    if metric.share:
-        return texts("points", value=f"{100 * lost:.2f}")
-    return f"{significant(lost)} {metric.lost}".rstrip()
-
-
 def _paths(facts: EngineFacts, texts: Texts) -> Grid:
     measure = next((path.quality for path in facts.paths if path.quality is not None), None)
     metric = metric_of(measure)
-    unit = texts("unit_points") if metric.share else f" {metric.lost}".rstrip()
+    unit = texts("unit_points") if metric.share else metric.lost or metric.name
     headings = (
         texts("path"),
         metric.heading,
-        texts("lost", unit=unit),
+        texts("against_original", unit=unit),
         texts("p50"),
         texts("saved"),
         texts("weights" if facts.separate is None else "alone"),
@@ -149,9 +153,11 @@ def _paths(facts: EngineFacts, texts: Texts) -> Grid:
 
     def row(path: PathEntry, ms: str) -> tuple[str, ...]:
         lost, share = facts.lost(path), facts.share(path)
-        figure = MISSING if lost is None else f"{100 * lost:+.2f}"
-        if lost is not None and not metric.share:
-            figure = f"{'-' if lost < 0 else '+'}{significant(abs(lost))}"
+        # What is lost has a minus, whichever way of the quality is better.
+        figure = MISSING
+        if lost is not None:
+            size = f"{100 * abs(lost):.2f}" if metric.share else significant(abs(lost))
+            figure = f"{'-' if lost > 0 else '+'}{size}" if float(size) else size
         saved = MISSING if share is None else f"{1 - share:.0%}"
         size = byte_size(alone.get(path.id, path.shared_bytes + path.private_bytes))
         called = f"{facts.label(path)} ({path.id})" if path.id in facts.names else path.id
@@ -177,7 +183,7 @@ def _against(facts: EngineFacts, texts: Texts) -> Grid:
         if one is not None and many is not None:
             private = (byte_size(one.private_mib * _MIB), byte_size(many.private_mib * _MIB))
             total = (byte_size(one.total_mib * _MIB), byte_size(many.total_mib * _MIB))
-        call = (f"{separate.slowdown:.1%}", "100 %")
+        call = (f"{separate.slowdown:.1%}", "100.0%")
     rows = [
         (texts("row_storage"), byte_size(facts.file_bytes), storage),
         (texts("row_private"), *private),
@@ -233,9 +239,27 @@ def _plan(facts: EngineFacts, texts: Texts) -> Iterator[Block]:
         )
     )
     yield Paragraph("2. " + texts("plan_shadow"))
-    yield Commands((f"tipsc run {file} --input RECORDED.npy --budget-ms MS --output ANSWER.npy",))
+    yield Commands(shadow_run(facts))
     yield Paragraph("3. " + texts("plan_rollout"))
     yield Commands((f"tipsc delta OLD.tipsc {file} -o CHANGE", "tipsc apply OLD.tipsc CHANGE"))
+
+
+def shadow_run(facts: EngineFacts) -> tuple[str, ...]:
+    """Lines for a shell: recorded inputs through the engine, and a summary of its calls."""
+    slowest = max((path.latency.p95_ms for path in facts.paths if path.latency), default=None)
+    name = json.dumps(facts.file.name)
+    budget = "MS" if slowest is None else significant(1.5 * slowest, 2)
+    return (
+        "python - <<'END'",
+        "import numpy as np",
+        "from tipsc.runtime import CallLog, Engine, Governor",
+        f'with CallLog("calls.jsonl") as log, Engine.open({name}) as engine:',
+        '    governor = Governor(engine, on_call=log, fallback="fastest")',
+        '    for example in np.load("RECORDED.npy"):',
+        f"        answer = governor.run(example[None], budget_ms={budget}).output",
+        "END",
+        "tipsc trace calls.jsonl --html calls.html",
+    )
 
 
 def _commands(engines: Sequence[EngineFacts], texts: Texts) -> Iterator[Block]:

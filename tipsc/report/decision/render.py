@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tipsc.printable import printable
-from tipsc.report.html import Html, tag
+from tipsc.report.html import Html, prose, tag
 from tipsc.report.page import document
 
 
@@ -65,9 +65,11 @@ def _as_html(block: Block) -> Html:
     if isinstance(block, Heading):
         return tag(f"h{block.level}", block.text)
     if isinstance(block, Paragraph):
-        return tag("p", block.text)
+        return tag("p", prose(block.text))
     if isinstance(block, Bullets):
-        return tag("ol" if block.numbered else "ul", *(tag("li", item) for item in block.items))
+        return tag(
+            "ol" if block.numbered else "ul", *(tag("li", prose(item)) for item in block.items)
+        )
     if isinstance(block, Commands):
         return tag("pre", tag("code", "\n".join(block.lines)))
     head = [tag("th", text, class_=None if i else "left") for i, text in enumerate(block.headings)]

@@ -18,13 +18,46 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "engine": ("{name} for {target}", "{name}({target} 向け)"),
     "short": ("In short", "要点"),
+    "goals_unknown": (
+        "Goals: not known; the engine does not carry them, and its build is not beside it",
+        "目標: 不明(エンジンには含まれず、ビルドの記録も隣にありません)",
+    ),
+    "goal_met": (
+        "Goal met: {goal}; by {path}: {found}",
+        "目標達成: {goal}。{path} による: {found}",
+    ),
+    "goal_missed": (
+        "Goal not met: {goal}; the nearest is {path}: {found}",
+        "目標未達: {goal}。最も近いのは {path}: {found}",
+    ),
+    "goal_open": (
+        "Goal not known yet: {goal}; perhaps {path}: {found}",
+        "目標は未確認: {goal}。候補は {path}: {found}",
+    ),
+    "goal_best": (
+        "; that is the fastest, the most accurate is {path}: {found}",
+        "。これが最速で、最も正確なのは {path}: {found}",
+    ),
+    "goal_lose": ("lose at most {amount}", "品質の低下は {amount} 以内"),
+    "goal_share": (
+        "take at most {share} of the original's time",
+        "時間は元のモデルの {share} 以内",
+    ),
+    "goal_ms": ("take at most {ms} ms", "時間は {ms} ms 以内"),
+    "goal_bytes": ("need at most {size} of weights", "重みは {size} 以内"),
+    "and": (" and ", "、かつ"),
+    "comma": (", ", "、"),
+    "of_original": ("{share} of the original's time", "元のモデルの時間の {share}"),
+    "of_weights": ("{size} of weights", "重み {size}"),
     "pays": ("Pays: {text}", "有利: {text}"),
     "trade": ("At a price: {text}", "引き換え: {text}"),
     "does_not": ("Does not pay: {text}", "不利: {text}"),
     "even": ("No difference: {text}", "差なし: {text}"),
     "storage": (
-        "storage: {engine} in one file, {separate} as {count} separate models",
-        "ストレージ: 1 ファイルで {engine}、{count} 個の個別モデルでは {separate}",
+        "storage: {engine} in one file, {separate} as {count} files of separate models, graphs "
+        "included",
+        "ストレージ: 1 ファイルで {engine}、{count} 個の個別モデルのファイル(グラフ込み)では "
+        "{separate}",
     ),
     "memory": (
         "memory with all paths in use: {engine}, against {separate}",
@@ -41,6 +74,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "faster": (
         "speed: {path} takes {share} of the original's time, {loss}",
         "速度: {path} は元のモデルの {share} の時間で動き、{loss}",
+    ),
+    "slower": (
+        "speed: {path} is slower than the original, at {share} of its time",
+        "速度: {path} は元のモデルより遅く、その {share} の時間がかかります",
     ),
     "not_faster": (
         "speed: no path is faster than the original by more than the noise",
@@ -59,8 +96,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "points": ("{value} points", "{value} ポイント"),
     "paths": ("What each path costs and loses", "各パスのコストと損失"),
     "path": ("path", "パス"),
-    "lost": ("lost against the original{unit}", "元のモデルに対する低下{unit}"),
-    "unit_points": (", points", "(ポイント)"),
+    "against_original": ("{unit} against the original", "元のモデルとの差({unit})"),
+    "unit_points": ("points", "ポイント"),
     "p50": ("p50, ms", "p50(ms)"),
     "saved": ("time saved", "時間の削減"),
     "alone": ("file of it alone", "単独のファイル"),
@@ -151,10 +188,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "1 台での試行: 動作するか、記録どおりの速さか。",
     ),
     "plan_shadow": (
-        "Shadow run: recorded inputs go through the engine beside the model in use; only the "
-        "latter's answers count.",
-        "シャドー実行: 記録した入力を現行モデルと並行してエンジンにも通し、"
-        "結果は現行モデルのものだけを使います。",
+        "Shadow run: recorded inputs (one a row of RECORDED.npy) go through the engine beside the "
+        "model in use; only the latter's answers count. The trace says which paths ran, and which "
+        "calls were late.",
+        "シャドー実行: 記録した入力(RECORDED.npy の各行)を現行モデルと並行してエンジンにも通し、"
+        "結果は現行モデルのものだけを使います。どのパスが動き、どの呼び出しが遅れたかは"
+        "トレースで分かります。",
     ),
     "plan_rollout": (
         "Roll-out to a part of the devices, the others as they are (A/B); the old file stays for "
