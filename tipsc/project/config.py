@@ -296,7 +296,7 @@ class Build(Strict):
     def _list_of_goals(cls, given: Any) -> Any:
         if isinstance(given, dict):
             raise ValueError("this is a list of goals: put `- ` before each of them")
-        return given
+        return tuple(given) if isinstance(given, list) else given  # JSON has no tuples
 
     @model_validator(mode="after")
     def _distinct_batches(self) -> Build:
