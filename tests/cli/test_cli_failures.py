@@ -40,6 +40,7 @@ def test_no_such_verb(tipsc):
 
 def test_an_unknown_option_and_a_missing_argument(tipsc):
     fails(tipsc("inspect", "--formt", "json"), 2, "--formt", "tipsc inspect --help")
+    fails(tipsc("-q", "inspect"), 2, "-q", "after the verb")
     fails(tipsc("inspect"), 2, "missing argument 'ENGINE'")
 
 

@@ -66,6 +66,18 @@ def test_a_limit_that_is_no_quality_of_the_task_is_refused_before_anything_is_do
                 check_fit(config, model.supernet, model.data)
 
 
+def test_a_loss_in_points_of_a_share_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    for lost, possible in ((0.01, True), (0.5, False), (1, False)):
+        text = GOOD.replace("build: {", f"build: {{goals: [{{lose_at_most: {lost}}}], ")
+        config, folder = load_config(write(tmp_path, text))
+        model = load_model(config, folder)
+        if possible:
+            check_fit(config, model.supernet, model.data)
+        else:
+            with pytest.raises(ConfigError, match=r"goals\.0\.lose_at_most.*0\.01 is 1 point"):
+                check_fit(config, model.supernet, model.data)
+
+
 def test_a_sandwich_of_one_path_is_refused(tmp_path: Path) -> None:
     text = GOOD.replace("train: {", "train: {sampler: sandwich, ")
     with pytest.raises(ConfigError, match="largest and the smallest path in each step"):
@@ -113,6 +125,8 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("epochs: 2", "epochs: two", r"train\.epochs: .*whole number"),
         ("epochs: 2", "epochs: -1", r"tipsc\.yaml, key train\.epochs: this is out of"),
         ("evaluations: 4", "evaluations: 1", r"evaluations must be at least paths \(2\)"),
+        ("paths: 2", "goals: [{lose_at_most: 1%}]", r"lose_at_most: .*0\.01 is 1 point"),
+        ("paths: 2", "goals: {lose_at_most: 0.01}", r"goals: .*put `- ` before"),
         ("evaluations: 4", "limits: {latency: 3}", r"key build\.limits\.latency: unknown key"),
         ("evaluations: 4", "limits: {file_bytes: 0}", r"limits\.file_bytes: .*greater than 0"),
         ("evaluations: 4", "budgets_ms: [1.0, -2.0]", r"build\.budgets_ms.*greater than 0"),

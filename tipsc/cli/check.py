@@ -78,11 +78,13 @@ def _share(found: Precheck) -> float:
 
 
 def _summary(found: Precheck, size: int, target: str) -> str:
+    from tipsc.convert.report import size_of_space
     from tipsc.report.format import percent, plural
 
     return (
-        f"{plural(len(found.paths), 'path')} of {size:.3g} compiled for {target} and compared with "
-        f"torch; the smallest has {percent(_share(found), 1)} % of the largest's MACs."
+        f"{plural(len(found.paths), 'path')} of {size_of_space(size)} compiled for {target} and "
+        f"compared with torch; the smallest has {percent(_share(found), 1)} % of the largest's "
+        "MACs."
     )
 
 
@@ -108,7 +110,7 @@ def _paths_table(found: Precheck) -> Table:
     table = plain_table()
     table.add_column("path", no_wrap=True)
     table.add_column("what it is", overflow="fold")
-    for heading in ("MACs", "params", "engine ms", "difference"):
+    for heading in ("MACs", "params", "one call ms", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
     times = milliseconds(None if p.engine_s is None else 1e3 * p.engine_s for p in found.paths)
     wrong = {problem.path for problem in found.problems}

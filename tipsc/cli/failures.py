@@ -102,6 +102,8 @@ def _usage(error: click.ClickException) -> str:
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and context and context.parent is None:
+        message += "; an option of a verb stands after the verb"
     return f"{message}; see `{context.command_path} --help`" if context else message
 
 

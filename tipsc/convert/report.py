@@ -78,7 +78,7 @@ class Report:
     seconds: float
 
     def __str__(self) -> str:
-        lines = [f"{self.model}: {len(self.elastic)} choices, {self.paths:.3g} paths"]
+        lines = [f"{self.model}: {len(self.elastic)} choices, {size_of_space(self.paths)} paths"]
         if self.elastic:
             name = min(40, max(len(row.name) for row in self.elastic))
             lines += ["", f"{'elastic':<{name}}  {'kind':<10}  {'options':<24}  layers"]
@@ -111,6 +111,11 @@ class Report:
 
 def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def size_of_space(paths: int) -> str:
+    """8400 -> ``8,400``; from a million on ``1.23e+06``."""
+    return f"{paths:,}" if paths < 10**6 else f"{paths:.3g}"
 
 
 def _short(text: str, width: int) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, PrivateAttr, create_model, model_validator
+from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
 from tipsc.elastic.families import check_name
 from tipsc.engine.manifest import MAX_BATCH
@@ -221,6 +221,13 @@ class BuildGoal(Strict):
     latency_ms: Positive | None = None
     file_bytes: Positive | None = None
 
+    @field_validator("lose_at_most", mode="before")
+    @classmethod
+    def _is_a_number(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError("write a number without quotes or %: of a share, 0.01 is 1 point")
+        return given
+
     @model_validator(mode="after")
     def _asks_for_something(self) -> BuildGoal:
         if all(value is None for value in self.model_dump().values()):
@@ -283,6 +290,13 @@ class Build(Strict):
     def batches(self) -> tuple[int, ...]:
         """The sizes of a batch, in order."""
         return self.batch if isinstance(self.batch, tuple) else (self.batch,)
+
+    @field_validator("goals", mode="before")
+    @classmethod
+    def _list_of_goals(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            raise ValueError("this is a list of goals: put `- ` before each of them")
+        return tuple(given) if isinstance(given, list) else given  # JSON has no tuples
 
     @model_validator(mode="after")
     def _distinct_batches(self) -> Build:

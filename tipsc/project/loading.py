@@ -18,8 +18,11 @@ from tipsc.progress import Progress, silent
 from tipsc.project.callables import call
 from tipsc.project.config import Config, Convert
 from tipsc.project.tasks import task_of
+from tipsc.quality import SHARE
 from tipsc.train import Data, Unlabelled
 from tipsc.train.fit import check_fits
+
+MOST_LOST = 0.5  # of a share: who asks for more means points
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
 
     Raises:
         DataError: what was expected and found, and what to correct where.
-        ConfigError: a limit is no quality of the task.
+        ConfigError: a limit is no quality of the task, or a goal allows to lose most of a share.
     """
     check_fits(
         supernet,
@@ -108,6 +111,7 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
         _fix(config, data.judged_by.sized_by, "the last layer"),
     )
     _check_states(config, supernet)
+    _check_goals(config, data)
     if config.build.limits.quality is not None:
         try:
             data.judged_by.quality(config.build.limits.quality)
@@ -118,6 +122,21 @@ def check_fit(config: Config, supernet: Supernet, data: Data) -> None:
                 expected=error.expected,
                 got=error.got,
             ) from error
+
+
+def _check_goals(config: Config, data: Data) -> None:
+    """That a loss is not given in points where the task's unit is a share."""
+    if data.judged_by.quality(0.0).unit != SHARE:
+        return
+    for number, goal in enumerate(config.build.goals):
+        if goal.lose_at_most is not None and goal.lose_at_most >= MOST_LOST:
+            raise ConfigError(
+                f"the {data.judged_by.measure} is a share, from 0 to 1",
+                where=config.at(f"build.goals.{number}.lose_at_most"),
+                expected=f"less than {MOST_LOST:g}",
+                got=f"{goal.lose_at_most:g}",
+                fix="0.01 is 1 point",
+            )
 
 
 def _check_states(config: Config, supernet: Supernet) -> None:

@@ -85,7 +85,11 @@ class Context:
 
     def _unfit(self, spec: TensorSpec, array: np.ndarray) -> DataError:
         got = f"{array.dtype}{list(array.shape)}"
-        if array.dtype != spec.dtype or array.ndim != len(spec.shape) or spec.batch_axis is None:
+        if array.dtype != spec.dtype:
+            return _wrong(spec, "does not fit", got, f"x.astype(np.{spec.dtype})")
+        if spec.batch_axis == 0 and array.shape == tuple(spec.shape[1:]) and spec.shape[0] == 1:
+            return _wrong(spec, "lacks the axis of the examples", got, "x[None]")
+        if array.ndim != len(spec.shape) or spec.batch_axis is None:
             return _wrong(spec, "does not fit", got)
         size = array.shape[spec.batch_axis]
         if not size or spec.with_batch(size).shape != array.shape:
