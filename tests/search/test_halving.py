@@ -16,6 +16,7 @@ from tipsc.factors import Additive, Factor, unary
 from tipsc.paths import Choice, Path, SearchSpace
 from tipsc.search import Found, Limit, Rung, rungs, search, spaced_budgets
 from tipsc.search.best import Listed
+from tipsc.search.halving import looked
 
 RUNGS = rungs(2000, 2000)
 
@@ -200,3 +201,13 @@ def test_the_ends_of_the_range_are_always_looked_at() -> None:
     narrow = search(cost, (low, 10.0), evaluate, rungs(100, 100), evaluations=20)
     assert space.smallest in {f.path for f in narrow.finalists}
     assert all(f.cost <= 10.0 + 1e-9 for f in narrow.finalists)
+
+
+@pytest.mark.parametrize("evaluations", [20, 60, 200])
+def test_how_much_a_search_looks_at_is_known_before(evaluations: int) -> None:
+    device = Device(LARGE, 0)
+    device.search(evaluations)
+    counted = [sum(len(paths) for paths, rung in device.calls if rung == one) for one in RUNGS]
+    expected = looked(evaluations, len(device.budgets), LARGE.size, *RUNGS)
+    assert expected == pytest.approx(counted, rel=0.2)
+    assert looked(evaluations, 5, evaluations, *RUNGS) == (0, evaluations)  # each path, in full
