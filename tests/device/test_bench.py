@@ -89,7 +89,7 @@ def test_heat_is_seen_in_latency_ranking_and_temperature() -> None:
         "a": lambda: device.call(1.0, 0.1),
         "b": lambda: device.call(1.2, 0.05),
     }
-    settings = Settings(10.0, 5, 5.0, 300.0, (), 0)
+    settings = Settings(10.0, 40, 5.0, 300.0, (), 0)
     windows = sustain(calls, settings, 20.0, device.celsius, None, device.clock)
     assert windows[-1].seconds == pytest.approx(20.0, rel=0.1)
     assert [w.seconds for w in windows] == sorted(w.seconds for w in windows)
@@ -184,7 +184,7 @@ def test_other_work_is_seen_where_the_measuring_runs(
     url = None if where == "here" else request.getfixturevalue(where)
     with hog():
         found = measure_engine_file(
-            engine_file, url, silent, BenchOptions(threads=1, rounds=80, wait_quiet_s=0.6)
+            engine_file, url, silent, BenchOptions(threads=1, rounds=25, wait_quiet_s=0.6)
         )
     assert "other work took" in found.measurement.noise
     told = found.measurement.disturbance
