@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tipsc.pipeline import unchanged
-from tipsc.pipeline.unchanged import KeptBuild, Watch, keep_build, kept_build, kept_folders
+from tipsc.pipeline.unchanged import KeptBuild, Watch, keep_build, kept_build, used_stages
 
 REQUEST = {"target": "host"}
 
@@ -62,7 +62,9 @@ def test_what_was_said_is_said_again(project: Path) -> None:
     assert (kept.document, kept.lines, kept.notes) == ({"a": 1}, ("line",), ("note",))
     assert kept.stages == {"train": 2.0}
     assert kept_build(project, {"target": "other"}) is None
-    assert list(kept_folders(project)) == [project / "runs" / "m" / "train-1"]
+    assert [used.folders for used in used_stages(project)] == [
+        (project / "runs" / "m" / "train-1",)
+    ]
 
 
 CHANGES: dict[str, Callable[[Path, Path], object]] = {
@@ -115,7 +117,7 @@ def test_a_record_that_is_damaged_is_none(project: Path) -> None:
     for text in ("", "{}", "[]", record.read_text()[:-9]):
         record.write_text(text)
         assert kept_build(project, REQUEST) is None
-        assert list(kept_folders(project)) == []
+        assert list(used_stages(project)) == []
 
 
 def test_to_look_needs_no_torch() -> None:

@@ -1,9 +1,9 @@
-"""tipsc build: from a configuration to a verified engine."""
+"""tipsc build: from a configuration to a verified engine, or to one for each of several targets."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
 import click
 
@@ -13,30 +13,21 @@ from tipsc.cli.options import (
     OUTPUT_FILE,
     config_argument,
     connected,
-    device_option,
-    target_option,
+    devices_option,
+    targets_option,
     wait_quiet_option,
 )
 from tipsc.cli.output import Output, verb, wrapped
+from tipsc.errors import UsageError
 from tipsc.pipeline.unchanged import Watch
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rich.console import RenderableType
-
-    from tipsc.device.client import Connection
-    from tipsc.engine import Manifest
-    from tipsc.engine.original import OriginalModel
-    from tipsc.pipeline.build import Pipeline
-    from tipsc.pipeline.record import BuildRecord
-    from tipsc.progress import Reporter
+_T = TypeVar("_T")
 
 
 @verb
 @config_argument
-@target_option
-@device_option
+@targets_option
+@devices_option
 @click.option(
     "--output", "output_file", type=OUTPUT_FILE, metavar="FILE", help="Where the engine goes."
 )
@@ -49,8 +40,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--profile",
-    "profile_file",
+    "profile_files",
     type=ANY_PATH,
+    multiple=True,
     metavar="FILE",
     help="Without the device: choose paths by this profile of it, rather than by estimates.",
 )
@@ -77,11 +69,11 @@ if TYPE_CHECKING:
 def command(
     output: Output,
     config: Path,
-    target: str,
-    device: str | None,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
     output_file: Path | None,
     report_file: Path | None,
-    profile_file: Path | None,
+    profile_files: tuple[Path, ...],
     like_file: Path | None,
     parts: tuple[str, ...],
     wait_quiet_s: float | None,
@@ -92,6 +84,9 @@ def command(
     Each stage is kept. A build that was stopped, even by kill -9, goes on when it is started
     again; a build for another target trains only its own paths again, if any.
 
+    With --target given several times, paths are measured and chosen for each target, those of all
+    are trained once, and each target gets its engine.
+
     For a target whose engines are compiled on the device (jetson), the engine is left unbuilt:
     portable graphs, weights and a recipe, and no latency is claimed. With --device it is
     finished there.
@@ -99,37 +94,38 @@ def command(
     With --like the paths of the engine OLD ship again, and others beside them if CONFIG asks for
     more.
     """
-    as_before = device is None and wait_quiet_s is None and profile_file is None
-    here = as_before and like_file is None
-    request = Request.of(config, target, output_file, report_file)
-    if here and not look and said_again(output, request):
+    given = {
+        "devices": list(devices),
+        "profiles": [str(file.resolve()) for file in profile_files],
+        "like": None if like_file is None else str(like_file.resolve()),
+        "wait quiet": wait_quiet_s is not None,
+    }
+    request = Request.of(config, targets, output_file, report_file, given)
+    if not look and said_again(output, request):
         return
     watch = Watch()
-    from tipsc.backends import BACKENDS
-    from tipsc.errors import UsageError
-    from tipsc.project.target import load_target
-
     if parts and like_file is None:
         raise UsageError("--only trains parts of an engine again", fix="say which one by --like")
-    if parts and report_file is not None:
-        raise UsageError(
-            "an engine of which parts are trained again has no report", fix="leave --report out"
+    if len(targets) > 1:
+        from tipsc.cli.build_together import build_together
+
+        of_one = {"--output": output_file, "--report": report_file, "--like": like_file}
+        for option, value in of_one.items():
+            if value is not None:
+                raise UsageError(
+                    f"{option} is for one target, and there are {len(targets)}",
+                    where=str(value),
+                    fix="leave it out: each target has its engine and its page beside CONFIG, "
+                    "called NAME-TARGET",
+                )
+        build_together(
+            output, config, targets, devices, profile_files, wait_quiet_s, request, watch
         )
-    found = BACKENDS.get(load_target(target).backend)
-    if found is not None and found.finishes:
-        if report_file is not None:
-            raise UsageError("an unbuilt engine has no report", fix="leave --report out")
-        if parts:
-            raise UsageError(
-                "parts of an engine that a device finishes cannot be trained again by themselves",
-                fix="leave --only out",
-            )
-        if wait_quiet_s is not None and device is None:
-            raise UsageError(
-                "nothing is measured without the device",
-                fix="leave --wait-quiet out, or give --device",
-            )
-    from tipsc.cli.updating import show_update
+        return
+    (target,) = targets
+    device = _only(devices, "--device")
+    _check(target, device, report_file, parts, wait_quiet_s)
+    from tipsc.cli.building import doubts_of, forecast_of
     from tipsc.device.measuring import Remote
     from tipsc.pipeline.build import Pipeline
     from tipsc.pipeline.like import Like
@@ -143,248 +139,72 @@ def command(
             output=output_file,
             device=None if device is None else there,
             wait_quiet_s=wait_quiet_s,
-            profile_file=profile_file,
+            profile_file=_only(profile_files, "--profile"),
             like=like,
         )
         if parts:
+            from tipsc.cli.updating import show_update
+
             assert like is not None
             show_update(output, pipeline, pipeline.update(), like)
             return
+        from tipsc.cli.built import shown, shown_finished, shown_unbuilt
+
         unbuilt = pipeline.plan.unbuilt  # what cannot be done here is said first
-        doubts = _doubts(output, pipeline)
+        doubts = doubts_of(output, pipeline)
         remarks = [*doubts, *pipeline.plan.remarks]
-        forecast = {} if isinstance(there, Remote) else _forecast(output, pipeline)
+        forecast = {} if isinstance(there, Remote) else forecast_of(output, [pipeline])
         build = pipeline.run()
-        if unbuilt and isinstance(there, Remote):
-            _finish(output, build, there.connection, reporter, wait_quiet_s)
-            return
-    if unbuilt:
-        _show_unbuilt(output, build, remarks, forecast)
-        return
-    document, shown = _shown(build, remarks, report_file, forecast)
-    output.result(document, *shown)
-    if here:
-        notes = wrapped(f"note: {doubt}" for doubt in doubts)
-        made = [Path(document[name]) for name in ("engine", "report", "profile")]
-        keep(request, watch, pipeline, document, shown, notes, made)
+        if not unbuilt:
+            document, lines = shown(build, remarks, forecast, report_file)
+        elif isinstance(there, Remote):
+            document, lines = shown_finished(build, there.connection, reporter, wait_quiet_s)
+        else:
+            document, lines = shown_unbuilt(build, remarks, forecast)
+    output.result(document, *lines)
+    notes = wrapped(f"note: {doubt}" for doubt in doubts)
+    made = [Path(document[name]) for name in ("engine", "report", "profile") if name in document]
+    keep(request, watch, [pipeline], document, lines, notes, made)
 
 
-def _shown(
-    build: BuildRecord,
-    remarks: list[str],
+def _only(given: tuple[_T, ...], option: str) -> _T | None:
+    """What an option says of a build for one target."""
+    if len(given) > 1:
+        raise UsageError(
+            f"{option} is there {len(given)} times, and there is one target",
+            expected=f"one {option}",
+            got=", ".join(map(str, given)),
+        )
+    return given[0] if given else None
+
+
+def _check(
+    target: str,
+    device: str | None,
     report_file: Path | None,
-    forecast: Mapping[str, float],
-) -> tuple[dict[str, Any], list[RenderableType]]:
-    """The engine and its page, as JSON and for people; the page is written."""
-    from tipsc.cli.building import stage_document
-    from tipsc.cli.engines import path_document
-    from tipsc.report import goal_lines, legend, sharing_tables, shipped_table, write
-    from tipsc.report.build import report_of
-
-    assert build.measured is not None
-    report, page = report_of(build), build.engine.with_suffix(".html")
-    write(report, page)
-    if report_file is not None:
-        write(report, page := report_file)
-    document = {
-        "engine": str(build.engine),
-        "name": build.manifest.name,
-        "report": str(page),
-        "profile": str(build.measured.file),
-        "target": build.manifest.target,
-        "stages": [
-            {**stage_document(stage), "expected_s": forecast.get(stage.name)}
-            for stage in build.stages
-        ],
-        "original": _original(build.original),
-        "goals": _goals(build),
-        "left_out": [vars(path) for path in build.left_out],
-        "remarks": remarks,
-        "noise": list(report.noise),
-        "paths": [path_document(path, build.manifest.names) for path in build.manifest.paths],
-        "sharing": _sharing(build),
-    }
-    parts: list[RenderableType] = [
-        shipped_table(report),
-        *wrapped(legend(report)),
-        *wrapped(goal_lines(build.goals, build.manifest.names)),
-        *sharing_tables(build.climbs),
-        f"engine   {build.engine}",
-        f"report   {page}",
-        f"profile  {build.measured.file}",
-    ]
-    return document, parts
-
-
-def _sharing(build: BuildRecord) -> dict[str, object]:
-    """What paths were given for themselves, and the engines that could be built."""
-    from dataclasses import asdict
-
-    from tipsc.pipeline.climbs import trades
-
-    found = trades(build.climbs) if build.climbs else ()
-    return {"paths": [asdict(c) for c in build.climbs], "engines": [asdict(t) for t in found]}
-
-
-def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
-    """Tells what is doubtful about model and data, before the work begins."""
-    from tipsc.pipeline.doubts import doubts
-    from tipsc.pipeline.stages import only_one_build
-
-    with only_one_build(pipeline.runs):
-        found = doubts(pipeline.data, pipeline.original(), pipeline.untrained)
-    for doubt in found:
-        for line in wrapped([f"note: {doubt}"]):
-            output.note(line)
-    return found
-
-
-def _forecast(output: Output, pipeline: Pipeline) -> dict[str, float]:
-    """Says before the work what each stage will take, in seconds; nothing of a build that goes on.
-
-    A whole space that was trained for another target is not trained again, so that is left out.
-    """
-    from tipsc.pipeline.outlook import outlook_of
-    from tipsc.pipeline.stages import MANIFEST, only_one_build
-    from tipsc.report.format import duration
-
-    with only_one_build(pipeline.runs):
-        if not pipeline.plan.unbuilt:
-            pipeline.device.versions(pipeline.target.backend)
-        found = pipeline.precheck()
-        if found.problems or any(s.cached for s in pipeline.stages.done if s.name == "precheck"):
-            return {}
-        stages = outlook_of(pipeline, found)
-    known = {"train"} if any(pipeline.runs.glob(f"train-*/{MANIFEST}")) else set()
-    forecast = {s.stage: s.seconds for s in stages if s.stage not in known}
-    parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in forecast.items())
-    for line in wrapped([f"about {duration(sum(forecast.values()))}: {parts}"]):
-        output.note(line)
-    return forecast
-
-
-def _original(found: OriginalModel | None) -> dict[str, object] | None:
-    """The plain model that was converted, as ``--format json`` gives it."""
-    from dataclasses import asdict
-
-    from tipsc.cli.engines import quality_document
-
-    if found is None:
-        return None
-    return {
-        "quality": quality_document(found.quality),
-        "parameters": found.parameters,
-        "examples": found.examples,
-        "macs": found.macs,
-        "latency": None if found.latency is None else asdict(found.latency),
-        "file_bytes": found.file_bytes,
-    }
-
-
-def _goals(build: BuildRecord) -> list[dict[str, object]]:
-    """What became of the goals, as ``--format json`` gives it."""
-    from dataclasses import asdict
-
-    return [asdict(answer) for answer in build.goals]
-
-
-def _finish(
-    output: Output,
-    build: BuildRecord,
-    connection: Connection,
-    reporter: Reporter,
+    parts: tuple[str, ...],
     wait_quiet_s: float | None,
 ) -> None:
-    """An unbuilt engine, completed on the device."""
-    from tipsc.cli.engines import paths_table
-    from tipsc.cli.finish import finish_document, finish_lines
-    from tipsc.pipeline.finish import finish
-
-    done = finish(build.engine, connection, wait_quiet_s=wait_quiet_s, reporter=reporter)
-    output.result(finish_document(done), paths_table(done.manifest), *finish_lines(done))
-
-
-def _show_unbuilt(
-    output: Output, build: BuildRecord, remarks: list[str], forecast: Mapping[str, float]
-) -> None:
-    """An engine that a device has to finish."""
+    """Refuses what an engine that a device finishes, or that is trained again in part, has not."""
     from tipsc.backends import BACKENDS
-    from tipsc.cli.building import stage_document
-    from tipsc.cli.engines import path_document, paths_table
-    from tipsc.extras import how_to_install
-    from tipsc.report import goal_lines, sharing_tables
-    from tipsc.report.format import plural
-    from tipsc.report.notes import against_original
+    from tipsc.project.target import load_target
 
-    manifest, original = build.manifest, build.original
-    found = BACKENDS[manifest.backend]
-    accepted = [check for check in build.checks if not check.problem]
-    checked = (
-        f"{len(accepted)} of {plural(len(manifest.paths), 'path')} accepted and built by "
-        f"{build.checks[0].module} {build.checks[0].version} (no GPU: says nothing about latency)"
-        if build.checks
-        else f"not done; to have every path tried here, {how_to_install(found.tries_with)}"
-    )
-    output.result(
-        {
-            "engine": str(build.engine),
-            "name": manifest.name,
-            "target": manifest.target,
-            "unbuilt": True,
-            "chosen_by": manifest.recipe["paths chosen by"],
-            "estimated_ms": manifest.estimated_ms,
-            "checks": [vars(check) for check in build.checks],
-            "checks_together": [vars(check) for check in build.groups],
-            "stages": [
-                {**stage_document(stage), "expected_s": forecast.get(stage.name)}
-                for stage in build.stages
-            ],
-            "original": _original(original),
-            "goals": _goals(build),
-            "remarks": remarks,
-            "paths": [path_document(path, manifest.names) for path in manifest.paths],
-            "sharing": _sharing(build),
-        },
-        paths_table(manifest),
-        *sharing_tables(build.climbs),
-        *wrapped(goal_lines(build.goals, build.manifest.names)),
-        *wrapped(
-            [against_original(original, {path.id: path.quality for path in manifest.paths})]
-            if original
-            else []
-        ),
-        f"engine   {build.engine}",
-        f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
-        *wrapped([f"paths    chosen by {manifest.recipe['paths chosen by']}"]),
-        *wrapped(_estimates(manifest)),
-        f"check    {checked}",
-        *([f"remark   {manifest.recipe['remark']}"] if "remark" in manifest.recipe else []),
-        *wrapped(f"remark   {remark}" for remark in build.remarks),
-        *_depth_lines(build),
-    )
-
-
-def _estimates(manifest: Manifest) -> list[str]:
-    """What nobody measured, and is no latency of the engine."""
-    estimated = manifest.estimated_ms
-    each = ", ".join(f"{path} {ms:.4g}" for path, ms in estimated.items())
-    return [f"estimate {each} ms: for the order of paths, no latency"] if estimated else []
-
-
-def _depth_lines(build: BuildRecord) -> list[str]:
-    """What NVIDIA's builder makes of paths that differ in depth, as one plan."""
-    from tipsc.engine.plan import paths_of
-    from tipsc.report.format import byte_size
-
-    alone = {check.path_id: check.plan_bytes for check in build.checks}
-    lines = []
-    for check in build.groups:
-        paths = paths_of(check.path_id)
-        one, each = byte_size(check.plan_bytes), byte_size(sum(alone[path] for path in paths))
-        verdict = (
-            f"a plan each, for one is refused: {check.problem}"
-            if check.problem
-            else f"{one} as one plan, {each} as a plan each; settled on the device"
+    if parts and report_file is not None:
+        raise UsageError(
+            "an engine of which parts are trained again has no report", fix="leave --report out"
         )
-        lines.append(f"depths   {' '.join(paths)}: {verdict}")
-    return lines
+    found = BACKENDS.get(load_target(target).backend)
+    if found is None or not found.finishes:
+        return
+    if report_file is not None:
+        raise UsageError("an unbuilt engine has no report", fix="leave --report out")
+    if parts:
+        raise UsageError(
+            "parts of an engine that a device finishes cannot be trained again by themselves",
+            fix="leave --only out",
+        )
+    if wait_quiet_s is not None and device is None:
+        raise UsageError(
+            "nothing is measured without the device",
+            fix="leave --wait-quiet out, or give --device",
+        )

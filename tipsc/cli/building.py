@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tipsc.cli.output import Output, wrapped
 from tipsc.errors import UsageError
 from tipsc.paths import Path as Subnet
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.choose import shipping
-from tipsc.pipeline.stages import StageDone, Stages, key_of
+from tipsc.pipeline.stages import MANIFEST, StageDone, Stages, key_of, only_one_build
+from tipsc.pipeline.together import called
 from tipsc.train.checkpoint import FILE as CHECKPOINT
 from tipsc.train.distributed import Processes
 
@@ -99,6 +101,52 @@ class FinishedStages(Stages):
 
         inputs = arguments[0]
         return super().run(name, inputs, refuse, resumable=True)
+
+
+def doubts_of(output: Output, pipeline: Pipeline) -> list[str]:
+    """Tells what is doubtful about model and data, before the work begins."""
+    from tipsc.pipeline.doubts import doubts
+
+    with only_one_build(pipeline.runs):
+        found = doubts(pipeline.data, pipeline.original(), pipeline.untrained)
+    for line in wrapped(f"note: {doubt}" for doubt in found):
+        output.note(line)
+    return found
+
+
+def forecast_of(output: Output, pipelines: Sequence[Pipeline]) -> dict[str, float]:
+    """Says before the work what each stage will take, in seconds; nothing of a build that goes on.
+
+    A whole space that was trained for another target is not trained again, so that is left out.
+
+    Args:
+        pipelines: of one target, or of several that have one training.
+    """
+    from tipsc.pipeline.outlook import outlook_of
+    from tipsc.report.format import duration
+
+    runs, expected = pipelines[0].runs, dict[str, float]()
+    with only_one_build(runs):
+        known = {"train"} if any(runs.glob(f"train-*/{MANIFEST}")) else set()
+        for pipeline in pipelines:
+            name = pipeline.target.name
+            if not pipeline.plan.unbuilt:
+                pipeline.device.versions(pipeline.target.backend)
+            found = pipeline.precheck()
+            if found.problems:
+                return {}
+            if any(s.cached for s in pipeline.stages.done if s.name == "precheck"):
+                continue  # built before, or stopped: much of it may be done
+            for stage in outlook_of(pipeline, found):
+                title = stage.stage if len(pipelines) == 1 else called(stage.stage, name)
+                if stage.stage not in known:
+                    expected.setdefault(title, stage.seconds)
+    if not expected:
+        return {}
+    parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in expected.items())
+    for line in wrapped([f"about {duration(sum(expected.values()))}: {parts}"]):
+        output.note(line)
+    return expected
 
 
 def stage_document(stage: StageDone) -> dict[str, Any]:

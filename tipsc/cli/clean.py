@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from tipsc.cli.options import config_argument
-from tipsc.cli.output import Output, verb
+from tipsc.cli.output import Output, verb, wrapped
 from tipsc.errors import ConfigError
-from tipsc.pipeline.cleaning import old_stages, remove
+from tipsc.pipeline.cleaning import KeptStages, OldStage, kept_stages, old_stages, remove
 from tipsc.report.format import byte_size, plural
 from tipsc.strict.strict_yaml import read_mapping
 
@@ -23,11 +24,12 @@ FILE_NAME = "tipsc.yaml"
 def command(output: Output, config: Path, dry_run: bool, everything: bool) -> None:
     """Remove the stages of CONFIG that no build as it is now goes back to.
 
-    The last build for each target keeps its stages; engines, reports and profiles stay where they
-    are.
+    The last build for each target keeps its stages, and so does the last for several targets that
+    have one training; engines, reports and profiles stay where they are.
     """
     folder = _folder_of(config)
     old = old_stages(folder, everything=everything)
+    kept = () if everything else kept_stages(folder)
     if not dry_run:
         remove(folder, old)
     total = sum(stage.bytes for stage in old)
@@ -42,15 +44,31 @@ def command(output: Output, config: Path, dry_run: bool, everything: bool) -> No
                     "name": stage.name,
                     "bytes": stage.bytes,
                     "done": stage.done,
+                    "targets": stage.targets,
                 }
                 for stage in old
             ],
+            "kept": [asdict(stages) for stages in kept],
         },
-        *(
-            f"{byte_size(stage.bytes):>9}  {stage.folder}{'' if stage.done else '  (not finished)'}"
-            for stage in old
-        ),
+        *(f"{byte_size(stage.bytes):>9}  {stage.folder}{_remark(stage)}" for stage in old),
+        *wrapped(map(_kept, kept)),
         f"{plural(len(old), 'stage')} {word}, {byte_size(total)}",
+    )
+
+
+def _remark(stage: OldStage) -> str:
+    """What one cannot see by its name."""
+    remarks = [f"one training for {stage.targets} targets"] if stage.targets > 1 else []
+    remarks += [] if stage.done else ["not finished"]
+    return f"  ({', '.join(remarks)})" if remarks else ""
+
+
+def _kept(stages: KeptStages) -> str:
+    targets = " and ".join(stages.targets)
+    together = ", which have one training" if len(stages.targets) > 1 else ""
+    return (
+        f"{byte_size(stages.bytes):>9}  stays: {plural(stages.stages, 'stage')} of the build for "
+        f"{targets}{together}"
     )
 
 

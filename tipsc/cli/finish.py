@@ -71,6 +71,7 @@ def finish_document(done: Finished) -> dict[str, object]:
     return {
         "engine": str(done.engine),
         "name": done.manifest.name,
+        "target": done.manifest.target,
         "built": dict(done.manifest.built),
         "plans": [vars(check) for check in done.checks],
         "shared_plans": [vars(trial) for trial in done.trials],

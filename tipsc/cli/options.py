@@ -82,6 +82,19 @@ def target_option(function: Function) -> Function:
     )(function)
 
 
+def targets_option(function: Function) -> Function:
+    """--target, once or several times: as `targets`."""
+    return click.option(
+        "--target",
+        "targets",
+        multiple=True,
+        default=("host",),
+        show_default="host",
+        metavar="NAME|FILE",
+        help="What to build for; `tipsc targets` lists the names. Several share one training.",
+    )(function)
+
+
 def threads_option(function: Function) -> Function:
     """--threads: of one call; by default those of the engine's target."""
     return click.option(
@@ -98,6 +111,18 @@ def device_option(function: Function) -> Function:
         "--device",
         metavar="URL",
         help="Where to measure: ssh://[user@]host[:port], adb://serial or local; by default here.",
+    )(function)
+
+
+def devices_option(function: Function) -> Function:
+    """--device: of one target, or of each by its name; as `devices`."""
+    return click.option(
+        "--device",
+        "devices",
+        multiple=True,
+        metavar="URL|TARGET=URL",
+        help="Where to measure: ssh://[user@]host[:port], adb://serial or local; by default here. "
+        "Of several targets TARGET=URL, for each that is not here.",
     )(function)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tipsc.errors import UsageError
-from tipsc.pipeline.stages import KEY_DIGITS, only_one_build
-from tipsc.pipeline.unchanged import RUNS, kept_folders
+from tipsc.pipeline.stages import KEY_DIGITS, MANIFEST, TOGETHER, only_one_build
+from tipsc.pipeline.unchanged import RUNS, used_stages
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,29 @@ class OldStage:
         name: of the stage.
         bytes: of its files.
         done: whether it was; else a build was stopped in it.
+        targets: how many targets it was a training for.
     """
 
     folder: Path
     name: str
     bytes: int
     done: bool
+    targets: int = 1
+
+
+@dataclass(frozen=True)
+class KeptStages:
+    """The stages of a build that ended, which stay.
+
+    Attributes:
+        targets: that it was for; several have one training.
+        stages: how many.
+        bytes: of their files.
+    """
+
+    targets: tuple[str, ...]
+    stages: int
+    bytes: int
 
 
 def old_stages(folder: Path, *, everything: bool = False) -> tuple[OldStage, ...]:
@@ -40,7 +58,7 @@ def old_stages(folder: Path, *, everything: bool = False) -> tuple[OldStage, ...
     Raises:
         UsageError: no build of the project has ended, so that nobody knows what is old.
     """
-    kept = {place.resolve() for place in kept_folders(folder)}
+    kept = {place.resolve() for used in used_stages(folder) for place in used.folders}
     places = list(_stages(folder))
     if places and not kept and not everything:
         raise UsageError(
@@ -50,6 +68,23 @@ def old_stages(folder: Path, *, everything: bool = False) -> tuple[OldStage, ...
         )
     found = [_old(place) for place in places if everything or place.resolve() not in kept]
     return tuple(sorted(found, key=lambda stage: (-stage.bytes, stage.folder)))
+
+
+def kept_stages(folder: Path) -> tuple[KeptStages, ...]:
+    """What stays, by the targets of the builds that used it; a stage may be of several builds.
+
+    Args:
+        folder: of the configuration.
+    """
+    by_targets: dict[tuple[str, ...], set[Path]] = {}
+    for used in used_stages(folder):
+        there = {place.resolve() for place in used.folders if place.is_dir()}
+        by_targets.setdefault(used.targets, set()).update(there)
+    return tuple(
+        KeptStages(targets, len(places), sum(_size(place) for place in places))
+        for targets, places in sorted(by_targets.items())
+        if places
+    )
 
 
 def remove(folder: Path, stages: Iterable[OldStage]) -> None:
@@ -77,13 +112,27 @@ def _stages(folder: Path) -> Iterable[Path]:
 
 
 def _old(place: Path) -> OldStage:
-    files = [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
-    size = sum(file.stat().st_size for file in files)
-    return OldStage(place, place.name.rpartition("-")[0], size, _is_done(place))
+    manifest = _manifest(place)
+    name = place.name.rpartition("-")[0]
+    return OldStage(place, name, _size(place), "seconds" in manifest, _targets(manifest))
 
 
-def _is_done(place: Path) -> bool:
+def _size(place: Path) -> int:
+    files = (file for file in place.rglob("*") if file.is_file() and not file.is_symlink())
+    return sum(file.stat().st_size for file in files)
+
+
+def _targets(manifest: Mapping[str, Any]) -> int:
+    """How many targets a stage is a training for."""
+    inputs = manifest.get("inputs")
+    parts = inputs.get(TOGETHER) if isinstance(inputs, dict) else None
+    return len(parts) if isinstance(parts, list) else 1
+
+
+def _manifest(place: Path) -> dict[str, Any]:
+    """Of a stage; empty if it was not done."""
     try:
-        return "seconds" in json.loads((place / "stage.json").read_text())
-    except (OSError, ValueError, TypeError):
-        return False
+        found = json.loads((place / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

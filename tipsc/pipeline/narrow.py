@@ -16,6 +16,7 @@ from tipsc.paths import Path as Subnet
 from tipsc.pipeline.again import AGAIN, like_of
 from tipsc.pipeline.choose import shipping
 from tipsc.pipeline.context import StageSpec, TargetProject
+from tipsc.pipeline.stages import TOGETHER
 from tipsc.pipeline.train import TRAIN, WEIGHTS, loaded, taught_by, teach, trained_supernet
 from tipsc.progress import Progress
 from tipsc.train.macs import mac_counter
@@ -35,7 +36,7 @@ def _inputs(project: TargetProject) -> dict[str, object]:
 def _drawn(project: TargetProject) -> dict[str, object]:
     """What is trained, of each target: the same targets with the same paths, the same training."""
     parts = [[path.id for path in paths] for paths in _of_each(project)]
-    return {"paths": parts[0]} if len(parts) == 1 else {"paths_together": parts}
+    return {"paths": parts[0]} if len(parts) == 1 else {TOGETHER: parts}
 
 
 def _of_each(project: TargetProject) -> list[tuple[Subnet, ...]]:

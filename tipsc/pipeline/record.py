@@ -59,6 +59,7 @@ class BuildRecord:
     Attributes:
         config_file: that it was built from.
         target: that it was built for.
+        together: names of all targets that one training was for, this one among them.
         seed: of the configuration.
         engine: the engine file.
         manifest: what the engine says.
@@ -85,6 +86,7 @@ class BuildRecord:
 
     config_file: Path
     target: Target
+    together: tuple[str, ...]
     seed: int
     engine: Path
     manifest: Manifest
@@ -131,6 +133,7 @@ def record_of(project: TargetProject) -> BuildRecord:
     return BuildRecord(
         config_file=project.config_file,
         target=project.target,
+        together=tuple(one.target.name for one in project.together),
         seed=project.config.seed,
         engine=project.output,
         manifest=manifest,

@@ -24,6 +24,8 @@ from tipsc.system_errors import naming
 
 MANIFEST = "stage.json"
 KEY_DIGITS = 12
+#: of a stage's inputs: what it is for, of each of several targets
+TOGETHER = "paths_together"
 
 
 @dataclass(frozen=True)

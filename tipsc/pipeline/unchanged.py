@@ -47,6 +47,7 @@ class KeptBuild:
         notes: that were made before it began.
         stages: name to the seconds that it took.
         folders: of its stages.
+        targets: that it was for.
     """
 
     document: Any
@@ -54,6 +55,20 @@ class KeptBuild:
     notes: tuple[str, ...]
     stages: Mapping[str, float]
     folders: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UsedStages:
+    """The stages of a build that ended.
+
+    Attributes:
+        targets: that it was for; several have one training.
+        folders: of the stages.
+    """
+
+    targets: tuple[str, ...]
+    folders: tuple[Path, ...]
 
 
 class Watch:
@@ -108,6 +123,7 @@ def kept_build(folder: Path, request: Mapping[str, object]) -> KeptBuild | None:
             tuple(kept["notes"]),
             kept["stages"],
             tuple(kept["folders"]),
+            tuple(kept["targets"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -120,7 +136,7 @@ def keep_build(
     made: Iterable[Path],
     said: KeptBuild,
 ) -> None:
-    """Keeps what a build said, unless something changed after it was read.
+    """Keeps what a build said; only its stages if something changed after it was read.
 
     Args:
         made: files that the build wrote for people: a change of one is a change.
@@ -139,6 +155,7 @@ def keep_build(
         for path, seen in stats.items()
     )
     if changed or project is None:
+        keep_stages(folder, request, said.targets, said.folders)
         return
     content = {
         "around": _around(),
@@ -150,11 +167,20 @@ def keep_build(
     write_atomically(_file_of(folder, request), [json.dumps(content).encode()])
 
 
-def kept_folders(folder: Path) -> Iterator[Path]:
-    """The stages of the builds that are kept in a project."""
-    for file in (folder / RUNS).glob(_KEPT.format("*")):
+def keep_stages(
+    folder: Path, request: Mapping[str, object], targets: Iterable[str], folders: Iterable[str]
+) -> None:
+    """Keeps which stages a build used, and nothing of what it said: the next one looks anew."""
+    content = {"said": {"targets": list(targets), "folders": list(folders)}}
+    write_atomically(_file_of(folder, request), [json.dumps(content).encode()])
+
+
+def used_stages(folder: Path) -> Iterator[UsedStages]:
+    """The stages of each build that is kept in a project."""
+    for file in sorted((folder / RUNS).glob(_KEPT.format("*"))):
         try:
-            yield from map(Path, json.loads(file.read_text())["said"]["folders"])
+            said = json.loads(file.read_text())["said"]
+            yield UsedStages(tuple(said["targets"]), tuple(map(Path, said["folders"])))
         except (OSError, ValueError, KeyError, TypeError):
             continue
 

@@ -44,7 +44,8 @@ def report_of(build: BuildRecord) -> BuildReport:
     every = _shipped(build, measured)
     ids = {candidate.path.id for candidate in build.chosen}
     shipped = tuple(path for path in every if path.id in ids)
-    commands = (f"tipsc build {build.config_file} --target {build.target.name}",)
+    targets = " ".join(f"--target {name}" for name in build.together)
+    commands = (f"tipsc build {build.config_file} {targets}",)
     return BuildReport(
         title=build.manifest.name,
         target=build.target.name,
