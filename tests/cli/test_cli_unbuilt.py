@@ -43,6 +43,9 @@ def test_a_jetson_engine_is_left_unbuilt_and_claims_no_latency(
     shown = call("build", project, "--target", "jetson")  # from the cache
     assert shown.stdout.count("settled on the device") == len(depths)
 
+    cleaned = call("clean", project, "--dry-run").stdout
+    assert "of the build for jetson" in cleaned and "0 stages would be removed" in cleaned
+
     assert "for the order of paths, no latency" in " ".join(shown.stdout.split())
     shown = call("inspect", document["engine"])
     assert "unbuilt: a jetson has to finish it" in shown.stdout

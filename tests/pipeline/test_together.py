@@ -6,14 +6,21 @@ conversions take a minute.
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import shutil
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tipsc.cli import main
+from tipsc.device.measuring import ThisMachine
 from tipsc.engine import read_engine
-from tipsc.errors import UsageError
+from tipsc.errors import ConfigError, UsageError
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.choose import shipping
 from tipsc.pipeline.narrow import NARROW, trained_paths
@@ -59,6 +66,20 @@ def load():
     return Data(*splits, Classification(tuple("abcd")))
 """,
 }
+
+
+def tipsc(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([*map(str, arguments)])
+    return subprocess.CompletedProcess(
+        arguments, int(end.value.code or 0), out.getvalue(), err.getvalue()
+    )
+
+
+def options(folder: Path) -> list[str]:
+    return [word for target in targets(folder) for word in ("--target", target)]
 
 
 class Log:
@@ -107,8 +128,10 @@ def test_each_engine_has_its_own_paths_from_the_same_weights(
         with Engine.open(pipeline.output) as opened:
             assert opened.run(inputs, path=engine.manifest.paths[0].id) is not None
     assert weights == {together.pipelines[0].done(NARROW).key}
-    assert [cached for stage, cached in log.done if stage == "narrow"] == [False, True]
-    assert [cached for stage, cached in log.done if stage == "train"] == [False, True]
+    for common in ("train", "narrow"):  # done once, and told of once
+        assert [cached for stage, cached in log.done if stage == common] == [False]
+        done = [stage for pipeline in together.pipelines for stage in pipeline.stages.done]
+        assert len({stage.key for stage in done if stage.name == common}) == 1
     assert {stage for stage, _ in log.done} >= {"one profile", "two profile"}
 
 
@@ -143,6 +166,94 @@ def test_one_target_alone_is_what_it_was(built: tuple[Together, Log], folder: Pa
     assert shipping(alone) == shipping(one)
     assert NARROW.inputs(alone)["paths"] == [path.id for path in shipping(alone)]
     assert "paths_together" not in NARROW.inputs(alone)
+
+
+@pytest.fixture(scope="module")
+def commanded(built: tuple[Together, Log], folder: Path) -> dict:
+    """What the command says of the same build, once it has found it."""
+    done = tipsc("build", folder, *options(folder), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_command_finds_the_same_stages(
+    built: tuple[Together, Log], commanded: dict, folder: Path
+) -> None:
+    together, _ = built
+    sharing = together.sharing()
+    assert [one["target"] for one in commanded["targets"]] == ["one", "two"]
+    assert all(stage["cached"] for one in commanded["targets"] for stage in one["stages"])
+    training = commanded["training"]
+    assert training["shared"] and tuple(training["trained"]) == sharing.trained
+    assert {name: tuple(ids) for name, ids in training["paths"].items()} == dict(sharing.paths)
+    for one in commanded["targets"]:
+        assert {path["id"] for path in one["paths"]} <= set(training["paths"][one["target"]])
+        page = Path(one["report"]).read_text(encoding="utf-8")
+        assert "--target one --target two" in page
+
+
+def test_the_command_says_it_again_whatever_the_order(commanded: dict, folder: Path) -> None:
+    done = tipsc("build", folder, *options(folder)[2:], *options(folder)[:2])
+    assert done.returncode == 0, done.stderr
+    assert "model: done" not in done.stderr and "two engine: from cache" in done.stderr
+    for one in commanded["targets"]:
+        assert f"target   {one['target']}" in done.stdout and one["engine"] in done.stdout
+    assert "shared   one training for 2 targets" in done.stdout
+
+
+def test_clean_leaves_the_stages_of_a_joint_build_and_says_what_they_are(
+    built: tuple[Together, Log], commanded: dict, folder: Path
+) -> None:
+    narrow = built[0].pipelines[0].done(NARROW).folder
+    shutil.copytree(narrow, old := narrow.with_name("narrow-0123456789ab"))
+    planned = tipsc("clean", folder, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert f"{old}  (one training for 2 targets)" in planned.stdout
+    assert "of the build for one and two, which have one training" in planned.stdout
+    found = json.loads(tipsc("clean", folder, "--format", "json").stdout)
+    assert [stage["targets"] for stage in found["stages"]] == [2]
+    assert [stages["targets"] for stages in found["kept"]] == [["one", "two"]]
+    assert not old.exists() and (narrow / "weights.pt").is_file()
+    log = Log()
+    Together(folder, targets(folder), reporter=log).run()
+    assert {stage for stage, cached in log.done if not cached} == {"model"}
+
+
+def test_the_page_for_those_who_decide_says_that_the_training_is_of_both(
+    commanded: dict, folder: Path
+) -> None:
+    engines = [one["engine"] for one in commanded["targets"]]
+    done = tipsc("report", *engines, "--no-measure", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    for facts in json.loads(done.stdout)["engines"]:
+        assert facts["trained_for"] == 2 and facts["seconds"]["narrow"] > 0
+
+
+def test_what_is_of_one_target_is_refused_for_several(folder: Path, tmp_path: Path) -> None:
+    several = ("--target", "host", "--target", "jetson")
+    for arguments, said in (
+        ((*several, "--output", tmp_path / "a.tipsc"), "--output is for one target"),
+        ((*several, "--like", tmp_path / "a.tipsc"), "--like is for one target"),
+        ((*several, "--device", "local"), "a device is for one of them"),
+        ((*several, "--device", "ssh://pi@raspberrypi?a=b"), "a device is for one of them"),
+        (("--device", "local", "--device", "local"), "there is one target"),
+        ((*several, "--target", "host"), "no several targets"),
+    ):
+        done = tipsc("build", folder, *arguments)
+        assert done.returncode == 2 and said in done.stderr, (arguments, done.stderr)
+
+
+def test_an_error_names_its_target(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, place := tmp_path / "m", ignore=shutil.ignore_patterns("runs"))
+    config = place / "tipsc.yaml"
+    config.write_text(config.read_text().replace("{paths: 2", "{budgets_ms: [1], paths: 2"))
+    with pytest.raises(ConfigError, match=r"^target jetson, build\.budgets_ms: milliseconds"):
+        Together(place, ["host", "jetson"])
+
+
+def test_what_is_given_for_another_target_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="target that is not built"):
+        Together(folder, targets(folder), devices={"three": ThisMachine()})
 
 
 def test_a_target_twice_or_alone_is_refused(folder: Path) -> None:

@@ -87,6 +87,8 @@ def test_figures_are_those_of_the_facts() -> None:
     assert "| storage on a device | 100 kB | 150 kB |" in text
     assert "| memory in all | 2.10 MB | 5.24 MB |" in text
     assert "| training | 10.0 s | not measured |" in text
+    together = text_of(replace(FACTS, trained_for=3))
+    assert "| training, once for 3 targets | 10.0 s | not measured |" in together
     assert "1 min 10 s" in text
     assert "100 MB to 1,000 devices" in text and "50.0 MB less" in text
 

@@ -157,4 +157,4 @@ def _joined(
     lines: list[RenderableType] = []
     for target, (_, parts) in made.items():
         lines += [f"target   {target}", *parts, ""]
-    return document, [*lines, *wrapped([f"training {sharing}"])]
+    return document, [*lines, *wrapped([f"shared   {sharing}"])]

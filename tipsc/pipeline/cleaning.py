@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tipsc.errors import UsageError
-from tipsc.pipeline.stages import KEY_DIGITS, MANIFEST, TOGETHER, only_one_build
+from tipsc.pipeline.stages import KEY_DIGITS, MANIFEST, only_one_build, trained_for
 from tipsc.pipeline.unchanged import RUNS, used_stages
 
 
@@ -112,9 +111,8 @@ def _stages(folder: Path) -> Iterable[Path]:
 
 
 def _old(place: Path) -> OldStage:
-    manifest = _manifest(place)
     name = place.name.rpartition("-")[0]
-    return OldStage(place, name, _size(place), "seconds" in manifest, _targets(manifest))
+    return OldStage(place, name, _size(place), _is_done(place), trained_for(place))
 
 
 def _size(place: Path) -> int:
@@ -122,17 +120,8 @@ def _size(place: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _targets(manifest: Mapping[str, Any]) -> int:
-    """How many targets a stage is a training for."""
-    inputs = manifest.get("inputs")
-    parts = inputs.get(TOGETHER) if isinstance(inputs, dict) else None
-    return len(parts) if isinstance(parts, list) else 1
-
-
-def _manifest(place: Path) -> dict[str, Any]:
-    """Of a stage; empty if it was not done."""
+def _is_done(place: Path) -> bool:
     try:
-        found = json.loads((place / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return "seconds" in json.loads((place / MANIFEST).read_text())
+    except (OSError, ValueError, TypeError):
+        return False

@@ -53,6 +53,15 @@ def key_of(inputs: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
+def trained_for(folder: Path) -> int:
+    """How many targets a stage is for: several of a training that they have in common."""
+    try:
+        inputs = json.loads((folder / MANIFEST).read_text())["inputs"]
+        return len(inputs[TOGETHER])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1
+
+
 class Stages:
     """The stages below one folder. One build at a time: use it inside :func:`only_one_build`."""
 

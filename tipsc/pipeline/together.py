@@ -48,14 +48,19 @@ class Sharing:
     trained: tuple[str, ...]
     by_itself: bool
 
+    @property
+    def several(self) -> int:
+        """How many of the paths ship on more than one target."""
+        ids = [name for paths in self.paths.values() for name in paths]
+        return sum(ids.count(name) > 1 for name in self.trained)
+
     def __str__(self) -> str:
-        each = ", ".join(f"{len(paths)} of {name}" for name, paths in self.paths.items())
+        each = ", ".join(f"{len(paths)} on {name}" for name, paths in self.paths.items())
         if self.by_itself:
             return f"all targets have the weights of the whole space: {each}"
-        chosen = sum(len(paths) for paths in self.paths.values())
         return (
             f"one training for {len(self.paths)} targets: {len(self.trained)} paths ({each}; "
-            f"{chosen - len(self.trained)} of them for more than one)"
+            f"{self.several} of them on several)"
         )
 
 
@@ -100,7 +105,7 @@ class Together:
             Pipeline(
                 config_file,
                 target,
-                reporter=_Named(reporter, name),
+                reporter=_Named(reporter, name, first=name == min(names.values())),
                 device=devices.get(name),
                 profile_file=profiles.get(name),
                 wait_quiet_s=wait_quiet_s,
@@ -194,13 +199,17 @@ def _naming(pipeline: Pipeline) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Named:
-    """A reporter that is told for which target a stage is."""
+    """A reporter that is told for which target a stage is; of a common one by the first alone."""
 
     reporter: Reporter
     target: str
+    first: bool
 
     def begin(self, stage: str) -> Progress:
-        return self.reporter.begin(called(stage, self.target))
+        return self._of(stage).begin(called(stage, self.target))
 
     def end(self, stage: str, seconds: float, *, cached: bool) -> None:
-        self.reporter.end(called(stage, self.target), seconds, cached=cached)
+        self._of(stage).end(called(stage, self.target), seconds, cached=cached)
+
+    def _of(self, stage: str) -> Reporter:
+        return self.reporter if self.first or stage not in COMMON else Silent()

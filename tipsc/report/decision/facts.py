@@ -15,6 +15,7 @@ from tipsc.errors import UsageError
 from tipsc.pipeline.asked import needs_reference
 from tipsc.pipeline.goals import answer_of
 from tipsc.pipeline.separate import Separate, measure_separate
+from tipsc.pipeline.stages import trained_for
 from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.progress import Progress
 from tipsc.project.config import BuildGoal
@@ -47,6 +48,8 @@ class EngineFacts:
         noise: what makes its latencies doubtful.
         goals: that its build was asked for, with what became of each; None where its build is not
             beside it, as the engine itself does not carry them.
+        trained_for: targets that its training was for, this one among them; 1 where its stages
+            are not beside it.
     """
 
     file: Path
@@ -61,6 +64,7 @@ class EngineFacts:
     seconds: Mapping[str, float]
     noise: str
     goals: tuple[tuple[BuildGoal, GoalAnswer], ...] | None = None
+    trained_for: int = 1
 
     @property
     def training_s(self) -> float | None:
@@ -114,6 +118,7 @@ class EngineFacts:
             "separate": separate,
             "not_measured": self.why_not or None,
             "seconds": dict(self.seconds),
+            "trained_for": self.trained_for,
         }
 
 
@@ -146,6 +151,7 @@ def facts_of(file: Path, progress: Progress, *, measured: bool = True) -> Engine
         _seconds(file, manifest.provenance),
         manifest.noise,
         _goals(file, of_batch(manifest.paths), original_in(manifest)),
+        max(map(trained_for, _stages(file, manifest.provenance).values()), default=1),
     )
 
 
@@ -174,14 +180,22 @@ def _made(file: Path) -> list[Path]:
 def _seconds(file: Path, provenance: Mapping[str, str]) -> dict[str, float]:
     """What the stages took that lie beside the engine and made it."""
     found: dict[str, float] = {}
-    runs = file.resolve().parent / "runs"
-    for source, names in _STAGES.items():
-        for name in names:
-            for folder in runs.glob(f"*/{name}-{provenance.get(source, '-')}"):
-                found |= _told(folder, name)
+    for name, folder in _stages(file, provenance).items():
+        found |= _told(folder, name)
     for folder in _made(file):
         found |= _told(folder, "engine")
     return found
+
+
+def _stages(file: Path, provenance: Mapping[str, str]) -> dict[str, Path]:
+    """Name to folder of the stages beside the engine that it names."""
+    runs = file.resolve().parent / "runs"
+    return {
+        name: folder
+        for source, names in _STAGES.items()
+        for name in names
+        for folder in runs.glob(f"*/{name}-{provenance.get(source, '-')}")
+    }
 
 
 def _told(folder: Path, name: str) -> dict[str, float]:

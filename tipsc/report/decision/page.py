@@ -176,6 +176,11 @@ def _against(facts: EngineFacts, texts: Texts) -> Grid:
     def took(seconds: float | None) -> str:
         return none if seconds is None else duration(seconds)
 
+    training = (
+        texts("row_training")
+        if facts.trained_for == 1
+        else texts("row_training_together", targets=facts.trained_for)
+    )
     storage, private, total, call = none, (none, none), (none, none), (none, none)
     if separate is not None:
         storage = byte_size(separate.file_bytes)
@@ -190,7 +195,7 @@ def _against(facts: EngineFacts, texts: Texts) -> Grid:
         (texts("row_total"), *total),
         (texts("row_call"), *call),
         (texts("row_transfer"), byte_size(facts.file_bytes), storage),
-        (texts("row_training"), took(facts.training_s), none),
+        (training, took(facts.training_s), none),
         (texts("row_build"), took(facts.other_s), none),
         (texts("row_energy"), none, none),
     ]

@@ -121,6 +121,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "row_call": ("call of a path, median", "パスの呼び出し(中央値)"),
     "row_transfer": ("transfer of a first installation", "初回インストールの転送量"),
     "row_training": ("training", "学習時間"),
+    "row_training_together": (
+        "training, once for {targets} targets",
+        "学習時間({targets} ターゲットで 1 回)",
+    ),
     "row_build": (
         "measuring, searching, compiling, verifying",
         "測定・探索・コンパイル・検証の時間",
