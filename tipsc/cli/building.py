@@ -125,7 +125,7 @@ def forecast_of(output: Output, pipelines: Sequence[Pipeline]) -> dict[str, floa
     from tipsc.pipeline.outlook import outlook_of
     from tipsc.report.format import duration
 
-    runs, expected = pipelines[0].runs, dict[str, float]()
+    runs, expected, begun = pipelines[0].runs, dict[str, float](), list[str]()
     with only_one_build(runs):
         known = {"train"} if any(runs.glob(f"train-*/{MANIFEST}")) else set()
         for pipeline in pipelines:
@@ -136,7 +136,8 @@ def forecast_of(output: Output, pipelines: Sequence[Pipeline]) -> dict[str, floa
             if found.problems:
                 return {}
             if any(s.cached for s in pipeline.stages.done if s.name == "precheck"):
-                continue  # built before, or stopped: much of it may be done
+                begun.append(name)  # built before, or stopped: much of it may be done
+                continue
             for stage in outlook_of(pipeline, found):
                 title = stage.stage if len(pipelines) == 1 else called(stage.stage, name)
                 if stage.stage not in known:
@@ -144,7 +145,8 @@ def forecast_of(output: Output, pipelines: Sequence[Pipeline]) -> dict[str, floa
     if not expected:
         return {}
     parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in expected.items())
-    for line in wrapped([f"about {duration(sum(expected.values()))}: {parts}"]):
+    beside = f", and what is missing for {' and '.join(begun)}" if begun else ""
+    for line in wrapped([f"about {duration(sum(expected.values()))}{beside}: {parts}"]):
         output.note(line)
     return expected
 
