@@ -48,7 +48,7 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -288,15 +288,15 @@ class Setting:
     def train(
         self, supernet: Supernet, compute: float, paths: Sequence[Subnet] = (), *,
         largest: bool = False, frozen: bool = True, frozen_epochs: int = FROZEN,
-        cycle: tuple[float, float] = (0.0, 1.0), rate: float = 0.0,
+        cycle: tuple[float, float] = (0.0, 1.0), rate: float = 0.0, weights: Sequence[float] = (),
     ) -> Supernet:  # fmt: skip
-        """A copy that was trained for that much compute."""
+        """A copy that was trained for that much compute; `weights`: as of :func:`train`."""
         supernet, before = copy.deepcopy(supernet), self.book.spent
-        mean = self.mean_cost(supernet, paths, largest)
+        mean = self.mean_cost(supernet, paths, largest, weights)
         steps = max(EPOCHS, round(compute / mean / BATCH))
         self.teach(
             supernet, steps, paths, largest=largest, frozen=frozen_epochs if frozen else 0,
-            cycle=cycle, rate=rate,
+            cycle=cycle, rate=rate, weights=weights,
         )  # fmt: skip
         spent = self.book.spent - before
         if not 0.85 < spent / compute < 1.15:
@@ -306,7 +306,7 @@ class Setting:
     def teach(
         self, supernet: Supernet, steps: int, paths: Sequence[Subnet] = (), *,
         sampler: Sampler | None = None, largest: bool = False, frozen: int,
-        cycle: tuple[float, float], rate: float = 0.0,
+        cycle: tuple[float, float], rate: float = 0.0, weights: Sequence[float] = (),
     ) -> None:  # fmt: skip
         """Trains it, by the setting's rate unless there is another one."""
         rate = rate or self.rate
@@ -317,20 +317,24 @@ class Setting:
         with tempfile.TemporaryDirectory() as folder:
             history = train(
                 supernet, self.stretched(steps), settings, sampler, folder=Path(folder),
-                original=self.teacher, paths=paths,
+                original=self.teacher, paths=paths, weights=weights,
             )  # fmt: skip
         self.book.spent += sum(step.macs for step in history.steps) * BATCH
         self.book.peak = max(step.learning_rate for step in history.steps)
 
-    def mean_cost(self, supernet: Supernet, paths: Sequence[Subnet], largest: bool) -> float:
+    def mean_cost(
+        self, supernet: Supernet, paths: Sequence[Subnet], largest: bool,
+        weights: Sequence[float] = (),
+    ) -> float:  # fmt: skip
         """MACs of a step for one example."""
         cost = mac_counter(supernet)
-        sampler = (
-            Shipping.of(paths, [cost(p) for p in paths], self.thrift)
-            if paths
-            else folded(supernet, 0)
-        )
-        drawn = [sampler.draw(random.Random(i), 1)[0] for i in range(2000)]  # type: ignore[union-attr]
+        if weights:
+            sampler: Sampler | Shipping = Shipping(tuple(paths), tuple(weights))
+        elif paths:
+            sampler = Shipping.of(paths, [cost(p) for p in paths], self.thrift)
+        else:
+            sampler = folded(supernet, 0)
+        drawn = [sampler.draw(random.Random(i), 1)[0] for i in range(2000)]
         always = self.most if largest else 0.0
         return always + statistics.mean(
             0.0 if largest and path == supernet.space.largest else cost(path) for path in drawn
@@ -440,15 +444,20 @@ def done(file: Path, setting: Setting, arm: str) -> bool:
     return any(matching(rows(file), **setting.identity(arm)))
 
 
-def keep(file: Path, row: dict[str, object]) -> None:
-    """Adds a row, and prints it."""
+def add_row(file: Path, row: Mapping[str, object], columns: Sequence[str]) -> None:
+    """Adds a row; of a file that is there, in its columns."""
     fresh = not file.exists()
-    columns = COLUMNS if fresh else file.read_text().partition("\n")[0].strip().split(",")
+    columns = columns if fresh else file.read_text().partition("\n")[0].strip().split(",")
     with file.open("a", newline="") as stream:
         writer = csv.DictWriter(stream, columns, extrasaction="ignore")
         if fresh:
             writer.writeheader()
         writer.writerow(row)
+
+
+def keep(file: Path, row: dict[str, object]) -> None:
+    """Adds a row, and prints it."""
+    add_row(file, row, COLUMNS)
     named = [
         str(row[name]) for name in ("study", "start", "passes", "paths", "arm", "rate", "seed")
     ]

@@ -57,7 +57,7 @@ _TRAIN_FIELDS["narrow"] = (
         None,
         description="share of the epochs, the last ones, in which only the paths that ship are "
         "trained; they are chosen before (`thrift`: how often each). Null: 1 of a model that was "
-        "trained already, 0.5 of another; 0 where one training shall serve several targets",
+        "trained already, 0.5 of another; 0 where targets shall be added without training again",
     ),
 )
 TrainSection: Any = create_model("TrainSection", __base__=Strict, **_TRAIN_FIELDS)
