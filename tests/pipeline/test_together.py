@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 from contextlib import redirect_stderr, redirect_stdout
@@ -108,9 +109,18 @@ def targets(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def built(folder: Path) -> tuple[Together, Log]:
+def commanded(folder: Path) -> tuple[dict, str]:
+    """What the first build says, on stdout and on stderr."""
+    done = tipsc("build", folder, *options(folder), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.fixture(scope="module")
+def built(commanded: tuple[dict, str], folder: Path) -> tuple[Together, Log]:
+    """The same from Python, in another order."""
     log = Log()
-    together = Together(folder, targets(folder), reporter=log)
+    together = Together(folder, targets(folder)[::-1], reporter=log)
     records = together.run()
     assert [record.target.name for record in records] == ["one", "two"]
     return together, log
@@ -119,7 +129,7 @@ def built(folder: Path) -> tuple[Together, Log]:
 def test_each_engine_has_its_own_paths_from_the_same_weights(
     built: tuple[Together, Log], folder: Path
 ) -> None:
-    together, log = built
+    together, _ = built
     weights, inputs = set(), np.zeros((1, 8), np.float32)
     for pipeline in together.pipelines:
         engine = read_engine(pipeline.output)
@@ -128,11 +138,20 @@ def test_each_engine_has_its_own_paths_from_the_same_weights(
         with Engine.open(pipeline.output) as opened:
             assert opened.run(inputs, path=engine.manifest.paths[0].id) is not None
     assert weights == {together.pipelines[0].done(NARROW).key}
-    for common in ("train", "narrow"):  # done once, and told of once
-        assert [cached for stage, cached in log.done if stage == common] == [False]
-        done = [stage for pipeline in together.pipelines for stage in pipeline.stages.done]
-        assert len({stage.key for stage in done if stage.name == common}) == 1
-    assert {stage for stage, _ in log.done} >= {"one profile", "two profile"}
+
+
+def test_each_stage_is_done_and_told_of_once(commanded: tuple[dict, str]) -> None:
+    document, said = commanded
+    done = [line.split(":")[0] for line in said.splitlines() if ": done in" in line]
+    assert len(set(done)) == len(done)
+    assert {"model", "train", "narrow", "one profile", "two profile", "one engine"} <= set(done)
+    assert said.index("one training for 2 targets") < said.index("narrow: done")
+    forecast = said[said.index("about ") : said.index("one profile: done")]
+    for title in ("one profile", "two profile", "narrow", "two engine"):
+        assert len(re.findall(rf"{title}\s", forecast)) == 1, forecast
+    for one in document["targets"]:
+        expected = {stage["name"]: stage["expected_s"] for stage in one["stages"]}
+        assert expected["profile"] > 0 and expected["narrow"] > 0
 
 
 def test_the_union_is_trained_in_the_steps_of_one_target(built: tuple[Together, Log]) -> None:
@@ -150,12 +169,10 @@ def test_the_union_is_trained_in_the_steps_of_one_target(built: tuple[Together, 
     assert said.startswith(f"one training for 2 targets: {len(drawn.paths)} paths (")
 
 
-def test_built_again_nothing_is_done_whatever_the_order(
-    built: tuple[Together, Log], folder: Path
-) -> None:
-    log = Log()
-    Together(folder, targets(folder)[::-1], reporter=log).run()
+def test_built_again_nothing_is_done_whatever_the_order(built: tuple[Together, Log]) -> None:
+    _, log = built
     assert {stage for stage, cached in log.done if not cached} == {"model"}
+    assert [cached for stage, cached in log.done if stage == "narrow"] == [True]
 
 
 def test_one_target_alone_is_what_it_was(built: tuple[Together, Log], folder: Path) -> None:
@@ -168,41 +185,33 @@ def test_one_target_alone_is_what_it_was(built: tuple[Together, Log], folder: Pa
     assert "paths_together" not in NARROW.inputs(alone)
 
 
-@pytest.fixture(scope="module")
-def commanded(built: tuple[Together, Log], folder: Path) -> dict:
-    """What the command says of the same build, once it has found it."""
-    done = tipsc("build", folder, *options(folder), "--format", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_the_command_finds_the_same_stages(
-    built: tuple[Together, Log], commanded: dict, folder: Path
+def test_the_document_has_what_is_shared_and_each_engine(
+    built: tuple[Together, Log], commanded: tuple[dict, str]
 ) -> None:
-    together, _ = built
-    sharing = together.sharing()
-    assert [one["target"] for one in commanded["targets"]] == ["one", "two"]
-    assert all(stage["cached"] for one in commanded["targets"] for stage in one["stages"])
-    training = commanded["training"]
+    sharing, (document, _) = built[0].sharing(), commanded
+    assert [one["target"] for one in document["targets"]] == ["one", "two"]
+    training = document["training"]
     assert training["shared"] and tuple(training["trained"]) == sharing.trained
     assert {name: tuple(ids) for name, ids in training["paths"].items()} == dict(sharing.paths)
-    for one in commanded["targets"]:
+    for one in document["targets"]:
         assert {path["id"] for path in one["paths"]} <= set(training["paths"][one["target"]])
         page = Path(one["report"]).read_text(encoding="utf-8")
         assert "--target one --target two" in page
 
 
-def test_the_command_says_it_again_whatever_the_order(commanded: dict, folder: Path) -> None:
+def test_the_command_says_it_again_whatever_the_order(
+    commanded: tuple[dict, str], folder: Path
+) -> None:
     done = tipsc("build", folder, *options(folder)[2:], *options(folder)[:2])
     assert done.returncode == 0, done.stderr
     assert "model: done" not in done.stderr and "two engine: from cache" in done.stderr
-    for one in commanded["targets"]:
+    for one in commanded[0]["targets"]:
         assert f"target   {one['target']}" in done.stdout and one["engine"] in done.stdout
     assert "shared   one training for 2 targets" in done.stdout
 
 
 def test_clean_leaves_the_stages_of_a_joint_build_and_says_what_they_are(
-    built: tuple[Together, Log], commanded: dict, folder: Path
+    built: tuple[Together, Log], commanded: tuple[dict, str], folder: Path
 ) -> None:
     narrow = built[0].pipelines[0].done(NARROW).folder
     shutil.copytree(narrow, old := narrow.with_name("narrow-0123456789ab"))
@@ -220,9 +229,9 @@ def test_clean_leaves_the_stages_of_a_joint_build_and_says_what_they_are(
 
 
 def test_the_page_for_those_who_decide_says_that_the_training_is_of_both(
-    commanded: dict, folder: Path
+    commanded: tuple[dict, str], folder: Path
 ) -> None:
-    engines = [one["engine"] for one in commanded["targets"]]
+    engines = [one["engine"] for one in commanded[0]["targets"]]
     done = tipsc("report", *engines, "--no-measure", "--format", "json")
     assert done.returncode == 0, done.stderr
     for facts in json.loads(done.stdout)["engines"]:
