@@ -3,8 +3,8 @@
 A page links as it lies in the repository, so that its links work there too. In the site the
 READMEs of the examples and CONTRIBUTING.md are pages, and any other file is a copy below
 ``repository/``. A link to a folder is left as its text. What docstrings have of Sphinx's markup
-(``:class:`Engine` ``, ``::`` before code) is plain text in the site. A quote below the comment ``in the
-repository`` is for those who read a page there, and is not in the site.
+(``:class:`Engine` ``, ``::`` before code) is plain text in the site. A quote below the comment
+``in the repository`` is for those who read a page there, and is not in the site.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ def plain_table() -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    # One blank between columns less lets the paths of a build fit a terminal of 80 columns.
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
 
 
 def _as_text(cell: str) -> Text:
