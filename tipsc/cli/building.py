@@ -104,11 +104,15 @@ class FinishedStages(Stages):
 
 
 def doubts_of(output: Output, pipeline: Pipeline) -> list[str]:
-    """Tells what is doubtful about model and data, before the work begins."""
-    from tipsc.pipeline.doubts import doubts
+    """Says what the original is worth, and what is doubtful about model and data, before the work
+    begins."""
+    from tipsc.pipeline.doubts import doubts, said_of
 
     with only_one_build(pipeline.runs):
-        found = doubts(pipeline.data, pipeline.original(), pipeline.untrained)
+        original = pipeline.original()
+        found = doubts(pipeline.data, original, pipeline.untrained)
+    for line in wrapped(filter(None, [said_of(original, pipeline.data)])):
+        output.note(line)
     for line in wrapped(f"note: {doubt}" for doubt in found):
         output.note(line)
     return found

@@ -21,7 +21,7 @@ from tipsc.pipeline.record import BuildRecord
 from tipsc.report import goal_lines, legend, sharing_tables, shipped_table, write
 from tipsc.report.build import report_of
 from tipsc.report.format import byte_size, plural
-from tipsc.report.notes import against_original
+from tipsc.report.notes import against_original, called, examples_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,6 +61,7 @@ def shown(
         "original": _original(build.original),
         "goals": _goals(build),
         "left_out": [vars(path) for path in build.left_out],
+        "tested": _tested(build),
         "remarks": remarks,
         "noise": list(report.noise),
         "paths": [path_document(path, build.manifest.names) for path in build.manifest.paths],
@@ -70,7 +71,7 @@ def shown(
         shipped_table(report),
         *wrapped(legend(report)),
         *wrapped(goal_lines(build.goals, build.manifest.names)),
-        *sharing_tables(build.climbs),
+        *sharing_tables(build.climbs, build.manifest.names),
         f"engine   {build.engine}",
         f"report   {page}",
         f"profile  {build.measured.file}",
@@ -93,19 +94,16 @@ def shown_unbuilt(build: BuildRecord, remarks: list[str], forecast: Mapping[str,
         "stages": _stages(build, forecast),
         "original": _original(original),
         "goals": _goals(build),
+        "tested": _tested(build),
         "remarks": remarks,
         "paths": [path_document(path, manifest.names) for path in manifest.paths],
         "sharing": _sharing(build),
     }
     parts: list[RenderableType] = [
         paths_table(manifest),
-        *sharing_tables(build.climbs),
+        *sharing_tables(build.climbs, manifest.names),
         *wrapped(goal_lines(build.goals, manifest.names)),
-        *wrapped(
-            [against_original(original, {path.id: path.quality for path in manifest.paths})]
-            if original
-            else []
-        ),
+        *wrapped(filter(None, [_against(original, manifest), examples_line(*build.tested)])),
         f"engine   {build.engine}",
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         *wrapped([f"paths    chosen by {manifest.recipe['paths chosen by']}"]),
@@ -168,20 +166,33 @@ def _original(found: OriginalModel | None) -> dict[str, object] | None:
     }
 
 
+def _tested(build: BuildRecord) -> dict[str, int]:
+    """Of how many test examples the qualities are, as ``--format json`` gives it."""
+    return dict(zip(("examples", "of"), build.tested, strict=True))
+
+
 def _goals(build: BuildRecord) -> list[dict[str, object]]:
     """What became of the goals, as ``--format json`` gives it."""
     return [asdict(answer) for answer in build.goals]
 
 
+def _against(original: OriginalModel | None, manifest: Manifest) -> str:
+    if original is None:
+        return ""
+    qualities = {path.id: path.quality for path in manifest.paths}
+    return against_original(original, qualities, manifest.names)
+
+
 def _estimates(manifest: Manifest) -> list[str]:
     """What nobody measured, and is no latency of the engine."""
     estimated = manifest.estimated_ms
-    each = ", ".join(f"{path} {ms:.4g}" for path, ms in estimated.items())
+    each = ", ".join(f"{called(p, manifest.names)} {ms:.4g}" for p, ms in estimated.items())
     return [f"estimate {each} ms: for the order of paths, no latency"] if estimated else []
 
 
 def _depth_lines(build: BuildRecord) -> list[str]:
     """What NVIDIA's builder makes of paths that differ in depth, as one plan."""
+    names = build.manifest.names
     alone = {check.path_id: check.plan_bytes for check in build.checks}
     lines = []
     for check in build.groups:
@@ -192,5 +203,6 @@ def _depth_lines(build: BuildRecord) -> list[str]:
             if check.problem
             else f"{one} as one plan, {each} as a plan each; settled on the device"
         )
-        lines.append(f"depths   {' '.join(paths)}: {verdict}")
+        together = ", ".join(called(path, names) for path in paths)
+        lines.append(f"depths   {together}: {verdict}")
     return lines

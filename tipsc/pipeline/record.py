@@ -82,6 +82,7 @@ class BuildRecord:
         groups: of paths as one plan, likewise.
         remarks: what could not be told of a profile that was given, or makes it doubtful.
         stages: in order, with their seconds.
+        tested: how many test examples every path ran, and how many there are.
     """
 
     config_file: Path
@@ -108,6 +109,7 @@ class BuildRecord:
     groups: tuple[PathCheck, ...]
     remarks: tuple[str, ...]
     stages: tuple[StageDone, ...]
+    tested: tuple[int, int]
 
 
 def record_of(project: TargetProject) -> BuildRecord:
@@ -155,6 +157,7 @@ def record_of(project: TargetProject) -> BuildRecord:
         groups=groups,
         remarks=project.plan.remarks,
         stages=tuple(project.stages.done),
+        tested=(tested, len(project.data.test)),
     )
 
 
