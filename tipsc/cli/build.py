@@ -147,6 +147,7 @@ def command(
 
             assert like is not None
             show_update(output, pipeline, pipeline.update(), like)
+            keep(request, watch, [pipeline], {}, [], [], [])
             return
         from tipsc.cli.built import shown, shown_finished, shown_unbuilt
 
