@@ -59,7 +59,7 @@ class PathInfo(Sized):
         ("quality_higher", c.c_int32), ("reserved", c.c_int32), ("p10_ms", c.c_double),
         ("p50_ms", c.c_double), ("p95_ms", c.c_double), ("pause_ms", c.c_double),
         ("macs", c.c_int64), ("parameters", c.c_int64), ("shared_bytes", c.c_int64),
-        ("private_bytes", c.c_int64),
+        ("private_bytes", c.c_int64), ("energy_mj", c.c_double),
     ]  # fmt: skip
 
 
