@@ -1,10 +1,10 @@
 #include "account.h"
 
-static const double CALLS = 8.0;
+static const double HELD = 16.0, SHARE = 0.125;
 
 void account_make(account *account, double least_mj, double most_mj) {
     account->least_mj = least_mj;
-    account->holds_mj = account->left_mj = CALLS * most_mj;
+    account->holds_mj = account->left_mj = HELD * most_mj;
 }
 
 /* A watt is a millijoule a millisecond. */
@@ -14,7 +14,7 @@ static double there(const account *account, double since_ms, double watts) {
 }
 
 double account_cap(const account *account, double since_ms, double watts) {
-    double there_mj = there(account, since_ms, watts), share = there_mj / CALLS;
+    double there_mj = there(account, since_ms, watts), share = SHARE * there_mj;
     if (share >= account->least_mj) return share;
     if (there_mj >= account->least_mj) return account->least_mj;
     return there_mj > 0.0 ? there_mj : 0.0;
