@@ -153,8 +153,11 @@ def test_calls_take_what_flows_in(watts: float) -> None:
 
 def test_a_burst_gets_smaller_paths_step_by_step() -> None:
     device = Costed()
-    governor = governed(device)
-    ran = [governor.run(0, watts=1e-6).path.id for _ in range(45)]
+    governor, ran = governed(device), []
+    with pytest.raises(BudgetError, match="which is what 1e-06 W leave"):
+        for _ in range(100):
+            ran.append(governor.run(0, watts=1e-6).path.id)
+    assert len(ran) > 30
     assert ran == sorted(ran, reverse=True)
     assert set(ran) == {"p0", "p1", "p2", "p3", "p4"}
 
