@@ -18,8 +18,8 @@ size_t front_make(place *front, const path_entry *const *paths, size_t count, co
 /* Into `costed` those that have an energy, in order, those that are not worth running as well. */
 size_t costed_make(place *costed, const path_entry *const *paths, size_t count, const path_entry **sorted,
                    uint32_t percentile);
-/* Into `front` the front of those that take no more than `cap_mj`. Each cap leaves one of its own, so
- * nothing can be halved here: one pass. */
+/* Into `front` the front of those that take no more than `cap_mj`. Paths that are fast, thrifty and good are in
+ * no one order, so nothing can be halved here: one pass, O(K). */
 size_t affordable(place *front, const place *costed, size_t count, const path_entry *const *paths, double cap_mj);
 /* Share of the path's calls in time. */
 double place_share(const place *place, const chances *chances);

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from tipsc.runtime.pick import check_budget
 from tipsc.runtime.rule import Mode
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(NamedTuple):
     """One thing that a call is held to.
 
     Attributes:

@@ -67,7 +67,8 @@ def front(paths: Iterable[PathEntry], percentile: str) -> tuple[Place, ...]:
 def affordable(costed: Iterable[Place], cap_mj: float) -> tuple[Place, ...]:
     """The front of those that take no more energy than that.
 
-    Each cap leaves a front of its own, so nothing can be halved here: one pass, O(K).
+    Paths that are fast, thrifty and good are in no one order, so nothing can be halved here: one
+    pass, O(K).
 
     Args:
         costed: of all paths with an energy, in order.

@@ -27,8 +27,8 @@ as many each time that this went wrong. With a hysteresis of N a better path tha
 when it was to run in N calls before; a faster one runs at once.
 
 The same inputs give the same decisions in every language (tests/runtime/governor_vectors.json).
-Choosing takes O(log K + WINDOW) for K paths, by energy O(K + WINDOW), since each cap leaves a front
-of its own; learning takes O(1).
+Choosing takes O(log K + WINDOW) for K paths, and O(K) more where a cap leaves paths that no cap
+left before: their front is kept. Learning takes O(1).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from tipsc.engine.manifest import PathEntry
 from tipsc.runtime.account import Account
@@ -125,6 +126,8 @@ class Rule:
         self._costed = places(in_order(p for p in paths if p.energy_mj is not None), percentile)
         energies = {place.path.id: place.path.energy_mj or 0.0 for place in self._costed}
         self.account = Account(list(energies.values())) if energies else None
+        self._energies = sorted(energies.values())
+        self._affordable: dict[int, Front] = {}  # by how many paths a cap leaves
         self._thriftiest = min(self._costed, key=lambda at: energies[at.path.id], default=None)
         self.allowances = Allowances()
         self._wait, self._since = TRY_AFTER, 0
@@ -141,7 +144,7 @@ class Rule:
 
         There is a path with an energy.
         """
-        within = affordable(self._costed, cap_mj)
+        within = self._within_cap(cap_mj)
         if within:
             return self._in_time(_Asked(Mode.ENERGY, within, gap_ms, budget_ms, cap_mj))
         assert self._thriftiest is not None
@@ -194,7 +197,7 @@ class Rule:
         """The paths that could have run for it."""
         if decision.mode is not Mode.ENERGY:
             return self.front
-        return affordable(self._costed, decision.budget_mj)
+        return self._within_cap(decision.budget_mj)
 
     def rested(self, mode: Mode, path: PathEntry) -> bool:
         """Whether a path has not overdrawn its allowance, where there is one."""
@@ -213,6 +216,12 @@ class Rule:
         best = fastest.share(chances)
         return best >= HOPELESS and place.share(chances) >= self._enough(best)
 
+    def _within_cap(self, cap_mj: float) -> Front:
+        left = bisect_right(self._energies, cap_mj)
+        if left not in self._affordable:
+            self._affordable[left] = affordable(self._costed, cap_mj)
+        return self._affordable[left]
+
     def _in_time(self, asked: _Asked) -> Decision:
         """The most accurate path of a front that keeps the budget often enough."""
         chances = self.estimate.chances(asked.gap_ms, asked.budget_ms)
@@ -230,7 +239,7 @@ class Rule:
         return period_ms - self.owed_ms / CATCH_UP
 
     def _held_or_tried(self, asked: _Asked, place: int, within_ms: float) -> Decision:
-        held = self._place_held(asked, place)
+        held = self._place_held(asked, place) if self._held < self._hysteresis else None
         if held is not None:
             return self._decision(asked, held, Reason.HELD)
         if self._may_fit(asked, place, within_ms):
@@ -240,7 +249,7 @@ class Rule:
     def _place_held(self, asked: _Asked, place: int) -> int | None:
         """The place of the last path, if it runs although the one at `place` is better."""
         last = self._last
-        if last is None or self._held >= self._hysteresis or not self.rested(asked.mode, last):
+        if last is None or not self.rested(asked.mode, last):
             return None
         assert last.latency is not None
         at = bisect_left(asked.front, last.latency.p50_ms, key=lambda known: known.median_ms)
@@ -270,8 +279,7 @@ class Rule:
         )
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """What a call is held to, and the paths that may run for it."""
 
     mode: Mode
