@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -12,14 +11,13 @@ import numpy as np
 import pytest
 from hog import hog, needs_schedstat
 
-from tipsc.device import jobs, measuring
+from tipsc.device import jobs
 from tipsc.device.client import connect
 from tipsc.device.expected import costed
 from tipsc.device.measuring import Remote, ThisMachine, disturbance_told
 from tipsc.device.several import TakingTurns, labels_of
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceProtocolError, PathError
-from tipsc.measure import resources
 from tipsc.measure.loop import Settings
 from tipsc.measure.resources import input_power, measure_energies, measure_energy, resident_mib
 from tipsc.measure.sustained import Window, drift_of, sustain
@@ -147,25 +145,6 @@ def test_energy_is_power_times_time(tmp_path: Path) -> None:
     assert found.millijoules * found.runs / found.milliwatts >= 0.3  # seconds
     assert measure_energy(lambda: None, input_power(tmp_path / "none")) is None
     assert resident_mib(tmp_path) is None
-
-
-@pytest.fixture
-def sensor(tmp_path: Path) -> Path:
-    """A root with the files of https://docs.kernel.org/hwmon/ina3221.html: 5 V and 1.2 A."""
-    folder = tmp_path / "root/sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"
-    folder.mkdir(parents=True)
-    for name, text in {"in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "1200"}.items():
-        (folder / name).write_text(text)
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def with_sensor(sensor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine has it, and each path is measured for a moment."""
-    for module in (measuring, resources):
-        monkeypatch.setattr(module, "input_power", partial(input_power, sensor))
-        shorter = partial(measure_energies, seconds=0.1)
-        monkeypatch.setattr(module, "measure_energies", shorter)
 
 
 def job_here(engine_file: Path, image: np.ndarray, folder: Path) -> dict[str, float]:
