@@ -156,6 +156,7 @@ typedef struct tipsc_path_info {
     int64_t parameters;
     int64_t shared_bytes;     /* of its weights, those that other paths use too */
     int64_t private_bytes;    /* and its own */
+    double energy_mj;         /* millijoules of one call on the target, idle power included */
 } tipsc_path_info;
 
 /* TIPSC_PATH if there is no path of this number. */
@@ -235,7 +236,7 @@ TIPSC_API tipsc_code tipsc_pick(const tipsc_engine *engine, double budget_ms, co
 
 typedef struct tipsc_governor tipsc_governor;
 
-typedef enum tipsc_mode { TIPSC_DEADLINE = 0, TIPSC_THROUGHPUT = 1, TIPSC_PINNED = 2 } tipsc_mode;
+typedef enum tipsc_mode { TIPSC_DEADLINE = 0, TIPSC_THROUGHPUT = 1, TIPSC_PINNED = 2, TIPSC_ENERGY = 3 } tipsc_mode;
 
 /* Why a path ran; tipsc_reason_text says it in words. */
 typedef enum tipsc_reason {
@@ -244,7 +245,8 @@ typedef enum tipsc_reason {
     TIPSC_TRIED = 2,
     TIPSC_LIKELIEST = 3,
     TIPSC_TOO_LATE = 4,
-    TIPSC_ASKED_FOR = 5
+    TIPSC_ASKED_FOR = 5,
+    TIPSC_TOO_COSTLY = 6
 } tipsc_reason;
 
 TIPSC_API const char *tipsc_reason_text(tipsc_reason reason);
@@ -256,12 +258,14 @@ typedef struct tipsc_result {
     int32_t reason;      /* a tipsc_reason */
     int32_t in_time;     /* 1: it took no longer than the budget */
     size_t path;         /* that ran */
-    double budget_ms;    /* that it had; the period of a throughput; infinite for a pinned call without */
+    double budget_ms;    /* that it had; the period of a throughput; infinite where none was given */
     double predicted_ms; /* what it was most likely to take */
     double elapsed_ms;   /* that it took */
     double gap_ms;       /* since the call before; infinite for the first */
     double slowdown;     /* how many times slower than profiled the device was taken to be */
     double ended;        /* seconds, by the governor's clock */
+    double budget_mj;    /* energy that it might take; infinite but for TIPSC_ENERGY */
+    double energy_mj;    /* that a call of this path took when the engine was measured; else NaN */
 } tipsc_result;
 
 /* How a governor works. NULL, or zero in a field, is the default. */
@@ -270,7 +274,8 @@ typedef struct tipsc_governor_options {
     uint32_t batch;       /* examples of its calls; default: as few as any path takes */
     uint32_t percentile;  /* which latency of the profile has to fit until calls have shown what they
                              take: 10, 50 or 95; default 95 */
-    uint32_t run_fastest; /* 1 runs the fastest path where none is likely to fit, 0 gives TIPSC_BUDGET */
+    uint32_t run_fastest; /* 1 runs the fastest path where none is likely to fit, and the thriftiest where none
+                             is as thrifty as asked for; 0 gives TIPSC_BUDGET */
     uint32_t hysteresis;  /* calls in which a better path was to run before it does; default 0 */
     uint32_t reserved;
     void (*on_call)(void *user, const tipsc_result *result); /* is given each call that has ended, in its
@@ -285,13 +290,17 @@ TIPSC_API tipsc_code tipsc_governor_new(tipsc_engine *engine, const tipsc_govern
                                         tipsc_governor **governor, tipsc_error *error);
 TIPSC_API void tipsc_governor_free(tipsc_governor *governor);
 
-/* What a call is held to: a budget, a rate, or a path (with a budget that only says what is late). */
+/* What a call is held to: a budget, a rate, a path (with a budget that only says what is late), or an energy
+ * (with a budget as well, or without). */
 typedef struct tipsc_demand {
     uint32_t size;
     uint32_t pinned;   /* 1: run `path` */
     double budget_ms;  /* the call should end within it; 0: none */
     double per_second; /* in the mean so many calls a second should be possible; 0: none */
     size_t path;
+    double budget_mj;  /* the call should take no more millijoules, by tipsc_path_info.energy_mj; 0: none */
+    double watts;      /* calls that are held to it should take no more in the mean: what a call leaves, those
+                          after it may take; 0: none */
 } tipsc_demand;
 
 /* Pick, run, time, learn. `context` must be of the same engine. `result` may be NULL. */

@@ -120,6 +120,17 @@ private:
     detail::Handle<tipsc_context> handle_;
 };
 
+/// A call that should end within `budget_ms` (0: no such bound), take no more than `budget_mj`, and keep to `watts`
+/// in the mean (0: neither).
+inline tipsc_demand within(double budget_ms, double budget_mj = 0, double watts = 0) {
+    tipsc_demand demand{};
+    demand.size = sizeof demand;
+    demand.budget_ms = budget_ms;
+    demand.budget_mj = budget_mj;
+    demand.watts = watts;
+    return demand;
+}
+
 /// Picks paths by what calls have taken; see tipsc_governor.
 class Governor {
 public:
@@ -134,19 +145,19 @@ public:
         return result;
     }
     Result<tipsc_result> run(Context &context, Context::Buffers inputs, Context::Buffers outputs, double budget_ms) {
-        return run(context, inputs, outputs, tipsc_demand{sizeof(tipsc_demand), 0, budget_ms, 0, 0});
+        return run(context, inputs, outputs, within(budget_ms));
     }
-    Result<tipsc_result> pick(double budget_ms) {
+    Result<tipsc_result> pick(double budget_ms) { return pick(within(budget_ms)); }
+    Result<tipsc_result> pick(const tipsc_demand &demand) {
         Error error;
-        const tipsc_demand demand{sizeof(tipsc_demand), 0, budget_ms, 0, 0};
         tipsc_result result{};
         result.size = sizeof result;
         if (tipsc_governor_pick(handle_.get(), &demand, &result, &error)) return error;
         return result;
     }
-    Result<std::string> explain(double budget_ms) {
+    Result<std::string> explain(double budget_ms) { return explain(within(budget_ms)); }
+    Result<std::string> explain(const tipsc_demand &demand) {
         Error error;
-        const tipsc_demand demand{sizeof(tipsc_demand), 0, budget_ms, 0, 0};
         std::string text(1 << 14, '\0');
         if (tipsc_governor_explain(handle_.get(), &demand, text.data(), text.size(), &error)) return error;
         text.resize(text.find('\0'));

@@ -49,6 +49,7 @@ tipsc_code tipsc_describe_path(const tipsc_engine *engine, size_t path, tipsc_pa
         .parameters = entry->parameters,
         .shared_bytes = entry->shared_bytes,
         .private_bytes = entry->private_bytes,
+        .energy_mj = entry->has_energy ? entry->energy_mj : NAN,
     };
     return give_struct(info, &found, sizeof found, error);
 }

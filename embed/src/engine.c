@@ -37,6 +37,7 @@ void engine_hold(tipsc_engine *engine) { atomic_fetch_add(&engine->holders, 1); 
 void engine_let_go(tipsc_engine *engine) {
     if (atomic_fetch_sub(&engine->holders, 1) != 1) return;
     if (engine->runtime) engine->runtime->kind->free(engine->runtime);
+    free(engine->runtime);
     engine_file_close(&engine->file);
     calls_free(&engine->calls);
     free(engine);
@@ -111,7 +112,10 @@ static tipsc_code open_runtime(tipsc_engine *engine, const opening *opening, tip
             if (KINDS[i]->of_tflite != file->is_tflite || file->has_plans)
                 return fail(error, TIPSC_DAMAGED, REBUILD,
                             "an engine for the backend %s holds something else than it runs", KINDS[i]->backend);
-            return KINDS[i]->open(opening, &engine->runtime, error);
+            engine->runtime = calloc(1, KINDS[i]->bytes);
+            if (!engine->runtime) return no_memory(error);
+            engine->runtime->kind = KINDS[i];
+            return KINDS[i]->open(engine->runtime, opening, error);
         }
     return fail(error, TIPSC_DEVICE, "open it in Python, or build for onnxruntime or litert",
                 "this library has no backend %.60s", file->manifest.backend.text);

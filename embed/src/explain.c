@@ -17,29 +17,39 @@ __attribute__((format(printf, 2, 3))) static void say(page *page, const char *fo
     page->used += length < 0 ? 0 : (size_t)length < left ? (size_t)length : left;
 }
 
-static const char *verdict(const rule *rule, const decision *decision, size_t path, size_t place) {
+static const char *verdict(const rule *rule, const decision *decision, size_t path, const place *fastest,
+                           const place *place) {
+    const path_entry *entry = rule->paths[path];
     if (path == decision->path) return "runs";
-    if (place == rule->front_count) return "a faster path is as good";
-    if (!rule_fits(rule, decision, place)) return "would be late too often";
-    return rule_rested(rule, decision->mode, place) ? "fits" : "was late too often and rests";
+    if (decision->mode == TIPSC_ENERGY && !entry->has_energy) return "its energy was not measured";
+    if (decision->mode == TIPSC_ENERGY && entry->energy_mj > decision->budget_mj) return "takes more energy";
+    if (!place) return "a faster path is as good";
+    if (!rule_fits(rule, decision, fastest, place)) return "would be late too often";
+    return rule_rested(rule, decision->mode, path) ? "fits" : "was late too often and rests";
 }
 
-void explain(const rule *rule, const decision *decision, char *text, size_t room) {
+void explain(rule *rule, const decision *decision, char *text, size_t room) {
     page page = {text, room, 0};
     chances chances;
-    double gap = decision->gap_ms;
-    estimate_chances(&rule->estimate, gap, decision->budget_ms, &chances);
-    say(&page, "%s: %s (%s %.3g ms, slowdown %.3g, %.3g ms after a pause)", rule->paths[decision->path]->id.text,
+    size_t count;
+    const place *front = rule_front(rule, decision, &count);
+    bool by_energy = decision->mode == TIPSC_ENERGY;
+    char cap[48] = "";
+    estimate_chances(&rule->estimate, decision->gap_ms, decision->budget_ms, &chances);
+    if (by_energy) snprintf(cap, sizeof cap, ", at most %.3g mJ", decision->budget_mj);
+    say(&page, "%s: %s (%s %.3g ms%s, slowdown %.3g, %.3g ms after a pause)", rule->paths[decision->path]->id.text,
         tipsc_reason_text(decision->reason), decision->mode == TIPSC_THROUGHPUT ? "period" : "budget",
-        decision->budget_ms, rule->estimate.factor, estimate_constant(&rule->estimate, gap));
+        decision->budget_ms, cap, rule->estimate.factor, estimate_constant(&rule->estimate, decision->gap_ms));
     for (size_t path = 0; path < rule->path_count; path++) {
-        size_t place = 0;
-        char share[32] = "";
-        while (place < rule->front_count && rule->front[place].path != path) place++;
-        if (place < rule->front_count)
-            snprintf(share, sizeof share, "%6.1f%% in time", 100 * rule_share(rule, &chances, place));
-        say(&page, "\n  %-12s%9.3f ms%16s  %s", rule->paths[path]->id.text,
-            estimate_median(&rule->estimate, rule->paths[path]->p50_ms, gap), share,
-            verdict(rule, decision, path, place));
+        const path_entry *entry = rule->paths[path];
+        const place *place = NULL;
+        char share[32] = "", energy[48] = "";
+        for (size_t i = 0; i < count && !place; i++)
+            if (front[i].path == path) place = &front[i];
+        if (place) snprintf(share, sizeof share, "%6.1f%% in time", 100 * place_share(place, &chances));
+        if (entry->has_energy) snprintf(energy, sizeof energy, "%9.3f mJ", entry->energy_mj);
+        say(&page, "\n  %-12s%9.3f ms%*s%16s  %s", entry->id.text,
+            estimate_median(&rule->estimate, entry->p50_ms, decision->gap_ms), by_energy ? 12 : 0,
+            by_energy ? energy : "", share, verdict(rule, decision, path, front, place));
     }
 }

@@ -5,6 +5,6 @@
 #include "rule.h"
 
 /* Writes the table of tipsc/runtime/explain.py, cut to `room` bytes. */
-void explain(const rule *rule, const decision *decision, char *text, size_t room);
+void explain(rule *rule, const decision *decision, char *text, size_t room);
 
 #endif

@@ -18,6 +18,7 @@ struct tipsc_governor {
     rule rule;
     size_t *numbers; /* in the engine, of each path of the rule */
     double ended;    /* of the last call; NaN: there was none */
+    double spent;    /* when a call was last held to a power; NaN: none was */
     pthread_mutex_t lock;
 };
 
@@ -27,7 +28,8 @@ const char *tipsc_reason_text(tipsc_reason reason) {
                                         "tried, since it may fit by now",
                                         "no path is sure to fit: the fastest",
                                         "nothing fits: the fastest path",
-                                        "it was asked for"};
+                                        "it was asked for",
+                                        "nothing is as thrifty: the thriftiest path"};
     return (size_t)reason < sizeof words / sizeof *words ? words[reason] : "";
 }
 
@@ -75,7 +77,7 @@ tipsc_code tipsc_governor_new(tipsc_engine *engine, const tipsc_governor_options
     if (!made) return no_memory(error);
     made->engine = engine;
     made->options = options;
-    made->ended = NAN;
+    made->ended = made->spent = NAN;
     tipsc_code code = make_rule(made, error);
     if (code == TIPSC_OK && pthread_mutex_init(&made->lock, NULL)) code = no_memory(error);
     if (code != TIPSC_OK) {
@@ -98,10 +100,12 @@ void tipsc_governor_free(tipsc_governor *governor) {
     free(governor);
 }
 
-/* Milliseconds since the last call; before the first one, the longest of pauses. */
-static double gap_of(const tipsc_governor *governor) {
-    if (isnan(governor->ended)) return INFINITY;
-    double gap = (governor->options.clock(governor->options.user) - governor->ended) * 1e3;
+static double now_of(const tipsc_governor *governor) { return governor->options.clock(governor->options.user); }
+
+/* Milliseconds; infinite if there is no before: the longest of pauses. */
+static double since(double before, double now) {
+    if (isnan(before)) return INFINITY;
+    double gap = (now - before) * 1e3;
     return gap > 0.0 ? gap : 0.0;
 }
 
@@ -111,42 +115,93 @@ static size_t place_of(const tipsc_governor *governor, size_t path) {
     return place;
 }
 
-static tipsc_code decide(tipsc_governor *governor, const tipsc_demand *given, decision *found, tipsc_error *error) {
-    tipsc_demand demand;
-    if (!given) return fail(error, TIPSC_USAGE, "give a budget, a rate or a path", "nothing is demanded of the call");
-    TRY(take_struct(&demand, given, sizeof demand, "demand", error));
-    if (demand.per_second != 0) {
-        if (demand.budget_ms != 0 || demand.pinned)
+static tipsc_code check_positive(double value, const char *what, tipsc_error *error) {
+    if (value > 0 && isfinite(value)) return TIPSC_OK;
+    return fail(error, TIPSC_USAGE, NULL, "%s above 0, got %g)", what, value);
+}
+
+static tipsc_code check_demand(const tipsc_demand *demand, tipsc_error *error) {
+    bool energy = demand->budget_mj != 0 || demand->watts != 0;
+    if (demand->per_second != 0) {
+        if (demand->budget_ms != 0 || demand->pinned || energy)
             return fail(error, TIPSC_USAGE, "give per_second alone, budget_ms or a path", "a call is held to one thing");
-        if (!(demand.per_second > 0 && isfinite(demand.per_second)))
-            return fail(error, TIPSC_USAGE, NULL, "per_second: this is no rate (expected calls a second above 0, got %g)",
-                        demand.per_second);
-        *found = rule_throughput(&governor->rule, gap_of(governor), 1e3 / demand.per_second);
-        return TIPSC_OK;
+        return check_positive(demand->per_second, "per_second: this is no rate (expected calls a second", error);
     }
-    if (demand.budget_ms != 0 || !demand.pinned) TRY(check_budget(demand.budget_ms, error));
-    if (!demand.pinned) {
-        *found = rule_deadline(&governor->rule, gap_of(governor), demand.budget_ms);
-        return TIPSC_OK;
+    if (demand->pinned && energy)
+        return fail(error, TIPSC_USAGE, "give a path, or an energy to find one by", "a call is held to one thing");
+    if (demand->budget_mj != 0)
+        TRY(check_positive(demand->budget_mj, "budget_mj: this is no energy of a call (expected millijoules", error));
+    if (demand->watts != 0) TRY(check_positive(demand->watts, "watts: this is no power (expected watts", error));
+    return demand->budget_ms != 0 || !(demand->pinned || energy) ? check_budget(demand->budget_ms, error) : TIPSC_OK;
+}
+
+static tipsc_code decide_energy(tipsc_governor *governor, const tipsc_demand *demand, double gap_ms, double now,
+                                double budget_ms, decision *found, tipsc_error *error) {
+    rule *rule = &governor->rule;
+    if (!rule->costed_count)
+        return fail(error, TIPSC_USAGE, "build or finish it on a device that has a power sensor, or give budget_ms",
+                    "%s: no path of this engine has a measured energy", demand->watts != 0 ? "watts" : "budget_mj");
+    double cap_mj = demand->budget_mj != 0 ? demand->budget_mj : INFINITY;
+    if (demand->watts != 0) {
+        double left = account_cap(&rule->account, since(governor->spent, now), demand->watts);
+        if (left < cap_mj) cap_mj = left;
     }
-    size_t place = place_of(governor, demand.path);
-    if (place == governor->rule.path_count)
-        return fail(error, TIPSC_PATH, NULL, "the governor knows no path %zu", demand.path);
-    double budget_ms = demand.budget_ms != 0 ? demand.budget_ms : INFINITY;
-    *found = rule_pinned(&governor->rule, gap_of(governor), place, budget_ms);
+    *found = rule_energy(rule, gap_ms, budget_ms, cap_mj);
     return TIPSC_OK;
 }
 
-static tipsc_code choose(tipsc_governor *governor, const tipsc_demand *demand, decision *found, tipsc_error *error) {
-    TRY(decide(governor, demand, found, error));
-    if (found->reason != TIPSC_TOO_LATE || governor->options.run_fastest) return TIPSC_OK;
+static tipsc_code decide(tipsc_governor *governor, const tipsc_demand *demand, double now, decision *found,
+                         tipsc_error *error) {
+    TRY(check_demand(demand, error));
+    double gap_ms = since(governor->ended, now), budget_ms = demand->budget_ms != 0 ? demand->budget_ms : INFINITY;
+    if (demand->per_second != 0)
+        *found = rule_throughput(&governor->rule, gap_ms, 1e3 / demand->per_second);
+    else if (demand->budget_mj != 0 || demand->watts != 0)
+        return decide_energy(governor, demand, gap_ms, now, budget_ms, found, error);
+    else if (!demand->pinned)
+        *found = rule_deadline(&governor->rule, gap_ms, budget_ms);
+    else {
+        size_t place = place_of(governor, demand->path);
+        if (place == governor->rule.path_count)
+            return fail(error, TIPSC_PATH, NULL, "the governor knows no path %zu", demand->path);
+        *found = rule_pinned(&governor->rule, gap_ms, place, budget_ms);
+    }
+    return TIPSC_OK;
+}
+
+static tipsc_code take_demand(tipsc_demand *demand, const tipsc_demand *given, tipsc_error *error) {
+    if (!given) return fail(error, TIPSC_USAGE, "give a budget, a rate or a path", "nothing is demanded of the call");
+    return take_struct(demand, given, sizeof *demand, "demand", error);
+}
+
+static tipsc_code choose(tipsc_governor *governor, const tipsc_demand *demand, double now, decision *found,
+                         tipsc_error *error) {
+    TRY(decide(governor, demand, now, found, error));
+    if (governor->options.run_fastest) return TIPSC_OK;
+    const path_entry *path = governor->rule.paths[found->path];
+    if (found->reason == TIPSC_TOO_COSTLY) {
+        bool by_power = demand->watts != 0 && (demand->budget_mj == 0 || found->budget_mj < demand->budget_mj);
+        return fail(error, TIPSC_BUDGET, "give more energy, or set run_fastest to run the thriftiest",
+                    "no path takes %.3g mJ or less%s: the thriftiest, %s, takes %.3g mJ", found->budget_mj,
+                    by_power ? ", which is what the watts leave now" : "", path->id.text, path->energy_mj);
+    }
+    if (found->reason != TIPSC_TOO_LATE) return TIPSC_OK;
     rule_refused(&governor->rule, found);
     return fail(error, TIPSC_BUDGET, "give more time, or set run_fastest to run late",
                 "no path fits a budget of %g ms: the fastest, %s, takes %.3g ms, slowed %.2fx", found->budget_ms,
-                governor->rule.paths[found->path]->id.text, found->predicted_ms, governor->rule.estimate.factor);
+                path->id.text, found->predicted_ms, governor->rule.estimate.factor);
+}
+
+/* When a call begins: several that run at once must not spend the same watts twice. */
+static void spend(tipsc_governor *governor, const tipsc_demand *demand, const decision *decision, double now) {
+    if (demand->watts == 0) return;
+    account_spend(&governor->rule.account, since(governor->spent, now), demand->watts,
+                  governor->rule.paths[decision->path]->energy_mj);
+    governor->spent = now;
 }
 
 static tipsc_result result_of(const tipsc_governor *governor, const decision *decision) {
+    const path_entry *path = governor->rule.paths[decision->path];
     return (tipsc_result){
         .mode = decision->mode,
         .reason = decision->reason,
@@ -157,15 +212,19 @@ static tipsc_result result_of(const tipsc_governor *governor, const decision *de
         .gap_ms = decision->gap_ms,
         .slowdown = governor->rule.estimate.factor,
         .ended = NAN,
+        .budget_mj = decision->budget_mj,
+        .energy_mj = path->has_energy ? path->energy_mj : NAN,
     };
 }
 
-tipsc_code tipsc_governor_pick(tipsc_governor *governor, const tipsc_demand *demand, tipsc_result *result,
+tipsc_code tipsc_governor_pick(tipsc_governor *governor, const tipsc_demand *given, tipsc_result *result,
                                tipsc_error *error) {
     decision found = {0};
+    tipsc_demand demand;
     if (!governor) return fail(error, TIPSC_USAGE, NULL, "there is no governor");
+    TRY(take_demand(&demand, given, error));
     pthread_mutex_lock(&governor->lock);
-    tipsc_code code = choose(governor, demand, &found, error);
+    tipsc_code code = choose(governor, &demand, now_of(governor), &found, error);
     tipsc_result picked = result_of(governor, &found);
     pthread_mutex_unlock(&governor->lock);
     TRY(code);
@@ -174,14 +233,18 @@ tipsc_code tipsc_governor_pick(tipsc_governor *governor, const tipsc_demand *dem
 
 tipsc_code tipsc_governor_run(tipsc_governor *governor, tipsc_context *context, const tipsc_buffer *inputs,
                               size_t input_count, const tipsc_buffer *outputs, size_t output_count,
-                              const tipsc_demand *demand, tipsc_result *result, tipsc_error *error) {
+                              const tipsc_demand *given, tipsc_result *result, tipsc_error *error) {
     decision found = {0};
+    tipsc_demand demand;
     if (!governor || !context || context->engine != governor->engine)
         return fail(error, TIPSC_USAGE, NULL, "there is no governor, or no context of its engine");
+    TRY(take_demand(&demand, given, error));
     double (*clock)(void *) = governor->options.clock;
     void *user = governor->options.user;
     pthread_mutex_lock(&governor->lock);
-    tipsc_code code = choose(governor, demand, &found, error);
+    double now = clock(user);
+    tipsc_code code = choose(governor, &demand, now, &found, error);
+    if (code == TIPSC_OK) spend(governor, &demand, &found, now);
     tipsc_result ran = result_of(governor, &found);
     pthread_mutex_unlock(&governor->lock);
     TRY(code);
@@ -199,12 +262,14 @@ tipsc_code tipsc_governor_run(tipsc_governor *governor, tipsc_context *context, 
     return result ? give_struct(result, &ran, sizeof ran, error) : TIPSC_OK;
 }
 
-tipsc_code tipsc_governor_explain(tipsc_governor *governor, const tipsc_demand *demand, char *text, size_t room,
+tipsc_code tipsc_governor_explain(tipsc_governor *governor, const tipsc_demand *given, char *text, size_t room,
                                   tipsc_error *error) {
     decision found = {0};
+    tipsc_demand demand;
     if (!governor || !text || !room) return fail(error, TIPSC_USAGE, NULL, "there is no governor, or no room for a text");
+    TRY(take_demand(&demand, given, error));
     pthread_mutex_lock(&governor->lock);
-    tipsc_code code = decide(governor, demand, &found, error);
+    tipsc_code code = decide(governor, &demand, now_of(governor), &found, error);
     if (code == TIPSC_OK) explain(&governor->rule, &found, text, room);
     pthread_mutex_unlock(&governor->lock);
     return code;
@@ -217,9 +282,9 @@ tipsc_code tipsc_governor_observe(tipsc_governor *governor, size_t path, double 
                     elapsed_ms);
     size_t place = place_of(governor, path);
     if (place == governor->rule.path_count) return TIPSC_OK;
-    double now = governor->options.clock(governor->options.user);
+    double now = now_of(governor);
     pthread_mutex_lock(&governor->lock);
-    double gap = gap_of(governor) - elapsed_ms;
+    double gap = since(governor->ended, now) - elapsed_ms;
     estimate_learn(&governor->rule.estimate, governor->rule.paths[place]->p50_ms, gap > 0.0 ? gap : 0.0, elapsed_ms);
     governor->ended = now;
     pthread_mutex_unlock(&governor->lock);
@@ -235,7 +300,7 @@ double tipsc_governor_slowdown(tipsc_governor *governor) {
 
 double tipsc_governor_pause_ms(tipsc_governor *governor) {
     pthread_mutex_lock(&governor->lock);
-    double pause = estimate_constant(&governor->rule.estimate, gap_of(governor));
+    double pause = estimate_constant(&governor->rule.estimate, since(governor->ended, now_of(governor)));
     pthread_mutex_unlock(&governor->lock);
     return pause;
 }

@@ -172,7 +172,8 @@ static tipsc_code make_buffers(litert_runtime *runtime, tipsc_error *error) {
     return TIPSC_OK;
 }
 
-static tipsc_code open_in(litert_runtime *runtime, const opening *opening, tipsc_error *error) {
+static tipsc_code open_runtime(runtime *base, const opening *opening, tipsc_error *error) {
+    litert_runtime *runtime = (litert_runtime *)base;
     runtime->paths = opening->paths;
     runtime->path_count = opening->path_count;
     runtime->input_count = opening->file->manifest.input_count;
@@ -208,17 +209,6 @@ static void free_runtime(runtime *base) {
     if (runtime->has_lock) pthread_mutex_destroy(&runtime->lock);
     free(runtime->signatures);
     free(runtime->buffers);
-    free(runtime);
-}
-
-static tipsc_code open_runtime(const opening *opening, runtime **found, tipsc_error *error) {
-    litert_runtime *runtime = calloc(1, sizeof *runtime);
-    if (!runtime) return no_memory(error);
-    runtime->base.kind = &LITERT_RUNTIME;
-    tipsc_code code = open_in(runtime, opening, error);
-    if (code != TIPSC_OK) free_runtime(&runtime->base);
-    else *found = &runtime->base;
-    return code;
 }
 
 /* Buffers are the program's: a context keeps nothing. */
@@ -249,6 +239,7 @@ static tipsc_code run(runtime *base, size_t path, void *binding, const tipsc_buf
 const runtime_kind LITERT_RUNTIME = {
     .backend = "litert",
     .of_tflite = true,
+    .bytes = sizeof(litert_runtime),
     .open = open_runtime,
     .close = close_runtime,
     .free = free_runtime,

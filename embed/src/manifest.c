@@ -66,7 +66,7 @@ static tipsc_code path_of(const json *value, path_entry *path, tipsc_error *erro
     wanted keys[] = {{"id", false, NULL},           {"options", false, NULL},      {"quality", false, NULL},
                      {"latency", false, NULL},      {"macs", false, NULL},         {"parameters", false, NULL},
                      {"shared_bytes", false, NULL}, {"private_bytes", false, NULL}, {"batch", true, NULL},
-                     {NULL, false, NULL}};
+                     {"energy_mj", true, NULL},     {NULL, false, NULL}};
     int64_t *counts[] = {&path->macs, &path->parameters, &path->shared_bytes, &path->private_bytes};
     TRY(object_of(value, keys, "paths", error));
     TRY(text_in(keys[0].found, &path->id, "id", error));
@@ -82,6 +82,11 @@ static tipsc_code path_of(const json *value, path_entry *path, tipsc_error *erro
     path->batch = 1;
     if (keys[8].found) TRY(integer_in(keys[8].found, &path->batch, "batch", error));
     if (path->batch < 1 || path->batch > MOST_BATCH) return damaged("not a size of a batch", "batch", error);
+    if (keys[9].found && keys[9].found->kind != JSON_NULL) {
+        TRY(number_in(keys[9].found, &path->energy_mj, "energy_mj", error));
+        if (!(path->energy_mj > 0)) return damaged("not a positive energy", "energy_mj", error);
+        path->has_energy = true;
+    }
     return TIPSC_OK;
 }
 

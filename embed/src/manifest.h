@@ -23,9 +23,9 @@ typedef struct tensor_spec {
 
 typedef struct path_entry {
     text id;
-    bool has_quality, has_latency, has_pause, higher;
+    bool has_quality, has_latency, has_pause, has_energy, higher;
     text quality_name, quality_unit;
-    double quality, p10_ms, p50_ms, p95_ms, pause_ms;
+    double quality, p10_ms, p50_ms, p95_ms, pause_ms, energy_mj;
     int64_t macs, parameters, shared_bytes, private_bytes, batch;
 } path_entry;
 

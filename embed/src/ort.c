@@ -119,7 +119,8 @@ static void share_arena(const ort *ort, OrtEnv *env) {
     if (memory) ort->release_memory(memory);
 }
 
-static tipsc_code open_in(ort_runtime *runtime, const opening *opening, tipsc_error *error) {
+static tipsc_code open_runtime(runtime *base, const opening *opening, tipsc_error *error) {
+    ort_runtime *runtime = (ort_runtime *)base;
     ort *ort = &runtime->ort;
     const manifest *manifest = &opening->file->manifest;
     TRY(ort_load(ort, opening->options->runtime, error));
@@ -158,17 +159,6 @@ static void free_runtime(runtime *base) {
     ort_runtime *runtime = (ort_runtime *)base;
     close_runtime(base);
     free(runtime->names);
-    free(runtime);
-}
-
-static tipsc_code open_runtime(const opening *opening, runtime **found, tipsc_error *error) {
-    ort_runtime *runtime = calloc(1, sizeof *runtime);
-    if (!runtime) return no_memory(error);
-    runtime->base.kind = &ORT_RUNTIME;
-    tipsc_code code = open_in(runtime, opening, error);
-    if (code != TIPSC_OK) free_runtime(&runtime->base);
-    else *found = &runtime->base;
-    return code;
 }
 
 static tipsc_code bind(runtime *base, size_t path, void **found, tipsc_error *error) {
@@ -233,6 +223,7 @@ static tipsc_code run(runtime *base, size_t path, void *given, const tipsc_buffe
 
 const runtime_kind ORT_RUNTIME = {
     .backend = "onnxruntime",
+    .bytes = sizeof(ort_runtime),
     .open = open_runtime,
     .close = close_runtime,
     .free = free_runtime,

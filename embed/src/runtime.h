@@ -31,9 +31,12 @@ typedef struct opening {
 struct runtime_kind {
     const char *backend;
     bool of_tflite;
-    tipsc_code (*open)(const opening *opening, runtime **runtime, tipsc_error *error);
+    size_t bytes; /* of what it has as `runtime`, which begins with that */
+    /* Into so many zeros; `free` follows where it fails as well. */
+    tipsc_code (*open)(runtime *runtime, const opening *opening, tipsc_error *error);
     /* Gives all back but what `unbind` needs; no call runs. */
     void (*close)(runtime *runtime);
+    /* What `close` does if it was not called, and the rest but for `runtime` itself. */
     void (*free)(runtime *runtime);
     /* What a context keeps of a path between calls. */
     tipsc_code (*bind)(runtime *runtime, size_t path, void **binding, tipsc_error *error);

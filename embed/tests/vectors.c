@@ -40,7 +40,7 @@ static double or_infinite(const json *object, const char *key) {
 }
 
 static void same(double found, double expected, const char *what) {
-    if (fabs(found - expected) <= 1e-12 + 1e-9 * fabs(expected)) return;
+    if (found == expected || fabs(found - expected) <= 1e-12 + 1e-9 * fabs(expected)) return;
     fprintf(stderr, "expected %.17g, got %.17g\n", expected, found);
     stop(what);
 }
@@ -53,6 +53,8 @@ static path_entry path_of(const json *value) {
     path.macs = must_have(value, "macs")->integer;
     path.has_pause = at(value, "pause_ms") != NULL;
     if (path.has_pause) path.pause_ms = number(value, "pause_ms");
+    path.has_energy = at(value, "energy_mj") != NULL;
+    if (path.has_energy) path.energy_mj = number(value, "energy_mj");
     const json *quality = at(value, "quality");
     path.has_quality = quality != NULL;
     if (quality) {
@@ -69,30 +71,55 @@ static size_t place_of(const rule *rule, const char *id) {
     return 0;
 }
 
+/* What the step's call may take. */
+static double cap_of(const rule *rule, const json *step) {
+    const json *watts = at(step, "watts");
+    double cap = or_infinite(step, "budget_mj");
+    if (!watts) return cap;
+    double left = account_cap(&rule->account, or_infinite(step, "since_ms"), watts->number);
+    return left < cap ? left : cap;
+}
+
+/* Charged and learned from, if it ran. */
+static void follow(rule *rule, const json *step, const decision *found) {
+    const json *refused = at(step, "refused"), *elapsed = at(step, "elapsed_ms"), *watts = at(step, "watts");
+    if (refused && refused->integer) {
+        if (found->reason == TIPSC_TOO_LATE) rule_refused(rule, found);
+    } else if (elapsed) {
+        if (watts)
+            account_spend(&rule->account, or_infinite(step, "since_ms"), watts->number,
+                          rule->paths[found->path]->energy_mj);
+        rule_learn(rule, found, elapsed->number);
+    }
+}
+
 static void decide(rule *rule, const json *step, const char *op) {
-    static const char *const reasons[] = {"most_accurate", "held", "tried", "likeliest", "too_late", "pinned"};
+    static const char *const reasons[] = {"most_accurate", "held", "tried", "likeliest", "too_late", "pinned", "too_costly"};
     double gap = or_infinite(step, "gap_ms"), budget = or_infinite(step, "budget_ms");
     const char *id = must_have(step, "path")->text;
     decision found = !strcmp(op, "deadline")     ? rule_deadline(rule, gap, budget)
                      : !strcmp(op, "throughput") ? rule_throughput(rule, gap, budget)
+                     : !strcmp(op, "energy")     ? rule_energy(rule, gap, budget, cap_of(rule, step))
                                                  : rule_pinned(rule, gap, place_of(rule, id), budget);
     if (strcmp(rule->paths[found.path]->id.text, id) != 0) stop("another path");
     if (strcmp(reasons[found.reason], must_have(step, "reason")->text) != 0) stop("another reason");
     same(found.predicted_ms, number(step, "predicted_ms"), "predicted_ms");
-    const json *refused = at(step, "refused"), *elapsed = at(step, "elapsed_ms");
-    if (refused && refused->integer) rule_refused(rule, &found);
-    else if (elapsed) rule_learn(rule, &found, elapsed->number);
+    same(found.budget_mj, or_infinite(step, "cap_mj"), "cap_mj");
+    follow(rule, step, &found);
 }
 
-static void shares(const rule *rule, const json *step) {
+static void shares(rule *rule, const json *step) {
     chances chances;
+    const json *cap = at(step, "cap_mj");
+    const decision asked = {.mode = cap ? TIPSC_ENERGY : TIPSC_DEADLINE, .budget_mj = cap ? cap->number : INFINITY};
+    size_t count;
+    const place *front = rule_front(rule, &asked, &count);
     estimate_chances(&rule->estimate, or_infinite(step, "gap_ms"), number(step, "budget_ms"), &chances);
     const json *expected = must_have(step, "share");
-    if (expected->length != rule->front_count) stop("another front");
-    size_t place = 0;
-    for (const json *part = expected->parts; part; part = part->next, place++) {
-        if (strcmp(part->key, rule->paths[rule->front[place].path]->id.text) != 0) stop("another front");
-        same(rule_share(rule, &chances, place), part->number, "share");
+    if (expected->length != count) stop("another front");
+    for (const json *part = expected->parts; part; part = part->next, front++) {
+        if (strcmp(part->key, rule->paths[front->path]->id.text) != 0) stop("another front");
+        same(place_share(front, &chances), part->number, "share");
     }
 }
 
@@ -125,6 +152,8 @@ static void replay(const json *value) {
         same(rule.estimate.constants[gap++], part->number, "constants_ms");
     same(rule.allowance, number(end, "allowance"), "allowance");
     same(rule.owed_ms, number(end, "owed_ms"), "owed_ms");
+    if (!at(end, "left_mj") != !rule.costed_count) stop("left_mj");
+    if (rule.costed_count) same(rule.account.left_mj, number(end, "left_mj"), "left_mj");
     rule_free(&rule);
     free(paths);
     free(pointers);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from conftest_adb import *  # noqa: F403
 from conftest_engine import *  # noqa: F403
 from loopback import SSHD, sshd
+
+from tipsc.device import measuring
+from tipsc.measure import resources
+from tipsc.measure.resources import input_power, measure_energies
 
 
 @pytest.fixture
@@ -39,3 +44,22 @@ def ssh_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture
 def ssh(ssh_port: int, root: Path) -> str:
     return f"ssh://127.0.0.1:{ssh_port}?python={sys.executable}&root={root}"
+
+
+@pytest.fixture
+def sensor(tmp_path: Path) -> Path:
+    """A root with the files of https://docs.kernel.org/hwmon/ina3221.html: 5 V and 1.2 A."""
+    folder = tmp_path / "root/sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"
+    folder.mkdir(parents=True)
+    for name, text in {"in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "1200"}.items():
+        (folder / name).write_text(text)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def with_sensor(sensor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine has it, and each path is measured for a moment."""
+    for module in (measuring, resources):
+        monkeypatch.setattr(module, "input_power", partial(input_power, sensor))
+        shorter = partial(measure_energies, seconds=0.1)
+        monkeypatch.setattr(module, "measure_energies", shorter)

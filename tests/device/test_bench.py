@@ -7,18 +7,23 @@ import threading
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hog import hog, needs_schedstat
 
-from tipsc.device.measuring import disturbance_told
+from tipsc.device import jobs
+from tipsc.device.client import connect
+from tipsc.device.expected import costed
+from tipsc.device.measuring import Remote, ThisMachine, disturbance_told
 from tipsc.device.several import TakingTurns, labels_of
 from tipsc.engine import read_engine
 from tipsc.errors import DeviceProtocolError, PathError
 from tipsc.measure.loop import Settings
-from tipsc.measure.resources import input_power, measure_energy, resident_mib
+from tipsc.measure.resources import input_power, measure_energies, measure_energy, resident_mib
 from tipsc.measure.sustained import Window, drift_of, sustain
 from tipsc.measure.switching import switch_matrix
 from tipsc.pipeline.bench import BenchOptions, measure_engine_file
+from tipsc.project.target import load_target
 
 
 def silent(done: float, total: float, note: str = "") -> None:
@@ -140,6 +145,43 @@ def test_energy_is_power_times_time(tmp_path: Path) -> None:
     assert found.millijoules * found.runs / found.milliwatts >= 0.3  # seconds
     assert measure_energy(lambda: None, input_power(tmp_path / "none")) is None
     assert resident_mib(tmp_path) is None
+
+
+def job_here(engine_file: Path, image: np.ndarray, folder: Path) -> dict[str, float]:
+    """What the device's agent runs, in this process."""
+    np.save(folder / "input.npy", image)
+    blobs = {"engine": engine_file, "input": folder / "input.npy"}
+    (folder / "out").mkdir()
+    arguments = {"threads": 1, "pin": "fastest"}
+    found = jobs.energies(arguments, blobs, folder / "out", lambda *told: None)
+    paths = [path.id for path in read_engine(engine_file).manifest.paths]
+    return costed(paths).result(found, "result")["mj"]
+
+
+def test_the_energy_of_each_path_is_measured_where_there_is_a_sensor(
+    with_sensor: None, engine_file: Path, image: np.ndarray, tmp_path: Path
+) -> None:
+    paths = read_engine(engine_file).manifest.paths
+    for found in (
+        ThisMachine().energies(engine_file, load_target("host"), [image]),
+        job_here(engine_file, image, tmp_path),
+    ):
+        assert found.keys() == {path.id for path in paths}
+        assert min(found.values()) > 6 * 1e-3  # at 6 W: a call takes more than a microsecond
+
+
+@pytest.mark.skipif(input_power()() is not None, reason="this machine has a power sensor")
+def test_without_a_sensor_no_energy_is_told(
+    local: str, engine_file: Path, image: np.ndarray
+) -> None:
+    target = load_target("host")
+    assert ThisMachine().energies(engine_file, target, [image]) == {}
+    with connect(local) as connection:
+        assert Remote(connection).energies(engine_file, target, [image]) == {}
+
+
+def test_a_sensor_that_is_off_tells_no_energy() -> None:
+    assert measure_energies({"a": lambda: None}, lambda: 0.0, seconds=0.1) == {}
 
 
 def test_devices_measure_at_once_and_all_else_takes_turns() -> None:

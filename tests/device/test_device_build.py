@@ -13,6 +13,7 @@ from tipsc.device.client import connect
 from tipsc.device.measuring import Remote
 from tipsc.engine import read_engine
 from tipsc.errors import EngineDamagedError
+from tipsc.measure.resources import input_power
 from tipsc.pipeline.build import Pipeline
 from tipsc.pipeline.engine import VERIFIED
 from tipsc.pipeline.profile import FILE as PROFILE
@@ -31,7 +32,10 @@ def digits(folder: Path) -> Path:
     return module.write_project(folder)
 
 
-def test_a_build_over_ssh_equals_a_local_one(ssh: str, root: Path, tmp_path: Path) -> None:
+def test_a_build_over_ssh_equals_a_local_one(
+    with_sensor: None, ssh: str, root: Path, tmp_path: Path
+) -> None:
+    """But for energies: only this process has a sensor."""
     folder = digits(tmp_path / "digits")
     here = Pipeline(folder, output=tmp_path / "here.tipsc")
     here.run()
@@ -48,6 +52,11 @@ def test_a_build_over_ssh_equals_a_local_one(ssh: str, root: Path, tmp_path: Pat
         assert {path.id for path in profile.paths} == {
             path.id for path in Profile.load(here.profile().folder / PROFILE).paths
         }
+        paths = read_engine(tmp_path / "here.tipsc").manifest.paths
+        assert all(path.energy_mj is not None for path in paths)
+        if input_power()() is None:
+            paths = read_engine(tmp_path / "there.tipsc").manifest.paths
+            assert all(path.energy_mj is None for path in paths)
         verified = json.loads((there.engine().folder / VERIFIED).read_bytes())["differences"]
         locally = json.loads((here.engine().folder / VERIFIED).read_bytes())["differences"]
         for path in verified.keys() & locally.keys():

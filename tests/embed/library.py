@@ -59,7 +59,7 @@ class PathInfo(Sized):
         ("quality_higher", c.c_int32), ("reserved", c.c_int32), ("p10_ms", c.c_double),
         ("p50_ms", c.c_double), ("p95_ms", c.c_double), ("pause_ms", c.c_double),
         ("macs", c.c_int64), ("parameters", c.c_int64), ("shared_bytes", c.c_int64),
-        ("private_bytes", c.c_int64),
+        ("private_bytes", c.c_int64), ("energy_mj", c.c_double),
     ]  # fmt: skip
 
 
@@ -223,7 +223,7 @@ class Result(Sized):
         ("size", c.c_uint32), ("mode", c.c_int32), ("reason", c.c_int32), ("in_time", c.c_int32),
         ("path", c.c_size_t), ("budget_ms", c.c_double), ("predicted_ms", c.c_double),
         ("elapsed_ms", c.c_double), ("gap_ms", c.c_double), ("slowdown", c.c_double),
-        ("ended", c.c_double),
+        ("ended", c.c_double), ("budget_mj", c.c_double), ("energy_mj", c.c_double),
     ]  # fmt: skip
 
 
@@ -241,7 +241,8 @@ class GovernorOptions(Sized):
 class Demand(Sized):
     _fields_: ClassVar = [
         ("size", c.c_uint32), ("pinned", c.c_uint32), ("budget_ms", c.c_double),
-        ("per_second", c.c_double), ("path", c.c_size_t),
+        ("per_second", c.c_double), ("path", c.c_size_t), ("budget_mj", c.c_double),
+        ("watts", c.c_double),
     ]  # fmt: skip
 
 

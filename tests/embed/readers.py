@@ -35,7 +35,7 @@ def same(found: Engine, data: bytes) -> None:
         )
         assert about.batch == path["batch"]
         latency = path["latency"] or dict.fromkeys(("p10_ms", "p50_ms", "p95_ms", "pause_ms"))
-        for name, value in latency.items():
+        for name, value in {**latency, "energy_mj": path["energy_mj"]}.items():
             number = getattr(about, name)
             assert number == value if value is not None else number != number
         if path["quality"]:

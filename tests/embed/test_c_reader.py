@@ -11,7 +11,7 @@ import fuzz_engine
 import pytest
 from building import run
 from engines import with_batches
-from format_faults import FAULTS, FAULTS_OF_PLANS
+from format_faults import FAULTS, FAULTS_OF_PLANS, in_manifest, path
 from library import ONLY_READ, CError, Library
 from readers import agree
 
@@ -26,6 +26,8 @@ def test_engines_are_read_alike(
 ) -> None:
     assert agree(library, data) and agree(library, finished)
     assert agree(library, with_batches(tmp_path / "batches.tipsc").read_bytes())
+    for energy_mj in (2, 0.5, None):
+        assert agree(library, in_manifest(path(energy_mj=energy_mj))(data))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

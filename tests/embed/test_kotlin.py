@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from library import runtime_of_package
 from synthetic_engine import Net
 from test_signed import write_key
 
-from tipsc.engine import write_engine
+from tipsc.engine import read_engine, write_engine
 from tipsc.engine.delta import write_delta
 from tipsc.engine.signed import sign_engine
 from tipsc.runtime import Engine
@@ -69,7 +70,7 @@ def test_the_engine_describes_itself_as_in_python(
             latency = (path.latency.p10_ms, path.latency.p50_ms, path.latency.p95_ms)
             quality = f"accuracy {path.quality.value} share true"
             times = ", ".join(map(str, latency))
-            assert about == f"[{path.id}, 1, {quality}, {times}, NaN]"
+            assert about == f"[{path.id}, 1, {quality}, {times}, NaN, NaN]"
             assert counts.startswith(f"[{path.macs}, ")
             assert counts.endswith(f", {path.private_bytes}]")
             assert x == "[image, FLOAT32, [1, 3, 16, 16], NCHW, 3072]"
@@ -80,11 +81,29 @@ def test_the_governor_runs_picks_learns_and_explains(
     program: Program, engine_file: Path, runtime: str
 ) -> None:
     """What is not printed is checked in Kotlin."""
-    first, refused, fallback, picked = program("governor", engine_file, runtime)
+    first, refused, *none, fallback, picked = program("governor", engine_file, runtime)
+    assert all("no path of this engine has a measured energy" in line for line in none)
+    assert [line.split(":")[0] for line in none] == ["USAGE", "USAGE"]
     with Engine.open(engine_file) as known:
         best = known.pick(budget_ms=10_000)
     assert (first, picked, fallback) == (best.id, best.id, "TOO_LATE")
     assert refused.startswith("BUDGET: no path fits a budget of 1e-06 ms")
+
+
+def test_the_governor_keeps_an_energy_and_a_power(
+    program: Program, engine_file: Path, runtime: str, tmp_path: Path
+) -> None:
+    known = read_engine(engine_file)
+    paths = tuple(replace(p, energy_mj=2.0 * p.latency.p50_ms) for p in known.manifest.paths)
+    graphs = {path.id: known.graph(path.id) for path in paths}
+    file = tmp_path / "costed.tipsc"
+    write_engine(file, replace(known.manifest, paths=paths), known.weights, graphs)
+    cap, power, refused, lax = program("energy", file, runtime)
+    assert cap == f"ENERGY {paths[1].id} Infinity 4.5 4.0"
+    first, last = power.split(" ")
+    assert (first, last) == (paths[-1].id, paths[0].id)
+    assert refused.startswith("BUDGET: no path takes 1 mJ or less: the thriftiest, 00000000, takes")
+    assert lax == "TOO_COSTLY nothing is as thrifty: the thriftiest path"
 
 
 def test_errors_have_a_code_a_text_and_a_fix(
@@ -193,14 +212,12 @@ def test_an_update_is_applied(
 def test_the_activity_of_android_runs_frames_in_time(
     program: Program, engine_file: Path, runtime: str, tmp_path: Path
 ) -> None:
-    """Over stubs of Android: it installs the engine, finalises it anew, runs, logs and shows."""
+    """Over stubs of Android: it installs the engine, finalises it in its cache, runs and shows."""
     folders = {name: tmp_path / name for name in ("assets", "files", "cache", "libraries")}
     for folder in folders.values():
         folder.mkdir()
     engine_file.rename(folders["assets"] / "engine.tipsc")
     (folders["libraries"] / "libonnxruntime.so").symlink_to(runtime)
-    other = with_batches(tmp_path / "other.tipsc")
-    program("memory", other, runtime, folders["cache"] / "finalised", "path")
     properties = {f"activity.{name}": folder for name, folder in folders.items()}
     lines = program.run(
         "tipsc.camera.Phone", ["6000"], properties, LD_LIBRARY_PATH=str(folders["libraries"])
@@ -208,6 +225,10 @@ def test_the_activity_of_android_runs_frames_in_time(
     assert "log 4 tipsc: synthetic for host: 4 paths" in lines
     shown = [line for line in lines if line.startswith("screen: ")]
     assert shown and " frames, " in shown[0] and "; slowdown " in shown[0]
+    (finalised,) = folders["cache"].glob("tipsc-engine.tipsc-*")
+    assert finalised.is_dir() and [file.name for file in folders["files"].iterdir()] == [
+        "engine.tipsc"
+    ]
 
 
 def test_the_activity_says_what_is_wrong(program: Program, runtime: str, tmp_path: Path) -> None:

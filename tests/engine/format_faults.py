@@ -271,6 +271,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "measures": (in_manifest(path(quality=SHARE | {"name": "error"})), "one measure"),
     "id": (in_manifest(path(id="../x")), "path id"),
     "batch": (in_manifest(path(batch=0)), "a batch"),
+    "energy of nothing": (in_manifest(path(energy_mj=0)), "above 0"),
+    "energy in words": (in_manifest(path(energy_mj="2")), "a number"),
     "batch of a signature": (in_manifest(batch_of_two), "not of one"),
     "a path twice": (in_manifest(lambda m: m["paths"].append(m["paths"][0])), "a path twice"),
     "no name": (

@@ -256,7 +256,7 @@ def quality(value: Any) -> dict[str, Any]:
 PATH = keys(
     id=text, options=map_of(integer), quality=or_null(quality), latency=or_null(LATENCY),
     macs=count, parameters=count, shared_bytes=count, private_bytes=count,
-    batch=(count, 1),
+    batch=(count, 1), energy_mj=(or_null(time), None),
 )  # fmt: skip
 CHOICE = keys(name=text, options=list_of(integer, 1), gate=or_null(text), gate_from=integer)
 MANIFEST = keys(

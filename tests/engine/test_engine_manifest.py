@@ -31,6 +31,7 @@ entries = st.builds(
     parameters=counts,
     shared_bytes=counts,
     private_bytes=counts,
+    energy_mj=st.none() | times,
 )
 manifests = st.builds(
     Manifest,
@@ -48,6 +49,14 @@ manifests = st.builds(
 @given(manifests)
 def test_round_trip_through_bytes(manifest):
     assert Manifest.from_json(loads(dumps(manifest.to_json()), "m")) == manifest
+
+
+def test_an_energy_that_nobody_measured_is_no_key():
+    """So readers that do not know it read such an engine."""
+    paths = plain()["paths"]
+    assert list(paths[0])[-1] == "batch"
+    known = {**plain(), "paths": [{**paths[0], "energy_mj": None}]}
+    assert Manifest.from_json(known) == Manifest.from_json(plain())
 
 
 @given(manifests)

@@ -8,11 +8,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import format_reader
 import onnx
 import pytest
-from format_faults import FAULTS, FAULTS_OF_PLANS, as_tflite, in_graph, in_header, in_manifest
+from format_faults import (
+    FAULTS,
+    FAULTS_OF_PLANS,
+    as_tflite,
+    in_graph,
+    in_header,
+    in_manifest,
+    path,
+)
 from format_graphs import Refused
 from synthetic_engine import Net
 from test_engine_file import forged, unpacked
@@ -28,7 +37,9 @@ import fuzz_engine
 def same(data: bytes) -> format_reader.Read:
     """What the reader of the page makes of it, found to be what tipsc makes of it."""
     found, known = format_reader.read(data), parse_engine(data)
-    assert found.manifest == known.manifest.to_json()
+    written: dict[str, Any] = known.manifest.to_json()
+    paths = [{"energy_mj": None, **path} for path in written["paths"]]  # left out if not known
+    assert found.manifest == {**written, "paths": paths}
     assert [path["id"] for path in found.manifest["paths"]] == [p.id for p in known.manifest.paths]
     assert found.content_hash == known.content_hash
     assert found.weights == known.weights
@@ -54,6 +65,12 @@ def finished(net: Net, graphs: dict[str, bytes], tmp_path: Path) -> bytes:
 @pytest.fixture
 def data(engine_file: Path) -> bytes:
     return engine_file.read_bytes()
+
+
+@pytest.mark.parametrize("energy_mj", [2, 0.5, None])
+def test_an_energy_is_read_where_there_is_one(data: bytes, energy_mj: float | None) -> None:
+    found = same(in_manifest(path(energy_mj=energy_mj))(data))
+    assert [path["energy_mj"] for path in found.manifest["paths"]].count(energy_mj) in (1, 4)
 
 
 def test_an_engine_of_graphs_is_read_as_tipsc_reads_it(data: bytes) -> None:

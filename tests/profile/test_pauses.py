@@ -60,6 +60,15 @@ def test_the_extra_time_after_a_pause_is_recorded_and_read_back() -> None:
     assert all(p.latency.pause_ms is None for p in with_latencies(manifest, measurement).paths)
 
 
+def test_energies_are_recorded_where_they_were_measured_and_old_ones_go() -> None:
+    manifest, measurement = measured()
+    told = with_latencies(manifest, measurement, energies={"a": 2.5})
+    assert [path.energy_mj for path in told.paths] == [2.5, None]
+    assert ["energy_mj" in path for path in told.to_json()["paths"]] == [True, False]
+    assert Manifest.from_json(told.to_json()) == told
+    assert [path.energy_mj for path in with_latencies(told, measurement).paths] == [None, None]
+
+
 @pytest.mark.parametrize("times", [[], [float("nan")], [1.0, -1.0], [float("inf")], [0.0]])
 def test_what_is_no_time_is_refused(times: list[float]) -> None:
     manifest, measurement = measured()

@@ -52,6 +52,18 @@ def test_calls_are_summed_up_by_engine_and_path(tmp_path: Path) -> None:
     assert (new.engine, new.calls, new.switches) == ("new", 1, 0)
 
 
+def test_energy_is_summed_up_where_every_path_has_one(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        {"energy_mj": 2.5},
+        {"energy_mj": 0.5, "path": "b"},
+        {"engine": "new", "energy_mj": 2.5},
+        {"engine": "new", "path": "b"},
+    )
+    old, new = uses(read_trace(file).calls)
+    assert (old.energy_mj, new.energy_mj) == (3.0, None)
+
+
 def test_a_last_line_that_is_not_whole_is_left_out_and_said(tmp_path: Path) -> None:
     file = written(tmp_path, {}, {})
     assert not read_trace(file).cut_short
@@ -75,7 +87,7 @@ def test_a_last_line_that_is_not_whole_is_left_out_and_said(tmp_path: Path) -> N
                 ("elapsed_ms", None), ("elapsed_ms", -1), ("elapsed_ms", True), ("unix_s", "now"),
                 ("elapsed_ms", math.nan), ("budget_ms", math.inf), ("predicted_ms", 0),
                 ("slowdown", 0), ("path", 3), ("path", "x" * 65), ("in_time", 1), ("engine", None),
-                ("unix_s", 10**400),
+                ("unix_s", 10**400), ("energy_mj", None), ("energy_mj", 0), ("energy_mj", "1"),
             )
         ),
     ],

@@ -93,6 +93,16 @@ def test_figures_are_those_of_the_facts() -> None:
     assert "100 MB to 1,000 devices" in text and "50.0 MB less" in text
 
 
+def test_the_energy_of_a_call_is_shown_where_it_was_measured() -> None:
+    assert "| energy of a call | not measured | not measured |" in text_of(FACTS)
+    one, two = FACTS.paths
+    measured = (replace(one, energy_mj=2.0), replace(two, energy_mj=4.5))
+    for paths, says in ((measured, "2.00 - 4.50 mJ"), ((one, measured[1]), "4.50 mJ")):
+        text = text_of(replace(FACTS, paths=paths))
+        assert f"| energy of a call | {says} | not measured |" in text
+        assert "Energy of separate models: they were not run" in text
+
+
 def test_what_pays_and_at_which_price_is_said() -> None:
     text = text_of(FACTS)
     assert "Pays: speed: 0.5x takes 50% of the original's time, losing 0.50 points" in text

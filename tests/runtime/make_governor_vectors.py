@@ -3,9 +3,9 @@
     python tests/runtime/make_governor_vectors.py
 
 The file is `{"cases": [...]}`. A case has a `name`, the `paths` of an engine in its order (`id`,
-`p10_ms`, `p50_ms`, `p95_ms`, `pause_ms` or null, `macs`, `quality`: null or `value` and `better`),
-the options `percentile` and `hysteresis`, the `steps`, and `end`: the state after them. A step has
-an `op`:
+`p10_ms`, `p50_ms`, `p95_ms`, `pause_ms` or null, `macs`, `quality`: null or `value` and `better`;
+`energy_mj` of those that have one), the options `percentile` and `hysteresis`, the `steps`, and
+`end`: the state after them. A step has an `op`:
 
 deadline, throughput, pinned
     A decision, `gap_ms` after the last call (null: the first one, an infinite gap) for `budget_ms`,
@@ -13,13 +13,20 @@ deadline, throughput, pinned
     decision must be of `path`, for `reason` (a name of `Reason`, in lower case), and predict
     `predicted_ms`. If `elapsed_ms` is there, the call ran, took that and is learned from; if
     `refused` is there, it was refused. Otherwise nothing follows from it.
+energy
+    As a deadline, for a call that may take `budget_mj` (null: no such bound) and, if `watts` is not
+    null, what that leaves `since_ms` after the last call that was held to watts and ran (null: the
+    first one, infinite). The decision must have the cap `cap_mj`. A call that runs is charged to
+    the account first, then learned from.
 observe
     A call of `path` that took `elapsed_ms` was told of, `gap_ms` after the last one.
 explain
-    For a deadline: `share` of calls in time of each path of the front, fastest first.
+    For a deadline: `share` of calls in time of each path of the front, fastest first. If there is a
+    `cap_mj`, of the front of those that take no more.
 
 After each step the factor must be `slowdown`. In `end` are `slowdown`, `constants_ms` by gap,
-`allowance` of late calls and `owed_ms`. Decisions must be equal; numbers to 1e-9 of their size.
+`allowance` of late calls, `owed_ms`, and `left_mj` of the account, null where there is none.
+Decisions must be equal; numbers to 1e-9 of their size.
 Decisions depend on comparisons of doubles: compute in the order of tipsc/runtime/estimate.py and
 rule.py, without fused multiply-add (-ffp-contract=off).
 """
@@ -36,6 +43,7 @@ from typing import Any
 
 from tipsc.quality import Quality
 from tipsc.runtime import Latency, PathEntry, Reason
+from tipsc.runtime.account import Account
 from tipsc.runtime.rule import Decision, Rule
 
 FILE = Path(__file__).with_name("governor_vectors.json")
@@ -50,6 +58,7 @@ def entry(
     pause_ms: float | None = None,
     macs: int = 0,
     better: str = "higher",
+    energy_mj: float | None = None,
 ) -> PathEntry:
     """A path whose p95 is the share `spread` above its median."""
     return PathEntry(
@@ -61,12 +70,16 @@ def entry(
         0,
         0,
         0,
+        energy_mj=energy_mj,
     )
 
 
-def doubling(count: int = 5, pause_ms: float | None = None) -> list[PathEntry]:
-    """Medians of 1, 2, 4, ... ms, the slower the better."""
-    return [entry(f"p{i}", 2.0**i, 0.5 + i / 10, pause_ms=pause_ms) for i in range(count)]
+def doubling(count: int = 5, pause_ms: float | None = None, *, watts: float = 0) -> list[PathEntry]:
+    """Medians of 1, 2, 4, ... ms, the slower the better; each takes so much while it runs."""
+    return [
+        entry(f"p{i}", 2.0**i, 0.5 + i / 10, pause_ms=pause_ms, energy_mj=watts * 2.0**i or None)
+        for i in range(count)
+    ]
 
 
 @dataclass
@@ -86,6 +99,7 @@ class Recorder:
         self.rule = Rule(self.paths, self.percentile, self.hysteresis)
         self.random = random.Random(self.seed)
         self.first = True
+        self.since_ms = math.inf
 
     def slower(self, factor: float, constant_ms: float = 0.0, noise: float = 0.03) -> None:
         """From now on."""
@@ -104,6 +118,42 @@ class Recorder:
         gap = self._gap(gap_ms)
         self._run("throughput", self.rule.by_throughput(gap, period_ms), refuse)
 
+    def energy(
+        self,
+        budget_mj: float = math.inf,
+        watts: float | None = None,
+        budget_ms: float = math.inf,
+        gap_ms: float = 0.0,
+        *,
+        refuse: bool = False,
+        together: bool = False,
+    ) -> None:
+        """`together`: it begins with the call before, which runs in another thread."""
+        gap, cap = self._gap(gap_ms), budget_mj
+        since = 0.0 if together else self.since_ms + gap_ms
+        if watts is not None:
+            cap = min(cap, self._account.cap_mj(since, watts))
+        decision = self.rule.by_energy(gap, budget_ms, cap)
+        given = {
+            "budget_mj": _finite(budget_mj),
+            "watts": watts,
+            "since_ms": _finite(since),
+            "cap_mj": _finite(cap),
+        }
+        refused = refuse and decision.reason in (Reason.TOO_LATE, Reason.TOO_COSTLY)
+        if watts is not None and not refused:
+            assert decision.path.energy_mj is not None
+            self._account.spend(since, watts, decision.path.energy_mj)
+            self.since_ms = 0.0
+        elif not self.first:
+            self.since_ms += gap_ms
+        self._run("energy", decision, refuse, **given)
+
+    @property
+    def _account(self) -> Account:
+        assert self.rule.account is not None
+        return self.rule.account
+
     def pinned(self, place: int, budget_ms: float = math.inf, gap_ms: float = 0.0) -> None:
         path = self.paths[place]
         decision = self.rule.pinned(self._gap(gap_ms), path, budget_ms)
@@ -121,24 +171,30 @@ class Recorder:
             {"op": "observe", "gap_ms": _finite(gap), "path": path.id, "elapsed_ms": elapsed_ms}
         )
 
-    def explain(self, budget_ms: float, gap_ms: float = 0.0) -> None:
-        gap = self._gap(gap_ms)
+    def explain(self, budget_ms: float, gap_ms: float = 0.0, cap_mj: float | None = None) -> None:
+        gap, front, given = self._gap(gap_ms), self.rule.front, {}
+        if cap_mj is not None:
+            decision = self.rule.by_energy(gap, budget_ms, cap_mj)
+            front, given = self.rule.front_of(decision), {"cap_mj": cap_mj}
         chances = self.rule.estimate.chances(gap, budget_ms)
-        shares = {p.id: self.rule.share(chances, i) for i, p in enumerate(self.rule.front)}
+        shares = {place.path.id: place.share(chances) for place in front}
         self._add(
             {"op": "explain", "gap_ms": _finite(gap), "budget_ms": budget_ms, "share": shares}
+            | given
         )
 
-    def _run(self, op: str, decision: Decision, refuse: bool, **given: str) -> None:
+    def _run(self, op: str, decision: Decision, refuse: bool, **given: Any) -> None:
         step = _step(op, decision) | given
-        if refuse and decision.reason is Reason.TOO_LATE:
-            self.rule.refused(decision)
+        if refuse and decision.reason in (Reason.TOO_LATE, Reason.TOO_COSTLY):
+            if decision.reason is Reason.TOO_LATE:
+                self.rule.refused(decision)
             self._add(step | {"refused": True})
             return
         assert decision.path.latency is not None
         elapsed = round(self.device(decision.path.latency.p50_ms), 6)
         self.rule.learn(decision, elapsed)
         self.first = False
+        self.since_ms += elapsed
         self._add(step | {"elapsed_ms": elapsed})
 
     def _add(self, step: dict[str, Any]) -> None:
@@ -157,6 +213,7 @@ class Recorder:
                 "constants_ms": self.rule.estimate.constants,
                 "allowance": self.rule.allowances.of_all,
                 "owed_ms": self.rule.owed_ms,
+                "left_mj": None if self.rule.account is None else self.rule.account.left_mj,
             },
         }
 
@@ -179,7 +236,8 @@ def _step(op: str, decision: Decision) -> dict[str, Any]:
 def _path(path: PathEntry) -> dict[str, Any]:
     latency, quality = path.latency, path.quality
     assert latency is not None
-    return {
+    energy = {} if path.energy_mj is None else {"energy_mj": path.energy_mj}
+    return energy | {
         "id": path.id,
         "p10_ms": latency.p10_ms,
         "p50_ms": latency.p50_ms,
@@ -196,6 +254,7 @@ def cases() -> Iterator[Recorder]:
     yield from nothing_fits()
     yield from allowances()
     yield from other_modes()
+    yield from energies()
     yield from orders()
 
 
@@ -400,6 +459,86 @@ def other_modes() -> Iterator[Recorder]:
         slow = turn > 30 and turn % 3 == 0
         it.device = lambda p50_ms, slow=slow: p50_ms * (4.0 if slow and p50_ms == 8 else 1.0)
         it.deadline(18.0 if turn % 11 > 6 else 9.5)
+    yield it
+
+
+def energies() -> Iterator[Recorder]:
+    it = Recorder("energy: at most so much a call, in time and without", doubling(watts=3.0))
+    for cap, budget in ((100.0, 100.0), (13.0, 100.0), (12.0, 100.0), (100.0, 5.0), (13.0, 2.5)):
+        it.energy(cap, budget_ms=budget)
+        it.energy(cap)
+        it.explain(budget, cap_mj=cap)
+    yield it
+
+    it = Recorder("energy: nothing is as thrifty", doubling(watts=3.0))
+    for _ in range(3):
+        it.energy(2.9, refuse=True)
+        it.energy(2.9)
+    it.slower(5.0)
+    for _ in range(4):
+        it.energy(4.0, budget_ms=2.0)
+        it.energy(4.0, budget_ms=2.0, refuse=True)
+    it.slower(1.0)
+    for _ in range(20):
+        it.energy(4.0, budget_ms=2.0, refuse=True)
+    yield it
+
+    it = Recorder("energy: a thrifty path that is slow, one that is fast, one unknown", [
+        entry("fast", 1.0, 0.5, energy_mj=20.0),
+        entry("unknown", 2.0, 0.9),
+        entry("slow", 3.0, 0.6, energy_mj=5.0, spread=0.02),
+        entry("dull", 4.0, 0.55, energy_mj=6.0),
+        entry("worse", 5.0, 0.4, energy_mj=1.0),
+        entry("good", 6.0, 0.8, energy_mj=40.0),
+    ])  # fmt: skip
+    for cap in (0.5, 1.0, 5.0, 7.0, 25.0, 40.0):
+        for budget in (1.2, 3.2, 20.0):
+            it.energy(cap, budget_ms=budget)
+            it.explain(budget, cap_mj=cap)
+    yield it
+
+    it = Recorder("watts: at a steady rate calls take what flows in", doubling(watts=3.0), seed=10)
+    it.slower(1.0, noise=0.05)
+    for turn in range(120):
+        it.energy(watts=0.7 if turn < 70 else 1.8, budget_ms=30.0, gap_ms=5.0)
+    yield it
+
+    it = Recorder("watts: a burst, two at once, a pause, and a bound beside", doubling(watts=3.0))
+    for turn in range(60):
+        it.energy(watts=2.0, together=turn % 3 == 1)
+    it.energy(watts=2.0, gap_ms=400.0)
+    for _ in range(30):
+        it.energy(20.0, watts=2.0, budget_ms=9.0, gap_ms=1.0)
+    yield it
+
+    it = Recorder("watts: less than the thriftiest takes", doubling(watts=3.0))
+    for turn in range(250):
+        it.energy(watts=0.5, gap_ms=0.5, refuse=turn % 50 < 40)
+    for _ in range(30):
+        it.energy(watts=6.0, gap_ms=20.0)
+    yield it
+
+    it = Recorder("energy: held, tried, at rest, among other modes", doubling(watts=3.0),
+                  hysteresis=4, seed=11)  # fmt: skip
+    for turn in range(60):
+        slow = turn > 30 and turn % 3 == 0
+        it.device = lambda p50_ms, slow=slow: p50_ms * (4.0 if slow and p50_ms == 8 else 1.0)
+        it.energy(30.0 if turn % 11 > 6 else 14.0, budget_ms=18.0)
+        if turn % 9 == 8:
+            it.deadline(18.0)
+        if turn % 13 == 12:
+            it.throughput(9.0)
+    it.slower(1.0, 6.0, noise=0.0)
+    for _ in range(30):
+        it.energy(100.0, budget_ms=7.5, gap_ms=0.1)
+    for _ in range(135):
+        it.energy(30.0, budget_ms=15.0, gap_ms=0.1)
+    yield it
+
+    it = Recorder("energy: a budget between the fastest path's median and what it takes",
+                  doubling(watts=3.0))  # fmt: skip
+    for _ in range(5):
+        it.energy(9.0, budget_ms=1.05)
     yield it
 
 

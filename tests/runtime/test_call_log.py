@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def test_a_line_has_what_is_known_of_the_call(tmp_path: Path) -> None:
         "slowdown": 1.125, "in_time": False,
     }  # fmt: skip
     assert two == {**one, "engine": "new"}
+
+
+def test_a_line_has_the_energy_of_a_path_that_has_one(tmp_path: Path) -> None:
+    with CallLog(tmp_path / "log", clock=lambda: 1.7e9) as log:
+        log(RECORD)
+        log(replace(RECORD, path=replace(PATHS[1], energy_mj=2.5)))
+    assert [line.get("energy_mj") for line in lines(tmp_path / "log")] == [None, 2.5]
 
 
 def test_lines_are_written_once_a_second_or_for_each_thousand(tmp_path: Path) -> None:

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from tipsc.errors import BudgetError, DataError, UsageError
 from tipsc.quality import Quality
-from tipsc.runtime import Engine, Governor, Latency, Mode, PathEntry, Reason, estimate, rule
+from tipsc.runtime import (
+    Engine,
+    Governor,
+    Latency,
+    Mode,
+    PathEntry,
+    Reason,
+    allowances,
+    estimate,
+    rule,
+)
 from tipsc.runtime.estimate import MAX_FACTOR, MIN_FACTOR, Estimate
 from tipsc.runtime.rule import Decision
 
@@ -445,10 +455,10 @@ CONSTANTS = [
     (estimate, "PROFILED_CALLS", 1, _starts_by_the_profile_s_spread),
     (estimate, "WINDOW", 4, test_bursts_that_come_again_are_expected),
     (rule, "TRY_AFTER", 10**9, test_a_path_that_seems_too_slow_by_a_wrong_factor_is_tried),
-    (rule, "AIM", 0.7, _share_aimed_at),
+    (allowances, "AIM", 0.7, _share_aimed_at),
     (rule, "ENOUGH", 0.7, test_bursts_that_come_again_are_expected),
-    (rule, "OWED", -1e9, _a_bad_hour_is_not_paid_for_ever),
-    (rule, "SAVED", 1e9, _what_was_saved_is_spent_once),
+    (allowances, "OWED", -1e9, _a_bad_hour_is_not_paid_for_ever),
+    (allowances, "SAVED", 1e9, _what_was_saved_is_spent_once),
     (
         rule,
         "HOPELESS",

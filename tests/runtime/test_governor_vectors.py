@@ -10,7 +10,7 @@ import pytest
 from make_governor_vectors import FILE, document
 
 from tipsc.quality import Quality
-from tipsc.runtime import Latency, Mode, PathEntry, Reason, estimate, rule
+from tipsc.runtime import Latency, Mode, PathEntry, Reason, account, allowances, estimate, rule
 from tipsc.runtime.rule import Decision, Rule
 
 CASES: list[dict[str, Any]] = json.loads(FILE.read_text())["cases"]
@@ -27,6 +27,7 @@ def rule_of(case: dict[str, Any]) -> Rule:
             0,
             0,
             0,
+            energy_mj=path.get("energy_mj"),
         )
         for path in case["paths"]
     ]
@@ -46,6 +47,12 @@ def choose(rule: Rule, step: dict[str, Any]) -> Decision:
     if step["op"] == "pinned":
         path = next(path for path in rule.paths if path.id == step["path"])
         return rule.pinned(gap, path, budget)
+    if step["op"] == "energy":
+        cap = or_infinite(step["budget_mj"])
+        if step["watts"] is not None:
+            assert rule.account is not None
+            cap = min(cap, rule.account.cap_mj(or_infinite(step["since_ms"]), step["watts"]))
+        return rule.by_energy(gap, budget, cap)
     return (rule.by_deadline if step["op"] == "deadline" else rule.by_throughput)(gap, budget)
 
 
@@ -56,7 +63,10 @@ def replay(case: dict[str, Any]) -> None:
             rule.observe(step["path"], or_infinite(step["gap_ms"]), step["elapsed_ms"])
         elif step["op"] == "explain":
             chances = rule.estimate.chances(or_infinite(step["gap_ms"]), step["budget_ms"])
-            shares = {path.id: rule.share(chances, i) for i, path in enumerate(rule.front)}
+            front = rule.front
+            if "cap_mj" in step:
+                front = rule.front_of(rule.by_energy(0.0, step["budget_ms"], step["cap_mj"]))
+            shares = {place.path.id: place.share(chances) for place in front}
             assert list(shares) == list(step["share"])
             assert shares == near(step["share"])
         else:
@@ -66,15 +76,26 @@ def replay(case: dict[str, Any]) -> None:
                 Reason[step["reason"].upper()],
             )
             assert decision.predicted_ms == near(step["predicted_ms"])
+            assert decision.budget_mj == near(or_infinite(step.get("cap_mj")))
             if step.get("refused"):
-                rule.refused(decision)
+                if decision.reason is Reason.TOO_LATE:
+                    rule.refused(decision)
             elif "elapsed_ms" in step:
+                if step.get("watts") is not None:
+                    assert rule.account is not None
+                    assert decision.path.energy_mj is not None
+                    rule.account.spend(
+                        or_infinite(step["since_ms"]), step["watts"], decision.path.energy_mj
+                    )
                 rule.learn(decision, step["elapsed_ms"])
         assert rule.estimate.factor == near(step["slowdown"])
     end = case["end"]
     assert rule.estimate.constants == near(end["constants_ms"])
     assert rule.allowances.of_all == near(end["allowance"])
     assert rule.owed_ms == near(end["owed_ms"])
+    assert (rule.account is None) == (end["left_mj"] is None)
+    if rule.account is not None:
+        assert rule.account.left_mj == near(end["left_mj"])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -90,14 +111,15 @@ def test_every_reason_comes_in_every_mode_that_has_it() -> None:
     found = {
         (step["op"], step["reason"]) for case in CASES for step in case["steps"] if "reason" in step
     }
-    choosing = {reason.name.lower() for reason in Reason} - {"pinned"}
+    choosing = {reason.name.lower() for reason in Reason} - {"pinned", "too_costly"}
     assert found == {
+        *((Mode.ENERGY.value, reason) for reason in (*choosing, "too_costly")),
         (Mode.PINNED.value, "pinned"),
         *((Mode.DEADLINE.value, reason) for reason in choosing),
         *((Mode.THROUGHPUT.value, reason) for reason in choosing),
     }
     refused = {step["op"] for case in CASES for step in case["steps"] if step.get("refused")}
-    assert refused == {"deadline", "throughput"}
+    assert refused == {"deadline", "throughput", "energy"}
 
 
 #: each constant of the rule, and another value of it
@@ -111,10 +133,12 @@ OTHERS = [
     (estimate, "RELAXED", 0.2),
     (estimate, "MIN_FACTOR", 0.3),
     (estimate, "MAX_FACTOR", 90.0),
-    (rule, "AIM", 0.98),
+    (account, "HELD", 12.0),
+    (account, "SHARE", 0.25),
+    (allowances, "AIM", 0.98),
     (rule, "ENOUGH", 0.95),
-    (rule, "OWED", -1.0),
-    (rule, "SAVED", 2.0),
+    (allowances, "OWED", -1.0),
+    (allowances, "SAVED", 2.0),
     (rule, "HOPELESS", 0.3),
     (rule, "TRY_AFTER", 90),
     (rule, "TRY_AT_LAST", 150),

@@ -28,6 +28,7 @@ def path_document(path: PathEntry, names: Mapping[str, str]) -> dict[str, Any]:
         "batch": path.batch,
         "quality": quality_document(path.quality),
         "latency": latency_document(path.latency),
+        "energy_mj": path.energy_mj,
         "macs": path.macs,
         "parameters": path.parameters,
         "bytes": {"shared": path.shared_bytes, "private": path.private_bytes},

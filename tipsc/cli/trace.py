@@ -38,7 +38,7 @@ def command(output: Output, file: Path, html: Path | None) -> None:
         output.note("note: the last line is not whole: the application was killed")
     output.result(
         _document(file, html, trace, engines),
-        *(part for engine in engines for part in _shown(engine)),
+        *(part for engine in engines for part in _shown(engine, _seconds(trace))),
         f"{plural(len(trace.calls), 'call')} in {duration(_seconds(trace))}"
         + (f"; drawn in {html}" if html else ""),
     )
@@ -61,6 +61,7 @@ def _document(
                 "switches": engine.switches,
                 "slowdown": dict(zip(("median", "largest"), engine.slowdown, strict=True)),
                 "reasons": engine.reasons,
+                "energy_mj": engine.energy_mj,
                 "paths": [
                     {name: value for name, value in asdict(path).items() if name != "engine"}
                     for path in engine.paths
@@ -75,7 +76,15 @@ def _seconds(trace: CallTrace) -> float:
     return trace.calls[-1].unix_s - trace.calls[0].unix_s
 
 
-def _shown(engine: EngineUse) -> list[Table | str]:
+def _energy(engine: EngineUse, seconds: float) -> str:
+    if engine.energy_mj is None:
+        return ""
+    joules = engine.energy_mj / 1e3
+    mean = f", {significant(joules / seconds)} W in the mean" if seconds > 0 else ""
+    return f"; calls take {significant(joules)} J as their paths were measured{mean}"
+
+
+def _shown(engine: EngineUse, seconds: float) -> list[Table | str]:
     reasons = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in engine.reasons.items())
     median, largest = engine.slowdown
     return [
@@ -85,7 +94,7 @@ def _shown(engine: EngineUse) -> list[Table | str]:
             [
                 f"{percent(engine.in_time, 1)} % in time, {plural(engine.switches, 'change')} of "
                 f"path, slowdown {significant(median)} (at most {significant(largest)}); why: "
-                f"{reasons}"
+                f"{reasons}{_energy(engine, seconds)}"
             ]
         ),
     ]

@@ -136,6 +136,11 @@ def paused(paths: Sequence[str]) -> Expected:
     return Expected(record({"ms": _pauses(paths)}))
 
 
+def costed(paths: Sequence[str]) -> Expected:
+    """Millijoules of calls, of paths that were measured."""
+    return Expected(record({"mj": _among(paths, positive)}))
+
+
 def _pauses(paths: Sequence[str]) -> Check:
     return table(listing(positive, ROUNDS, ROUNDS), paths)
 

@@ -26,6 +26,7 @@ JOBS = {
     "describe": "tipsc.device.jobs:describe",
     "measure": "tipsc.device.jobs:measure",
     "pauses": "tipsc.device.jobs:pauses",
+    "energies": "tipsc.device.jobs:energies",
     "outputs": "tipsc.device.jobs:outputs",
     "bench": "tipsc.device.benching:bench",
     "sensors": "tipsc.device.jobs:sensors",
@@ -147,6 +148,27 @@ def pauses(
         x, paths = _arrays(blobs["input"], engine), engine.paths
         calls = {path.id: partial(engine.run, _call(x, path.batch), path=path.id) for path in paths}
         return {"ms": collect_pauses(calls, cores, seed=arguments["seed"])}
+
+
+def energies(
+    arguments: Mapping[str, Any], blobs: Mapping[str, Path], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """By path of the blob ``engine``, mJ of a call on the blob ``input``; none without a sensor."""
+    from tipsc.measure.pinning import pinned, select_cores
+    from tipsc.measure.resources import input_power, measure_energies
+    from tipsc.runtime import Engine
+
+    power = input_power()
+    if power() is None:
+        return {"mj": {}}
+    pin: Any = arguments["pin"]
+    threads = arguments["threads"]
+    cores = select_cores(tuple(pin) if isinstance(pin, list) else pin, threads)
+    with Engine.open(blobs["engine"], threads=threads, cache_dir=out.parent / "cache") as engine:
+        x, paths = _arrays(blobs["input"], engine), engine.paths
+        calls = {path.id: partial(engine.run, _call(x, path.batch), path=path.id) for path in paths}
+        with pinned(cores):
+            return {"mj": measure_energies(calls, power)}
 
 
 def outputs(

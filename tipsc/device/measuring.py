@@ -21,6 +21,7 @@ from tipsc.device.expected import (
     SAMPLES,
     Answered,
     computed,
+    costed,
     described,
     measured,
     paused,
@@ -32,7 +33,9 @@ from tipsc.engine import read_engine
 from tipsc.errors import DeviceProtocolError
 from tipsc.measure.disturbance import Disturbance
 from tipsc.measure.pauses import collect_pauses
+from tipsc.measure.pinning import pinned
 from tipsc.measure.quiet import longest_s
+from tipsc.measure.resources import input_power, measure_energies
 from tipsc.profile import Protocol, Samples, System, collect, read_system
 from tipsc.profile.conditions import UNKNOWN
 from tipsc.progress import Progress
@@ -132,6 +135,12 @@ class Device(Interface):
     ) -> Mapping[str, Sequence[float]]:
         """Milliseconds of calls of each path after pauses; see :mod:`tipsc.measure.pauses`."""
 
+    def energies(self, file: Path, target: Target, example: Arrays) -> Mapping[str, float]:
+        """Millijoules of a call of each path; none where no sensor tells.
+
+        See :mod:`tipsc.measure.resources`.
+        """
+
     def opened(
         self, file: Path, target: Target, paths: Sequence[str], inputs: Arrays
     ) -> AbstractContextManager[Run]:
@@ -199,6 +208,16 @@ class ThisMachine:
             paths = engine.paths
             calls = {p.id: partial(engine.run, _call(example, p.batch), path=p.id) for p in paths}
             return collect_pauses(calls, Protocol.for_target(target, seed=seed).cores, seed=seed)
+
+    def energies(self, file: Path, target: Target, example: Arrays) -> Mapping[str, float]:
+        power = input_power()
+        if power() is None:
+            return {}
+        with Engine.open(file, threads=target.threads) as engine:
+            paths = engine.paths
+            calls = {p.id: partial(engine.run, _call(example, p.batch), path=p.id) for p in paths}
+            with pinned(Protocol.for_target(target).cores):
+                return measure_energies(calls, power)
 
     @contextmanager
     def opened(
@@ -300,6 +319,16 @@ class Remote:
         expected = paused(self._paths(file, None))
         answer = self.connection.run("pauses", arguments, blobs, expected)
         found: dict[str, list[float]] = answer.result["ms"]
+        return found
+
+    def energies(self, file: Path, target: Target, example: Arrays) -> Mapping[str, float]:
+        arguments = {"threads": target.threads, "pin": target.measure.pin}
+        with self._runnable(file, target) as runnable:
+            blobs = {"engine": self.connection.push(runnable), "input": self._push(example)}
+        expected = costed(self._paths(file, None))
+        found: dict[str, float] = self.connection.run(
+            "energies", arguments, blobs, expected
+        ).result["mj"]
         return found
 
     def _paths(self, file: Path, only: Collection[str] | None) -> list[str]:

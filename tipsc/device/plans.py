@@ -135,7 +135,7 @@ def write_with_plans(
 
 
 def write_finished(file: Path, engine: EngineFile, plans: Plans) -> None:
-    """Writes `engine` with its plans, to measure or verify it: no latency in it is of them."""
-    paths = tuple(replace(path, latency=None) for path in engine.manifest.paths)
+    """Writes `engine` with its plans, to measure or verify it: no cost in it is of them."""
+    paths = tuple(replace(path, latency=None, energy_mj=None) for path in engine.manifest.paths)
     manifest = replace(engine.manifest, paths=paths, built=plans.built)
     write_with_plans(file, manifest, engine, plans.plans)

@@ -68,6 +68,10 @@ class TakingTurns:
         with self._waiting():
             return self._device.pauses(file, target, example, seed)
 
+    def energies(self, file: Path, target: Target, example: Arrays) -> Mapping[str, float]:
+        with self._waiting():
+            return self._device.energies(file, target, example)
+
     @contextmanager
     def opened(
         self, file: Path, target: Target, paths: Sequence[str], inputs: Arrays

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tipsc.engine.strict import decode, encode
+from tipsc.engine.strict import LEFT_OUT, decode, encode
 from tipsc.errors import EngineDamagedError, PathError
 from tipsc.paths import SearchSpace
 from tipsc.quality import Quality
@@ -79,6 +79,8 @@ class PathEntry:
         shared_bytes: bytes of its weights that other paths use too.
         private_bytes: bytes that are its own.
         batch: examples of one call.
+        energy_mj: millijoules of one call on the target, what the device takes when idle included,
+            or None when that was not measured; then the file has no such key.
     """
 
     id: str
@@ -90,12 +92,18 @@ class PathEntry:
     shared_bytes: int
     private_bytes: int
     batch: int = 1
+    # Left out where it is not known: readers of before refuse keys that they do not know.
+    energy_mj: float | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id) is not None, "not a path id", "id", repr(self.id))
         for name in ("macs", "parameters", "shared_bytes", "private_bytes"):
             _require(getattr(self, name) >= 0, "is negative", name, getattr(self, name))
         _require(1 <= self.batch <= MAX_BATCH, "not a size of a batch", "batch", self.batch)
+        if self.energy_mj is not None:
+            energy_mj = self.energy_mj
+            known = math.isfinite(energy_mj) and energy_mj > 0
+            _require(known, "not a positive energy", "energy_mj", energy_mj)
 
     @property
     def speed_key(self) -> tuple[float, int, str]:

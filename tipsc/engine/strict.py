@@ -19,6 +19,8 @@ from tipsc.errors import DataError, EngineDamagedError, near
 from tipsc.printable import cut
 
 T = TypeVar("T")
+#: metadata of a field that :func:`encode` leaves out while it has its default
+LEFT_OUT: Mapping[str, bool] = types.MappingProxyType({"left out": True})
 _DIGITS = 20  # of a number of 64 bits, with its sign
 MOST_LEVELS = 16  # of objects and lists inside each other
 _TYPE_NAMES = {str: "a string", int: "an integer", float: "a finite number", bool: "true or false"}
@@ -149,7 +151,11 @@ def _decode(hint: Any, value: object, where: str) -> Any:
 def encode(value: object) -> Any:
     """The inverse of :func:`decode`: nothing but dict, list, str, int, float, bool and None."""
     if dataclasses.is_dataclass(value):
-        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            field.name: encode(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if not (field.metadata == LEFT_OUT and getattr(value, field.name) == field.default)
+        }
     if isinstance(value, Mapping):
         return {key: encode(v) for key, v in value.items()}
     if isinstance(value, (tuple, list)):

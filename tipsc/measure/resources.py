@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,22 @@ class Energy:
     milliwatts: float
     idle_milliwatts: float
     runs: int
+
+
+def measure_energies(
+    calls: Mapping[str, Call], power: Power, seconds: float = ENERGY_S
+) -> dict[str, float]:
+    """Millijoules of each of these calls, which are made once before; without those of no sensor.
+
+    An energy that is not above 0 is that of a sensor that is off.
+    """
+    found: dict[str, float] = {}
+    for name, call in calls.items():
+        call()
+        energy = measure_energy(call, power, seconds)
+        if energy is not None and energy.millijoules > 0:
+            found[name] = energy.millijoules
+    return found
 
 
 def measure_energy(call: Call, power: Power, seconds: float = ENERGY_S) -> Energy | None:

@@ -118,7 +118,7 @@ def finish(
         manifest,
         built=_built(plans, system),
         noise="",
-        paths=tuple(replace(path, latency=None) for path in manifest.paths),
+        paths=tuple(replace(path, latency=None, energy_mj=None) for path in manifest.paths),
     )
     measurement, differences = None, {}
     if run:
@@ -134,8 +134,9 @@ def finish(
             examples = _inputs(manifest, max(manifest.batches))
             _, samples = device.measure(draft, target, examples, 0, progress, None)
             measurement = samples.summarise()
+            energies = device.energies(draft, target, examples)
             reporter.end("measuring", measurement.seconds, cached=False)
-        fresh = with_latencies(fresh, measurement)
+        fresh = with_latencies(fresh, measurement, energies=energies)
     place = output or file
     write_with_plans(place, fresh, engine, plans.plans)
     return Finished(place, fresh, plans.checks, plans.trials, measurement, differences, remarks)

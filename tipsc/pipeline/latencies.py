@@ -1,4 +1,4 @@
-"""What an engine says of its latencies; a device that finishes engines needs no torch for it."""
+"""What an engine says of its costs; a device that finishes engines needs no torch for it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ def with_latencies(
     manifest: Manifest,
     measurement: Measurement,
     pauses: Mapping[str, Sequence[float]] | None = None,
+    energies: Mapping[str, float] | None = None,
 ) -> Manifest:
     """The manifest with what was measured on the device, and what makes it doubtful.
 
     Args:
         pauses: by path id, ms of calls after pauses; None: not measured.
+        energies: by path id, mJ of a call, of those that were measured.
 
     Raises:
         ProfileError: a time after a pause is no time.
@@ -34,7 +36,11 @@ def with_latencies(
         )
         for name, latency in measurement.latencies.items()
     }
-    paths = tuple(replace(path, latency=found[path.id]) for path in manifest.paths)
+    known = energies or {}
+    paths = tuple(
+        replace(path, latency=found[path.id], energy_mj=known.get(path.id))
+        for path in manifest.paths
+    )
     return replace(manifest, paths=paths, noise=measurement.noise)
 
 

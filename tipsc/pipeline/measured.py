@@ -69,7 +69,7 @@ def measured_engine(
     worths: Sequence[Worth],
     progress: Progress,
 ) -> MeasuredEngine:
-    """Writes the engine with the latencies of its paths.
+    """Writes the engine with the latencies of its paths, and their energies where a sensor tells.
 
     Args:
         file: the engine as it was compiled.
@@ -94,7 +94,8 @@ def measured_engine(
         whole_ms = original.measure(again, silent) if original is not None else None
     measurement = samples.summarise()
     pauses = device.pauses(file, target, example, seed)
-    manifest = with_latencies(manifest, measurement, pauses)
+    energies = device.energies(file, target, example)
+    manifest = with_latencies(manifest, measurement, pauses, energies)
     compiled.write(file, described(manifest, project, original))
     medians = {
         path.id: measurement.latencies[path.id].p50_ms

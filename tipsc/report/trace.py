@@ -16,11 +16,12 @@ from tipsc.files import open_regular
 
 _LONGEST = 10_000  # bytes of a line
 _NAME = 64
-#: fields of a line that are numbers, and whether null may stand there
+#: fields of a line that are numbers, and whether null may stand there; one that may be missing
 _NUMBERS = {
     "unix_s": False, "budget_ms": True, "predicted_ms": False, "elapsed_ms": False,
     "gap_ms": True, "slowdown": False,
 }  # fmt: skip
+_ENERGY = "energy_mj"
 _TEXTS = ("engine", "path", "mode", "reason")
 
 
@@ -39,6 +40,7 @@ class TracedCall:
     gap_ms: float
     slowdown: float
     in_time: bool
+    energy_mj: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class EngineUse:
         slowdown: the median, and the largest.
         reasons: why paths ran, to how often.
         paths: most used first.
+        energy_mj: of all calls, by what their paths took when they were measured; None where one
+            was not.
     """
 
     engine: str
@@ -97,6 +101,7 @@ class EngineUse:
     slowdown: tuple[float, float]
     reasons: dict[str, int]
     paths: tuple[PathUse, ...]
+    energy_mj: float | None
 
 
 def read_trace(file: Path) -> CallTrace:
@@ -153,6 +158,7 @@ def _engine_use(engine: str, calls: Sequence[TracedCall]) -> EngineUse:
     for call in calls:
         by_path.setdefault(call.path, []).append(call)
     slowdowns = [call.slowdown for call in calls]
+    energies = [call.energy_mj for call in calls if call.energy_mj is not None]
     return EngineUse(
         engine,
         len(calls),
@@ -164,6 +170,7 @@ def _engine_use(engine: str, calls: Sequence[TracedCall]) -> EngineUse:
             _path_use(engine, path, group)
             for path, group in sorted(by_path.items(), key=lambda item: (-len(item[1]), item[0]))
         ),
+        math.fsum(energies) if len(energies) == len(calls) else None,
     )
 
 
@@ -192,6 +199,8 @@ def _call(line: bytes, where: str) -> TracedCall:
         if name not in fields:
             raise _no_call(where, f"it has no {name}")
         found[name] = _checked(name, fields[name], where)
+    if _ENERGY in fields:
+        found[_ENERGY] = _checked(_ENERGY, fields[_ENERGY], where)
     return TracedCall(**found)
 
 
@@ -200,15 +209,15 @@ def _checked(name: str, value: object, where: str) -> object:
         right = isinstance(value, str) and len(value) <= _NAME
     elif name == "in_time":
         right = isinstance(value, bool)
-    elif value is None and _NUMBERS[name]:
+    elif value is None and _NUMBERS.get(name):
         return math.inf
     else:
-        positive = name in ("predicted_ms", "slowdown")
+        positive = name in ("predicted_ms", "slowdown", _ENERGY)
         right = isinstance(value, int | float) and not isinstance(value, bool)
         right = right and 0 <= float(str(value)) < 1e15 and not (positive and value == 0)
     if not right:
         raise _no_call(where, f"its {name} is {str(value)[:40]!r}")
-    return float(value) if name in _NUMBERS else value  # type: ignore[arg-type]
+    return float(value) if name in (*_NUMBERS, _ENERGY) else value  # type: ignore[arg-type]
 
 
 def _no_call(where: str, how: str) -> DataError:

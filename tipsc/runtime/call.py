@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 from tipsc.engine.manifest import PathEntry
@@ -24,6 +25,7 @@ class CallRecord:
         gap_ms: since the call before; inf for the first.
         slowdown: how many times slower the device was taken to be than when it was profiled.
         ended: seconds, by the governor's clock.
+        budget_mj: energy that it might take; inf but for the mode of energy.
     """
 
     path: PathEntry
@@ -35,6 +37,7 @@ class CallRecord:
     gap_ms: float
     slowdown: float
     ended: float
+    budget_mj: float = field(default=math.inf, kw_only=True)
 
     @property
     def in_time(self) -> bool:

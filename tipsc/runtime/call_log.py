@@ -119,8 +119,10 @@ def line_of(engine: str, unix_s: float, record: CallRecord) -> str:
         "slowdown": round(record.slowdown, 6),
         "in_time": record.in_time,
     }
+    if record.path.energy_mj is not None:
+        fields["energy_mj"] = round(record.path.energy_mj, 6)
     return json.dumps(fields) + "\n"
 
 
-def _finite(ms: float) -> float | None:
-    return round(ms, 6) if math.isfinite(ms) else None
+def _finite(number: float) -> float | None:
+    return round(number, 6) if math.isfinite(number) else None

@@ -16,9 +16,12 @@ import numpy as np
 
 from tipsc.engine.manifest import PathEntry
 from tipsc.errors import BudgetError, PathError, UsageError, near
+from tipsc.runtime.account import Account
 from tipsc.runtime.call import CallRecord, Result
+from tipsc.runtime.demand import Demand, demanded
 from tipsc.runtime.explain import Explanation, explain
-from tipsc.runtime.pick import PERCENTILES, check_budget, of_batch
+from tipsc.runtime.pick import PERCENTILES, of_batch
+from tipsc.runtime.refused import nothing_fits, nothing_is_as_thrifty
 from tipsc.runtime.rule import Decision, Mode, Reason, Rule
 
 FALLBACKS = ("raise", "fastest")
@@ -44,7 +47,8 @@ class Governor:
         percentile: which latency of the profile has to fit, until calls have shown what they take:
             ``p10``, ``p50`` or ``p95``.
         fallback: what happens where no path is likely to fit, be it that the budget is small or
-            that the device has become slow: ``raise`` a BudgetError, or run the ``fastest``.
+            that the device has become slow: ``raise`` a BudgetError, or run the ``fastest``. Where
+            none is as thrifty as asked for, that is the thriftiest.
         batch: examples of its calls: each size has a governor of its own. None: as few as any path
             takes.
         hysteresis: calls in which a better path was to run before it does; a faster one runs at
@@ -92,6 +96,7 @@ class Governor:
         self._paths = {path.id: path for path in known_paths}
         self._rule = Rule(known_paths, percentile, hysteresis)
         self._ended: float | None = None
+        self._spent: float | None = None
         self._lock = threading.Lock()
 
     @property
@@ -102,17 +107,27 @@ class Governor:
     @property
     def pause_ms(self) -> float:
         """What a call costs beside, after gaps as the present one; 0 for calls back to back."""
-        return self._rule.estimate.constant_ms(self._gap())
+        return self._rule.estimate.constant_ms(self._gap(self._clock()))
 
-    def pick(self, *, budget_ms: float | None = None, per_second: float | None = None) -> PathEntry:
+    def pick(
+        self,
+        *,
+        budget_ms: float | None = None,
+        per_second: float | None = None,
+        budget_mj: float | None = None,
+        watts: float | None = None,
+    ) -> PathEntry:
         """The path that :meth:`run` would run now.
 
         Raises:
-            BudgetError: no path is likely to fit; only with ``fallback="raise"``.
-            UsageError: not exactly one of both is given, or it is no positive number.
+            BudgetError: no path is likely to fit, or none is as thrifty; only with
+                ``fallback="raise"``.
+            UsageError: nothing is given, what does not go together, or no positive number; no path
+                has a measured energy, and one was given.
         """
+        demand = demanded(budget_ms, per_second, None, budget_mj, watts)
         with self._lock:
-            return self._choose(budget_ms, per_second, None).path
+            return self._choose(demand, self._clock()).path
 
     def run(
         self,
@@ -121,6 +136,8 @@ class Governor:
         budget_ms: float | None = None,
         per_second: float | None = None,
         path: PathEntry | str | None = None,
+        budget_mj: float | None = None,
+        watts: float | None = None,
     ) -> Result:
         """Pick, run, time, learn.
 
@@ -130,14 +147,21 @@ class Governor:
             per_second: in the mean so many calls a second should be possible; one that took longer
                 is made up for by those after it.
             path: runs whatever the others say. A `budget_ms` beside it only says what is late.
+            budget_mj: millijoules that the call may take, by what its path took when the engine
+                was measured. A `budget_ms` beside it is kept as well.
+            watts: that calls which are held to it may take in the mean; what a call leaves, those
+                after it may take. With `budget_ms` and `budget_mj` if they are given.
 
         Raises:
             BudgetError, UsageError: as :meth:`pick`.
             PathError: the engine has no such path with a latency.
             DataError: as :meth:`tipsc.runtime.Context.run`.
         """
+        demand = demanded(budget_ms, per_second, path, budget_mj, watts)
         with self._lock:
-            decision = self._choose(budget_ms, per_second, path)
+            now_s = self._clock()
+            decision = self._choose(demand, now_s)
+            self._spend(demand, decision, now_s)
             slowdown = self.slowdown
         start = self._clock()
         output = self._engine.run(x, path=decision.path)
@@ -149,21 +173,28 @@ class Governor:
         result = Result(
             decision.path, decision.mode, decision.reason, decision.budget_ms,
             decision.predicted_ms, elapsed_ms, decision.gap_ms, slowdown, end, output,
+            budget_mj=decision.budget_mj,
         )  # fmt: skip
         if self._on_call is not None:
             self._on_call(result)
         return result
 
     def explain(
-        self, *, budget_ms: float | None = None, per_second: float | None = None
+        self,
+        *,
+        budget_ms: float | None = None,
+        per_second: float | None = None,
+        budget_mj: float | None = None,
+        watts: float | None = None,
     ) -> Explanation:
         """What :meth:`run` would run now, and why not the others; changes nothing.
 
         Raises:
             UsageError: as :meth:`pick`.
         """
+        demand = demanded(budget_ms, per_second, None, budget_mj, watts)
         with self._lock:
-            return explain(self._rule, self._decide(budget_ms, per_second, None))
+            return explain(self._rule, self._decide(demand, self._clock()))
 
     def observe(self, path: PathEntry, elapsed_ms: float) -> None:
         """Learn from a call that was timed elsewhere and has just ended.
@@ -181,38 +212,51 @@ class Governor:
             return
         now = self._clock()
         with self._lock:
-            gap = max(0.0, self._gap() - float(elapsed_ms))
+            gap = max(0.0, self._gap(now) - float(elapsed_ms))
             self._rule.observe(path.id, gap, float(elapsed_ms))
             self._ended = now
 
-    def _gap(self) -> float:
+    def _gap(self, now_s: float) -> float:
         """Milliseconds since the last call; before the first one, the longest of pauses."""
-        return math.inf if self._ended is None else max(0.0, (self._clock() - self._ended) * 1e3)
+        return _since(self._ended, now_s)
 
-    def _decide(
-        self, budget_ms: float | None, per_second: float | None, path: PathEntry | str | None
-    ) -> Decision:
-        if per_second is not None:
-            if budget_ms is not None or path is not None:
-                raise UsageError(
-                    "a call is held to one thing",
-                    expected="per_second alone, budget_ms or path",
-                    got="per_second and another",
-                )
-            return self._rule.by_throughput(self._gap(), 1e3 / check_rate(per_second))
-        if path is not None:
-            budget = math.inf if budget_ms is None else check_budget(budget_ms)
-            return self._rule.pinned(self._gap(), self._known(path), budget)
-        return self._rule.by_deadline(self._gap(), check_budget(budget_ms))
+    def _decide(self, demand: Demand, now_s: float) -> Decision:
+        gap_ms, rule = self._gap(now_s), self._rule
+        if demand.mode is Mode.THROUGHPUT:
+            return rule.by_throughput(gap_ms, demand.budget_ms)
+        if demand.path is not None:
+            return rule.pinned(gap_ms, self._known(demand.path), demand.budget_ms)
+        if demand.mode is Mode.DEADLINE:
+            return rule.by_deadline(gap_ms, demand.budget_ms)
+        cap_mj, account = demand.budget_mj, self._account(demand)
+        if demand.watts is not None:
+            cap_mj = min(cap_mj, account.cap_mj(_since(self._spent, now_s), demand.watts))
+        return rule.by_energy(gap_ms, demand.budget_ms, cap_mj)
 
-    def _choose(
-        self, budget_ms: float | None, per_second: float | None, path: PathEntry | str | None
-    ) -> Decision:
-        decision = self._decide(budget_ms, per_second, path)
-        if decision.reason is Reason.TOO_LATE and self._raises:
+    def _choose(self, demand: Demand, now_s: float) -> Decision:
+        decision = self._decide(demand, now_s)
+        if self._raises and decision.reason is Reason.TOO_LATE:
             self._rule.refused(decision)
-            raise self._nothing_fits(decision)
+            raise nothing_fits(decision, self._rule.estimate)
+        if self._raises and decision.reason is Reason.TOO_COSTLY:
+            raise nothing_is_as_thrifty(demand, decision)
         return decision
+
+    def _account(self, demand: Demand) -> Account:
+        if self._rule.account is None:
+            raise UsageError(
+                "no path of this engine has a measured energy",
+                where="budget_mj" if demand.watts is None else "watts",
+                fix="build or finish it on a device that has a power sensor, or give budget_ms",
+            )
+        return self._rule.account
+
+    def _spend(self, demand: Demand, decision: Decision, now_s: float) -> None:
+        """When a call begins: several that run at once must not spend the same watts twice."""
+        if demand.watts is not None and decision.path.energy_mj is not None:
+            since_ms = _since(self._spent, now_s)
+            self._account(demand).spend(since_ms, demand.watts, decision.path.energy_mj)
+            self._spent = now_s
 
     def _known(self, path: PathEntry | str) -> PathEntry:
         name = path if isinstance(path, str) else getattr(path, "id", None)
@@ -222,37 +266,10 @@ class Governor:
             )
         return self._paths[name]
 
-    def _nothing_fits(self, decision: Decision) -> BudgetError:
-        budget, predicted = decision.budget_ms, decision.predicted_ms
-        slow = f", slowed {self.slowdown:.2f}x" if self.slowdown > 1.01 else ""
-        constant = self._rule.estimate.constant_ms(decision.gap_ms)
-        pause = f", {constant:.3g} ms of it after a pause" if constant > 0.001 else ""
-        return BudgetError(
-            f"no path fits a budget of {budget:g} ms: the fastest, {decision.path.id}, takes "
-            f"{predicted:.3g} ms{slow}{pause}",
-            expected=f"budget_ms >= {predicted:.3g}"
-            if decision.mode is Mode.DEADLINE
-            else f"per_second <= {1e3 / predicted:.3g}",
-            got=budget if decision.mode is Mode.DEADLINE else 1e3 / budget,
-            fix='give more time, or Governor(..., fallback="fastest") to run late',
-        )
 
-
-def check_rate(per_second: object) -> float:
-    """Calls a second as a number.
-
-    Raises:
-        UsageError: it is none, or not positive and finite.
-    """
-    number = isinstance(per_second, Real | np.number) and not isinstance(per_second, bool)
-    if not number or not 0 < float(per_second) < math.inf:  # type: ignore[arg-type]
-        raise UsageError(
-            "this is no rate",
-            where="per_second",
-            expected="calls a second: a finite number above 0",
-            got=repr(per_second),
-        )
-    return float(per_second)  # type: ignore[arg-type]
+def _since(before_s: float | None, now_s: float) -> float:
+    """Milliseconds; inf if there is no before."""
+    return math.inf if before_s is None else max(0.0, (now_s - before_s) * 1e3)
 
 
 def _no_time(got: object) -> UsageError:

@@ -1,18 +1,23 @@
 """Which path the next call runs: the rule of the governor, without clock, lock and engine.
 
 :mod:`tipsc.runtime.estimate` gives for each path the share of its calls that would keep a budget
-now. The three ways to ask:
+now. The four ways to ask:
 
 Deadline. The most accurate path runs of those that keep the budget often enough: a share ENOUGH, or
 as often as the best path does, since calls that are late whatever runs are no reason for a worse
-answer. What the shares promise is checked by what comes: each call adds 1 - AIM to an allowance of
-late calls, each late one takes 1 from it. There is one for each path, and a path that overdrew its
-own rests; and one for all, and while that is overdrawn only paths run that keep the budget as often
-as the best one.
+answer. What the shares promise is checked by what comes (:mod:`tipsc.runtime.allowances`): each
+call adds 1 - AIM to an allowance of late calls, each late one takes 1 from it. There is one for
+each path, and a path that overdrew its own rests; and one for all, and while that is overdrawn only
+paths run that keep the budget as often as the best one.
 
 Throughput. Single calls may be late, their mean may not: what calls took beyond the period is owed,
 and the most accurate path runs that is likely to stay within the period and pay a CATCH_UP-th of
 the debt as well.
+
+Energy. As for a deadline, among the paths whose calls take no more energy than a cap: one that was
+asked for, or what a power leaves for this call (:mod:`tipsc.runtime.account`). What a call takes is
+what was measured on the target, whatever the device does now. Where no path is as thrifty, the
+thriftiest is named.
 
 Pinned. The path is given; the estimate learns from the call, the allowances do not.
 
@@ -22,24 +27,27 @@ as many each time that this went wrong. With a hysteresis of N a better path tha
 when it was to run in N calls before; a faster one runs at once.
 
 The same inputs give the same decisions in every language (tests/runtime/governor_vectors.json).
-Choosing takes O(log K + WINDOW) for K paths, learning O(1).
+Choosing takes O(log K + WINDOW) for K paths, and O(K) more where a cap leaves paths that no cap
+left before: their front is kept. Learning takes O(1).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from tipsc.engine.manifest import PathEntry
+from tipsc.runtime.account import Account
+from tipsc.runtime.allowances import Allowances
 from tipsc.runtime.estimate import Chances, Estimate
-from tipsc.runtime.pick import latency_ms, worth
+from tipsc.runtime.front import Front, Place, affordable, front, in_order, places
 
-#: share of calls in time that is aimed at, and that a path is expected to keep
-AIM, ENOUGH = 0.985, 0.98
-#: late calls that may be owed, and saved up
-OWED, SAVED = -2.0, 3.0
+#: share of calls in time that a path is expected to keep
+ENOUGH = 0.98
 #: where even the best path keeps the budget less often than this, the fastest runs
 HOPELESS = 0.45
 TRY_AFTER, TRY_AT_LAST = 100, 1600
@@ -56,6 +64,7 @@ class Reason(Enum):
     LIKELIEST = "no path is sure to fit: the fastest"
     TOO_LATE = "nothing fits: the fastest path"
     PINNED = "it was asked for"
+    TOO_COSTLY = "nothing is as thrifty: the thriftiest path"
 
     def __str__(self) -> str:
         return self.value
@@ -67,6 +76,7 @@ class Mode(Enum):
     DEADLINE = "deadline"
     THROUGHPUT = "throughput"
     PINNED = "pinned"
+    ENERGY = "energy"
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,9 @@ class Decision:
         reason: why.
         mode: what the call is held to.
         gap_ms: since the last call.
-        budget_ms: of the call; the period for a throughput.
+        budget_ms: of the call; the period for a throughput; inf where there is none.
         predicted_ms: what the call is most likely to take.
+        budget_mj: energy that the call may take; inf but for the mode of energy.
     """
 
     path: PathEntry
@@ -88,29 +99,7 @@ class Decision:
     gap_ms: float
     budget_ms: float
     predicted_ms: float
-
-
-class Allowances:
-    """Late calls that may still come, of all paths and of each; one entry for each path.
-
-    Each call adds to all of them. That is done when one is looked at: a call costs O(1).
-    """
-
-    def __init__(self, count: int) -> None:
-        self.of_all = 0.0
-        self._calls = 0
-        self._own = [(0.0, 0)] * count  # as it was after so many calls
-
-    def own(self, place: int) -> float:
-        value, calls = self._own[place]
-        return min(value + (self._calls - calls) * (1 - AIM), SAVED)
-
-    def add(self, place: int | None, late: bool) -> None:
-        """One call, of the path at `place`, if that has an allowance."""
-        self.of_all = _bounded(self.of_all + 1 - AIM - late)
-        self._calls += 1
-        if late and place is not None:
-            self._own[place] = (max(self.own(place) - 1, OWED), self._calls)
+    budget_mj: float = math.inf
 
 
 class Rule:
@@ -120,6 +109,9 @@ class Rule:
         paths: with measured latencies, at least one.
         percentile: which latency of the profile has to fit, until calls have shown what they take.
         hysteresis: calls in which a better path was to run before it does.
+
+    Attributes:
+        account: of energy; None where no path has one.
     """
 
     def __init__(
@@ -127,29 +119,37 @@ class Rule:
     ) -> None:
         self.paths = tuple(sorted(paths, key=lambda path: path.speed_key))
         self.estimate = Estimate(self.paths)
-        self.front = front(paths)
+        self.front: Front = front(paths, percentile)
         self._known = {path.id for path in paths}
-        self._places = {path.id: place for place, path in enumerate(self.front)}
-        self._medians = [latency_ms(path.latency, "p50") for path in self.front if path.latency]
-        # A slower path is not expected to be late less often than a faster one.
-        self._slow = _rising(
-            [latency_ms(path.latency, percentile) for path in self.front if path.latency]
-        )
-        self.allowances = Allowances(len(self.front))
+        self._medians = [place.median_ms for place in self.front]
+        # A cap must not change when a path is taken to be late, so this is of all of them.
+        self._costed = places(in_order(p for p in paths if p.energy_mj is not None), percentile)
+        energies = {place.path.id: place.path.energy_mj or 0.0 for place in self._costed}
+        self.account = Account(list(energies.values())) if energies else None
+        self._energies = sorted(energies.values())
+        self._affordable: dict[int, Front] = {}  # by how many paths a cap leaves
+        self._thriftiest = min(self._costed, key=lambda at: energies[at.path.id], default=None)
+        self.allowances = Allowances()
         self._wait, self._since = TRY_AFTER, 0
-        self._hysteresis, self._last, self._held = hysteresis, len(self.front), 0
+        self._hysteresis, self._held = hysteresis, 0
+        self._last: PathEntry | None = None
         self.owed_ms = 0.0
 
     def by_deadline(self, gap_ms: float, budget_ms: float) -> Decision:
         """For a call that should end within its budget, `gap_ms` after the last one."""
-        chances = self.estimate.chances(gap_ms, budget_ms)
-        best = self.share(chances, 0)
-        if best < HOPELESS:  # all are late more often than not: no share tells them apart
-            return self._fastest(Mode.DEADLINE, gap_ms, budget_ms)
-        most = self._last_that_keeps(chances, self._enough(best))
-        rested = (at for at in range(most, -1, -1) if self.rested(Mode.DEADLINE, at))
-        place = next(rested, most)
-        return self._held_or_tried(Mode.DEADLINE, place, gap_ms, budget_ms, budget_ms)
+        return self._in_time(_Asked(Mode.DEADLINE, self.front, gap_ms, budget_ms))
+
+    def by_energy(self, gap_ms: float, budget_ms: float, cap_mj: float) -> Decision:
+        """For a call that should take at most `cap_mj`, and end within its budget.
+
+        There is a path with an energy.
+        """
+        within = self._within_cap(cap_mj)
+        if within:
+            return self._in_time(_Asked(Mode.ENERGY, within, gap_ms, budget_ms, cap_mj))
+        assert self._thriftiest is not None
+        asked = _Asked(Mode.ENERGY, (self._thriftiest,), gap_ms, budget_ms, cap_mj)
+        return self._decision(asked, 0, Reason.TOO_COSTLY)
 
     def by_throughput(self, gap_ms: float, period_ms: float) -> Decision:
         """For calls that should take no more than a period in the mean."""
@@ -157,9 +157,8 @@ class Rule:
         within = self._within(period_ms)
         largest = (within - estimate.constant_ms(gap_ms)) / estimate.factor
         place = bisect_right(self._medians, largest) - 1
-        if place < 0:
-            return self._fastest(Mode.THROUGHPUT, gap_ms, period_ms)
-        return self._held_or_tried(Mode.THROUGHPUT, place, gap_ms, period_ms, within)
+        asked = _Asked(Mode.THROUGHPUT, self.front, gap_ms, period_ms)
+        return self._fastest(asked) if place < 0 else self._held_or_tried(asked, place, within)
 
     def pinned(self, gap_ms: float, path: PathEntry, budget_ms: float) -> Decision:
         """For a call whose path is given."""
@@ -171,19 +170,19 @@ class Rule:
         self.estimate.learn(decision.path.id, decision.gap_ms, elapsed_ms)
         if decision.mode is Mode.PINNED:
             return
-        place, late = self._places[decision.path.id], elapsed_ms > decision.budget_ms
+        late = elapsed_ms > decision.budget_ms
         self._since += 1
         if decision.reason is Reason.TRIED:
             # One call in time is tried again at once, until the estimate has followed.
             self._wait = min(TRY_AT_LAST, 2 * self._wait) if late else TRY_AFTER
             self._since = 0 if late else self._wait
         self._held = self._held + 1 if decision.reason is Reason.HELD else 0
-        self._last = place
+        self._last = decision.path
         if decision.mode is Mode.THROUGHPUT:
             owed = self.owed_ms + elapsed_ms - decision.budget_ms
             self.owed_ms = min(max(0.0, owed), MOST_PERIODS * decision.budget_ms)
         else:
-            self.allowances.add(place, late)
+            self.allowances.add(decision.path.id, late)
 
     def observe(self, path_id: str, gap_ms: float, elapsed_ms: float) -> None:
         """From a call that nobody chose here; of a path without a latency nothing is learned."""
@@ -194,22 +193,44 @@ class Rule:
         """Nothing ran, since nothing was to fit."""
         self.estimate.relax(decision.gap_ms)
 
-    def share(self, chances: Chances, place: int) -> float:
-        """Share of calls in time of a path of the front."""
-        return chances.share(self._medians[place], self._slow[place])
+    def front_of(self, decision: Decision) -> Front:
+        """The paths that could have run for it."""
+        if decision.mode is not Mode.ENERGY:
+            return self.front
+        return self._within_cap(decision.budget_mj)
 
-    def rested(self, mode: Mode, place: int) -> bool:
-        """Whether a path of the front has not overdrawn its allowance, where there is one."""
-        return mode is Mode.THROUGHPUT or self.allowances.own(place) >= 0
+    def rested(self, mode: Mode, path: PathEntry) -> bool:
+        """Whether a path has not overdrawn its allowance, where there is one."""
+        return mode is Mode.THROUGHPUT or self.allowances.own(path.id) >= 0
 
-    def fits(self, decision: Decision, place: int) -> bool:
-        """Whether a path of the front keeps what that decision was held to."""
+    def fits(self, decision: Decision, fastest: Place, place: Place) -> bool:
+        """Whether a path keeps the time that a decision was held to.
+
+        Args:
+            fastest: of the front of that decision.
+        """
         if decision.mode is Mode.THROUGHPUT:
-            predicted = self.estimate.median_ms(self.front[place].id, decision.gap_ms)
+            predicted = self.estimate.median_ms(place.path.id, decision.gap_ms)
             return predicted <= self._within(decision.budget_ms)
         chances = self.estimate.chances(decision.gap_ms, decision.budget_ms)
-        best = self.share(chances, 0)
-        return best >= HOPELESS and self.share(chances, place) >= self._enough(best)
+        best = fastest.share(chances)
+        return best >= HOPELESS and place.share(chances) >= self._enough(best)
+
+    def _within_cap(self, cap_mj: float) -> Front:
+        left = bisect_right(self._energies, cap_mj)
+        if left not in self._affordable:
+            self._affordable[left] = affordable(self._costed, cap_mj)
+        return self._affordable[left]
+
+    def _in_time(self, asked: _Asked) -> Decision:
+        """The most accurate path of a front that keeps the budget often enough."""
+        chances = self.estimate.chances(asked.gap_ms, asked.budget_ms)
+        best = asked.front[0].share(chances)
+        if best < HOPELESS:  # all are late more often than not: no share tells them apart
+            return self._fastest(asked)
+        most = _last_that_keeps(asked.front, chances, self._enough(best))
+        kept = (at for at in range(most, -1, -1) if self.rested(asked.mode, asked.front[at].path))
+        return self._held_or_tried(asked, next(kept, most), asked.budget_ms)
 
     def _enough(self, best: float) -> float:
         return min(best, ENOUGH) if self.allowances.of_all >= 0 else best
@@ -217,70 +238,64 @@ class Rule:
     def _within(self, period_ms: float) -> float:
         return period_ms - self.owed_ms / CATCH_UP
 
-    def _last_that_keeps(self, chances: Chances, enough: float) -> int:
-        """The slowest path of the front that keeps a budget so often; the first one does."""
-        low, high = 0, len(self.front)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.share(chances, middle) >= enough:
-                low = middle
-            else:
-                high = middle
-        return low
+    def _held_or_tried(self, asked: _Asked, place: int, within_ms: float) -> Decision:
+        held = self._place_held(asked, place) if self._held < self._hysteresis else None
+        if held is not None:
+            return self._decision(asked, held, Reason.HELD)
+        if self._may_fit(asked, place, within_ms):
+            return self._decision(asked, place + 1, Reason.TRIED)
+        return self._decision(asked, place, Reason.MOST_ACCURATE)
 
-    def _held_or_tried(
-        self, mode: Mode, place: int, gap_ms: float, budget_ms: float, within_ms: float
-    ) -> Decision:
-        reason = Reason.MOST_ACCURATE
-        if place > self._last and self._held < self._hysteresis and self.rested(mode, self._last):
-            place, reason = self._last, Reason.HELD
-        elif self._may_fit(mode, place, gap_ms, within_ms):
-            place, reason = place + 1, Reason.TRIED
-        path = self.front[place]
-        predicted = self.estimate.median_ms(path.id, gap_ms)
-        return Decision(path, reason, mode, gap_ms, budget_ms, predicted)
+    def _place_held(self, asked: _Asked, place: int) -> int | None:
+        """The place of the last path, if it runs although the one at `place` is better."""
+        last = self._last
+        if last is None or not self.rested(asked.mode, last):
+            return None
+        assert last.latency is not None
+        at = bisect_left(asked.front, last.latency.p50_ms, key=lambda known: known.median_ms)
+        return at if at < place and asked.front[at].path.id == last.id else None
 
-    def _may_fit(self, mode: Mode, place: int, gap_ms: float, within_ms: float) -> bool:
+    def _may_fit(self, asked: _Asked, place: int, within_ms: float) -> bool:
         """Whether the next better path is to be tried."""
-        if place + 1 >= len(self.front) or self._since < self._wait:
+        if place + 1 >= len(asked.front) or self._since < self._wait:
             return False
-        if self.owed_ms > 0 if mode is Mode.THROUGHPUT else self.allowances.of_all < 1:
+        throughput = asked.mode is Mode.THROUGHPUT
+        if self.owed_ms > 0 if throughput else self.allowances.of_all < 1:
             return False
-        extra = self.estimate.median_ms(self.front[place].id, gap_ms) - self._medians[place]
-        return self._medians[place + 1] + extra <= within_ms
+        here, after = asked.front[place], asked.front[place + 1]
+        extra = self.estimate.median_ms(here.path.id, asked.gap_ms) - here.median_ms
+        return after.median_ms + extra <= within_ms
 
-    def _fastest(self, mode: Mode, gap_ms: float, budget_ms: float) -> Decision:
-        path = self.front[0]
-        predicted = self.estimate.median_ms(path.id, gap_ms)
-        reason = Reason.TOO_LATE if predicted > budget_ms else Reason.LIKELIEST
-        return Decision(path, reason, mode, gap_ms, budget_ms, predicted)
+    def _fastest(self, asked: _Asked) -> Decision:
+        predicted = self.estimate.median_ms(asked.front[0].path.id, asked.gap_ms)
+        reason = Reason.TOO_LATE if predicted > asked.budget_ms else Reason.LIKELIEST
+        return self._decision(asked, 0, reason)
 
-
-def front(paths: Sequence[PathEntry]) -> tuple[PathEntry, ...]:
-    """The paths that are better than all that are as fast, the fastest first.
-
-    Of equally fast ones the best, of equally good ones the fastest; then the one with the fewest
-    MACs, and the first by its id.
-    """
-    found: list[PathEntry] = []
-    for path in sorted(paths, key=_best_of_the_fastest_first):
-        if not found or worth(path) > worth(found[-1]):
-            found.append(path)
-    return tuple(found)
+    def _decision(self, asked: _Asked, place: int, reason: Reason) -> Decision:
+        path = asked.front[place].path
+        predicted = self.estimate.median_ms(path.id, asked.gap_ms)
+        return Decision(
+            path, reason, asked.mode, asked.gap_ms, asked.budget_ms, predicted, asked.cap_mj
+        )
 
 
-def _best_of_the_fastest_first(path: PathEntry) -> tuple[float, bool, float, int, str]:
-    p50_ms, macs, name = path.speed_key
-    measured, value = worth(path)
-    return p50_ms, not measured, -value, macs, name
+class _Asked(NamedTuple):
+    """What a call is held to, and the paths that may run for it."""
+
+    mode: Mode
+    front: Front
+    gap_ms: float
+    budget_ms: float
+    cap_mj: float = math.inf
 
 
-def _rising(values: Sequence[float]) -> list[float]:
-    rising: list[float] = []
-    for value in values:
-        rising.append(max(value, rising[-1]) if rising else value)
-    return rising
-
-
-def _bounded(allowance: float) -> float:
-    return min(max(allowance, OWED), SAVED)
+def _last_that_keeps(front: Front, chances: Chances, enough: float) -> int:
+    """The slowest path of the front that keeps a budget so often; the first one does."""
+    low, high = 0, len(front)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if front[middle].share(chances) >= enough:
+            low = middle
+        else:
+            high = middle
+    return low

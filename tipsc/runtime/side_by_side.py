@@ -67,8 +67,11 @@ class SideBySide:
         key: str,
         budget_ms: float | None = None,
         per_second: float | None = None,
+        budget_mj: float | None = None,
+        watts: float | None = None,
     ) -> tuple[str, Result]:
         """The version that the key has, and its result; see :meth:`tipsc.runtime.Governor.run`."""
         version = self.version(key)
-        governor = self._governors[version]
-        return version, governor.run(x, budget_ms=budget_ms, per_second=per_second)
+        return version, self._governors[version].run(
+            x, budget_ms=budget_ms, per_second=per_second, budget_mj=budget_mj, watts=watts
+        )

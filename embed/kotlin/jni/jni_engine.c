@@ -129,8 +129,8 @@ NATIVE(jlongArray, describePath, jlong engine, jint path, jobjectArray texts, jd
         throw_error(env, &error);
         return NULL;
     }
-    const jdouble known[] = {info.quality, info.p10_ms, info.p50_ms, info.p95_ms, info.pause_ms};
-    (*env)->SetDoubleArrayRegion(env, reals, 0, 5, known);
+    const jdouble known[] = {info.quality, info.p10_ms, info.p50_ms, info.p95_ms, info.pause_ms, info.energy_mj};
+    (*env)->SetDoubleArrayRegion(env, reals, 0, sizeof known / sizeof *known, known);
     put_texts(env, texts, (const char *const[]){info.id, info.quality_name, info.quality_unit}, 3);
     return longs(env, (const jlong[]){info.batch, info.quality_higher, info.macs, info.parameters, info.shared_bytes,
                                       info.private_bytes}, 6);

@@ -33,6 +33,8 @@ int main(int count, char **arguments) {
         auto ran = governor->run(*context, {tipsc::buffer(x)}, {tipsc::buffer(y)}, 1e6);
         if (!ran || ran->elapsed_ms <= 0 || governor->slowdown() <= 0 || governor->explain(1e6)->empty()) return 5;
         if (!governor->observe(0, 1.0) || !governor->pick(1e6) || governor->pause_ms() < -1e9) return 6;
+        if (governor->pick(tipsc::within(0, 5, 1)).code() != TIPSC_USAGE) return 10; /* no energy was measured */
+        if (governor->pick(tipsc::within(1e6))->path != governor->pick(1e6)->path) return 11;
         if (moved.pick(-1).code() != TIPSC_USAGE || !moved.pick(1e9)) return 7;
     }
 #ifdef TIPSC_EXCEPTIONS

@@ -52,7 +52,7 @@ fun describe(file: String, options: Options) = Engine.open(file, options).use { 
     println(listOf(engine.name, engine.target, engine.backend, engine.form, engine.hash, engine.noise))
     for (path in engine.paths) {
         val quality = path.quality?.run { "$name $value $unit $higherIsBetter" }
-        println(listOf(path, path.batch, quality, path.p10Ms, path.p50Ms, path.p95Ms, path.pauseMs))
+        println(listOf(path, path.batch, quality, path.p10Ms, path.p50Ms, path.p95Ms, path.pauseMs, path.energyMj))
         println(listOf(path.macs, path.parameters, path.sharedBytes, path.privateBytes))
         for (it in path.inputs + path.outputs) println(listOf(it.name, it.dtype, it.shape, it.layout, it.bytes))
     }
@@ -76,10 +76,32 @@ fun governor(file: String, options: Options) = Engine.open(file, options).use { 
             repeat(50) { governor.observe(slowest, slowest.p50Ms * 20) }
             check(governor.slowdown > before)
             println(said { governor.pick(Demand.within(1e-6)) })
+            println(said { governor.pick(Demand.withinEnergy(mj = 5.0)) })
+            println(said { governor.pick(Demand.withinPower(watts = 1.0, ms = 10_000.0)) })
         }
     }
     Governor(engine, runFastest = true).use { println(it.pick(Demand.within(1e-6)).reason) }
     println(engine.pick(10_000.0))
+}
+
+/** Of an engine whose paths take 2, 4, ... mJ. */
+fun energy(file: String, options: Options) = Engine.open(file, options).use { engine ->
+    Context(engine).use { context ->
+        val calls = Calls(engine.paths[0])
+        Governor(engine).use { governor ->
+            val result = governor.run(context, calls.inputs, calls.outputs, Demand.withinEnergy(mj = 4.5))
+            println(with(result) { "$mode $path $budgetMs $budgetMj $energyMj" })
+            check("takes more energy" in governor.explain(Demand.withinEnergy(mj = 4.5, ms = 10_000.0)))
+            val little = Demand.withinPower(watts = 1e-9)
+            val ran = List(20) { governor.run(context, calls.inputs, calls.outputs, little).path }
+            println("${ran.first()} ${ran.last()}")
+            println(said { governor.pick(Demand.withinEnergy(mj = 1.0)) })
+        }
+        Governor(engine, runFastest = true).use {
+            val reason = it.run(context, calls.inputs, calls.outputs, Demand.withinEnergy(mj = 1.0)).reason
+            println("$reason ${reason.text}")
+        }
+    }
 }
 
 fun said(what: () -> Any?): String = try {
@@ -233,6 +255,7 @@ fun main(arguments: Array<String>) {
         "outputs" -> outputs(file, more, options)
         "describe" -> describe(file, options)
         "governor" -> governor(file, options)
+        "energy" -> energy(file, options)
         "errors" -> errors(file, options)
         "signed" -> println(said { Engine.open(file, signedBy(more.split(" "))).close() })
         "android" -> android(file, runtime, more)

@@ -5,6 +5,8 @@ package tipsc.camera
 object Phone {
     @JvmStatic
     fun main(arguments: Array<String>) {
+        System.setProperty("java.vm.name", "Dalvik")
+        System.setProperty("java.io.tmpdir", System.getProperty("activity.cache"))
         val activity = MainActivity()
         activity.onCreate(null)
         activity.onStart()

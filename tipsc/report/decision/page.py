@@ -197,9 +197,18 @@ def _against(facts: EngineFacts, texts: Texts) -> Grid:
         (texts("row_transfer"), byte_size(facts.file_bytes), storage),
         (training, took(facts.training_s), none),
         (texts("row_build"), took(facts.other_s), none),
-        (texts("row_energy"), none, none),
+        (texts("row_energy"), _energy(facts) or none, none),
     ]
     return Grid((texts("what"), texts("in_engine"), texts("in_separate")), tuple(rows))
+
+
+def _energy(facts: EngineFacts) -> str:
+    """Of the paths that were measured; empty if none was."""
+    known = [path.energy_mj for path in facts.paths if path.energy_mj is not None]
+    if not known:
+        return ""
+    least, most = significant(min(known)), significant(max(known))
+    return f"{least} mJ" if least == most else f"{least} - {most} mJ"
 
 
 def _fleet(facts: EngineFacts, texts: Texts, devices: int) -> str:
@@ -229,7 +238,7 @@ def _gaps(facts: EngineFacts, texts: Texts) -> Iterator[str]:
     yield texts("gap_training")
     if facts.training_s is None and facts.other_s is None:
         yield texts("gap_stages")
-    yield texts("gap_energy")
+    yield texts("gap_alone_energy" if _energy(facts) else "gap_energy")
     yield texts("gap_hours")
 
 

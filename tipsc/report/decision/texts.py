@@ -173,10 +173,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "ビルド時間: エンジンの隣にステージの記録がありません。",
     ),
     "gap_energy": (
-        "Energy: an engine records none. `tipsc bench ENGINE --all --device URL` measures it where "
-        "the device has a sensor.",
-        "エネルギー: エンジンには記録されません。デバイスにセンサーがあれば "
-        "`tipsc bench ENGINE --all --device URL` で測定できます。",
+        "Energy: this engine records none, since it was not measured on a device with a power "
+        "sensor. `tipsc bench ENGINE --all --device URL` measures it where there is one.",
+        "エネルギー: 電力センサーのあるデバイスで測定していないため、このエンジンには記録が"
+        "ありません。センサーがあれば `tipsc bench ENGINE --all --device URL` で測定できます。",
+    ),
+    "gap_alone_energy": (
+        "Energy of separate models: they were not run on the device.",
+        "個別モデルのエネルギー: デバイスでは実行していません。",
     ),
     "gap_machine": (
         "Memory and calls of both were measured on this machine, which may not be the device.",

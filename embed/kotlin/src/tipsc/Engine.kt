@@ -51,12 +51,12 @@ class Engine private constructor(address: Long, log: Long, private val memory: B
 
     private fun path(address: Long, number: Int, inputs: Int, outputs: Int): Path {
         val texts = arrayOfNulls<ByteArray>(3)
-        val reals = DoubleArray(5)
+        val reals = DoubleArray(6)
         val whole = Native.describePath(address, number, texts, reals)
         val quality = texts[1]?.let { Quality(textOf(it), reals[0], textOf(texts[2]), whole[1] == 1L) }
         return Path(
             this, number, textOf(texts[0]), whole[0].toInt(), quality, reals[1], reals[2], reals[3],
-            reals[4], whole[2], whole[3], whole[4], whole[5],
+            reals[4], reals[5], whole[2], whole[3], whole[4], whole[5],
             List(inputs) { tensor(address, false, number, it) },
             List(outputs) { tensor(address, true, number, it) },
         )

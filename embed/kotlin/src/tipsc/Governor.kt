@@ -2,11 +2,11 @@ package tipsc
 
 import java.nio.ByteBuffer
 
-enum class Mode { DEADLINE, THROUGHPUT, PINNED }
+enum class Mode { DEADLINE, THROUGHPUT, PINNED, ENERGY }
 
 /** Why a path ran. */
 enum class Reason {
-    MOST_ACCURATE, HELD, TRIED, LIKELIEST, TOO_LATE, ASKED_FOR;
+    MOST_ACCURATE, HELD, TRIED, LIKELIEST, TOO_LATE, ASKED_FOR, TOO_COSTLY;
 
     /** In words. */
     val text: String by lazy { String(Native.reasonText(ordinal)) }
@@ -15,6 +15,7 @@ enum class Reason {
 /** What a call is held to. Make it once and use it again. */
 class Demand private constructor(
     internal val budgetMs: Double, internal val perSecond: Double, internal val path: Path?,
+    internal val budgetMj: Double = 0.0, internal val watts: Double = 0.0,
 ) {
     companion object {
         /** The call should end within so many milliseconds. */
@@ -25,6 +26,25 @@ class Demand private constructor(
         fun perSecond(rate: Double): Demand {
             if (rate > 0) return Demand(0.0, rate, null)
             throw TipscException(Code.USAGE, "this is no rate (expected calls a second above 0, got $rate)", "")
+        }
+
+        /** The call should take no more millijoules, and end within [ms]; 0 is no such bound. */
+        @JvmStatic
+        @JvmOverloads
+        fun withinEnergy(mj: Double, ms: Double = 0.0): Demand {
+            if (mj > 0) return Demand(ms, 0.0, null, budgetMj = mj)
+            throw TipscException(Code.USAGE, "this is no energy of a call (expected millijoules above 0, got $mj)", "")
+        }
+
+        /**
+         * Calls should take no more in the mean: what one leaves, those after it may take. Each should end
+         * within [ms] and take no more than [mj]; 0 is no such bound.
+         */
+        @JvmStatic
+        @JvmOverloads
+        fun withinPower(watts: Double, ms: Double = 0.0, mj: Double = 0.0): Demand {
+            if (watts > 0) return Demand(ms, 0.0, null, mj, watts)
+            throw TipscException(Code.USAGE, "this is no power (expected watts above 0, got $watts)", "")
         }
 
         /** Run this path; the budget only says what is late, 0 is none. */
@@ -39,7 +59,7 @@ class Demand private constructor(
  * not run cannot know is NaN.
  */
 class Result {
-    internal val values = DoubleArray(10)
+    internal val values = DoubleArray(12)
 
     /** That ran. */
     lateinit var path: Path
@@ -50,7 +70,7 @@ class Result {
     /** It took no longer than the budget. */
     val inTime get() = values[3] == 1.0
 
-    /** That it had; the period of a throughput; infinite for a pinned call without. */
+    /** That it had; the period of a throughput; infinite where none was given. */
     val budgetMs get() = values[4]
 
     /** What it was most likely to take. */
@@ -66,6 +86,12 @@ class Result {
     /** Seconds, by the clock of System.nanoTime. */
     val ended get() = values[9]
 
+    /** Energy that it might take, in millijoules; infinite but for [Mode.ENERGY]. */
+    val budgetMj get() = values[10]
+
+    /** What a call of this path took when the engine was measured; NaN if that was not. */
+    val energyMj get() = values[11]
+
     internal fun filled(engine: Engine): Result {
         path = engine.paths[values[0].toInt()]
         return this
@@ -79,7 +105,8 @@ class Result {
  * @param batch examples of its calls; 0: as few as any path takes.
  * @param percentile which latency of the profile has to fit until calls have shown what they take:
  *   10, 50 or 95.
- * @param runFastest run the fastest path where none is likely to fit, instead of [Code.BUDGET].
+ * @param runFastest run the fastest path where none is likely to fit, and the thriftiest where none is as
+ *   thrifty as asked for, instead of [Code.BUDGET].
  * @param hysteresis calls in which a better path was to run before it does.
  */
 class Governor @JvmOverloads constructor(
@@ -110,7 +137,8 @@ class Governor @JvmOverloads constructor(
         handle.use { governor ->
             context.handle.use {
                 Native.runGoverned(
-                    governor, it, inputs, outputs, demand.budgetMs, demand.perSecond, numberOf(demand), result.values,
+                    governor, it, inputs, outputs, demand.budgetMs, demand.perSecond, numberOf(demand),
+                    demand.budgetMj, demand.watts, result.values,
                 )
             }
         }
@@ -120,14 +148,23 @@ class Governor @JvmOverloads constructor(
     /** What [run] would run now. */
     fun pick(demand: Demand): Result {
         val result = Result()
-        handle.use { Native.pickGoverned(it, demand.budgetMs, demand.perSecond, numberOf(demand), result.values) }
+        handle.use {
+            Native.pickGoverned(
+                it, demand.budgetMs, demand.perSecond, numberOf(demand), demand.budgetMj, demand.watts, result.values,
+            )
+        }
         return result.filled(engine)
     }
 
     /** The same in words, and what speaks against each other path: a table with a line for each. */
     fun explain(demand: Demand): String {
         val room = 512 + engine.paths.sumOf { it.id.length * 4 + 128 }
-        return String(handle.use { Native.explain(it, demand.budgetMs, demand.perSecond, numberOf(demand), room) })
+        val text = handle.use {
+            Native.explain(
+                it, demand.budgetMs, demand.perSecond, numberOf(demand), demand.budgetMj, demand.watts, room,
+            )
+        }
+        return String(text)
     }
 
     /** Learn from a call that was timed elsewhere and has just ended. */

@@ -31,7 +31,7 @@ internal object Native {
 
     /**
      * Batch, whether higher is better, MACs, parameters, shared and private bytes; into [texts] the
-     * id and the name and unit of the quality, into [reals] quality, p10, p50, p95 and pause.
+     * id and the name and unit of the quality, into [reals] quality, p10, p50, p95, pause and energy.
      */
     @JvmStatic
     external fun describePath(
@@ -65,21 +65,23 @@ internal object Native {
 
     @JvmStatic external fun freeGovernor(governor: Long)
 
-    /** A demand is a budget, a rate and a pinned path, each 0, 0 and -1 for none. */
+    /** A demand is a budget, a rate, a pinned path, an energy and a power; -1 is no path, 0 none of the others. */
     @JvmStatic
     external fun runGoverned(
         governor: Long, context: Long, inputs: Array<ByteBuffer>, outputs: Array<ByteBuffer>,
-        budgetMs: Double, perSecond: Double, path: Int, result: DoubleArray,
+        budgetMs: Double, perSecond: Double, path: Int, budgetMj: Double, watts: Double, result: DoubleArray,
     )
 
     @JvmStatic
     external fun pickGoverned(
-        governor: Long, budgetMs: Double, perSecond: Double, path: Int, result: DoubleArray,
+        governor: Long, budgetMs: Double, perSecond: Double, path: Int, budgetMj: Double, watts: Double,
+        result: DoubleArray,
     )
 
     @JvmStatic
     external fun explain(
-        governor: Long, budgetMs: Double, perSecond: Double, path: Int, room: Int,
+        governor: Long, budgetMs: Double, perSecond: Double, path: Int, budgetMj: Double, watts: Double,
+        room: Int,
     ): ByteArray
 
     @JvmStatic external fun observe(governor: Long, path: Int, elapsedMs: Double)

@@ -35,6 +35,7 @@ class Quality internal constructor(
  * @property batch examples that a call takes.
  * @property p50Ms with [p10Ms] and [p95Ms]: of calls back to back on the target; NaN if not measured.
  * @property pauseMs what the median call takes beyond [p50Ms] after a pause; NaN if not measured.
+ * @property energyMj millijoules of one call on the target, idle power included; NaN if not measured.
  * @property macs multiply-accumulates of one call.
  * @property sharedBytes of its weights, those that other paths use too; [privateBytes] are its own.
  */
@@ -48,6 +49,7 @@ class Path internal constructor(
     val p50Ms: Double,
     val p95Ms: Double,
     val pauseMs: Double,
+    val energyMj: Double,
     val macs: Long,
     val parameters: Long,
     val sharedBytes: Long,

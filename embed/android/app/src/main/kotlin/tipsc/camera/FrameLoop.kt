@@ -20,14 +20,11 @@ class Second(val frames: Int, val late: Int, val dropped: Int, val path: Path, v
  * Frames at a fixed rate, each with the time until the next one as its budget: when the device slows
  * down, the governor runs smaller paths. Nothing here is of Android.
  *
- * @param cacheDir folder of the finalised engine; it is made, in a folder that is there. The library's
- *   default trusts no folder whose parents belong to another user, as those of an application do.
  * @param runtime file of ONNX Runtime's library, as dlopen takes it.
  * @param frame fills the inputs of a call with the present image.
  */
 class FrameLoop(
     private val engine: File,
-    private val cacheDir: File,
     private val runtime: String,
     private val perSecond: Int,
     private val frame: (Array<ByteBuffer>) -> Unit,
@@ -42,22 +39,11 @@ class FrameLoop(
 
     /** Returns when [stop] was called. Errors of tipsc are thrown. */
     fun run() {
-        opened().use { engine ->
+        Engine.open(engine.path, Options(runtime = runtime, log = log)).use { engine ->
             log(LogLevel.INFO, "${engine.name} for ${engine.target}: ${engine.paths.size} paths")
             Context(engine).use { context ->
                 Governor(engine, runFastest = true).use { governor -> frames(engine, context, governor) }
             }
-        }
-    }
-
-    /** What was finalised for another engine or runtime, before an update, is made again. */
-    private fun opened(): Engine {
-        val options = Options(runtime = runtime, cacheDir = cacheDir.path, log = log)
-        return try {
-            Engine.open(engine.path, options)
-        } catch (error: TipscException) {
-            if (error.code != Code.DEVICE || !cacheDir.deleteRecursively()) throw error
-            Engine.open(engine.path, options)
         }
     }
 

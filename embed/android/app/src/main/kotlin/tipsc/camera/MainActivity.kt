@@ -26,7 +26,7 @@ class MainActivity : Activity() {
     override fun onStart() {
         super.onStart()
         val made = FrameLoop(
-            File(filesDir, ENGINE), File(cacheDir, "finalised"), "libonnxruntime.so", 30, ::stripes, ::logged, ::shown,
+            File(filesDir, ENGINE), "libonnxruntime.so", 30, ::stripes, ::logged, ::shown,
         )
         loop = made
         Thread({ start(made) }, "frames").start()
