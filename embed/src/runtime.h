@@ -30,7 +30,7 @@ typedef struct opening {
 
 struct runtime_kind {
     const char *backend;
-    bool of_tflite;
+    bool of_tflite, of_plans; /* forms of an engine; neither: graphs alone */
     tipsc_code (*open)(const opening *opening, runtime **runtime, tipsc_error *error);
     /* Gives all back but what `unbind` needs; no call runs. */
     void (*close)(runtime *runtime);
@@ -47,5 +47,8 @@ struct runtime {
 };
 
 extern const runtime_kind ORT_RUNTIME, LITERT_RUNTIME;
+#ifdef TIPSC_WITH_TENSORRT
+extern const runtime_kind TENSORRT_RUNTIME;
+#endif
 
 #endif
