@@ -31,14 +31,14 @@
 
 static const char INSTALL[] = "on a Jetson run: sudo apt-get install libnvinfer-dev; or name libnvinfer in options.runtime";
 
-/* What TensorRT said last in this thread; a call that fails tells nothing else. */
+/* The first error that TensorRT wrote, in this thread and call; a call that fails tells nothing else. */
 static thread_local char said[200];
 
 namespace {
 
 class Logger final : public nvinfer1::ILogger {
     void log(Severity severity, char const *text) noexcept override {
-        if (severity <= Severity::kERROR) snprintf(said, sizeof said, "%s", text);
+        if (severity <= Severity::kERROR && !said[0]) snprintf(said, sizeof said, "%s", text);
     }
 };
 

@@ -40,6 +40,8 @@ struct Tensor {
 struct Plan {
     int64_t memory = 0;
     std::map<std::string, Tensor> tensors;
+    std::string first; /* input */
+    std::vector<std::string> outputs;
     std::vector<double> factors;
     bool stripped = false;
 };
@@ -60,6 +62,8 @@ static bool read_plan(const std::string &text, Plan &plan) {
             std::istringstream numbers(axes == "-" ? "" : axes);
             for (std::string axis; std::getline(numbers, axis, 'x');) tensor.shape.push_back(std::stol(axis));
             plan.tensors[name] = tensor;
+            if (!tensor.is_input) plan.outputs.push_back(name);
+            else if (plan.first.empty()) plan.first = name;
         } else if (kind == "factors") {
             for (double factor; words >> factor;) plan.factors.push_back(factor);
         } else if (kind == "stripped") {
@@ -116,20 +120,20 @@ struct Context final : IExecutionContext, apiv::VExecutionContext {
     }
     static void compute(void *given) {
         auto *self = static_cast<Context *>(given);
-        memset(self->activations, 0x5a, size_t(self->plan.memory));
+        memset(self->activations, 0x5a, size_t(self->plan.memory)); /* all of it is the engine's */
         size_t path = 0;
         while (path + 1 < self->plan.factors.size() &&
                !*static_cast<bool *>(self->addresses.at("runs" + std::to_string(path))))
             path++;
-        std::vector<double> x;
-        for (const auto &[name, tensor] : self->plan.tensors)
-            if (tensor.is_input && tensor.type != "kBOOL" && x.empty()) x = numbers_of(tensor, self->addresses.at(name));
-        double factor = self->plan.factors[path], more = 0;
-        for (const auto &[name, tensor] : self->plan.tensors) {
+        const Plan &plan = self->plan;
+        const std::vector<double> x = numbers_of(plan.tensors.at(plan.first), self->addresses.at(plan.first));
+        double factor = plan.factors[path], more = 0;
+        for (const std::string &name : plan.outputs) {
+            const Tensor &tensor = plan.tensors.at(name);
             void *to = self->addresses.at(name);
-            if (tensor.is_input) continue;
             if (tensor.type == "kINT32") spread<int32_t>(to, tensor.count(), factor, x, more);
             else if (tensor.type == "kINT64") spread<int64_t>(to, tensor.count(), factor, x, more);
+            else if (tensor.type == "kBOOL") spread<bool>(to, tensor.count(), factor, x, more);
             else spread<float>(to, tensor.count(), factor, x, more);
             more++;
         }

@@ -62,9 +62,29 @@ struct Dims {
 #endif
 };
 
-class ILogger {
+#if NV_TENSORRT_MAJOR == 1 /* before, a logger had no such base */
+struct InterfaceInfo {
+    char const *kind;
+    int32_t major, minor;
+};
+class IVersionedInterface {
+  public:
+    virtual int32_t getAPILanguage() const noexcept { return 0; }
+    virtual InterfaceInfo getInterfaceInfo() const noexcept = 0;
+    virtual ~IVersionedInterface() noexcept = default;
+};
+#endif
+
+class ILogger
+#if NV_TENSORRT_MAJOR == 1
+    : public IVersionedInterface
+#endif
+{
   public:
     enum class Severity : int32_t { kINTERNAL_ERROR = 0, kERROR = 1, kWARNING = 2, kINFO = 3, kVERBOSE = 4 };
+#if NV_TENSORRT_MAJOR == 1
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"ILogger", 1, 0}; }
+#endif
     virtual void log(Severity severity, char const *text) noexcept = 0;
     virtual ~ILogger() = default;
 };
