@@ -44,10 +44,13 @@ class Logger final : public nvinfer1::ILogger {
 
 }  // namespace
 
-/* TensorRT keeps the first logger that it gets as long as the process lives, and so does this. */
+/* TensorRT keeps the first logger that it gets as long as the process lives, and so does this: the library that it
+ * is in is never unloaded. */
 static nvinfer1::ILogger *logger() noexcept {
     alignas(Logger) static unsigned char place[sizeof(Logger)];
     static nvinfer1::ILogger *made = new (place) Logger;
+    Dl_info here;
+    if (dladdr(place, &here) && here.dli_fname) dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
     return made;
 }
 

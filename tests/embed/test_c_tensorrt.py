@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,28 @@ def test_without_a_device_or_a_library_it_says_so(paths: Run, tmp_path: Path) ->
     refused = said(paths(engine, runtime=tmp_path / "libnvinfer.so"))
     assert "TensorRT cannot be loaded" in refused and "apt-get install libnvinfer-dev" in refused
     assert "this is no TensorRT" in said(paths(engine, runtime=runtime_of_package()))
+
+
+UNLOADED = """
+import ctypes, sys
+from _ctypes import dlclose
+from library import Library
+
+library = Library(sys.argv[1])
+library.open(sys.argv[2], runtime=sys.argv[3]).close()
+dlclose(library.c._handle)
+print(any("libtipsc" in line for line in open("/proc/self/maps")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc")
+def test_it_stays_loaded_for_tensorrt_keeps_its_logger(
+    library_file: Path, nvinfer: Path, tmp_path: Path
+) -> None:
+    engine = finished(tmp_path / "a.tipsc", [plan("a", factors=[2])])
+    command = [sys.executable, "-c", UNLOADED, str(library_file), str(engine), str(nvinfer)]
+    found = run(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)})
+    assert found == "True\n"
 
 
 @pytest.mark.parametrize("compiler", ["c++", "clang++"])
