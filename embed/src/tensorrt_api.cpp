@@ -106,16 +106,24 @@ static void register_plugins(const char *file) {
 #endif
 }
 
-/* The version of the library; one that the headers do not describe is refused. */
+/* Major, minor, patch and build of a library; -1 where it does not tell. */
+static void read_version(void *library, int32_t parts[4]) {
+    static const char *const names[] = {"getInferLibMajorVersion", "getInferLibMinorVersion", "getInferLibPatchVersion",
+                                        "getInferLibBuildVersion"};
+    int32_t (*get)() = nullptr;
+    int32_t number = take(get, library, "getInferLibVersion") ? get() : 0;
+    int32_t thousands = number < 10000 ? 1000 : 10000; /* before 10 */
+    const int32_t older[] = {number / thousands, number % thousands / 100, number % 100, -1};
+    for (int i = 0; i < 4; i++) parts[i] = take(get, library, names[i]) ? get() : older[i];
+}
+
+/* One that the headers do not describe is refused: what is newer within a major version has only more. */
 static tipsc_code note_version(trt *trt, void *library, tipsc_error *error) {
-    int32_t (*version)() = nullptr, (*build)() = nullptr;
-    int number = take(version, library, "getInferLibVersion") ? version() : 0;
-    int thousands = number < 10000 ? 1000 : 10000; /* before 10 */
-    int major = number / thousands, minor = number % thousands / 100;
-    int length = snprintf(trt->version, sizeof trt->version, "%d.%d.%d", major, minor, number % 100);
-    if (take(build, library, "getInferLibBuildVersion"))
-        snprintf(trt->version + length, sizeof trt->version - size_t(length), ".%d", build());
-    if (major == NV_TENSORRT_MAJOR && minor >= NV_TENSORRT_MINOR) return TIPSC_OK;
+    int32_t parts[4];
+    read_version(library, parts);
+    int length = snprintf(trt->version, sizeof trt->version, "%d.%d.%d", parts[0], parts[1], parts[2]);
+    if (parts[3] >= 0) snprintf(trt->version + length, sizeof trt->version - size_t(length), ".%d", parts[3]);
+    if (parts[0] == NV_TENSORRT_MAJOR && parts[1] >= NV_TENSORRT_MINOR) return TIPSC_OK;
     return fail(error, TIPSC_DEVICE, "compile libtipsc with the headers of the TensorRT that is installed",
                 "libtipsc was compiled for another TensorRT (expected %d.%d or later of %d, got %s)", NV_TENSORRT_MAJOR,
                 NV_TENSORRT_MINOR, NV_TENSORRT_MAJOR, trt->version);

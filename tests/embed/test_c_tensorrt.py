@@ -183,6 +183,9 @@ def test_without_a_device_or_a_library_it_says_so(paths: Run, tmp_path: Path) ->
     refused = said(paths(engine, runtime=tmp_path / "libnvinfer.so"))
     assert "TensorRT cannot be loaded" in refused and "apt-get install libnvinfer-dev" in refused
     assert "this is no TensorRT" in said(paths(engine, runtime=runtime_of_package()))
+    assert "another TensorRT (expected 10.3 or later of 10, got 8.6.1)" in said(
+        paths(engine, STAND_IN_VERSION="8601")
+    )
 
 
 UNLOADED = """
@@ -207,7 +210,7 @@ def test_it_stays_loaded_for_tensorrt_keeps_its_logger(
     assert found == "True\n"
 
 
-@pytest.mark.parametrize("compiler", ["c++", "clang++"])
+@pytest.mark.parametrize("compiler", ["c++", "clang++", "aarch64-linux-gnu-g++"])
 @pytest.mark.parametrize("major", ["10", "8", "1"])
 def test_the_newest_names_of_each_version_compile(compiler: str, major: str) -> None:
     """No warning: names that are marked as old are called only where there is no other."""
