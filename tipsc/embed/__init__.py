@@ -17,7 +17,7 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.engine.signed import signature_file
 from tipsc.errors import UsageError, near
 
-__all__ = ["LANGUAGES", "Language", "Project", "write_project"]
+__all__ = ["LANGUAGES", "Language", "NewProject", "write_project"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Language:
 
 
 @dataclass(frozen=True)
-class Project:
+class NewProject:
     """What was written.
 
     Attributes:
@@ -98,7 +98,7 @@ LANGUAGES: Mapping[str, Language] = {
 }
 
 
-def write_project(engine: Path, language: str, folder: Path) -> Project:
+def write_project(engine: Path, language: str, folder: Path) -> NewProject:
     """Writes a project around a copy of an engine, and its signatures if there are any.
 
     Args:
@@ -138,7 +138,7 @@ def write_project(engine: Path, language: str, folder: Path) -> Project:
                 write_atomically(file, iter(lambda: stream.read(1 << 20), b""))
     except OSError as error:
         raise UsageError(f"cannot write: {error.strerror}", where=str(folder)) from error
-    return Project((*contents, *copies), run)
+    return NewProject((*contents, *copies), run)
 
 
 def _changed(command: str, backend: str) -> str:
