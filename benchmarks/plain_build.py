@@ -1,6 +1,6 @@
 """What a plain trained net loses when it is built as a user builds it: `tipsc build`, nothing set.
 
-    python benchmarks/plain_build.py [STUDY ...] [--seed 0] [--target host]
+    python benchmarks/plain_build.py [STUDY ...] [--seed 0] [--target host] [--epochs N]
     python benchmarks/plain_build.py --show
     python benchmarks/plain_build.py --chart docs/images/chart.svg    # the README's picture
 
@@ -57,7 +57,7 @@ data: {{callable: "project.py:data"}}
 """
 
 
-def run(study: str, seed: int, target: str) -> dict[str, object]:
+def run(study: str, seed: int, target: str, epochs: int | None) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         net = trained_plain(PLAIN[study], PLAIN[study].data(), seed)
@@ -65,7 +65,8 @@ def run(study: str, seed: int, target: str) -> dict[str, object]:
         paths = [str(ROOT), str(ROOT / "benchmarks")]
         text = PROJECT.format(paths=paths, study=study, weights=str(folder / "net.pt"))
         (folder / "project.py").write_text(text)
-        (folder / "tipsc.yaml").write_text(CONFIG.format(name=study))
+        more = f"train: {{epochs: {epochs}}}\n" if epochs else ""
+        (folder / "tipsc.yaml").write_text(CONFIG.format(name=study) + more)
         begun = time.monotonic()
         command = [sys.executable, "-m", "tipsc", "build", "tipsc.yaml", "--target", target]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -78,7 +79,8 @@ def run(study: str, seed: int, target: str) -> dict[str, object]:
         built = json.loads(done.stdout)
         profile = Profile.load(folder / built["profile"])
         return {
-            "study": study, "seed": seed, "target": target, "seconds": round(seconds),
+            "study": study, "seed": seed, "target": target, "epochs": epochs,
+            "seconds": round(seconds),
             "original": {
                 "quality": built["original"]["quality"]["value"],
                 "latency_ms": profile.expected_ms(profile.search_space.largest),
@@ -97,10 +99,15 @@ def show(rows: list[dict[str, object]]) -> None:
         assert isinstance(original, dict)
         assert isinstance(paths, list)
         print(
-            f"\n{row['study']}, seed {row['seed']}, {row['target']}: original "
+            f"\n{row['study']}, seed {row['seed']}, {row['target']}, "
+            f"{row.get('epochs') or 'default'} epochs: original "
             f"{100 * original['quality']:.2f} %, {original['latency_ms']:.4f} ms; "
             f"built in {row['seconds']} s"
         )
+        stages = row["stages"]
+        assert isinstance(stages, dict)
+        looks = 100 * (stages["search"] + stages["choose"]) / stages["narrow"]
+        print(f"  search and choice took {looks:.1f} % of the time of the training")
         print(f"  {'latency':>8}{'quality':>9}{'points':>8}")
         for path in paths:
             gained = 100 * (path["quality"] - original["quality"])
@@ -147,13 +154,14 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", choices=[*PLAIN, []], metavar="STUDY")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="host")
+    parser.add_argument("--epochs", type=int, help="train.epochs, instead of the default")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help=f"draw {CHART}")
     given = parser.parse_args()
     rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
     for study in [] if given.show or given.chart else given.studies or ["resnet"]:
-        known = (study, given.seed, given.target)
-        if known not in {(r["study"], r["seed"], r["target"]) for r in rows}:
+        known = (study, given.seed, given.target, given.epochs)
+        if known not in {(r["study"], r["seed"], r["target"], r.get("epochs")) for r in rows}:
             rows.append(run(*known))
             write_atomically(RESULT, [json.dumps(rows, indent=1).encode() + b"\n"])
     show(rows)

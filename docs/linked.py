@@ -3,7 +3,8 @@
 A page links as it lies in the repository, so that its links work there too. In the site the
 READMEs of the examples and CONTRIBUTING.md are pages, and any other file is a copy below
 ``repository/``. A link to a folder is left as its text. What docstrings have of Sphinx's markup
-(``:class:`Engine` ``, ``::`` before code) is plain text in the site.
+(``:class:`Engine` ``, ``::`` before code) is plain text in the site. A quote below the comment
+``in the repository`` is for those who read a page there, and is not in the site.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 LINK = re.compile(r"(!?)\[([^]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
+THERE = re.compile(r"^<!-- in the repository -->\n(?:>.*\n)+", re.MULTILINE)
 ROLE = re.compile(r":(?:class|meth|func|attr|data|mod|exc):<code>~?([^<]+)</code>")
 FENCE = re.compile(r"^( *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 
@@ -48,7 +50,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         here = PurePosixPath(page.file.src_uri).parent
         return f"{image}[{text}]({os.path.relpath(uri, here)}{anchor or ''})"
 
-    parts = FENCE.split(markdown)
+    parts = FENCE.split(THERE.sub("", markdown))
     return "".join(part if i % 2 else LINK.sub(link, part) for i, part in enumerate(parts))
 
 

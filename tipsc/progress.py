@@ -9,7 +9,10 @@ class Progress(Protocol):
     """Called by long work; the command line draws a bar with it."""
 
     def __call__(self, done: float, total: float, note: str = "") -> None:
-        """`done` of `total` units are done; `note` says what is of interest meanwhile."""
+        """`done` of `total` units are done; `note` says what is of interest meanwhile.
+
+        A `total` of 0: nothing is done for now, and the note says what is waited for.
+        """
 
 
 class Reporter(Protocol):
@@ -24,6 +27,24 @@ class Reporter(Protocol):
 
 def silent(done: float, total: float, note: str = "") -> None:
     """A :class:`Progress` that shows nothing."""
+
+
+def part(progress: Progress, begin: float, end: float) -> Progress:
+    """Progress of a part of some work, which counts from its own beginning.
+
+    Args:
+        progress: of the whole.
+        begin, end: shares of the whole at which the part begins and ends, roughly.
+    """
+
+    def tell(done: float, total: float, note: str = "") -> None:
+        if total <= 0:
+            progress(0.0, 0.0, note)
+            return
+        share = min(max(done / total, 0.0), 1.0)
+        progress(begin + (end - begin) * share, 1.0, note)
+
+    return tell
 
 
 class Silent:

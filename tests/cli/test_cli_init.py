@@ -250,6 +250,11 @@ def test_data_that_are_none_are_refused(call: Any, tmp_path: Path) -> None:
     for arrays, said in (
         ({"images": images, "targets": labels}, "no array 'inputs'"),
         ({"inputs": images, "targets": labels.astype(str)}, "np.unique(labels"),
+        ({"inputs": images, "targets": labels + 1}, "class numbers begin with 1"),
+        (
+            {"inputs": images, "targets": labels, "classes": list("abcdefghi")},
+            "name all 10 classes",
+        ),
         ({"inputs": images, "targets": labels[:10]}, "not equally many"),
         ({"inputs": images[:5], "targets": labels[:5]}, "too few examples"),
         ({"inputs": np.array([None]), "targets": labels}, "no .npz file of plain arrays"),

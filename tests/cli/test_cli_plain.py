@@ -142,6 +142,7 @@ def test_with_labels_the_original_is_scored_once_on_the_same_examples(
     done = call("build", folder)
     assert done.returncode == 0, done.stderr
     assert "original: done" in done.stderr and "note: " not in done.stderr
+    assert "original: accuracy" in done.stderr and "validation examples (without" in done.stderr
     assert "% on the same 16 test examples" in done.stdout
     again = json.loads(call("build", folder, "--format", "json").stdout)
     assert all(stage["cached"] for stage in again["stages"]), again["stages"]
@@ -165,7 +166,7 @@ def test_with_labels_the_original_is_scored_once_on_the_same_examples(
 
 
 def test_doubtful_figures_are_told_before_the_training() -> None:
-    from tipsc.pipeline.doubts import doubts
+    from tipsc.pipeline.doubts import doubts, said_of
     from tipsc.pipeline.original import Original
     from tipsc.train import Split
 
@@ -173,13 +174,24 @@ def test_doubtful_figures_are_told_before_the_training() -> None:
         return Split(torch.zeros(count, 1), torch.arange(count) % 4)
 
     data = Data(split(400), split(400), split(400), Classification(tuple("abcd")))
-    assert (
-        doubts(data, None)
-        == doubts(data, Original(Quality("accuracy", 0.8, "share"), 400, 1))
-        == []
+
+    def scoring(share: float) -> Original:
+        return Original(
+            Quality("accuracy", 0.8, "share"), 400, 1, Quality("accuracy", share, "share"), 400
+        )
+
+    assert doubts(data, None) == doubts(data, scoring(0.8)) == []
+    (untrained,) = doubts(data, scoring(0.27))
+    assert "27.0%" in untrained and "near chance, 25.0%" in untrained
+    assert "trained weights are loaded" in untrained
+    rare = Split(torch.zeros(400, 1), (torch.arange(400) % 20 == 0).long())  # 95 % of one class
+    unequal = Data(rare, rare, rare, Classification(("no", "yes")))
+    assert doubts(unequal, scoring(0.97)) == []
+    assert "near chance, 95.0%" in doubts(unequal, scoring(0.95))[0]
+    assert said_of(scoring(0.8), data) == (
+        "original: accuracy 80.0% on 400 validation examples (without looking at an input: 25.0%)"
     )
-    (untrained,) = doubts(data, Original(Quality("accuracy", 0.27, "share"), 400, 1))
-    assert "27.0%" in untrained and "trained weights are loaded" in untrained
+    assert said_of(None, data) == ""
     small = Data(split(400), split(20), split(400), Classification(tuple("abcd")))
     (few,) = doubts(small, None)
     assert "20 validation examples, of which one is 5.0 % of the accuracy" in few

@@ -7,7 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from tipsc.cli.progress import BarReporter, LineReporter, TimeLeft
+from tipsc.cli.progress import BarReporter, Course, LineReporter, TimeLeft
+from tipsc.device.measuring import told_as
+from tipsc.progress import part
 
 
 class Clock:
@@ -60,6 +62,39 @@ def test_lines_are_rare_and_plain(capsys):
     assert lines[0] == "train: 20%, 40 s left, loss 1.5"
     assert lines[-2:] == ["train: done in 50.0 s", "profile: from cache (took 3.00 s)"]
     assert len(lines) == 7
+
+
+def test_a_stage_never_goes_back_though_its_parts_do():
+    course = Course(Clock())
+    shares = []
+    for done, total in ((1, 2), (2, 2), (1, 4), (0, 0), (3, 8)):
+        course.update(done, total)
+        shares.append(course.share)
+    assert shares == [0.5, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_parts_are_shares_of_the_whole_and_a_wait_is_none():
+    told = []
+
+    def progress(done, total, note=""):
+        told.append((done, total, note))
+
+    part(progress, 0.2, 0.6)(1, 2, "half of it")
+    part(part(progress, 0.0, 0.5), 0.5, 1.0)(3, 3)
+    part(progress, 0.2, 0.6)(0, 0, "waits")
+    assert told == [(pytest.approx(0.4), 1.0, "half of it"), (0.5, 1.0, ""), (0.0, 0.0, "waits")]
+
+
+def test_what_is_waited_for_is_said_at_once_and_once(capsys):
+    clock = Clock()
+    progress = LineReporter(clock).begin("profile")
+    waiting = told_as(part(progress, 0.0, 0.5), "measuring")
+    for _ in range(100):
+        clock.now += 0.5
+        waiting(0.0, 60.0)
+    waiting(0.5, 3.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["profile: waits for quiet, 60 s at most", "profile: 25%, measuring"]
 
 
 def test_a_bar_leaves_one_line_for_each_stage():

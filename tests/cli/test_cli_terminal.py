@@ -12,11 +12,14 @@ import pytest
 
 import tipsc.cli
 from tipsc.cli import terminal
+from tipsc.cli.output import _print_whole
 from tipsc.cli.progress import BarReporter, LineByDevice
+from tipsc.cli.terminal import console
 from tipsc.engine import read_engine
 from tipsc.engine.write import write_engine
 from tipsc.errors import EngineError
 from tipsc.printable import printable
+from tipsc.report.tables import plain_table
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m[red]:bomb:\u202e\rok"
 
@@ -126,3 +129,22 @@ def test_the_command_writes_in_one_module_alone():
 def test_a_terminal_without_the_letters_gets_escapes(tipsc, built_engine):
     done = tipsc("inspect", built_engine, env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_no_figure_is_cut_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("0.5x", "7e8d1d9e", "98.76", "12.345", "23.456", "1.23 M", "4.56 G", "7.89 MB")]
+    table = plain_table()
+    for heading in ("path", "id", "acc %", "p50 ms", "p95 ms", "parameters", "MACs", "shared"):
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    _print_whole(console(), table)
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert all(cell in printed for row in rows for cell in row)
+    widest = max(len(line.rstrip()) for line in printed.splitlines())
+    assert widest <= max(columns, 80)

@@ -78,6 +78,15 @@ def test_files_of_the_repository_that_pages_link_to_are_in_the_site(site: Path) 
     assert copied == (ROOT / "tipsc" / "backends" / "table.py").read_text()
 
 
+def test_what_a_page_says_of_itself_in_the_repository_is_not_in_the_site(site: Path) -> None:
+    pages = sorted(ROOT.glob("docs/reference/*.md"))
+    assert pages
+    for page in pages:
+        first = page.read_text().splitlines()[3]
+        assert first.startswith("> `make docs` fills this page"), page
+        assert "make docs" not in (site / "reference" / f"{page.stem}.html").read_text()
+
+
 def test_python_is_documented_from_its_docstrings(site: Path) -> None:
     from tipsc.runtime import Engine
 

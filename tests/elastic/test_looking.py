@@ -102,7 +102,7 @@ PLAIN: dict[str, Callable[[nn.Module], object]] = {
         net, IMAGES, importance=taylor([(IMAGES, _data().train.targets)], F.cross_entropy)
     ),
     "answers": lambda net: Unlabelled(IMAGES, IMAGES, IMAGES).answered_by(net),
-    "original's score": lambda net: score_original(net, _data().test, Classification(), 10),
+    "original's score": lambda net: score_original(net, _data(), Classification(), 10),
 }
 ELASTIC: dict[str, Callable[[Supernet], object]] = {
     "trace": lambda net: trace(net, net.space.smallest),

@@ -138,6 +138,17 @@ def test_it_waits_until_others_are_gone_and_no_longer() -> None:
     assert waits(None) == 0.5  # nothing is told: there is no use in waiting
 
 
+def test_a_wait_is_told_only_where_others_are_there() -> None:
+    def told(*shares: float) -> list[tuple[float, float]]:
+        heard: list[tuple[float, float]] = []
+        read = readings(iter((*shares, 0.0, 0.0, 0.0)))
+        wait_until_quiet((0,), 30.0, lambda *now: heard.append(now), lambda s: None, read)
+        return heard
+
+    assert told() == []
+    assert told(0.0, 0.5, 0.5) == [(0.0, 30.0)] * 2
+
+
 def test_the_quietest_of_three_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     shares, seeds = [50, 20, 90], []
 

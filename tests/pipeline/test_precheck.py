@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,10 @@ def test_the_same_model_with_a_plain_mean_passes_and_nothing_of_it_changes(tmp_p
     assert set(stages) == {"profile", "search", "narrow", "ship", "engine"}
     assert stages["narrow"].basis.startswith("20 steps of ")  # 4 epochs of 30 // 6
     assert all(stage.seconds > 0 for stage in stages.values())
+    least, most = map(float, re.findall(r"([\d.]+) s", stages["engine"].basis))
+    # At least two paths of 15 pauses of 20 ms; at most it is measured six times, and written twice.
+    assert 0.6 < least < most < 6 * least
+    assert stages["engine"].seconds == pytest.approx((least * most) ** 0.5, rel=0.02)  # 3 digits
     build = pipeline.config.build.model_copy(update={"share_loss": 0.003})
     pipeline.config = pipeline.config.model_copy(update={"build": build})
     looked = {stage.stage: stage for stage in outlook_of(pipeline, found)}["ship"]

@@ -117,7 +117,7 @@ SOURCES: list[tuple[Change, set[str]]] = [
     (("model.py", "manual_seed(0)", "manual_seed(1)"), ALL),
     (("model.py", "torch.zeros(32)", "torch.ones(32)"), ALL),
     (("data.py", "split(1)", "split(11)"), TRAINED | TRIED),
-    (("data.py", "split(2)", "split(12)"), MEASURED | TRIED),
+    (("data.py", "split(2)", "split(12)"), {"original"} | MEASURED | TRIED),
     (("data.py", "split(3)", "split(13)"), {"original", "engine"}),
     (("data.py", "augmentation(strength))", "None)"), TRAINED),
     (("data.py", "* SCALE", "/ SCALE"), TRAINED),
@@ -232,7 +232,8 @@ class KeysAlone(Stages):
             (folder / file).write_text("")
         (folder / choose.FILE).write_text("[]")
         (folder / "original.json").write_text(
-            '{"quality": {"name": "accuracy", "value": 1}, "examples": 1, "parameters": 1}'
+            '{"quality": {"name": "accuracy", "value": 1}, "examples": 1, "parameters": 1, '
+            '"validation": {"name": "accuracy", "value": 1}, "validated": 1}'
         )
         return StageDone(name, key, folder, 0.0, cached=False)
 
@@ -408,7 +409,7 @@ def test_another_device_or_runtime_is_measured_again(
     ("change", "stages"),
     [
         ({"model": MODEL.replace("torch.relu", "torch.sin")}, {*TRAINED, *TRIED, "original"}),
-        ({"data": DATA.replace("split(2)", "split(12)")}, CHOSEN | TRIED),
+        ({"data": DATA.replace("split(2)", "split(12)")}, {"original"} | CHOSEN | TRIED),
         ({"data": DATA.replace("split(3)", "split(13)")}, {"original", "engine"}),
         ({"tipsc": YAML.replace("paths: 2", "paths: 3")}, CHOSEN),
         ({"tipsc": YAML + "  quantised_loss: 0.5\n"}, set()),

@@ -35,7 +35,8 @@ def manifest(target: str, *times: float | None) -> Manifest:
 
 def test_each_engine_has_its_paths_and_the_original_stands_below_them() -> None:
     made = [manifest("host", 0.3, 0.4), manifest("jetson", None, None)]
-    original = Original(Quality("mIoU", 0.65, "share"), 10, 2000)
+    worth = Quality("mIoU", 0.65, "share")
+    original = Original(worth, 10, 2000, worth, 10)
     table = runpy.run_path(str(FILE))["table"]
     assert table(made, original)[2:] == [
         "| host | path0 | 50.00 | 0.75 | 1.00 M | 1.00 k | 5 B |",

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tipsc.engine import Latency
 from tipsc.engine.original import OriginalModel
+from tipsc.pipeline.verdicts import LeftOut
 from tipsc.quality import Quality
 from tipsc.report import format as fmt
 from tipsc.report import legend, render, shipped_table, stages_table
@@ -151,3 +152,23 @@ def test_shortened_text_keeps_its_ends_and_its_limit(text: str, limit: int) -> N
     assert len(short) <= limit
     assert text.startswith(short.split("…")[0]) or "…" in text
     assert short == text or len(short) == limit
+
+
+def test_names_stand_beside_ids_in_every_line() -> None:
+    built = report()
+    first, second = (
+        replace(path, name=name) for path, name in zip(built.shipped, "ab", strict=False)
+    )
+    assert first.quality is not None
+    original = plain(first.quality)
+    left = (LeftOut("ee112233", first.id), LeftOut("ee445566", first.id))
+    named = replace(
+        built, shipped=(first, second), left_out=left, original=original, tested=(2000, 10_000)
+    )
+    said = " ".join(legend(named))
+    assert f"left out: ee112233, ee445566, as a ({first.id}) is faster" in said
+    best = max((first, second), key=lambda path: path.quality.merit if path.quality else 0.0)
+    assert f"the best path, {best.name} ({best.id}), " in said
+    assert "the first 2,000 of 10,000" in said and "build.verify_examples: 10000 uses all" in said
+    assert "the first 2,000 of 10,000" in render(named)
+    assert "test examples: the" not in " ".join(legend(replace(named, tested=(2000, 2000))))

@@ -74,3 +74,21 @@ def test_answers_become_targets_and_the_quality_is_agreement() -> None:
 def test_classes_are_a_sequence_of_names() -> None:
     with pytest.raises(DataError, match=r"names of the classes.*got str"):
         Classification("abc")  # type: ignore[arg-type]
+
+
+def test_targets_without_a_class_are_refused_with_what_to_do() -> None:
+    ten = torch.arange(30) % 10
+    nine = Classification(tuple("abcdefghi"))
+    said = r"train, example 9: a target has no class \(expected 0 to 8, .*got 0 to 9\); name all 10"
+    with pytest.raises(DataError, match=said):
+        nine.check(ten, 30, "train")
+    with pytest.raises(
+        DataError, match=r"begin with 1 \(expected 0 to 9, .*got 1 to 10\); subtract"
+    ):
+        Classification(tuple("abcdefghij")).check(ten + 1, 30, "test")
+
+
+def test_a_target_that_nobody_looked_at_before_is_no_crash_and_no_wrong_answer() -> None:
+    for judge in (TASK.loss, TASK.score().add):
+        with pytest.raises(DataError, match=r"begin with 1 \(expected 0 to 2, for 3 classes"):
+            judge(OUTPUTS, TARGETS + 1)

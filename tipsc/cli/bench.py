@@ -22,7 +22,7 @@ from tipsc.engine import Manifest, read_engine
 from tipsc.pipeline.bench import Benchmark, BenchOptions, measure_engine_file
 from tipsc.profile import Measurement
 from tipsc.report.format import duration, milliseconds, ratio, significant
-from tipsc.report.notes import noise_lines
+from tipsc.report.notes import called, noise_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -232,7 +232,7 @@ def _table(manifest: Manifest, measured: Measurement) -> Table:
         [ratio(_ratio(latency.p50_ms, recorded[name])) for name, latency in latencies.items()],
     ]
     for name, *cells in zip(latencies, *columns, strict=True):
-        table.add_row(name, *cells)
+        table.add_row(called(name, manifest.names), *cells)
     return table
 
 

@@ -199,6 +199,7 @@ def _shown(
         "original": _original(build.original),
         "goals": _goals(build),
         "left_out": [vars(path) for path in build.left_out],
+        "tested": _tested(build),
         "remarks": remarks,
         "noise": list(report.noise),
         "paths": [path_document(path, build.manifest.names) for path in build.manifest.paths],
@@ -208,7 +209,7 @@ def _shown(
         shipped_table(report),
         *wrapped(legend(report)),
         *wrapped(goal_lines(build.goals, build.manifest.names)),
-        *sharing_tables(build.climbs),
+        *sharing_tables(build.climbs, build.manifest.names),
         f"engine   {build.engine}",
         f"report   {page}",
         f"profile  {build.measured.file}",
@@ -227,12 +228,16 @@ def _sharing(build: BuildRecord) -> dict[str, object]:
 
 
 def _doubts(output: Output, pipeline: Pipeline) -> list[str]:
-    """Tells what is doubtful about model and data, before the work begins."""
-    from tipsc.pipeline.doubts import doubts
+    """Says what the original is worth, and what is doubtful about model and data, before the work
+    begins."""
+    from tipsc.pipeline.doubts import doubts, said_of
     from tipsc.pipeline.stages import only_one_build
 
     with only_one_build(pipeline.runs):
-        found = doubts(pipeline.data, pipeline.original(), pipeline.untrained)
+        original = pipeline.original()
+        found = doubts(pipeline.data, original, pipeline.untrained)
+    for line in wrapped(filter(None, [said_of(original, pipeline.data)])):
+        output.note(line)
     for doubt in found:
         for line in wrapped([f"note: {doubt}"]):
             output.note(line)
@@ -281,6 +286,11 @@ def _original(found: OriginalModel | None) -> dict[str, object] | None:
     }
 
 
+def _tested(build: BuildRecord) -> dict[str, int]:
+    """Of how many test examples the qualities are, as ``--format json`` gives it."""
+    return dict(zip(("examples", "of"), build.tested, strict=True))
+
+
 def _goals(build: BuildRecord) -> list[dict[str, object]]:
     """What became of the goals, as ``--format json`` gives it."""
     from dataclasses import asdict
@@ -314,7 +324,7 @@ def _show_unbuilt(
     from tipsc.extras import how_to_install
     from tipsc.report import goal_lines, sharing_tables
     from tipsc.report.format import plural
-    from tipsc.report.notes import against_original
+    from tipsc.report.notes import examples_line
 
     manifest, original = build.manifest, build.original
     found = BACKENDS[manifest.backend]
@@ -341,18 +351,15 @@ def _show_unbuilt(
             ],
             "original": _original(original),
             "goals": _goals(build),
+            "tested": _tested(build),
             "remarks": remarks,
             "paths": [path_document(path, manifest.names) for path in manifest.paths],
             "sharing": _sharing(build),
         },
         paths_table(manifest),
-        *sharing_tables(build.climbs),
+        *sharing_tables(build.climbs, manifest.names),
         *wrapped(goal_lines(build.goals, build.manifest.names)),
-        *wrapped(
-            [against_original(original, {path.id: path.quality for path in manifest.paths})]
-            if original
-            else []
-        ),
+        *wrapped(filter(None, [_against(original, manifest), examples_line(*build.tested)])),
         f"engine   {build.engine}",
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         *wrapped([f"paths    chosen by {manifest.recipe['paths chosen by']}"]),
@@ -364,10 +371,21 @@ def _show_unbuilt(
     )
 
 
+def _against(original: OriginalModel | None, manifest: Manifest) -> str:
+    from tipsc.report.notes import against_original
+
+    if original is None:
+        return ""
+    qualities = {path.id: path.quality for path in manifest.paths}
+    return against_original(original, qualities, manifest.names)
+
+
 def _estimates(manifest: Manifest) -> list[str]:
     """What nobody measured, and is no latency of the engine."""
+    from tipsc.report.notes import called
+
     estimated = manifest.estimated_ms
-    each = ", ".join(f"{path} {ms:.4g}" for path, ms in estimated.items())
+    each = ", ".join(f"{called(p, manifest.names)} {ms:.4g}" for p, ms in estimated.items())
     return [f"estimate {each} ms: for the order of paths, no latency"] if estimated else []
 
 
@@ -375,7 +393,9 @@ def _depth_lines(build: BuildRecord) -> list[str]:
     """What NVIDIA's builder makes of paths that differ in depth, as one plan."""
     from tipsc.engine.plan import paths_of
     from tipsc.report.format import byte_size
+    from tipsc.report.notes import called
 
+    names = build.manifest.names
     alone = {check.path_id: check.plan_bytes for check in build.checks}
     lines = []
     for check in build.groups:
@@ -386,5 +406,6 @@ def _depth_lines(build: BuildRecord) -> list[str]:
             if check.problem
             else f"{one} as one plan, {each} as a plan each; settled on the device"
         )
-        lines.append(f"depths   {' '.join(paths)}: {verdict}")
+        together = ", ".join(called(path, names) for path in paths)
+        lines.append(f"depths   {together}: {verdict}")
     return lines

@@ -14,6 +14,7 @@ from tipsc.cli.output import Output, verb, wrapped
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tipsc.pipeline.original import Original
     from tipsc.pipeline.outlook import StageOutlook
     from tipsc.pipeline.tried import Precheck, Problem
 
@@ -33,18 +34,20 @@ def command(output: Output, config: Path, target: str) -> None:
     from dataclasses import asdict
 
     from tipsc.pipeline.build import Pipeline
-    from tipsc.pipeline.doubts import doubts
+    from tipsc.pipeline.doubts import doubts, said_of
     from tipsc.pipeline.outlook import outlook_of
     from tipsc.pipeline.stages import only_one_build
 
     with output.reporter() as reporter:
         pipeline = Pipeline(config, target, reporter=reporter)
         with only_one_build(pipeline.runs):
+            original = pipeline.original()
             found = pipeline.precheck()
         stages = () if found.problems else outlook_of(pipeline, found)
     supernet = pipeline.untrained
     report = pipeline.conversion
-    warnings = doubts(pipeline.data, None, pipeline.untrained)
+    warnings = doubts(pipeline.data, original, pipeline.untrained)
+    worth = said_of(original, pipeline.data)
     output.result(
         {
             "name": pipeline.config.name,
@@ -53,6 +56,7 @@ def command(output: Output, config: Path, target: str) -> None:
             "conversion": None if report is None else asdict(report),
             "paths_in_space": supernet.space.size,
             "smallest_share": _share(found),
+            "original": None if original is None else _original(original),
             "paths": [_path(path) for path in found.paths],
             "problems": [asdict(problem) for problem in found.problems],
             "stages": [_stage(stage) for stage in stages],
@@ -60,6 +64,7 @@ def command(output: Output, config: Path, target: str) -> None:
             "remark": found.remark,
         },
         *([] if report is None else [str(report), ""]),
+        *wrapped([worth] if worth else []),
         *wrapped([_summary(found, supernet.space.size, pipeline.target.name)]),
         _paths_table(found),
         *wrapped(_problems(found.problems)),
@@ -138,6 +143,12 @@ def _stages_table(stages: Sequence[StageOutlook]) -> Table:
     table.add_section()
     table.add_row("all", duration(sum(stage.seconds for stage in stages)), "", "")
     return table
+
+
+def _original(found: Original) -> dict[str, Any]:
+    from tipsc.cli.engines import quality_document
+
+    return {"quality": quality_document(found.validation), "examples": found.validated}
 
 
 def _path(path: Any) -> dict[str, Any]:

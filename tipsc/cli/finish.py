@@ -11,9 +11,11 @@ from tipsc.cli.engines import path_document, paths_table
 from tipsc.cli.options import OUTPUT_FILE, engine_argument, wait_quiet_option
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.report.format import byte_size
-from tipsc.report.notes import noise_lines
+from tipsc.report.notes import called, noise_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tipsc.backends.finishing import PlanTrial
     from tipsc.pipeline.finish import Finished
 
@@ -92,7 +94,10 @@ def finish_lines(done: Finished) -> list[str]:
     ]
     if done.differences:
         lines.append(f"against ONNX Runtime: at most {max(done.differences.values()):.2g}")
-    lines += [f"depths   {' '.join(trial.paths)}: {_verdict(trial)}" for trial in done.trials]
+    names = done.manifest.names
+    for trial in done.trials:
+        paths = ", ".join(called(path, names) for path in trial.paths)
+        lines.append(f"depths   {paths}: {_verdict(trial, names)}")
     lines += wrapped(_estimates(done))
     if done.measurement is not None:
         lines += wrapped(noise_lines(done.manifest.noise, done.measurement.disturbance))
@@ -102,21 +107,22 @@ def finish_lines(done: Finished) -> list[str]:
 def _estimates(done: Finished) -> list[str]:
     """What the paths were chosen by, beside what they take here."""
     estimated = done.manifest.estimated_ms
+    names = done.manifest.names
     pairs = [
-        f"{path.id} {path.latency.p50_ms / estimated[path.id]:.3g}"
+        f"{called(path.id, names)} {path.latency.p50_ms / estimated[path.id]:.3g}"
         for path in done.manifest.paths
         if path.latency is not None and path.id in estimated
     ]
     return [f"estimate measured over estimated: {', '.join(pairs)}"] if pairs else []
 
 
-def _verdict(trial: PlanTrial) -> str:
+def _verdict(trial: PlanTrial, names: Mapping[str, str]) -> str:
     if trial.problem:
         return f"a plan each, because of: {trial.problem}"
     if not trial.slowdowns:
         return "a plan each: one for all is no smaller"
     path, worst = max(trial.slowdowns.items(), key=lambda item: item[1])
-    found = f"{path} takes {worst:.2f} of its own plan's time"
+    found = f"{called(path, names)} takes {worst:.2f} of its own plan's time"
     if trial.noise:
         found += f" (doubtful: {trial.noise})"
     if not trial.kept:

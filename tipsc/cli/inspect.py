@@ -91,7 +91,7 @@ def _origin(engine: EngineFile) -> list[str]:
     text = ", ".join(f"{name} {value}".replace(" ", "\0") for name, value in items.items())
     found = original_in(engine.manifest)
     qualities = {path.id: path.quality for path in engine.manifest.paths}
-    original = [] if found is None else [against_original(found, qualities)]
+    original = [] if found is None else [against_original(found, qualities, engine.manifest.names)]
     if found is not None and found.latency is not None:
         size = byte_size(found.file_bytes)
         original.append(f"original alone: p50 {found.latency.p50_ms:.4g} ms, engine file {size}")

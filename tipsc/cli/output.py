@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ from tipsc.cli.terminal import PIPE_WIDTH, console, say, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+_CUT = "…"  # what rich puts where it leaves something out
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,7 +57,7 @@ class Output:
             if isinstance(part, str):
                 say(part)
             else:
-                self.stdout.print(part)
+                _print_whole(self.stdout, part)
 
     def note(self, text: str) -> None:
         """A remark on stderr."""
@@ -102,11 +106,26 @@ def verb(function: Function) -> click.Command:
 
 
 def wrapped(texts: Iterable[str]) -> list[str]:
-    """Prose within 100 columns."""
+    """Prose within 100 columns, or within those of a terminal that has fewer."""
+    width = min(PIPE_WIDTH, shutil.get_terminal_size((PIPE_WIDTH, 24)).columns)
     return [
         line
         for text in texts
         for line in textwrap.wrap(
-            text, PIPE_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            text,
+            width if sys.stdout.isatty() else PIPE_WIDTH,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
         )
     ]
+
+
+def _print_whole(to: Console, part: RenderableType) -> None:
+    """Prints a table with all of its figures: one that is cut says nothing. Where a terminal is too
+    narrow for them, lines of 100 columns go on in the next line.
+    """
+    with to.capture() as drawn:
+        to.print(part)
+    narrow = to.width < PIPE_WIDTH and _CUT in drawn.get()
+    (console(width=PIPE_WIDTH) if narrow else to).print(part)

@@ -60,6 +60,28 @@ class TimeLeft:
         return max(0.0, (self._clock() - self._began) * (total - done) / gained)
 
 
+class Course:
+    """How far a stage is, which never goes back, and how long the rest will take."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._left = TimeLeft(clock)
+        self.share = 0.0
+        self.left_s: float | None = None
+
+    def update(self, done: float, total: float) -> None:
+        """Of work whose total turns out to be larger, the share stays until it is reached again."""
+        if total <= 0:  # it waits
+            self.left_s = None
+            return
+        self.left_s = self._left.update(done, total)
+        self.share = max(self.share, _share(done, total))
+
+    @property
+    def left(self) -> str:
+        """The time left, in words; "" where nothing can be said."""
+        return "" if self.left_s is None else _left(self.left_s)
+
+
 class SilentReporter(Silent):
     """Shows nothing."""
 
@@ -83,17 +105,20 @@ class LineReporter:
         return None
 
     def begin(self, stage: str) -> Progress:
-        estimate, said = TimeLeft(self._clock), self._clock()
+        course, said, waits = Course(self._clock), self._clock(), ""
 
         def progress(done: float, total: float, note: str = "") -> None:
-            nonlocal said
-            left = estimate.update(done, total)
+            nonlocal said, waits
+            course.update(done, total)
+            if total <= 0:  # what is waited for is said at once, and once
+                if note != waits:
+                    say(f"{stage}: {note}", err=True)
+                waits = note
+                return
             if (now := self._clock()) - said < LINE_EVERY_S:
                 return
             said = now
-            facts = [f"{_share(done, total):.0%}"]
-            facts += [_left(left)] if left is not None else []
-            facts += [note] if note else []
+            facts = filter(None, [f"{course.share:.0%}", course.left, note])
             say(f"{stage}: {', '.join(facts)}", err=True)
 
         return progress
@@ -135,20 +160,20 @@ class BarReporter:
 
     def begin(self, stage: str) -> Progress:
         self._stop()
-        bars, estimate = self._make(), TimeLeft()
+        bars, course = self._make(), Course()
         # Without a total the bar pulses: at work, but how far is not known yet.
         task = bars.add_task(stage.ljust(NAME_WIDTH), total=None, share="", left="", note="")
         bars.start()
         self._bars = bars
 
         def progress(done: float, total: float, note: str = "") -> None:
-            left = estimate.update(done, total)
+            course.update(done, total)
             bars.update(
                 task,
-                completed=_share(done, total),
+                completed=course.share,
                 total=1.0,
-                share=f"{_share(done, total):4.0%}",
-                left=_left(left) if left is not None else "",
+                share=f"{course.share:4.0%}",
+                left=course.left,
                 note=shortened(note, NOTE_WIDTH),
             )
 
@@ -237,17 +262,17 @@ class _Bar:
         self._bars, self._task, self._label = bars, task, label
 
     def begin(self, stage: str) -> Progress:
-        estimate = TimeLeft()
+        course = Course()
 
         def progress(done: float, total: float, note: str = "") -> None:
-            left = estimate.update(done, total)
+            course.update(done, total)
             self._bars.update(
                 self._task,
                 description=f"{self._label} {stage}",
-                completed=_share(done, total),
+                completed=course.share,
                 total=1.0,
-                share=f"{_share(done, total):4.0%}",
-                left=_left(left) if left is not None else "",
+                share=f"{course.share:4.0%}",
+                left=course.left if total > 0 else note,
             )
 
         return progress

@@ -29,6 +29,7 @@ from tipsc.engine.atomic import write_atomically
 from tipsc.errors import PathError, UsageError, near
 from tipsc.report.format import significant
 from tipsc.report.metric import metric_of
+from tipsc.report.notes import called
 from tipsc.runtime import Engine
 from tipsc.runtime.pick import merit, of_batch
 from tipsc.signature import Signature, TensorSpec, batch_of
@@ -124,7 +125,7 @@ def command(
     recorded = f" (recorded: {significant(path.latency.p50_ms)} ms)" if path.latency else ""
     output.result(
         document,
-        f"path     {path.id}{quality}",
+        f"path     {called(path.id, manifest.names)}{quality}",
         f"latency  {significant(p50_ms)} ms, median of {TIMED_CALLS} calls{recorded}",
         *(
             f"{'output' if place == 0 else '':8} [{index}] {value:.5g}"

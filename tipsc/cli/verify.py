@@ -77,7 +77,7 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
                 for name, d in differences.items()
             ],
         },
-        _table(differences),
+        _table(differences, manifest.names),
         *wrapped([_summary(pipeline, len(differences), examples)]),
     )
 
@@ -139,9 +139,10 @@ def _first(stages: FinishedStages, names: tuple[str, ...], key: str) -> Path | N
     return next(filter(None, (stages.kept(name, key) for name in names)), None)
 
 
-def _table(differences: Mapping[str, Difference]) -> Table:
+def _table(differences: Mapping[str, Difference], names: Mapping[str, str]) -> Table:
     from tipsc.report.format import percent, tiny
     from tipsc.report.metric import metric_of
+    from tipsc.report.notes import called
     from tipsc.report.tables import plain_table
 
     metric = metric_of(next(iter(differences.values())).quality)
@@ -151,7 +152,7 @@ def _table(differences: Mapping[str, Difference]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, difference in differences.items():
         table.add_row(
-            name,
+            called(name, names),
             tiny(difference.largest),
             percent(difference.agreement),
             metric.figure(difference.quality),

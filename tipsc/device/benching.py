@@ -129,7 +129,7 @@ def bench_engine(
                 settings,
                 arguments["sustained_s"],
                 read_thermal_zones,
-                progress,
+                lambda share, left_s: progress(_SHARE + (1 - _SHARE) * share, left_s),
                 time.perf_counter_ns,
             )
             found["windows"] = [asdict(window) for window in windows]

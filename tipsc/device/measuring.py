@@ -46,11 +46,19 @@ Run = Callable[[Arrays, str], Arrays]
 
 
 def told_as(progress: Progress, note: str) -> Callable[[float, float], None]:
-    """What is told of a measurement, with a note; before the first visit it waits for quiet."""
+    """What is told of a measurement, with a note; before the first visit it waits for quiet.
+
+    A wait is told with the longest that it can be, which is the same however often it is told.
+    """
+    longest_s = 0.0
 
     def told(share: float, left_s: float) -> None:
-        waits = f"until it is quiet: {left_s:.0f} s at most"
-        progress(share, 1.0, note if share > 0 else waits)
+        nonlocal longest_s
+        if share > 0:
+            progress(share, 1.0, note)
+            return
+        longest_s = max(longest_s, left_s)
+        progress(0.0, 0.0, f"waits for quiet, {longest_s:.0f} s at most")
 
     return told
 

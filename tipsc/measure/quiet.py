@@ -67,15 +67,14 @@ def wait_until_quiet(
     Args:
         cores: that will be measured on; all if there is none.
         limit_s: 0 or less: there is no wait. Nor is there one where the system does not tell.
-        progress: is told a share of 0 while it waits, and the seconds that are left at most.
+        progress: once others were seen, is told a share of 0 while it waits, and the seconds that
+            it began with: so long it takes at most.
     """
     if limit_s <= 0:
         return 0.0
     before = first = read()
     quiet = 0
     while before.at_s - first.at_s < limit_s:
-        if progress is not None:
-            progress(0.0, limit_s - (before.at_s - first.at_s))
         sleep(_WINDOW_S)
         now = read()
         others = others_between(before, now, cores)
@@ -86,4 +85,6 @@ def wait_until_quiet(
         quiet = quiet + 1 if taken <= MOST_OTHERS else 0
         if quiet == _WINDOWS:
             break
+        if progress is not None and not quiet:
+            progress(0.0, limit_s)
     return before.at_s - first.at_s

@@ -27,7 +27,7 @@ from tipsc.pipeline.profile import (
 )
 from tipsc.profile import NoiseFloor, Profile, Shares
 from tipsc.profile.record import Record
-from tipsc.progress import Progress
+from tipsc.progress import Progress, part
 
 FILE = "check.json"
 _LISTED = 20  # a space up to this many times a check is listed; a larger one is drawn from
@@ -86,8 +86,8 @@ def check_profile(
         file: for the engine that is measured.
     """
     predictor = predictor_of_profile(profile, bench.totals)
-    bench.engine(file, extra, progress)
-    _, samples = bench.measure(file, bench.seed, progress)
+    bench.engine(file, extra, part(progress, 0.0, 0.2))
+    _, samples = bench.measure(file, bench.seed, part(progress, 0.2, 1.0))
     measurement = samples.summarise()
     found = p50_of(extra, measurement)
     before = [path.latency.p50_ms for path in profile.paths]

@@ -38,11 +38,12 @@ from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
 from tipsc.pipeline.verdicts import LeftOut
 from tipsc.pipeline.verify import Verified, verify_engine
 from tipsc.pipeline.worth import Worth
-from tipsc.progress import Progress
+from tipsc.progress import Progress, part
 from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate
 
 FILE, VERIFIED = "engine.tipsc", "verified.json"
+FIRST_SHARE = 0.6  # of the progress: most builds are written again, without paths that are no use
 
 
 def _inputs(project: TargetProject) -> dict[str, object]:
@@ -76,11 +77,13 @@ def _measured_by(project: TargetProject) -> dict[str, object]:
 
 def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
     supernet, candidates = narrowed_supernet(project), shipped(project)
-    record, useless = _compiled(project, folder, supernet, candidates, progress)
+    first = part(progress, 0.0, FIRST_SHARE)
+    record, useless = _compiled(project, folder, supernet, candidates, first)
     if useless := dispensable(project, useless):
         without = {path.id for path in useless}
         candidates = [c for c in candidates if c.path.id not in without]
-        record, _ = _compiled(project, folder, supernet, candidates, progress)
+        again = part(progress, FIRST_SHARE, 1.0)
+        record, _ = _compiled(project, folder, supernet, candidates, again)
     record["left_out"] = [asdict(path) for path in useless]
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
 
@@ -111,7 +114,7 @@ def _compiled(
             candidates=candidates,
             inputs=_calibration(project),
             cache=project.compiled,
-            progress=progress,
+            progress=part(progress, 0.0, 0.15),
             batches=project.config.build.batches,
         )
     )
@@ -125,7 +128,8 @@ def _compiled(
         project.config.build.batches,
     )
     manifest = replace(manifest, states=dict(project.config.build.states))
-    verified = _verify(project, file, manifest, compiled, supernet, candidates, progress)
+    verifying = part(progress, 0.15, 0.4)
+    verified = _verify(project, file, manifest, compiled, supernet, candidates, verifying)
     differences = verified.differences
     qualities = {name: difference.quality for name, difference in differences.items()}
     manifest = with_qualities(manifest, qualities)
@@ -136,10 +140,11 @@ def _compiled(
         estimates = {c.path.id: cost.of(c.path) for c in candidates} if cost is not None else {}
         recipe = recipe_of(project.target, project.plan, compiled.remark, estimates)
         compiled.write(file, replace(described(manifest, project), recipe=recipe))
-        try_paths(project.target, file, folder, progress)
+        try_paths(project.target, file, folder, part(progress, 0.4, 1.0))
     else:
         worths = [Worth(c.path.id, c.judged.merit, qualities[c.path.id].merit) for c in candidates]
-        found = measured_engine(project, file, manifest, compiled, worths, progress)
+        measuring = part(progress, 0.4, 1.0)
+        found = measured_engine(project, file, manifest, compiled, worths, measuring)
         record |= found.to_json()
         useless = tuple(path for path in found.useless if path.id not in _kept(project))
     save_answers(folder, _answers(file, verified, supernet, candidates))

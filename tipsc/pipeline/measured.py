@@ -30,7 +30,7 @@ from tipsc.pipeline.worth import (
     within_noise,
 )
 from tipsc.profile import Measurement
-from tipsc.progress import Progress
+from tipsc.progress import Progress, part, silent
 from tipsc.runtime.pick import of_batch
 
 _SAMPLES = 400  # of each path that the report draws
@@ -81,16 +81,17 @@ def measured_engine(
     target, device, seed = project.target, project.device, project.config.seed
     batches = project.config.build.batches
     example = arrays(cycled(project.data.validation, max(batches)).inputs)
-    _, samples = device.measure(file, target, example, seed, progress, None)
+    _, samples = device.measure(file, target, example, seed, part(progress, 0.0, 0.4), None)
     plain = project.model.original is not None
-    original = OriginalAlone(project, file.parent, progress) if plain else None
-    whole_ms = original.measure(seed) if original is not None else None
+    original = OriginalAlone(project, file.parent, part(progress, 0.4, 0.5)) if plain else None
+    whole_ms = original.measure(seed, part(progress, 0.5, 0.6)) if original is not None else None
     times = 1
     while times <= REPEATS and _is_doubtful(project, samples.summarise(), worths, whole_ms):
-        again = seed + times
-        _, more = device.measure(file, target, example, again, progress, None)
+        again, begin = seed + times, 1.0 - 0.4 / times  # each takes half of what is left
+        end = 1.0 - 0.4 / (times + 1)
+        _, more = device.measure(file, target, example, again, part(progress, begin, end), None)
         samples, times = joined_samples(samples, more), times + 1
-        whole_ms = original.measure(again) if original is not None else None
+        whole_ms = original.measure(again, silent) if original is not None else None
     measurement = samples.summarise()
     pauses = device.pauses(file, target, example, seed)
     manifest = with_latencies(manifest, measurement, pauses)

@@ -1,6 +1,7 @@
 """Stage ``original``: what the plain model scores that was converted.
 
-It is the figure that its paths are held against. Needs the model and the test data.
+On the test data that is the figure which its paths are held against; on the validation data it says
+before a build whether the model is the one that was meant. Needs the model and both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tipsc.fingerprint.installed import TRAINING, versions
 from tipsc.pipeline.context import Project, StageSpec
 from tipsc.progress import Progress
 from tipsc.tasks import Quality, Task
-from tipsc.train import quality_of
+from tipsc.train import Data, quality_of
 from tipsc.train.device import device_of, on_device
 
 FILE = "original.json"
@@ -32,26 +33,34 @@ class Original:
         quality: on the test examples that the engine's paths are scored on.
         examples: how many these are.
         parameters: of the model.
+        validation: its quality on validation examples, of which nothing is reported at the end.
+        validated: how many these are.
     """
 
     quality: Quality
     examples: int
     parameters: int
+    validation: Quality
+    validated: int
 
 
-def score_original(model: nn.Module, test: Examples, task: Task, limit: int) -> Original:
-    """Runs the model on the first `limit` examples, in torch."""
+def score_original(model: nn.Module, data: Data, task: Task, limit: int) -> Original:
+    """Runs the model on the first `limit` examples of both parts, in torch."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
+
+    def score(examples: Examples) -> tuple[Quality, int]:
+        return quality_of(model, examples, task, most=limit), min(limit, len(examples))
+
     with at_rest(model):
-        return Original(
-            quality_of(model, test, task, most=limit), min(limit, len(test)), parameters
-        )
+        (tested, of_test), (seen, of_seen) = score(data.test), score(data.validation)
+    return Original(tested, of_test, parameters, seen, of_seen)
 
 
 def _inputs(project: Project) -> dict[str, object]:
     return {
         "model": project.made_of,
         "data": project.data.test.fingerprint,
+        "validation": project.data.validation.fingerprint,
         "task": project.task_key,
         "verify_examples": project.config.build.verify_examples,
         "libraries": versions(TRAINING),
@@ -62,7 +71,7 @@ def _make(project: Project, folder: Path, progress: Progress) -> None:
     plain, limit = project.model.original, project.config.build.verify_examples
     assert plain is not None
     with on_device(device_of(project.config.training.device), plain):
-        found = score_original(plain, project.data.test, project.data.judged_by, limit)
+        found = score_original(plain, project.data, project.data.judged_by, limit)
     write_atomically(folder / FILE, [json.dumps(asdict(found)).encode()])
 
 
@@ -78,4 +87,6 @@ def original_of(project: Project) -> Original | None:
     if project.model.original is None:
         return None
     found = json.loads((project.done(ORIGINAL).folder / FILE).read_text())
-    return Original(Quality(**found.pop("quality")), **found)
+    for name in ("quality", "validation"):
+        found[name] = Quality(**found[name])
+    return Original(**found)

@@ -35,7 +35,7 @@ from tipsc.pipeline.profile import tools
 from tipsc.pipeline.tried import CALIBRATED, Precheck, Problem, TriedPath, paths_to_try
 from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
 from tipsc.pipeline.wrong_layer import TappedPath, first_wrong
-from tipsc.progress import Progress
+from tipsc.progress import Progress, part
 from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate
 from tipsc.train import Data
@@ -62,9 +62,10 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         wanted = paths_to_try(supernet, project.config.seed)
         begin = time.perf_counter()
         costs = CostModel(supernet)
-        candidates = _calibrated(supernet, costs, list(wanted), data, progress)
+        paths = list(wanted)
+        candidates = _calibrated(supernet, costs, paths, data, part(progress, 0.0, 0.2))
         calibrate_s = (time.perf_counter() - begin) / len(candidates)
-        ticks = _Ticks(progress)
+        ticks = _Ticks(part(progress, 0.2, 0.6))
         try:
             remark = replace(bench, progress=ticks).write(
                 ENGINE, supernet, candidates, bench.batches
@@ -76,7 +77,7 @@ def try_out(project: TargetProject, folder: FilePath, progress: Progress) -> Pre
         ids = [name for c in candidates for name in entry_ids(c.path.id, bench.batches)]
         with bench.opened(ENGINE, ids) as run:
             for place, candidate in enumerate(candidates):
-                progress(place, len(candidates), "comparing")
+                part(progress, 0.6, 1.0)(place, len(candidates), "comparing")
                 path, wrong = _compared(bench, run, costs, candidate, wanted[candidate.path])
                 tried.append(path)
                 if wrong:

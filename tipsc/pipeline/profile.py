@@ -45,7 +45,7 @@ from tipsc.profile import (
 )
 from tipsc.profile.forecast import make_forecast
 from tipsc.profile.profile import VERSION
-from tipsc.progress import Progress
+from tipsc.progress import Progress, part
 from tipsc.project.target import Target, essence_of
 from tipsc.search.candidates import Candidate, draw_spread
 from tipsc.train import calibrate
@@ -133,8 +133,8 @@ def profile_paths(
     if len(paths) > measured:
         values = [path.values for path in paths]
         chosen = choose_measured(values, measured, features=features, seed=bench.seed)
-    bench.engine(file, [paths[i] for i in chosen], progress)
-    protocol, samples = bench.measure(file, bench.seed, progress)
+    bench.engine(file, [paths[i] for i in chosen], part(progress, 0.0, 0.2))
+    protocol, samples = bench.measure(file, bench.seed, part(progress, 0.2, 0.9))
     measurement, forecast = samples.summarise(), None
     if len(chosen) >= FEWEST_FITTED:
         known, totals = [paths[i] for i in chosen], features[list(chosen)]
@@ -142,7 +142,8 @@ def profile_paths(
         remeasured: tuple[Remeasured, ...] = ()
         if suspects:
             again = {*suspects, *measurement.anchors}
-            _, repeat = bench.measure(file, bench.seed + 1, progress, only=again)
+            last = part(progress, 0.9, 1.0)
+            _, repeat = bench.measure(file, bench.seed + 1, last, only=again)
             measurement, remeasured = _replaced(measurement, repeat.summarise(), suspects)
         predictor = _fit(known, totals, measurement)
         rest = [i for i in range(len(paths)) if i not in set(chosen)]

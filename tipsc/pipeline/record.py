@@ -81,6 +81,7 @@ class BuildRecord:
         groups: of paths as one plan, likewise.
         remarks: what could not be told of a profile that was given, or makes it doubtful.
         stages: in order, with their seconds.
+        tested: how many test examples every path ran, and how many there are.
     """
 
     config_file: Path
@@ -106,6 +107,7 @@ class BuildRecord:
     groups: tuple[PathCheck, ...]
     remarks: tuple[str, ...]
     stages: tuple[StageDone, ...]
+    tested: tuple[int, int]
 
 
 def record_of(project: TargetProject) -> BuildRecord:
@@ -152,6 +154,7 @@ def record_of(project: TargetProject) -> BuildRecord:
         groups=groups,
         remarks=project.plan.remarks,
         stages=tuple(project.stages.done),
+        tested=(tested, len(project.data.test)),
     )
 
 

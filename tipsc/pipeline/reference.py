@@ -52,15 +52,15 @@ class OriginalAlone:
     """The original in an engine of its own, compiled once and measured as often as is needed."""
 
     def __init__(self, project: TargetProject, folder: Path, progress: Progress) -> None:
-        self._bench, self._progress = bench_of(project), progress
+        self._bench = bench_of(project)
         self._path = project.untrained.space.largest
         self._macs = self._bench.batch * round(project.totals["macs"].of(self._path))
         self._file = self._bench.engine(folder / FILE, [self._path], progress)
         self._samples: Samples | None = None
 
-    def measure(self, seed: int) -> float:
+    def measure(self, seed: int, progress: Progress) -> float:
         """Measures it, beside what was measured before; p50 of all, in ms."""
-        _, more = self._bench.measure(self._file, seed, self._progress)
+        _, more = self._bench.measure(self._file, seed, progress)
         self._samples = more if self._samples is None else joined_samples(self._samples, more)
         return self.cost.p50_ms
 

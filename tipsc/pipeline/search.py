@@ -14,7 +14,7 @@ from pathlib import Path as FilePath
 
 from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
-from tipsc.paths import Path
+from tipsc.paths import Path, SearchSpace
 from tipsc.pipeline.asked import extra_candidates
 from tipsc.pipeline.asked_paths import asked_paths
 from tipsc.pipeline.context import StageSpec, TargetProject
@@ -27,6 +27,7 @@ from tipsc.project.config import Build
 from tipsc.search import Finalist, Rung, rungs, search, within
 from tipsc.search.best import searchable
 from tipsc.search.candidates import Candidate, assess, save_candidates
+from tipsc.search.halving import looked
 from tipsc.train import Data
 
 _RECORDS = "search.json"
@@ -79,6 +80,8 @@ def search_paths(
         BudgetError: no path keeps the limits.
     """
     found: dict[Path, Candidate] = {}
+    both = looks(build, data, trained_later)
+    spent = _Spent(progress, _expected(goal.cost.space, build, *both))
 
     def evaluate(paths: Sequence[Path], rung: Rung) -> list[float]:
         assessed = assess(
@@ -86,7 +89,7 @@ def search_paths(
             paths,
             data,
             rung.calibration,
-            progress,
+            spent.of(len(paths), rung),
             validation_images=rung.validation,
             own_scale=trained_later > 0,
         )
@@ -97,7 +100,7 @@ def search_paths(
         goal.cost,
         goal.budgets,
         evaluate,
-        looks(build, data, trained_later),
+        both,
         evaluations=build.evaluations,
         limits=goal.limits,
         seed=seed,
@@ -111,6 +114,31 @@ def search_paths(
     ]
     limits = build.limits.model_copy(update={"quality": None} if trained_later else {})
     return within_limits(candidates, records, limits)
+
+
+def _expected(space: SearchSpace, build: Build, rough: Rung, full: Rung) -> float:
+    """About how many images a search shows to paths, all together."""
+    shipped = min(build.paths, space.size)
+    few, many = looked(min(build.evaluations, space.size), shipped, space.size, rough, full)
+    return float(few * rough.images + many * full.images)
+
+
+class _Spent:
+    """Progress over all looks of a search, whose number is known only roughly before."""
+
+    def __init__(self, progress: Progress, expected: float) -> None:
+        self._progress, self._expected, self._spent = progress, expected, 0.0
+
+    def of(self, paths: int, rung: Rung) -> Progress:
+        """The progress of a look at so many paths."""
+        before = self._spent
+        self._spent += paths * rung.images
+
+        def tell(done: float, total: float, note: str = "") -> None:
+            now = before + done * rung.images
+            self._progress(now, max(self._expected, now), note)
+
+        return tell
 
 
 def _asked_for(

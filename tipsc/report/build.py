@@ -76,6 +76,7 @@ def report_of(build: BuildRecord) -> BuildReport:
         climbs=build.climbs,
         goals=build.goals,
         left_out=build.left_out,
+        tested=build.tested,
         batched=tuple(path for path in every if path.id not in ids),
     )
 
@@ -96,8 +97,13 @@ def _captions(shipped: Sequence[Shipped]) -> dict[str, str]:
 
 def _noise(profile: Profile, manifest: Manifest) -> tuple[str, ...]:
     """What makes the latencies of the paths, and of the profile that chose them, doubtful."""
-    chosen_by = f"of the profile that the paths were chosen by: {profile.noise}"
-    return (*filter(None, [manifest.noise]), *([chosen_by] if profile.noise else []))
+    if not profile.noise:
+        return tuple(filter(None, [manifest.noise]))
+    if not manifest.noise:
+        return (f"of the profile that the paths were chosen by: {profile.noise}",)
+    # What to do about it is said once.
+    what = profile.noise.partition(";")[0]
+    return (manifest.noise, f"likewise of the profile that the paths were chosen by: {what}")
 
 
 def _others(found: Disturbance) -> str:

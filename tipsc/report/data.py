@@ -161,6 +161,7 @@ class BuildReport:
         batched: the shipped paths again, for calls with other numbers of examples.
         goals: what became of each goal of the configuration.
         left_out: paths that were built and do not ship.
+        tested: how many test examples the figures are of, and how many there are.
     """
 
     title: str
@@ -187,6 +188,12 @@ class BuildReport:
     batched: tuple[Shipped, ...] = ()
     goals: tuple[GoalAnswer, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    tested: tuple[int, int] = (0, 0)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Of the shipped paths, by their ids, where they have one."""
+        return {path.id: path.name for path in self.shipped if path.name}
 
     @property
     def measure(self) -> Quality | None:

@@ -31,12 +31,30 @@ def notes_of(paths: Iterable[Shipped]) -> list[tuple[str, str]]:
     return [(n, text) for n, text in MEANING.items() if any(flags_of(path)[n] for path in paths)]
 
 
-def left_out_line(paths: Sequence[LeftOut]) -> str:
-    """Which paths do not ship, and why."""
-    pairs = ", ".join(f"{path.id} (for {path.for_path})" for path in paths)
+def left_out_line(paths: Sequence[LeftOut], names: Mapping[str, str]) -> str:
+    """Which paths do not ship, and why.
+
+    Args:
+        names: of those that do, by their ids.
+    """
+    by_rival: dict[str, list[str]] = {}
+    for path in paths:
+        by_rival.setdefault(path.for_path, []).append(path.id)
+    said = [f"{', '.join(ids)}, as {called(rival, names)}" for rival, ids in by_rival.items()]
+    verb = "is" if len(said) == 1 else "are"
     return (
-        f"left out: {pairs}: another path is faster, and at least as good on validation and test "
+        f"left out: {'; '.join(said)} {verb} faster, and at least as good on validation and test "
         "examples"
+    )
+
+
+def examples_line(tested: int, there: int) -> str:
+    """How many test examples the figures are of, where these are not all; else ""."""
+    if tested >= there:
+        return ""
+    return (
+        f"test examples: the first {tested:,} of {there:,}, as each path runs them one by one on "
+        f"the device; build.verify_examples: {there} uses all"
     )
 
 
@@ -76,11 +94,14 @@ def noise_lines(noise: str, disturbance: Disturbance, of: str = "") -> list[str]
     return [*warning, *([f"measuring{whose}: {remark}"] if remark else [])]
 
 
-def against_original(original: OriginalModel, qualities: Mapping[str, Quality | None]) -> str:
+def against_original(
+    original: OriginalModel, qualities: Mapping[str, Quality | None], names: Mapping[str, str]
+) -> str:
     """What the best path loses to the original.
 
     Args:
         qualities: of the paths, by their ids.
+        names: likewise, of those that have one.
     """
     known = {name: quality for name, quality in qualities.items() if quality is not None}
     metric = metric_of(original.quality)
@@ -93,6 +114,7 @@ def against_original(original: OriginalModel, qualities: Mapping[str, Quality | 
     best = max(known, key=lambda name: known[name].merit)
     lost = original.quality.above(known[best])
     amount = f"{100 * abs(lost):.2f}" if metric.share else significant(abs(lost))
-    return (
-        f"{said}; the best path, {best}, {'loses' if lost >= 0 else 'gains'} {amount} {metric.lost}"
+    change = (
+        f"{'loses' if lost > 0 else 'gains'} {amount} {metric.lost}" if lost else "loses nothing"
     )
+    return f"{said}; the best path, {called(best, names)}, {change}"

@@ -12,9 +12,15 @@ from tipsc.report.front import front, search_chart, shipped_chart
 from tipsc.report.html import Html, prose, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
-from tipsc.report.notes import against_original, called, left_out_line, notes_of
+from tipsc.report.notes import (
+    against_original,
+    called,
+    examples_line,
+    left_out_line,
+    notes_of,
+)
 from tipsc.report.paths_table import options_table, shipped_rows
-from tipsc.report.sharing import sharing
+from tipsc.report.sharing import sharing, with_names
 from tipsc.report.spread import spread
 from tipsc.report.svg import both
 
@@ -102,10 +108,11 @@ def _paths(report: BuildReport) -> Html | None:
         return None
     notes = [f"“{name}”: {meaning}." for name, meaning in notes_of(report.shipped)]
     if report.left_out:
-        notes.append(f"{heading(left_out_line(report.left_out))}.")
+        notes.append(f"{heading(left_out_line(report.left_out, report.names))}.")
     if report.original is not None:
         qualities = {path.id: path.quality for path in report.shipped}
-        notes.append(f"The {against_original(report.original, qualities)}.")
+        notes.append(f"The {against_original(report.original, qualities, report.names)}.")
+    notes += [f"{heading(line)}." for line in [examples_line(*report.tested)] if line]
     return tag(
         "section",
         tag("h2", "Paths in the engine"),
@@ -175,7 +182,7 @@ def _pictures(report: BuildReport) -> Html | None:
 
 
 def _sharing(report: BuildReport) -> Html | None:
-    return sharing(report.climbs)
+    return sharing(with_names(report.climbs, report.names))
 
 
 def _spread(report: BuildReport) -> Html | None:

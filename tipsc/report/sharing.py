@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tipsc.pipeline.climbs import PathClimb, trades
 from tipsc.quality import Quality
 from tipsc.report.format import byte_size, plural, significant
 from tipsc.report.html import Html, tag
 from tipsc.report.metric import metric_of
+from tipsc.report.notes import called
 
 STEPS = ("path", "with weights of its own", "bytes", "validation", "gained", "still lost", "")
 TRADES = ("engine", "bytes", "mean lost", "worst lost")
+
+
+def with_names(climbs: Sequence[PathClimb], names: Mapping[str, str]) -> list[PathClimb]:
+    """The same, each path by its name and its id."""
+    return [replace(climb, path_id=called(climb.path_id, names)) for climb in climbs]
 
 
 def step_rows(climbs: Sequence[PathClimb]) -> Iterator[tuple[str, ...]]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tipsc.pipeline.climbs import PathClimb
 from tipsc.report.data import BuildReport, Shipped, StageTime
 from tipsc.report.format import byte_size, count, duration, milliseconds
 from tipsc.report.metric import metric_of
-from tipsc.report.notes import against_original, flags_of, left_out_line, notes_of
-from tipsc.report.sharing import STEPS, TRADES, said_of, step_rows, trade_rows
+from tipsc.report.notes import (
+    against_original,
+    examples_line,
+    flags_of,
+    left_out_line,
+    notes_of,
+)
+from tipsc.report.sharing import STEPS, TRADES, said_of, step_rows, trade_rows, with_names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,20 +80,26 @@ def legend(report: BuildReport) -> list[str]:
     lines = [f"warning: {noise}" for noise in report.noise]
     lines += [f"{name}: {meaning}" for name, meaning in notes_of(report.shipped)]
     if report.left_out:
-        lines.append(left_out_line(report.left_out))
+        lines.append(left_out_line(report.left_out, report.names))
     if report.original is not None:
         qualities = {path.id: path.quality for path in report.shipped}
-        lines.append(against_original(report.original, qualities))
-    return lines
+        lines.append(against_original(report.original, qualities, report.names))
+    return [*lines, *filter(None, [examples_line(*report.tested)])]
 
 
-def sharing_tables(climbs: Sequence[PathClimb]) -> list[Table | str]:
+def sharing_tables(
+    climbs: Sequence[PathClimb], names: Mapping[str, str] | None = None
+) -> list[Table | str]:
     """What weights of their own bought, a path and a step a row; and engines that could be built.
 
     Nothing where nobody looked.
+
+    Args:
+        names: of the paths, by their ids.
     """
     if not climbs:
         return []
+    climbs = with_names(climbs, names or {})
     tables: list[Table | str] = [said_of(climbs)]
     for headings, rows in ((STEPS, step_rows(climbs)), (TRADES, trade_rows(climbs))):
         table = plain_table()
@@ -120,7 +132,8 @@ def plain_table() -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    # One blank between columns less lets the paths of a build fit a terminal of 80 columns.
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
 
 
 def _as_text(cell: str) -> Text:

@@ -52,7 +52,10 @@ class Classification:
         return ACCURACY if self.labelled else AGREEMENT
 
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-        return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        try:
+            return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        except IndexError as error:  # of data on disk not every target was looked at before
+            raise _no_class(targets, outputs.shape[-1], "a batch") from error
 
     def imitate(self, student: Tensor, teacher: Tensor) -> Tensor:
         return F.cross_entropy(student, teacher.detach().softmax(-1))
@@ -85,15 +88,10 @@ class Classification:
                 where=f"{where}, example {int(targets.argmin())}",
                 expected="class numbers from 0",
                 got=int(targets.min()),
+                fix="number the classes from 0, and leave out examples without one",
             )
         if int(targets.max()) >= len(self.classes):
-            raise DataError(
-                "a target has no class",
-                where=f"{where}, example {int(targets.argmax())}",
-                expected=f"less than {len(self.classes)}, the number of classes",
-                got=int(targets.max()),
-                fix="name all classes; their numbers begin with 0",
-            )
+            raise _no_class(targets, len(self.classes), where)
 
     def lacking(self, parts: Mapping[str, Tensor]) -> list[str]:
         if not self.labelled:
@@ -146,12 +144,29 @@ class RightAnswers:
     seen: int = 0
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
+        if int(targets.max()) >= outputs.shape[-1]:  # it would count as answered wrongly
+            raise _no_class(targets, outputs.shape[-1], "a batch")
         self.right += int((outputs.argmax(-1) == targets).sum())
         self.seen += len(targets)
 
     @property
     def quality(self) -> Quality:
         return self.task.quality(self.right / self.seen)
+
+
+def _no_class(targets: Tensor, classes: int, where: str) -> DataError:
+    """What is wrong with targets of which one is too large."""
+    low, high = int(targets.min()), int(targets.max())
+    from_one = low == 1 and high == classes
+    return DataError(
+        "the class numbers begin with 1" if from_one else "a target has no class",
+        where=f"{where}, example {int(targets.argmax())}",
+        expected=f"0 to {classes - 1}, for {classes} classes",
+        got=f"{low} to {high}",
+        fix="subtract 1: targets - 1"
+        if from_one
+        else f"name all {high + 1} classes in the order of their numbers, or correct the targets",
+    )
 
 
 def _answers(batches: Sequence[object], where: str) -> Tensor:
