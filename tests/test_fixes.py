@@ -29,7 +29,10 @@ PROSE = {"again", "builds", "made", "runs", "that"}  # what follows tipsc's name
 PIP = re.compile(r"pip install ([^;]+)")
 APT = re.compile(r"apt-get install (?:-\S+ )*([a-z0-9 .+-]+)")
 #: packages of Debian, Ubuntu and NVIDIA's Jetson that advice may name
-OF_SYSTEMS = {"adb", "openssh-client", "python3-libnvinfer"}
+OF_SYSTEMS = {
+    "adb", "openssh-client", "python3-libnvinfer",
+    "libnvinfer-dev", "libnvonnxparsers-dev", "cuda-cudart-dev-12-6",
+}  # fmt: skip
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 #: neither from a file nor from an address
 FROM_AN_INDEX = re.compile(r"pip install ['\"]?tipsc(?![-/]|\S* @ )")

@@ -94,7 +94,8 @@ typedef struct tipsc_options {
     uint32_t path_count;       /* how many `paths` */
     const char *const *paths;  /* ids of the paths to open; default all */
     const char *runtime;       /* file of the runtime's library, as dlopen takes it; default
-                                  libonnxruntime.so.1 or libLiteRt.so */
+                                  libonnxruntime.so.1, libLiteRt.so, or the libnvinfer.so of the
+                                  headers that this library was compiled with */
     const char *cache_dir;     /* folder of the finalised engine; default: that of Python, see docs */
     uint64_t file_bytes;       /* most bytes of the engine file; default no bound */
     uint64_t manifest_bytes;   /* of its manifest; default 4 MiB */

@@ -6,7 +6,13 @@
 #include "decode.h"
 #include "signed.h"
 
-static const runtime_kind *const KINDS[] = {&ORT_RUNTIME, &LITERT_RUNTIME};
+static const runtime_kind *const KINDS[] = {
+    &ORT_RUNTIME,
+    &LITERT_RUNTIME,
+#ifdef TIPSC_WITH_TENSORRT
+    &TENSORRT_RUNTIME,
+#endif
+};
 enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
 
 uint32_t tipsc_abi(void) { return TIPSC_ABI; }
@@ -109,7 +115,7 @@ static tipsc_code open_runtime(tipsc_engine *engine, const opening *opening, tip
     const engine_file *file = &engine->file;
     for (int i = 0; i < KIND_COUNT; i++)
         if (is_text(file->manifest.backend, KINDS[i]->backend)) {
-            if (KINDS[i]->of_tflite != file->is_tflite || file->has_plans)
+            if (KINDS[i]->of_tflite != file->is_tflite || (file->has_plans && !KINDS[i]->of_plans))
                 return fail(error, TIPSC_DAMAGED, REBUILD,
                             "an engine for the backend %s holds something else than it runs", KINDS[i]->backend);
             engine->runtime = calloc(1, KINDS[i]->bytes);
@@ -117,6 +123,9 @@ static tipsc_code open_runtime(tipsc_engine *engine, const opening *opening, tip
             engine->runtime->kind = KINDS[i];
             return KINDS[i]->open(engine->runtime, opening, error);
         }
+    if (is_text(file->manifest.backend, "tensorrt"))
+        return fail(error, TIPSC_DEVICE, "compile libtipsc on the device with -DTIPSC_TENSORRT=ON, or open it in Python",
+                    "this library was compiled without the headers of TensorRT, and so has no backend tensorrt");
     return fail(error, TIPSC_DEVICE, "open it in Python, or build for onnxruntime or litert",
                 "this library has no backend %.60s", file->manifest.backend.text);
 }

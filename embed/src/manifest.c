@@ -199,6 +199,13 @@ static tipsc_code batches_fit(const manifest *manifest, tipsc_error *error) {
     return TIPSC_OK;
 }
 
+text built_of(const manifest *manifest, const char *key) {
+    const json *said = manifest->built ? manifest->built->parts : NULL;
+    for (; said; said = said->next)
+        if (is_text((text){said->key, said->key_length}, key)) return (text){said->text, said->length};
+    return (text){"unknown", 7};
+}
+
 uint64_t call_bytes(const manifest *manifest) {
     int64_t batch = 1;
     for (size_t i = 0; i < manifest->path_count; i++)
@@ -230,6 +237,7 @@ tipsc_code manifest_of(arena *arena, const json *value, manifest *manifest, tips
         if (keys[i].found) TRY(texts_in(keys[i].found, keys[i].key, error));
     manifest->has_recipe = keys[7].found && keys[7].found->length;
     manifest->has_built = keys[8].found && keys[8].found->length;
+    manifest->built = keys[8].found;
     if (keys[9].found) TRY(text_in(keys[9].found, &manifest->noise, "noise", error));
     TRY(batches_fit(manifest, error));
     return keys[10].found ? states_fit(arena, keys[10].found, manifest, error) : TIPSC_OK;

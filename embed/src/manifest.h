@@ -36,9 +36,13 @@ typedef struct manifest {
     path_entry *paths; /* the fastest first */
     size_t path_count;
     bool has_recipe, has_built;
+    const json *built; /* of texts: by what a device finished it; NULL: nothing is said */
 } manifest;
 
 tipsc_code manifest_of(arena *arena, const json *value, manifest *manifest, tipsc_error *error);
+
+/* What `built` says under a key; "unknown" if it says nothing. */
+text built_of(const manifest *manifest, const char *key);
 
 /* Bytes of an element. */
 size_t element_bytes(int dtype);

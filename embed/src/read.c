@@ -226,26 +226,33 @@ static tipsc_code read_graphs(engine_file *file, const header *header, const sec
     return TIPSC_OK;
 }
 
-/* Plans are compared with the manifest, though this library runs none. */
-static tipsc_code check_plans(engine_file *file, const header *header, int form, tipsc_error *error) {
+/* The table of plans, compared with the manifest. */
+static tipsc_code read_plans(engine_file *file, const header *header, int form, tipsc_error *error) {
     size_t plans = header->plans ? header->plans->length : 0;
     uint64_t section = form == PLANS ? header->sections[3].length : 0, sum = 0;
+    uint64_t begin = form == PLANS ? header->sections[3].offset : 0;
     map planned;
-    if (!map_make(&planned, &file->arena, file->manifest.path_count)) return no_memory(error);
+    file->plans = arena_take(&file->arena, plans, sizeof *file->plans);
+    if (!file->plans || !map_make(&planned, &file->arena, file->manifest.path_count)) return no_memory(error);
     size_t named = 0;
     for (const json *part = plans ? header->plans->parts : NULL; part; part = part->next) {
+        plan *plan = &file->plans[file->plan_count++];
         wanted keys[] = {{"paths", false, NULL}, {"length", false, NULL}, {NULL, false, NULL}};
         int64_t length;
         TRY(object_of(part, keys, "header.plans", error));
         TRY(list_in(keys[0].found, "header.plans.paths", error));
         TRY(count_in(keys[1].found, &length, "header.plans.length", error));
         if ((uint64_t)length > section - sum) return damaged(file, "the table of plans is not valid", error);
+        plan->at = begin + sum;
+        plan->length = (uint64_t)length;
         sum += (uint64_t)length;
         if (!keys[0].found->length) return damaged(file, "a plan is of no path", error);
+        plan->paths = arena_take(&file->arena, keys[0].found->length, sizeof *plan->paths);
+        if (!plan->paths) return no_memory(error);
         for (const json *path = keys[0].found->parts; path; path = path->next, named++) {
-            text id;
-            TRY(text_in(path, &id, "header.plans.paths", error));
-            if (!map_at(&planned, id.text, id.length)) return no_memory(error);
+            text *id = &plan->paths[plan->path_count++];
+            TRY(text_in(path, id, "header.plans.paths", error));
+            if (!map_at(&planned, id->text, id->length)) return no_memory(error);
         }
     }
     if (sum != section) return damaged(file, "the table of plans is not valid", error);
@@ -289,7 +296,7 @@ static tipsc_code parse(engine_file *file, const limits *limits, tipsc_error *er
         TRY(check_form(file, &header, error));
     } else {
         TRY(read_graphs(file, &header, &header.sections[2], limits, error));
-        TRY(check_plans(file, &header, form, error));
+        TRY(read_plans(file, &header, form, error));
     }
     return source_unchanged(&file->source, error); /* what was read part by part is one file */
 }

@@ -16,6 +16,13 @@ typedef struct graph {
     size_t length;
 } graph;
 
+/* What a device's compiler made of one path or more; where it lies in the file. */
+typedef struct plan {
+    text *paths; /* their ids, in the order of its switches */
+    size_t path_count;
+    uint64_t at, length;
+} plan;
+
 typedef struct engine_file {
     arena arena;
     source source;
@@ -27,6 +34,8 @@ typedef struct engine_file {
     graph *graphs; /* as many as paths; none in form tflite */
     size_t graph_count;
     uint8_t *graph_bytes;
+    plan *plans; /* in form plans */
+    size_t plan_count;
 } engine_file;
 
 /* Takes the source over, also if it fails. */

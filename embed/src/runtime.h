@@ -30,7 +30,7 @@ typedef struct opening {
 
 struct runtime_kind {
     const char *backend;
-    bool of_tflite;
+    bool of_tflite, of_plans; /* forms of an engine; neither: graphs alone */
     size_t bytes; /* of what it has as `runtime`, which begins with that */
     /* Into so many zeros; `free` follows where it fails as well. */
     tipsc_code (*open)(runtime *runtime, const opening *opening, tipsc_error *error);
@@ -50,5 +50,8 @@ struct runtime {
 };
 
 extern const runtime_kind ORT_RUNTIME, LITERT_RUNTIME;
+#ifdef TIPSC_WITH_TENSORRT
+extern const runtime_kind TENSORRT_RUNTIME;
+#endif
 
 #endif

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 EMBED = Path(__file__).parents[2] / "embed"
+TENSORRT = Path(__file__).with_name("tensorrt")  # what stands for it
 
 
 def missing_tools(*names: str) -> str:
@@ -31,6 +32,14 @@ def built(folder: Path, *options: str) -> Path:
     run(["cmake", "-S", str(EMBED), "-B", str(folder), *options])
     run(["cmake", "--build", str(folder)])
     return folder
+
+
+def with_tensorrt() -> tuple[str, ...]:
+    """Options of CMake for engines of TensorRT, by the headers that stand for NVIDIA's."""
+    if shutil.which("c++") is None:
+        return ("-DTIPSC_TENSORRT=OFF",)
+    names = ("TensorRT_INCLUDE_DIR", "CUDART_INCLUDE_DIR")
+    return ("-DTIPSC_TENSORRT=ON", *(f"-D{name}={TENSORRT / 'include'}" for name in names))
 
 
 def run(command: list[str], **options: object) -> str:

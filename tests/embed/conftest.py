@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "compile"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzzing"))
 
-from building import built, missing_tools
+from building import built, missing_tools, with_tensorrt
 from conftest_engine import *  # noqa: F403
 from library import Library
+from stand_in_tensorrt import libraries
 from test_format_document import finished as finished
 
 WITH_LITERT = ["test_c_litert.py", "test_c_reader.py", "test_c_tflite.py"]
@@ -30,7 +32,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     missing = missing_tools("cmake", "cc")
     if missing:
         pytest.skip(f"no {missing}: libtipsc is not built")
-    return built(tmp_path_factory.mktemp("libtipsc"), "-DTIPSC_TESTS=ON")
+    return built(tmp_path_factory.mktemp("libtipsc"), "-DTIPSC_TESTS=ON", *with_tensorrt())
+
+
+@pytest.fixture(scope="session")
+def nvinfer(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands for libnvinfer, in host memory."""
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    return libraries(tmp_path_factory.mktemp("nvinfer"))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from building import run
 from library import runtime_of_litert, runtime_of_package
+from stand_in_tensorrt import finished, plan
 
 from tipsc.embed import write_project
 from tipsc.engine import Latency
@@ -76,6 +77,23 @@ def test_an_engine_of_a_tflite_runs_by_litert(
     assert process.returncode == 0, said
     trace = read_trace(app / "calls.jsonl")
     assert len(trace.calls) > 5 and {call.path for call in trace.calls} <= {"narrow", "wide"}
+
+
+def test_an_engine_of_tensorrt_runs_with_its_headers_named(
+    installed: Path, nvinfer: Path, tmp_path: Path
+) -> None:
+    """By what stands for TensorRT: nothing of a GPU is shown."""
+    engine = finished(tmp_path / "a.tipsc", [plan("a", factors=[2]), plan("b", factors=[3])])
+    write_project(engine, "cpp", tmp_path / "cpp")
+    app = built_project(engine, "c", installed, tmp_path / "app")
+    for folder in (app, tmp_path / "cpp"):
+        readme = (folder / "README.md").read_text()
+        assert "cmake -S TIPSC/embed -B libtipsc -DTIPSC_TENSORRT=ON" in readme
+        assert "libnvonnxparsers-dev" in readme and "--runtime RUNTIME" not in readme
+    process = started(app, "--seconds", 1, "--calls", "calls.jsonl", runtime=str(nvinfer))
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert {call.path for call in read_trace(app / "calls.jsonl").calls} <= {"a", "b"}
 
 
 def test_it_ends_when_it_is_told_to(app: Path) -> None:

@@ -14,7 +14,7 @@ from library import runtime_of_package
 VECTORS = Path(__file__).parents[1] / "runtime" / "governor_vectors.json"
 
 
-def with_sanitizer(name: str, folder: Path) -> Path:
+def with_sanitizer(name: str, folder: Path, *options: str) -> Path:
     """embed/ built with a sanitizer, or skipped where the compiler has none."""
     missing = missing_tools("cmake", "cc")
     if missing:
@@ -23,9 +23,8 @@ def with_sanitizer(name: str, folder: Path) -> Path:
     probe = ["cc", f"-fsanitize={name}", str(folder / "probe.c"), "-o", str(folder / "probe")]
     if subprocess.run(probe, capture_output=True).returncode:
         pytest.skip(f"the compiler has no -fsanitize={name}")
-    return built(
-        folder / "build", "-DTIPSC_TESTS=ON", "-DTIPSC_SHARED=OFF", f"-DTIPSC_SANITIZE={name}"
-    )
+    options = ("-DTIPSC_TESTS=ON", "-DTIPSC_SHARED=OFF", f"-DTIPSC_SANITIZE={name}", *options)
+    return built(folder / "build", *options)
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])

@@ -27,7 +27,7 @@ def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_it_runs_as_it_is(engine_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "app"
-    files = write_project(engine_file, "python", folder)
+    files = write_project(engine_file, "python", folder).files
     assert {file.name for file in files} == {
         "main.py", "requirements.txt", "README.md", "engine.tipsc",
     }  # fmt: skip
@@ -63,7 +63,7 @@ def test_a_key_is_asked_for_where_one_is_given(engine_file: Path, tmp_path: Path
 
 def test_signatures_come_along(engine_file: Path, tmp_path: Path) -> None:
     engine_file.with_name(engine_file.name + ".sig").write_bytes(b"signed")
-    files = write_project(engine_file, "python", tmp_path / "app")
+    files = write_project(engine_file, "python", tmp_path / "app").files
     assert tmp_path / "app" / "engine.tipsc.sig" in files
     assert (tmp_path / "app" / "engine.tipsc.sig").read_bytes() == b"signed"
 

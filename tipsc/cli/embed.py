@@ -29,16 +29,16 @@ def command(output: Output, engine: Path, lang: str, folder: Path | None) -> Non
     put your own camera and what you do with the answers is marked.
     """
     place = folder or Path(f"{engine.stem}-{lang}")
-    files = write_project(engine, lang, place)
-    commands = (f"cd {place}", *LANGUAGES[lang].run)
+    project = write_project(engine, lang, place)
+    commands = (f"cd {place}", *project.run)
     output.result(
         {
             "engine": str(engine),
             "language": lang,
             "folder": str(place),
-            "files": [str(file) for file in files],
-            "run": list(LANGUAGES[lang].run),
+            "files": [str(file) for file in project.files],
+            "run": list(project.run),
         },
-        *(f"written  {file}" for file in files),
+        *(f"written  {file}" for file in project.files),
         *(f"{'next' if not at else '':<9}{line}" for at, line in enumerate(commands)),
     )

@@ -11,13 +11,13 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from tipsc.embed.facts import ENGINE, facts_of
+from tipsc.embed.facts import CHANGES, ENGINE, facts_of
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.signed import signature_file
 from tipsc.errors import UsageError, near
 
-__all__ = ["LANGUAGES", "Language", "write_project"]
+__all__ = ["LANGUAGES", "Language", "NewProject", "write_project"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,19 @@ class Language:
     """
 
     files: Mapping[str, str]
+    run: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NewProject:
+    """What was written.
+
+    Attributes:
+        files: all of them.
+        run: commands that build and run it, in its folder.
+    """
+
+    files: tuple[Path, ...]
     run: tuple[str, ...]
 
 
@@ -85,15 +98,12 @@ LANGUAGES: Mapping[str, Language] = {
 }
 
 
-def write_project(engine: Path, language: str, folder: Path) -> tuple[Path, ...]:
+def write_project(engine: Path, language: str, folder: Path) -> NewProject:
     """Writes a project around a copy of an engine, and its signatures if there are any.
 
     Args:
         language: of :data:`LANGUAGES`.
         folder: made if it is missing; nothing in it is overwritten.
-
-    Returns:
-        What was written.
 
     Raises:
         UsageError: there is no such language, or a file of the project is there already, or no
@@ -103,7 +113,9 @@ def write_project(engine: Path, language: str, folder: Path) -> tuple[Path, ...]
     if language not in LANGUAGES:
         raise UsageError(f"no project is written in {language!r}", fix=near(language, LANGUAGES))
     wanted = LANGUAGES[language]
-    facts = {**facts_of(read_engine(engine).manifest), "run": "\n".join(wanted.run)}
+    manifest = read_engine(engine).manifest
+    run = tuple(_changed(command, manifest.backend) for command in wanted.run)
+    facts = {**facts_of(manifest), "run": "\n".join(run)}
     templates = resources.files("tipsc.embed") / "templates"
     contents = {
         folder / name: Template((templates / source).read_text()).substitute(facts)
@@ -126,4 +138,10 @@ def write_project(engine: Path, language: str, folder: Path) -> tuple[Path, ...]
                 write_atomically(file, iter(lambda: stream.read(1 << 20), b""))
     except OSError as error:
         raise UsageError(f"cannot write: {error.strerror}", where=str(folder)) from error
-    return (*contents, *copies)
+    return NewProject((*contents, *copies), run)
+
+
+def _changed(command: str, backend: str) -> str:
+    for old, new in CHANGES.get(backend, ()):
+        command = command.replace(old, new)
+    return command

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tipsc.engine import Manifest, PathEntry
 from tipsc.errors import UsageError
 from tipsc.printable import on_one_line
@@ -15,9 +17,24 @@ LIBRARIES = {
     "onnxruntime": "`libonnxruntime.so.1.*` of ONNX Runtime: in its releases, or in "
     "`onnxruntime/capi` of the Python package",
     "litert": "`libLiteRt.so` of LiteRT: in `ai_edge_litert` of the Python package",
+    "tensorrt": "`libnvinfer.so` of TensorRT, where JetPack puts it. libtipsc is compiled on the "
+    "device, for which NVIDIA's headers are needed: `sudo apt-get install libnvinfer-dev "
+    "libnvonnxparsers-dev cuda-cudart-dev-12-6` (of JetPack 6.1; the last ends in the version of "
+    "CUDA)",
 }
-#: what a backend of an engine needs beside tipsc
-PACKAGES = {"litert": "ai-edge-litert"}  # where it is not called as the backend is
+#: what a backend of an engine needs beside tipsc, where it is not called as the backend is
+PACKAGES = {
+    "litert": "ai-edge-litert",
+    "tensorrt": "# TensorRT is the device's own: sudo apt-get install python3-libnvinfer",
+}
+#: what a backend changes in the commands that build and run a project
+CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "tensorrt": (
+        ("TIPSC/embed -B libtipsc", "TIPSC/embed -B libtipsc -DTIPSC_TENSORRT=ON"),
+        (" --runtime RUNTIME", ""),
+        ("-m venv .venv", "-m venv --system-site-packages .venv"),
+    ),
+}
 
 
 def facts_of(manifest: Manifest) -> dict[str, str]:
