@@ -35,7 +35,7 @@ def answer(goal: BuildGoal, paths: list[PathEntry] = PATHS, **config: object) ->
         name="m", model=ModelSource(callable="m.py:load"), data=DataSource(callable="d.py:load"),
         build=Build(goals=(goal,)), **config,
     )  # fmt: skip
-    (found,) = answers_of(whole, HOST, paths, ORIGINAL)
+    (found,) = answers_of(whole, 24, HOST, paths, ORIGINAL)
     return found
 
 
@@ -91,7 +91,7 @@ def test_what_would_help_is_what_the_configuration_leaves_open() -> None:
     assert "convert.widths, now down to 0.5" in text and "convert.resolutions" in text
     assert "convert.streams" not in text and "train.epochs" not in text
     lost = "; ".join(answer(BuildGoal(lose_at_most=0.0)).helps)
-    assert "train.epochs, now 12" in lost and "build.share_loss" in lost
+    assert "train.epochs, now 24" in lost and "build.share_loss" in lost
     assert "convert" not in lost
 
 

@@ -36,9 +36,9 @@ def load(seconds):
     slow, fast = OnDisk(Slow(seconds), workers=0), OnDisk(Slow(0), workers=0)
     return Data(slow, fast, fast, Classification(("even", "odd")))
 """
-MODEL = {
-    "classes": 2, "input_shape": [1, 8, 8], "stem": 8, "stem_stride": 1, "head": 16,
-    "stages": [{"channels": 8, "depths": [1, 2], "expansions": [2, 4]}],
+MODEL = {  # large enough to take longer than data that need no time, on a loaded machine too
+    "classes": 2, "input_shape": [1, 8, 8], "stem": 32, "stem_stride": 1, "head": 16,
+    "stages": [{"channels": 32, "depths": [3, 4], "expansions": [4, 6]}],
 }  # fmt: skip
 
 

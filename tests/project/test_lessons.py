@@ -147,6 +147,19 @@ def test_of_a_trained_model_only_the_paths_that_ship_are_trained() -> None:
     assert parts(lessons(plain=False)) == [(2, 0), (2, 2)]  # from scratch half of it
 
 
+def test_how_long_is_trained_where_nobody_says() -> None:
+    def epochs(plain: bool, **train: Any) -> int:
+        document = {
+            "name": "m", "model": {"callable": "m.py:load"}, "data": {"callable": "d.py:load"},
+            "train": train,
+        }  # fmt: skip
+        return lessons_of(Config.model_validate(document), model_of(plain=plain)).epochs
+
+    assert epochs(plain=True) == 24  # only paths that ship, whose steps cost less
+    assert epochs(plain=True, narrow=0.5) == epochs(plain=False) == 12
+    assert epochs(plain=True, epochs=3) == 3
+
+
 @pytest.mark.parametrize(
     ("narrow", "expected"),
     [

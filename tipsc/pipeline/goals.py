@@ -40,6 +40,7 @@ class _Condition:
 
 def answers_of(
     config: Config,
+    epochs: int,
     target: Target,
     paths: Sequence[PathEntry],
     reference: OriginalModel | None,
@@ -48,11 +49,12 @@ def answers_of(
     """An answer for each goal.
 
     Args:
+        epochs: that were trained, also where the configuration does not say.
         paths: of the engine, for batches of the first size.
         reference: the original, or what stands for it; None: no goal is relative to it.
         called: what the reference is.
     """
-    helps = partial(_helps, config=config, target=target)
+    helps = partial(_helps, config=config, epochs=epochs, target=target)
     return tuple(answer_of(goal, paths, reference, called, helps) for goal in config.build.goals)
 
 
@@ -186,12 +188,12 @@ def _doubt(goal: BuildGoal, path: PathEntry, reference: OriginalModel | None) ->
     return f"; {examples} test examples are good for ±{100 * error:.1f} points, so this is close"
 
 
-def _helps(missed: Sequence[str], config: Config, target: Target) -> tuple[str, ...]:
+def _helps(missed: Sequence[str], config: Config, epochs: int, target: Target) -> tuple[str, ...]:
     """What can be changed in the configuration, for what was missed."""
     found = []
     build, converts = config.build, config.model.family is None
     if "lose_at_most" in missed:
-        found.append(f"train longer (train.epochs, now {config.train.epochs})")
+        found.append(f"train longer (train.epochs, now {epochs})")
         found.append(f"choose among more paths (build.paths, now {build.paths})")
         if build.share_loss is None:
             found.append("give paths that lose by sharing weights of their own (build.share_loss)")

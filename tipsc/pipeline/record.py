@@ -143,7 +143,9 @@ def record_of(project: TargetProject) -> BuildRecord:
         totals=project.totals,
         history=history_of(project),
         original=original,
-        goals=answers_of(config, project.target, entries, reference, called),
+        goals=answers_of(
+            config, project.lessons.epochs, project.target, entries, reference, called
+        ),
         left_out=tuple(LeftOut(**path) for path in verified["left_out"]),
         candidates=tuple(load_candidates(searched.folder, space)),
         chosen=tuple(c for c in shipped(project) if c.path.id in ids),

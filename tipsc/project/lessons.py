@@ -20,6 +20,10 @@ from tipsc.train.chance import seed_of
 
 #: `train.narrow` where the configuration does not say: of a model that was trained, and of another
 NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.5
+#: `train.epochs` where nothing but the paths that ship is trained, and the configuration does not
+#: say: a step is one path's, so this takes the compute of some ten epochs of the largest
+#: (docs/learning.md, "As a user builds it")
+EPOCHS_TRAINED = 24
 #: settings that say which paths of the whole space are drawn
 _OF_THE_WHOLE_SPACE = ("sampler", "sampler_options", "phases")
 
@@ -70,6 +74,11 @@ def lessons_of(config: Config, model: Model) -> Lessons:
     share = teacher_of(settings, given, model)
     if share is not None:
         settings = replace(settings, teacher_share=share)
+    narrow = config.train.narrow
+    if narrow is None:
+        narrow = NARROW_UNTRAINED if model.original is None else NARROW_TRAINED
+    if narrow == 1 and "epochs" not in given:
+        settings = replace(settings, epochs=EPOCHS_TRAINED)
     if _needs_long(model) and "frozen_epochs" not in given:
         settings = replace(settings, frozen_epochs=settings.epochs)
     if settings.epochs == 0:  # paths ship as they are: of a model that was trained by somebody
@@ -80,9 +89,6 @@ def lessons_of(config: Config, model: Model) -> Lessons:
                 fix="remove it, or give train.epochs",
             )
         return Lessons(None, None)
-    narrow = config.train.narrow
-    if narrow is None:
-        narrow = NARROW_UNTRAINED if model.original is None else NARROW_TRAINED
     last = round(narrow * settings.epochs)
     if narrow == 1 and not given & {"find_rate", "learning_rate"}:
         settings = replace(settings, find_rate=True)

@@ -56,7 +56,8 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training examples, the frozen ones included. 0: a model that was
-            trained by somebody ships as it is, its paths calibrated and not trained.
+            trained by somebody ships as it is, its paths calibrated and not trained. A
+            configuration that does not say: 24 where only paths that ship are trained, else 12.
         batch_size: examples of one step, of all processes together.
         accumulate: parts of a step's batch that are run one after the other, where the whole of it
             does not fit into the device's memory. Norms then see a part at a time.
@@ -118,7 +119,7 @@ class TrainConfig:
     learning_rate: float = 3e-3
     find_rate: bool = False
     weight_decay: float = 0.05
-    thrift: float = 0.5
+    thrift: float = 0.75
     schedule: str = "one-cycle"
     schedule_options: dict[str, Any] = field(default_factory=dict)
     label_smoothing: float = 0.0
