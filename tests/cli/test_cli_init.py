@@ -262,3 +262,13 @@ def test_data_that_are_none_are_refused(call: Any, tmp_path: Path) -> None:
         np.savez(tmp_path / "data.npz", **arrays)
         wrong = call("check", tmp_path)
         assert wrong.returncode == 2 and said in wrong.stderr, wrong.stderr
+
+
+def test_inputs_of_a_model_of_one_s_own_stay_as_they_are() -> None:
+    from tipsc.cli.starts import Wanted, files_of
+
+    own = files_of(Wanted(model="nets.py:trained", data="measured.npz"))
+    sample = files_of(Wanted(data="measured.npz"))
+    assert b"deviation" in sample["data.py"] and b"deviation" not in own["data.py"]
+    assert b"\n  learning_rate" in sample["tipsc.yaml"] and b"epochs: 24" in own["tipsc.yaml"]
+    assert b"\n  learning_rate" not in own["tipsc.yaml"]

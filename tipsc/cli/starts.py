@@ -67,6 +67,11 @@ _CLASSES = """\
   learning_rate: 0.005          # the peak of the schedule
   frozen_epochs: 3              # the last ones, with scales that all paths share"""
 
+#: of a model of one's own
+_FOUND = (
+    "  # learning_rate: 0.005        # the peak of the schedule; without it a short test finds it"
+)
+
 STARTS: Mapping[str, Start] = {
     "classification": Start(
         about="one class for each image",
@@ -187,7 +192,7 @@ def files_of(wanted: Wanted) -> dict[str, bytes]:
     """The files of a project by their names; ``tipsc.yaml`` is the last."""
     start, texts = STARTS[wanted.task], {}
     if wanted.data is None or wanted.data.endswith(".npz"):
-        texts["data.py"] = _data(wanted.task, wanted.data)
+        texts["data.py"] = _data(wanted)
     if wanted.model is None and wanted.family is None:
         texts["model.py"] = _filled(
             "project/model.py.txt",
@@ -213,7 +218,8 @@ def _sample(task: str) -> bytes:
     return sample_of(made_by)
 
 
-def _data(task: str, given: str | None) -> str:
+def _data(wanted: Wanted) -> str:
+    task, given = wanted.task, wanted.data
     start = STARTS[task]
     imports, made = start.task
     written = "series" if task == "series" else start.read
@@ -224,19 +230,32 @@ def _data(task: str, given: str | None) -> str:
         imports=imports,
         read=_piece(f"tasks/{start.read}/read.py.txt"),
         file=json.dumps(given or DATA),
-        prepared=", inputs standardised" if start.axis else "",
-        prepare=_standardised(start.axis) if start.axis else "",
+        prepared=_prepared(wanted),
+        prepare=_prepare(wanted),
         three="inputs, targets, classes" if "classes" in made else "inputs, targets",
         split=start.split,
         task=f", {made}" if made else "",
     )
 
 
-def _standardised(axis: str) -> str:
-    return _filled("project/standardise.py.txt", axis=axis)
+def _prepared(wanted: Wanted) -> str:
+    if wanted.model is not None:
+        return ", inputs as the model takes them"
+    return ", inputs standardised" if STARTS[wanted.task].axis else ""
+
+
+def _prepare(wanted: Wanted) -> str:
+    """What is done to inputs: a model of one's own was trained with a preparation of its own."""
+    axis = STARTS[wanted.task].axis
+    if not axis:
+        return ""
+    name = "standardise" if wanted.model is None else "as_they_are"
+    return _filled(f"project/{name}.py.txt", **({"axis": axis} if wanted.model is None else {}))
 
 
 def _settings(wanted: Wanted) -> str:
+    from tipsc.project.lessons import EPOCHS_TRAINED
+
     start, build = STARTS[wanted.task], f"tipsc build .{wanted.to_target}"
     data = wanted.data or DATA
     is_file = data.endswith(".npz")
@@ -255,12 +274,13 @@ def _settings(wanted: Wanted) -> str:
         build=build,
         name=_quoted(wanted.name),
         model=f"{kind}: {_quoted(model)}       # a plain, trained nn.Module",
+        widths="[0.5, 0.75, 1.0]     " if wanted.model is None else "[0.25, 0.5, 0.75, 1.0]",
         convert=start.convert,
         data=source,
         task='task: {callable: "task.py:TooLittle"}\n' if wanted.task == "own" else "",
-        epochs=start.epochs,
+        epochs=start.epochs if wanted.model is None else EPOCHS_TRAINED,
         batch=start.batch,
-        train=start.train,
+        train=start.train if wanted.model is None else _FOUND,
         unit=start.unit,
     )
 
