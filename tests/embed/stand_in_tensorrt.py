@@ -49,7 +49,7 @@ def plan(
     types: Mapping[str, str] = TYPES,
     signature: Signature = SIGNATURE,
 ) -> DevicePlan:
-    """A plan for these paths, as tests/embed/tensorrt/nvinfer.cpp reads it.
+    """A plan for these paths, as tests/embed/tensorrt_stand_in/nvinfer.cpp reads it.
 
     Args:
         factors: of each path; none: the plan is stripped.

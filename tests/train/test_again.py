@@ -46,7 +46,7 @@ def test_only_what_is_named_changes_and_all_paths_gain(supernet: Supernet) -> No
     after = state(supernet)
     assert {name for name in before if not torch.equal(before[name], after[name])} == names
     for path, was in shares.items():
-        assert share(path) > was + 0.1  # a head of chance before, over features of chance
+        assert share(path) > was + 0.05  # a head of chance before, over features of chance
 
 
 def test_what_a_path_has_for_itself_it_keeps(supernet: Supernet) -> None:

@@ -121,11 +121,12 @@ def wrapped(texts: Iterable[str]) -> list[str]:
     ]
 
 
-def _print_whole(to: Console, part: RenderableType) -> None:
+def _print_whole(drawn: Console, part: RenderableType) -> None:
     """Prints a table with all of its figures: one that is cut says nothing. Where a terminal is too
     narrow for them, lines of 100 columns go on in the next line.
     """
-    with to.capture() as drawn:
-        to.print(part)
-    narrow = to.width < PIPE_WIDTH and _CUT in drawn.get()
-    (console(width=PIPE_WIDTH) if narrow else to).print(part)
+    with drawn.capture() as taken:
+        drawn.print(part)
+    if drawn.width < PIPE_WIDTH and _CUT in taken.get():
+        drawn = console(width=PIPE_WIDTH)
+    drawn.print(part)
