@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from tipsc.errors import UsageError
+from tipsc.project.defaults import EPOCHS_TRAINED
 
 DATA = "data.npz"
 SAMPLE_MODEL, SAMPLE_DATA = "model.py:load", "data.py:load"
@@ -254,8 +255,6 @@ def _prepare(wanted: Wanted) -> str:
 
 
 def _settings(wanted: Wanted) -> str:
-    from tipsc.project.lessons import EPOCHS_TRAINED
-
     start, build = STARTS[wanted.task], f"tipsc build .{wanted.to_target}"
     data = wanted.data or DATA
     is_file = data.endswith(".npz")

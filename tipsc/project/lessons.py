@@ -14,16 +14,11 @@ from dataclasses import dataclass, replace
 
 from tipsc.errors import ConfigError
 from tipsc.project.config import Config
+from tipsc.project.defaults import EPOCHS_TRAINED, NARROW_TRAINED, NARROW_UNTRAINED
 from tipsc.project.loading import Model
 from tipsc.train import TrainConfig
 from tipsc.train.chance import seed_of
 
-#: `train.narrow` where the configuration does not say: of a model that was trained, and of another
-NARROW_TRAINED, NARROW_UNTRAINED = 1.0, 0.5
-#: `train.epochs` where nothing but the paths that ship is trained, and the configuration does not
-#: say: a step is one path's, so this takes the compute of some ten epochs of the largest
-#: (docs/learning.md, "As a user builds it")
-EPOCHS_TRAINED = 24
 #: settings that say which paths of the whole space are drawn
 _OF_THE_WHOLE_SPACE = ("sampler", "sampler_options", "phases")
 
