@@ -33,8 +33,12 @@ from compare.nets import PLAIN, trained_plain  # noqa: E402
 
 from tipsc.engine.atomic import write_atomically  # noqa: E402
 from tipsc.profile import Profile  # noqa: E402
+from tipsc.project.defaults import EPOCHS_TRAINED  # noqa: E402
+from tipsc.train import TrainConfig  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "plain_build.json"
+#: what a row is found by; `thrift` is the default of its time
+KEY = ("study", "seed", "target", "epochs", "thrift")
 CHART = "resnet-20k"
 PROJECT = """
 import sys
@@ -57,7 +61,7 @@ data: {{callable: "project.py:data"}}
 """
 
 
-def run(study: str, seed: int, target: str, epochs: int | None) -> dict[str, object]:
+def run(study: str, seed: int, target: str, epochs: int, thrift: float) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         net = trained_plain(PLAIN[study], PLAIN[study].data(), seed)
@@ -65,7 +69,7 @@ def run(study: str, seed: int, target: str, epochs: int | None) -> dict[str, obj
         paths = [str(ROOT), str(ROOT / "benchmarks")]
         text = PROJECT.format(paths=paths, study=study, weights=str(folder / "net.pt"))
         (folder / "project.py").write_text(text)
-        more = f"train: {{epochs: {epochs}}}\n" if epochs else ""
+        more = f"train: {{epochs: {epochs}}}\n" if epochs != EPOCHS_TRAINED else ""
         (folder / "tipsc.yaml").write_text(CONFIG.format(name=study) + more)
         begun = time.monotonic()
         command = [sys.executable, "-m", "tipsc", "build", "tipsc.yaml", "--target", target]
@@ -79,7 +83,7 @@ def run(study: str, seed: int, target: str, epochs: int | None) -> dict[str, obj
         built = json.loads(done.stdout)
         profile = Profile.load(folder / built["profile"])
         return {
-            "study": study, "seed": seed, "target": target, "epochs": epochs,
+            "study": study, "seed": seed, "target": target, "epochs": epochs, "thrift": thrift,
             "seconds": round(seconds),
             "original": {
                 "quality": built["original"]["quality"]["value"],
@@ -100,7 +104,7 @@ def show(rows: list[dict[str, object]]) -> None:
         assert isinstance(paths, list)
         print(
             f"\n{row['study']}, seed {row['seed']}, {row['target']}, "
-            f"{row.get('epochs') or 'default'} epochs: original "
+            f"{row['epochs']} epochs, thrift {row['thrift']}:\n  original "
             f"{100 * original['quality']:.2f} %, {original['latency_ms']:.4f} ms; "
             f"built in {row['seconds']} s"
         )
@@ -154,19 +158,19 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", choices=[*PLAIN, []], metavar="STUDY")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="host")
-    parser.add_argument("--epochs", type=int, help="train.epochs, instead of the default")
+    parser.add_argument("--epochs", type=int, default=EPOCHS_TRAINED, help="train.epochs")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help=f"draw {CHART}")
     given = parser.parse_args()
     rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
     for study in [] if given.show or given.chart else given.studies or ["resnet"]:
-        known = (study, given.seed, given.target, given.epochs)
-        if known not in {(r["study"], r["seed"], r["target"], r.get("epochs")) for r in rows}:
+        known = (study, given.seed, given.target, given.epochs, TrainConfig.thrift)
+        if known not in {tuple(row[name] for name in KEY) for row in rows}:
             rows.append(run(*known))
             write_atomically(RESULT, [json.dumps(rows, indent=1).encode() + b"\n"])
     show(rows)
     if given.chart:
-        chart(next(r for r in rows if r["study"] == CHART), given.chart)
+        chart([r for r in rows if r["study"] == CHART][-1], given.chart)
 
 
 if __name__ == "__main__":
