@@ -139,7 +139,7 @@ def test_what_is_advised_exists(where: str, text: str) -> None:
     for packages in PIP.findall(text):
         named = [word.strip("'\"") for word in packages.split() if not word.startswith("-")]
         known = {package for package, _ in PACKAGES} | {".", ".==."}  # those that are computed
-        assert set(named) <= known or "TIPSC" in named, f"{where}: {text}"
+        assert set(named) <= known or "$TIPSC" in named, f"{where}: {text}"
     for packages in APT.findall(text):
         assert set(packages.split()) <= OF_SYSTEMS, f"{where}: {text}"
     assert set(OPTION.findall(text)) <= every, f"{where}: {text}"

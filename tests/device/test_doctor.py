@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tipsc import __version__
+from tipsc import __version__, backends
 from tipsc.device import doctor
 from tipsc.device.doctor import Examination, Finding, Status, examine, guarded
+from tipsc.errors import MissingExtraError
 from tipsc.extras import PURPOSES
 
 
@@ -125,6 +126,22 @@ def everything_is_wrong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Finding]:
     yield from examine().findings
     monkeypatch.setattr(target, "list_targets", lambda: ())
     yield from doctor._targets()
+
+
+def test_a_target_whose_backend_is_absent_is_no_target_that_is_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = backends.runtime_of
+
+    def only_here(name: str) -> object:
+        if name == "tensorrt":
+            raise MissingExtraError.of("tensorrt", "tensorrt-check", "the backend")
+        return known(name)
+
+    monkeypatch.setattr("tipsc.backends.runtime_of", only_here)
+    found = {finding.name: finding for finding in doctor._targets()}
+    assert found["jetson"].status is Status.ABSENT and "--device" in str(found["jetson"].fix)
+    assert found["host"].status is Status.OK
 
 
 def test_whatever_is_not_well_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,16 @@ def test_an_engine_of_a_tflite_runs_by_litert(
     assert len(trace.calls) > 5 and {call.path for call in trace.calls} <= {"narrow", "wide"}
 
 
+def test_the_commands_of_the_readme_build_and_run_it_as_they_stand(
+    engine_file: Path, tmp_path: Path
+) -> None:
+    project = write_project(engine_file, "c", tmp_path / "app")
+    readme = (tmp_path / "app" / "README.md").read_text()
+    assert "\n".join(project.run) in readme
+    assert f"RUNTIME={runtime_of_package()}" in project.run
+    run(["sh", "-ec", "\n".join(project.run)], cwd=tmp_path / "app")
+
+
 def test_an_engine_of_tensorrt_runs_with_its_headers_named(
     installed: Path, nvinfer: Path, tmp_path: Path
 ) -> None:
@@ -88,8 +98,8 @@ def test_an_engine_of_tensorrt_runs_with_its_headers_named(
     app = built_project(engine, "c", installed, tmp_path / "app")
     for folder in (app, tmp_path / "cpp"):
         readme = (folder / "README.md").read_text()
-        assert "cmake -S TIPSC/embed -B libtipsc -DTIPSC_TENSORRT=ON" in readme
-        assert "libnvonnxparsers-dev" in readme and "--runtime RUNTIME" not in readme
+        assert "cmake -S $TIPSC/embed -B libtipsc -DTIPSC_TENSORRT=ON" in readme
+        assert "libnvonnxparsers-dev" in readme and "RUNTIME=" not in readme
     process = started(app, "--seconds", 1, "--calls", "calls.jsonl", runtime=str(nvinfer))
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said

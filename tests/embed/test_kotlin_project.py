@@ -56,9 +56,9 @@ def built_project(engine: Path, kotlin: Path, folder: Path) -> Path:
 def commands(kotlin: Path, runtime: str = "") -> list[str]:
     """Those of the README, with what its capital words stand for."""
     return [
-        command.replace("TIPSC/", f"{shlex.quote(str(EMBED.parent))}/")
-        .replace("KOTLIN/", f"{shlex.quote(str(kotlin))}/")
-        .replace("RUNTIME", shlex.quote(runtime or runtime_of_package()))
+        command.replace("$TIPSC", shlex.quote(str(EMBED.parent)))
+        .replace("$KOTLIN", shlex.quote(str(kotlin)))
+        .replace("$RUNTIME", shlex.quote(runtime or runtime_of_package()))
         for command in LANGUAGES["kotlin"].run
     ]
 

@@ -13,7 +13,7 @@ from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.project.config import Build, BuildGoal, Config, Convert, DataSource, ModelSource
 from tipsc.project.target import load_target
 from tipsc.quality import Quality
-from tipsc.report.notes import goal_lines
+from tipsc.report.notes import DOUBTFUL_GOALS, goal_lines
 
 HOST = load_target("host")
 
@@ -78,6 +78,13 @@ def test_the_most_accurate_path_is_named_beside_the_fastest_one() -> None:
     # Nothing is better than the fastest, or the best was asked for.
     for goal in (BuildGoal(lose_at_most=0.005), BuildGoal(latency_share=0.95)):
         assert answer(goal).best == ""
+
+
+def test_doubtful_latencies_are_said_below_the_goals_that_they_decide() -> None:
+    timed, untimed = answer(BuildGoal(latency_share=0.6)), answer(BuildGoal(lose_at_most=0.02))
+    assert DOUBTFUL_GOALS in goal_lines([untimed, timed], {}, doubtful=True)[-1]
+    for lines in (goal_lines([timed], {}), goal_lines([untimed], {}, doubtful=True)):
+        assert DOUBTFUL_GOALS not in "\n".join(lines)
 
 
 def test_a_difference_that_the_test_examples_cannot_tell_is_called_close() -> None:

@@ -246,6 +246,9 @@ def test_goals_name_the_fastest_and_the_most_accurate_path_and_stack_where_it_is
     assert "loses 0.9<br>loses 0.1" in page and "see <code>tipsc targets</code>" in page
     assert '<table class="stack">' in page
     assert page.count('data-label="what would help"') == len(goals)
+    timed = (replace(goals[0], timed=True), goals[1])
+    assert "another path may meet a goal" in render(report(goals=timed, noise=("busy",)))
+    assert "another path may meet a goal" not in page + render(report(goals=timed))
 
 
 def test_agreement_on_every_example_is_said_in_words() -> None:

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tipsc.cli.output import Output, wrapped
 from tipsc.errors import UsageError
@@ -19,7 +19,11 @@ from tipsc.pipeline.together import called
 from tipsc.train.checkpoint import FILE as CHECKPOINT
 from tipsc.train.distributed import Processes
 
+if TYPE_CHECKING:
+    from tipsc.measure.others import Counters
+
 Work = Callable[[Path], None]
+_BUSY = 0.25  # share of the cores that other work may take before it is worth a remark
 
 
 class SharedStages(Stages):
@@ -126,9 +130,11 @@ def forecast_of(output: Output, pipelines: Sequence[Pipeline]) -> dict[str, floa
     Args:
         pipelines: of one target, or of several that have one training.
     """
+    from tipsc.measure.others import read_counters
     from tipsc.pipeline.outlook import outlook_of
     from tipsc.report.format import duration
 
+    before = read_counters()
     runs, expected, begun = pipelines[0].runs, dict[str, float](), list[str]()
     with only_one_build(runs):
         known = {"train"} if any(runs.glob(f"train-*/{MANIFEST}")) else set()
@@ -152,7 +158,23 @@ def forecast_of(output: Output, pipelines: Sequence[Pipeline]) -> dict[str, floa
     beside = f", and what is missing for {' and '.join(begun)}" if begun else ""
     for line in wrapped([f"about {duration(sum(expected.values()))}{beside}: {parts}"]):
         output.note(line)
+    for line in wrapped(_other_work(before)):
+        output.note(line)
     return expected
+
+
+def _other_work(before: Counters) -> list[str]:
+    """A sentence where the steps that a forecast is made of were timed among other work."""
+    from tipsc.measure.others import others_between, read_counters
+    from tipsc.report.format import percent
+
+    share = others_between(before, read_counters(), ()).others
+    if share is None or share < _BUSY:
+        return []
+    return [
+        f"note: other work takes {percent(share, 0)} % of this machine: that is in this forecast, "
+        "and while it lasts measured latencies come out too high; --wait-quiet 60 waits for its end"
+    ]
 
 
 def stage_document(stage: StageDone) -> dict[str, Any]:

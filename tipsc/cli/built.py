@@ -70,7 +70,7 @@ def shown(
     parts: list[RenderableType] = [
         shipped_table(report),
         *wrapped(legend(report)),
-        *wrapped(goal_lines(build.goals, build.manifest.names)),
+        *wrapped(goal_lines(build.goals, build.manifest.names, doubtful=bool(report.noise))),
         *sharing_tables(build.climbs, build.manifest.names),
         f"engine   {build.engine}",
         f"report   {page}",

@@ -33,6 +33,7 @@ def command(output: Output, config: Path, dry_run: bool, everything: bool) -> No
     if not dry_run:
         remove(folder, old)
     total = sum(stage.bytes for stage in old)
+    left = sum(stages.bytes for stages in kept)
     word = "would be removed" if dry_run else "removed"
     output.result(
         {
@@ -53,6 +54,11 @@ def command(output: Output, config: Path, dry_run: bool, everything: bool) -> No
         *(f"{byte_size(stage.bytes):>9}  {stage.folder}{_remark(stage)}" for stage in old),
         *wrapped(map(_kept, kept)),
         f"{plural(len(old), 'stage')} {word}, {byte_size(total)}",
+        *wrapped(
+            [f"--all removes what stays too, {byte_size(left)}: the next build then begins anew"]
+            if left
+            else []
+        ),
     )
 
 

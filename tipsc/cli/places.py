@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from tipsc.errors import UsageError
+from tipsc.errors import UsageError, near
 
 _CALLABLE = re.compile(r"(?P<place>.+):(?P<name>[A-Za-z_]\w*)")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -51,6 +51,15 @@ def _relative(file: str, folder: Path) -> str:
         return file if Path(file).is_absolute() else os.path.relpath(file, folder)
     if (folder / file).is_file():
         return file
+    here = Path(file)
+    others = [
+        str(here.with_name(other.name))
+        for parent in dict.fromkeys((here.parent, (folder / file).parent))
+        for other in parent.glob(f"*{here.suffix}")
+    ]
+    meant = f"; {near(file, others)}" if others else ""
     raise UsageError(
-        "there is no such file", where=file, fix="name it from here, or from the project's folder"
+        "there is no such file",
+        where=file,
+        fix=f"name it from here, or from the project's folder{meant}",
     )

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from tipsc.backends.table import Backend
 
 WIDTH = 100
+_ELSEWHERE = (
+    "install its backend (above), or give the device: tipsc build CONFIG --device URL; without "
+    "either a build leaves an engine that tipsc finish completes on the device"
+)
 _AGAIN = "install tipsc again: its files are not as they were made"
 _DEFECT = "this is a defect: report it with all of this text"
 _BUSY = 0.5  # share of the cores that other work may take before it is worth a remark
@@ -260,7 +265,7 @@ def _targets() -> Iterator[Finding]:
     from tipsc.errors import TargetError
     from tipsc.project.target import list_targets, load_target
 
-    names = list_targets()
+    names, runs = list_targets(), cache(_runs)
     if not names:
         yield Finding("targets", "targets", Status.FAILED, "none found", _AGAIN)
     for name in names:
@@ -268,8 +273,23 @@ def _targets() -> Iterator[Finding]:
             target = load_target(name)
         except TargetError as error:
             yield Finding("targets", name, Status.FAILED, error.what, error.fix or _AGAIN)
+            continue
+        found = f"{target.backend}, threads {target.threads}"
+        if runs(target.backend):
+            yield _ok("targets", name, found)
         else:
-            yield _ok("targets", name, f"{target.backend}, threads {target.threads}")
+            yield Finding("targets", name, Status.ABSENT, found, _ELSEWHERE, "not measured here")
+
+
+def _runs(backend: str) -> bool:
+    """Whether it does here."""
+    from tipsc.backends import runtime_of
+
+    try:
+        runtime_of(backend).check()
+    except Exception:  # "backends" says what it is
+        return False
+    return True
 
 
 def _measuring() -> Iterator[Finding]:

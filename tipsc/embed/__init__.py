@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 
 from tipsc.embed.facts import CHANGES, ENGINE, facts_of
+from tipsc.embed.places import settings_of
 from tipsc.engine import read_engine
 from tipsc.engine.atomic import write_atomically
 from tipsc.engine.signed import signature_file
@@ -26,7 +27,8 @@ class Language:
 
     Attributes:
         files: to write, and the templates that they are from.
-        run: commands that build and run the project, in its folder.
+        run: commands that build and run the project, in its folder; in capitals, what is somewhere
+            else (:mod:`tipsc.embed.places`).
     """
 
     files: Mapping[str, str]
@@ -39,7 +41,7 @@ class NewProject:
 
     Attributes:
         files: all of them.
-        run: commands that build and run it, in its folder.
+        run: commands that build and run it, in its folder; at first what is somewhere else.
     """
 
     files: tuple[Path, ...]
@@ -47,11 +49,11 @@ class NewProject:
 
 
 _WITH_CMAKE = (
-    "cmake -S TIPSC/embed -B libtipsc && cmake --build libtipsc",
+    "cmake -S $TIPSC/embed -B libtipsc && cmake --build libtipsc",
     "cmake --install libtipsc --prefix libtipsc/installed",
     "cmake -B build -DCMAKE_PREFIX_PATH=$PWD/libtipsc/installed",
     "cmake --build build",
-    "build/app --seconds 5 --runtime RUNTIME",
+    "build/app --seconds 5 --runtime $RUNTIME",
 )
 LANGUAGES: Mapping[str, Language] = {
     "python": Language(
@@ -62,7 +64,7 @@ LANGUAGES: Mapping[str, Language] = {
         },
         (
             "python3 -m venv .venv",
-            ".venv/bin/pip install TIPSC -r requirements.txt",
+            ".venv/bin/pip install $TIPSC -r requirements.txt",
             ".venv/bin/python main.py --seconds 5",
         ),
     ),
@@ -88,11 +90,11 @@ LANGUAGES: Mapping[str, Language] = {
             "README.md": "kotlin/README.md.txt",
         },
         (
-            "cmake -S TIPSC/embed -B libtipsc -DTIPSC_JNI=ON -DTIPSC_SHARED=OFF",
+            "cmake -S $TIPSC/embed -B libtipsc -DTIPSC_JNI=ON -DTIPSC_SHARED=OFF",
             "cmake --build libtipsc",
-            "KOTLIN/bin/kotlinc TIPSC/embed/kotlin/src main.kt -d app.jar",
-            "java -Djava.library.path=libtipsc/kotlin -cp app.jar:KOTLIN/lib/kotlin-stdlib.jar "
-            "MainKt --seconds 5 --runtime RUNTIME",
+            "$KOTLIN/bin/kotlinc $TIPSC/embed/kotlin/src main.kt -d app.jar",
+            "java -Djava.library.path=libtipsc/kotlin -cp app.jar:$KOTLIN/lib/kotlin-stdlib.jar "
+            "MainKt --seconds 5 --runtime $RUNTIME",
         ),
     ),
 }
@@ -114,7 +116,8 @@ def write_project(engine: Path, language: str, folder: Path) -> NewProject:
         raise UsageError(f"no project is written in {language!r}", fix=near(language, LANGUAGES))
     wanted = LANGUAGES[language]
     manifest = read_engine(engine).manifest
-    run = tuple(_changed(command, manifest.backend) for command in wanted.run)
+    commands = [_changed(command, manifest.backend) for command in wanted.run]
+    run = (*settings_of(commands, manifest.backend), *commands)
     facts = {**facts_of(manifest), "run": "\n".join(run)}
     templates = resources.files("tipsc.embed") / "templates"
     contents = {

@@ -30,8 +30,8 @@ PACKAGES = {
 #: what a backend changes in the commands that build and run a project
 CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "tensorrt": (
-        ("TIPSC/embed -B libtipsc", "TIPSC/embed -B libtipsc -DTIPSC_TENSORRT=ON"),
-        (" --runtime RUNTIME", ""),
+        ("/embed -B libtipsc", "/embed -B libtipsc -DTIPSC_TENSORRT=ON"),
+        (" --runtime $RUNTIME", ""),
         ("-m venv .venv", "-m venv --system-site-packages .venv"),
     ),
 }
@@ -65,7 +65,7 @@ def facts_of(manifest: Manifest) -> dict[str, str]:
         "rest": f"{REST:g}",
         "inputs": _tensors(manifest, "inputs", paths[0]),
         "outputs": _tensors(manifest, "outputs", paths[0]),
-        "paths": "\n".join(_row(path) for path in paths),
+        "paths": "\n".join(_row(path, manifest.names.get(path.id, "")) for path in paths),
     }
 
 
@@ -81,13 +81,13 @@ def _states(manifest: Manifest) -> list[tuple[int, int]]:
     return [(inputs.index(taken), outputs.index(given)) for taken, given in manifest.states.items()]
 
 
-def _row(path: PathEntry) -> str:
+def _row(path: PathEntry, name: str) -> str:
     quality = (
         "" if path.quality is None else f"{_plain(path.quality.name)} {path.quality.value:.4g}"
     )
     latency = path.latency
     times = " | " if latency is None else f"{latency.p50_ms:.3g} | {latency.p95_ms:.3g}"
-    return f"| `{path.id}` | {quality} | {times} |"
+    return f"| {_plain(name)} | `{path.id}` | {quality} | {times} |"
 
 
 def _plain(text: str) -> str:

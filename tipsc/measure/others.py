@@ -32,7 +32,7 @@ class Counters:
 
     Attributes:
         at_s: a clock that only increases.
-        own_s: CPU time of all threads of this process.
+        own_s: CPU time of all threads of this process, and of its children that ended.
         busy_s: by core, CPU time of all processes; empty where the system does not tell.
         stolen_s: by core, what the hypervisor gave to other machines.
         throttled: by core, how often its heat slowed it down.
@@ -62,7 +62,9 @@ def read_counters(root: Path = Path("/")) -> Counters:
         busy[core] = (user + nice + system + irq + softirq) / _TICKS
         stolen[core] = steal / _TICKS
     throttled = {file.parts[-3]: _whole(file) for file in root.glob(_THROTTLES)}
-    now = time.monotonic(), time.process_time()
+    children = os.times()
+    own = time.process_time() + children.children_user + children.children_system
+    now = time.monotonic(), own
     return Counters(*now, busy, stolen, throttled, _cooled(root))
 
 

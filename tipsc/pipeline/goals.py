@@ -87,6 +87,7 @@ def answer_of(
     """
     conditions = _conditions(goal, paths, reference, called)
     wanted = " and ".join(condition.wanted for condition in conditions)
+    timed = any(condition.name == "latency" for condition in conditions)
 
     def excess(path: PathEntry) -> float:
         return max(condition.excess(path.id) for condition in conditions)
@@ -102,8 +103,8 @@ def answer_of(
 
         best, fastest = max(meeting, key=merit), min(meeting, key=lambda p: p.speed_key)
         if goal.lose_at_most is None:
-            return GoalAnswer(wanted, True, best.id, found(best))
-        answer = GoalAnswer(wanted, True, fastest.id, found(fastest))
+            return GoalAnswer(wanted, True, best.id, found(best), timed=timed)
+        answer = GoalAnswer(wanted, True, fastest.id, found(fastest), timed=timed)
         if merit(best) <= merit(fastest):
             return answer
         return replace(answer, best=best.id, best_found=found(best))
@@ -118,6 +119,7 @@ def answer_of(
         ("finish the engine on its device, which measures it",)
         if unknown
         else helps([c.name for c in missed]),
+        timed=timed,
     )
 
 

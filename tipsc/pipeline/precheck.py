@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
+from statistics import median
 
 from tipsc.batch import Batch, arrays, first, joined, rows
 from tipsc.compile import Job, compile_candidates
@@ -180,17 +181,16 @@ def _compared(
     bench: _TrialBench, run: Run, costs: CostModel, candidate: Candidate, why: str
 ) -> tuple[TriedPath, str]:
     """A path against torch, and what is wrong with it; "" for nothing."""
-    project, taken = bench.project, 0.0
+    project, calls = bench.project, list[float]()
     batch = bench.batch
     traced = costs.trace(candidate.path)
     module = extract_traced(project.untrained, traced, candidate.statistics)
     (path_id, size), *others = entry_ids(candidate.path.id, bench.batches).items()
 
     def timed(example: Arrays) -> Arrays:
-        nonlocal taken
         begin = time.perf_counter()
         answer = run(example, path_id)
-        taken += time.perf_counter() - begin
+        calls.append(time.perf_counter() - begin)
         return answer
 
     tried = TriedPath(path_id, why, candidate.macs, candidate.parameters, None, None, None)
@@ -210,8 +210,8 @@ def _compared(
     tried = replace(
         tried,
         difference=found.largest if math.isfinite(found.largest) else None,
-        torch_s=(whole - taken) / batch.examples,
-        engine_s=taken / batch.examples,
+        torch_s=(whole - sum(calls)) / batch.examples,
+        engine_s=median(calls) / size,  # the first calls of a path take much longer
     )
     try:
         if project.target.precision == "fp32":

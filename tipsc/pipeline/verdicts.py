@@ -17,6 +17,7 @@ class GoalAnswer:
         helps: what would help, where it is not met.
         best: id of the most accurate path that meets it, where another one is the fastest.
         best_found: what that path has.
+        timed: whether a latency decides it.
     """
 
     goal: str
@@ -26,6 +27,7 @@ class GoalAnswer:
     helps: tuple[str, ...] = ()
     best: str = ""
     best_found: str = ""
+    timed: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,20 @@ def examples_line(tested: int, there: int) -> str:
     )
 
 
-def goal_lines(answers: Iterable[GoalAnswer], names: Mapping[str, str]) -> list[str]:
+#: of goals that a latency decides
+DOUBTFUL_GOALS = (
+    "latencies are doubtful, as the warning says: measured again, another path may meet a goal"
+)
+
+
+def goal_lines(
+    answers: Sequence[GoalAnswer], names: Mapping[str, str], *, doubtful: bool = False
+) -> list[str]:
     """Each goal, whether it is met, by which path, and what would help.
 
     Args:
         names: of paths, by their ids.
+        doubtful: whether latencies are.
     """
     lines = []
     for answer in answers:
@@ -74,6 +83,8 @@ def goal_lines(answers: Iterable[GoalAnswer], names: Mapping[str, str]) -> list[
             lines.append(f"  that is the fastest; the most accurate is {best}: {answer.best_found}")
         if answer.helps:
             lines.append(f"  would help: {'; '.join(answer.helps)}")
+    if doubtful and any(answer.timed for answer in answers):
+        lines.append(f"  {DOUBTFUL_GOALS}")
     return lines
 
 

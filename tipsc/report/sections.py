@@ -13,6 +13,7 @@ from tipsc.report.html import Html, prose, shape, tag
 from tipsc.report.metric import metric_of
 from tipsc.report.network import legend, network
 from tipsc.report.notes import (
+    DOUBTFUL_GOALS,
     against_original,
     called,
     examples_line,
@@ -147,11 +148,13 @@ def _goals(report: BuildReport) -> Html | None:
         for answer in report.goals
     ]
     headings = [tag("th", column, class_="left") for column in columns]
+    note = "Held against the engine’s own figures: test examples, and latency on the device."
+    if report.noise and any(answer.timed for answer in report.goals):
+        note += f" {DOUBTFUL_GOALS[0].upper()}{DOUBTFUL_GOALS[1:]}."
     return tag(
         "section",
         tag("h2", "Goals"),
-        tag("p", "Held against the engine’s own figures: test examples, and latency on the device.",
-            class_="note"),
+        tag("p", note, class_="note"),
         tag("div", tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows),
                        class_="stack"), class_="scroll"),
     )  # fmt: skip
