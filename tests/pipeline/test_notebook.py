@@ -41,14 +41,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Path]:
     return made_in(folder), folder
 
 
-def made_in(folder: Path) -> Built:
+def made_in(folder: Path, *, quiet: bool = True) -> Built:
     return build(
         plain().eval(),
         data(),
         task=Classification(tuple("abcd")),
         name="tiny",
         folder=folder,
-        quiet=True,
+        quiet=quiet,
         train={"epochs": 2, "batch_size": 16},
         build={"paths": 2, **SMALL},
     )
@@ -86,6 +86,15 @@ def test_paths_of_a_trained_supernet_ship_as_they_are(tmp_path: Path) -> None:
             expected = extract(supernet, path)(x).detach().numpy()
             assert np.allclose(engine.run(x.numpy(), path=path.id), expected, atol=1e-5)
     assert all(torch.equal(before[n], v) for n, v in supernet.state_dict().items())
+
+
+def test_what_the_original_is_worth_is_said_unless_it_is_to_be_quiet(
+    built: tuple[Built, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_in(built[1])
+    assert capsys.readouterr().err == ""
+    made_in(built[1], quiet=False)  # all stages are kept
+    assert "original: accuracy" in capsys.readouterr().err
 
 
 def test_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:

@@ -251,6 +251,18 @@ def test_goals_name_the_fastest_and_the_most_accurate_path_and_stack_where_it_is
     assert "another path may meet a goal" not in page + render(report(goals=timed))
 
 
+def test_a_choice_that_has_no_effect_in_a_path_has_an_empty_cell() -> None:
+    base = report()
+    shipped = {path.id for path in base.shipped}
+    points = tuple(
+        replace(p, options={"depth": 7, "width": None if p.id in shipped else 8})
+        for p in base.points
+    )
+    page = render(replace(base, points=points))
+    row = page[page.index(">width</td>") :].partition("</tr>")[0]
+    assert row.count("<td></td>") == len(shipped & {p.id for p in points}) > 0
+
+
 def test_agreement_on_every_example_is_said_in_words() -> None:
     base = report()
     whole = tuple(replace(path, agreement=1.0) for path in base.shipped)

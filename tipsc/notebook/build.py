@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from torch import nn
 
+from tipsc.cli.building import doubts_of
 from tipsc.cli.output import Output
 from tipsc.elastic import Supernet
 from tipsc.engine.atomic import write_atomically
@@ -24,6 +25,7 @@ from tipsc.pipeline.record import BuildRecord
 from tipsc.project.config import FILE_NAME
 from tipsc.project.loading import Model, model_of, with_task
 from tipsc.report.build import write_build
+from tipsc.report.notes import called
 from tipsc.runtime import Engine
 from tipsc.tasks import Task
 from tipsc.train import Data, Unlabelled
@@ -56,7 +58,8 @@ class Built:
         return Engine.open(self.engine, **options)
 
     def __repr__(self) -> str:
-        paths = ", ".join(path.id for path in self.record.manifest.paths)
+        names = self.record.manifest.names
+        paths = ", ".join(called(path.id, names) for path in self.record.manifest.paths)
         return f"Built({str(self.engine)!r}, paths: {paths})"
 
     def _repr_html_(self) -> str:
@@ -87,7 +90,7 @@ def build(
         task: what paths are judged by, if the data do not say so: its name, or the task.
         target: name of a target, or its file.
         name: of the engine: ``<folder>/<name>-<target>.tipsc``.
-        quiet: shows no progress.
+        quiet: shows no progress, nor what the original is worth.
         sections: of the configuration, each with its keys: ``train={"epochs": 4}``,
             ``build={"goals": [{"lose_at_most": 0.01}]}``, ``convert=...``, ``seed=3``.
 
@@ -112,8 +115,10 @@ def build(
     _check_own(file)
     text = _NOTE + yaml.safe_dump(document, sort_keys=False)
     write_atomically(file, [text.encode()])
-    with Output(as_json=False, quiet=quiet).reporter() as reporter:
+    output = Output(as_json=False, quiet=quiet)
+    with output.reporter() as reporter:
         pipeline = _InMemory(file, target, model=model, data=data, reporter=reporter)
+        doubts_of(output, pipeline)
         record = pipeline.run()
     return Built(record, None if record.measured is None else write_build(record))
 

@@ -137,7 +137,10 @@ def _points(build: BuildRecord, measured: MeasuredBuild, chosen: set[str]) -> tu
         points.append(
             Point(
                 id=path.id,
-                options=dict(path.items),
+                options={
+                    name: option if space.is_active(name, path.options) else None
+                    for name, option in path.items
+                },
                 quality=qualities.get(path),
                 p10_ms=latency.p10_ms if latency else predicted,
                 p50_ms=latency.p50_ms if latency else predicted,

@@ -22,7 +22,7 @@ class Point:
 
     Args:
         id: of the path.
-        options: name of a choice to the option that the path takes.
+        options: name of a choice to the option that the path takes; None: it has no effect there.
         quality: on the validation set.
         p10_ms: latency that a tenth of the calls stayed under; p50_ms and p95_ms likewise.
         chosen: whether the path is in the engine.
@@ -30,7 +30,7 @@ class Point:
     """
 
     id: str
-    options: Mapping[str, int]
+    options: Mapping[str, int | None]
     quality: Quality | None
     p10_ms: float
     p50_ms: float

@@ -91,7 +91,7 @@ def options_table(report: BuildReport) -> Html | None:
         tag(
             "tr",
             tag("td", name, class_="left"),
-            *(tag("td", str(point.options.get(name, ""))) for point in known),
+            *(tag("td", _option(point.options.get(name))) for point in known),
         )
         for name in names
     ]
@@ -101,6 +101,11 @@ def options_table(report: BuildReport) -> Html | None:
         tag("summary", f"The options of each path ({len(names)} choices)"),
         tag("div", table, class_="scroll"),
     )
+
+
+def _option(option: int | None) -> str:
+    """Nothing where the choice has no effect: the width of a block that a path leaves out."""
+    return "" if option is None else str(option)
 
 
 def _called(path: Shipped) -> list[Html]:
