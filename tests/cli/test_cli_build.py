@@ -104,6 +104,19 @@ def test_the_engine_verifies_against_its_configuration_only(call, resumed, kille
     assert "not made from this configuration's weights" in other.stderr
 
 
+def test_an_engine_for_a_target_of_a_file_is_verified_with_that_file(call, resumed, killed, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: mine\nextends: host\n")
+    built = call("build", killed, "--target", file, "--format", "json")
+    assert built.returncode == 0, built.stderr
+    engine = json.loads(built.stdout)["engine"]
+    assert call("verify", engine, killed, "--target", file).returncode == 0
+    unnamed = call("verify", engine, killed)
+    assert unnamed.returncode == 2 and "--target FILE" in unnamed.stderr
+    other = call("verify", resumed["engine"], killed, "--target", file)
+    assert other.returncode == 2 and "built for another target" in other.stderr
+
+
 def test_verify_never_begins_to_train(call, built_engine, tmp_path):
     folder = write_project(tmp_path / "digits")
     done = call("verify", built_engine, folder)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from tipsc.cli.options import config_argument, connected, device_option, engine_argument
 from tipsc.cli.output import Output, verb, wrapped
 from tipsc.engine import Manifest, read_engine
 from tipsc.engine.manifest import entry_ids
-from tipsc.errors import VerificationError
+from tipsc.errors import UsageError, VerificationError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,20 +27,28 @@ if TYPE_CHECKING:
 @verb
 @engine_argument
 @config_argument
+@click.option(
+    "--target",
+    metavar="FILE",
+    help="The file of the engine's target, where it is none that `tipsc targets` lists.",
+)
 @device_option
-def command(output: Output, engine: Path, config: Path, device: str | None) -> None:
+def command(
+    output: Output, engine: Path, config: Path, target: str | None, device: str | None
+) -> None:
     """Compare every path of ENGINE with torch, on the test data of CONFIG.
 
     CONFIG is the configuration that the engine was built from, with its finished stages.
     """
     manifest = read_engine(engine).manifest  # before torch is imported
+    wanted = _target(target, manifest)
 
     from tipsc.cli.building import FinishedStages
     from tipsc.cli.engines import quality_document
     from tipsc.pipeline.build import Pipeline
     from tipsc.pipeline.verify import verify_engine
 
-    pipeline = Pipeline(config, manifest.target)
+    pipeline = Pipeline(config, wanted)
     stages = FinishedStages(pipeline.runs)
     pipeline.stages = stages
     candidates, supernet = _candidates(pipeline, stages, manifest)
@@ -80,6 +90,29 @@ def command(output: Output, engine: Path, config: Path, device: str | None) -> N
         _table(differences, manifest.names),
         *wrapped([_summary(pipeline, len(differences), examples)]),
     )
+
+
+def _target(given: str | None, manifest: Manifest) -> str:
+    """A name, or a file, of the target that an engine was built for.
+
+    Raises:
+        UsageError: it is another one, or a file that has to be named.
+    """
+    from tipsc.project.target import list_targets, load_target
+
+    if given is None and manifest.target not in list_targets():
+        raise UsageError(
+            f"the engine was built for {manifest.target!r}, a target of a file of its own",
+            fix="give that file: --target FILE",
+        )
+    if given is not None and (name := load_target(given).name) != manifest.target:
+        raise UsageError(
+            "the engine was built for another target",
+            where=given,
+            expected=manifest.target,
+            got=name,
+        )
+    return given or manifest.target
 
 
 def _summary(pipeline: Pipeline, paths: int, examples: int) -> str:
