@@ -39,17 +39,16 @@ def main() -> None:
         data = file.read_bytes()
         plans = [DevicePlan(tuple(graphs), b"a plan")]
         manifest = replace(net.manifest(list(graphs)), recipe={"plans": "x"}, built={"state": "x"})
-        write_engine(
-            file,
-            manifest,
-            b"",
-            {name: graph_without_weights(g) for name, g in graphs.items()},
-            plans,
-        )
+        bare = {name: graph_without_weights(graph) for name, graph in graphs.items()}
+        write_engine(file, manifest, b"", bare, plans)
         (CORPUS / "read" / "plans").write_bytes(file.read_bytes())
         model = (FILES / "sizes.tflite").read_bytes()
         write_tflite_engine(file, manifest_of(model), model)
         (CORPUS / "read" / "tflite").write_bytes(file.read_bytes())
+        plain = net.manifest(list(graphs))
+        paths = tuple(replace(p, energy_mj=0.5 + n) for n, p in enumerate(plain.paths))
+        write_engine(file, replace(plain, paths=paths), b"", bare)
+        (CORPUS / "read" / "energy").write_bytes(file.read_bytes())
     (CORPUS / "read" / "onnx").write_bytes(data)
     (CORPUS / "tflite" / "plain").write_bytes(merge(two_widths()).model)
     for name, graph in graphs.items():
