@@ -104,7 +104,7 @@ def test_the_engine_verifies_against_its_configuration_only(call, resumed, kille
     assert "not made from this configuration's weights" in other.stderr
 
 
-def test_an_engine_for_a_target_of_a_file_is_verified_with_that_file(call, resumed, killed, tmp_path):
+def test_verify_takes_the_file_of_the_target(call, resumed, killed, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nextends: host\n")
     built = call("build", killed, "--target", file, "--format", "json")

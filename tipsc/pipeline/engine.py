@@ -37,7 +37,7 @@ from tipsc.pipeline.train import TRAIN
 from tipsc.pipeline.unbuilt import recipe_of, tried_with, try_paths
 from tipsc.pipeline.verdicts import LeftOut
 from tipsc.pipeline.verify import Verified, verify_engine
-from tipsc.pipeline.worth import Worth
+from tipsc.pipeline.worth import Worth, all_left_out
 from tipsc.progress import Progress, part
 from tipsc.project.target import essence_of
 from tipsc.search.candidates import Candidate
@@ -77,22 +77,19 @@ def _measured_by(project: TargetProject) -> dict[str, object]:
 
 def _make(project: TargetProject, folder: Path, progress: Progress) -> None:
     supernet, candidates = narrowed_supernet(project), shipped(project)
-    first = part(progress, 0.0, FIRST_SHARE)
-    record, useless = _compiled(project, folder, supernet, candidates, first)
-    if useless := dispensable(project, useless):
-        without = {path.id for path in useless}
+    useless: tuple[LeftOut, ...] = ()
+    begin = 0.0
+    while True:  # measured again, another order of two paths may make one more useless
+        end = begin + FIRST_SHARE * (1.0 - begin)
+        record, more = _compiled(project, folder, supernet, candidates, part(progress, begin, end))
+        if not more:
+            break
+        useless, begin = all_left_out(useless, more), end
+        without = {path.id for path in more}
         candidates = [c for c in candidates if c.path.id not in without]
-        again = part(progress, FIRST_SHARE, 1.0)
-        record, _ = _compiled(project, folder, supernet, candidates, again)
+    progress(1.0, 1.0, "done")
     record["left_out"] = [asdict(path) for path in useless]
     write_atomically(folder / VERIFIED, [json.dumps(record, indent=1).encode()])
-
-
-def dispensable(project: TargetProject, useless: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
-    """Those that may be left out; paths of an engine to be like ship whatever they are worth."""
-    like = project.like
-    kept = set() if like is None else {path.id for path in like.paths(project.untrained)}
-    return tuple(path for path in useless if path.id not in kept)
 
 
 def _compiled(
@@ -142,16 +139,16 @@ def _compiled(
         compiled.write(file, replace(described(manifest, project), recipe=recipe))
         try_paths(project.target, file, folder, part(progress, 0.4, 1.0))
     else:
-        worths = [Worth(c.path.id, c.judged.merit, qualities[c.path.id].merit) for c in candidates]
+        worths = [Worth(c.path.id, qualities[c.path.id].merit) for c in candidates]
         measuring = part(progress, 0.4, 1.0)
         found = measured_engine(project, file, manifest, compiled, worths, measuring)
         record |= found.to_json()
-        useless = tuple(path for path in found.useless if path.id not in _kept(project))
+        useless = tuple(path for path in found.useless if path.id not in asked_for(project))
     save_answers(folder, _answers(file, verified, supernet, candidates))
     return record, useless
 
 
-def _kept(project: TargetProject) -> frozenset[str]:
+def asked_for(project: TargetProject) -> frozenset[str]:
     """Ids of paths that ship even if another one covers them: somebody has asked for them."""
     found = {path.id for path in asked_paths(project)}
     if project.like is not None:

@@ -1,14 +1,13 @@
 """Which paths of an engine are worth shipping: each has to be better than all faster ones.
 
-Two sets of examples say which of two paths is better, validation and test; where both say that a
-slower path is no better than a faster one, that is no accident, and the slower one is left out.
-Where they disagree the difference is within what examples can show, and both ship.
+By the engine's own figures, quality on test examples and latency on the device: an application goes
+by them, so a path that they put behind a faster one would never run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tipsc.measure.disturbance import joined
 from tipsc.pipeline.verdicts import LeftOut
@@ -24,16 +23,15 @@ class Worth:
 
     Attributes:
         id: of the path.
-        validation, test: its merit on these examples.
+        merit: on the test examples.
     """
 
     id: str
-    validation: float
-    test: float
+    merit: float
 
     def covers(self, other: Worth) -> bool:
-        """Whether it is at least as good on both sets of examples."""
-        return self.validation >= other.validation and self.test >= other.test
+        """Whether it is at least as good."""
+        return self.merit >= other.merit
 
 
 def left_out(paths: Sequence[Worth], p50_ms: Mapping[str, float]) -> tuple[LeftOut, ...]:
@@ -43,7 +41,7 @@ def left_out(paths: Sequence[Worth], p50_ms: Mapping[str, float]) -> tuple[LeftO
         p50_ms: of each path, as measured in the engine.
     """
     found: list[LeftOut] = []
-    ordered = sorted(paths, key=lambda path: (p50_ms[path.id], -path.validation, path.id))
+    ordered = sorted(paths, key=lambda path: (p50_ms[path.id], -path.merit, path.id))
     kept: list[Worth] = []
     for path in ordered:
         rival = next((other for other in kept if other.covers(path)), None)
@@ -52,6 +50,13 @@ def left_out(paths: Sequence[Worth], p50_ms: Mapping[str, float]) -> tuple[LeftO
         else:
             found.append(LeftOut(path.id, rival.id))
     return tuple(found)
+
+
+def all_left_out(before: Sequence[LeftOut], more: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
+    """Both together; what took the place of a path and is now left out itself is replaced, too."""
+    instead = {path.id: path.for_path for path in more}
+    moved = (replace(p, for_path=instead.get(p.for_path, p.for_path)) for p in before)
+    return (*moved, *more)
 
 
 def is_undecided(paths: Sequence[Worth], measurement: Measurement) -> bool:

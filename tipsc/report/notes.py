@@ -15,8 +15,7 @@ from tipsc.report.metric import metric_of
 OWN_WEIGHTS, LEVEL = "own weights", "level"
 MEANING = {
     OWN_WEIGHTS: "has some weights for itself, as sharing them cost quality (build.share_loss)",
-    LEVEL: "a faster path is at least as good on the test examples; the validation examples say "
-    "otherwise, or the path was asked for (build.ship)",
+    LEVEL: "a faster path is at least as good on the test examples; this one was asked for",
 }
 
 
@@ -42,10 +41,7 @@ def left_out_line(paths: Sequence[LeftOut], names: Mapping[str, str]) -> str:
         by_rival.setdefault(path.for_path, []).append(path.id)
     said = [f"{', '.join(ids)}, as {called(rival, names)}" for rival, ids in by_rival.items()]
     verb = "is" if len(said) == 1 else "are"
-    return (
-        f"left out: {'; '.join(said)} {verb} faster, and at least as good on validation and test "
-        "examples"
-    )
+    return f"left out: {'; '.join(said)} {verb} faster, and at least as good on the test examples"
 
 
 def examples_line(tested: int, there: int) -> str:
