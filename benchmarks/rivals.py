@@ -347,7 +347,8 @@ def show(file: Path) -> None:
             f"{here[0]['original']} % (seed {here[0]['seed']})"
         )
         print(
-            f"  {'':<16}seeds  rate  by budget                      mean   tipsc's paths ahead by"
+            f"  {'':<16}seeds  rate  by budget                      mean   cost, % of the largest  "
+            "tipsc's paths ahead by; where the tool keeps the budget"
         )
         for name, by_seed in {**ours, **tools}.items():
             if not by_seed:
@@ -360,11 +361,25 @@ def show(file: Path) -> None:
                 if both and name != "chosen"
                 else ""
             )
+            costs = [[float(v) for v in row["costs"].split()] for row in by_seed.values()]
+            taken = " ".join(f"{statistics.mean(c):.0f}" for c in zip(*costs, strict=True))
+            if name in tools:
+                kept = [lead for s in both for lead in kept_leads(ours["chosen"][s], by_seed[s])]
+                ahead += f"; {statistics.mean(kept):+.2f} ({len(kept)} nets)" if kept else "; none"
             label = f"tipsc, {name}" if name in ours else name
             rate = next(iter(by_seed.values()))["rate"]
             shown = " ".join(f"{value:.2f}" for value in means)
             figures = f"{shown:<30}{statistics.mean(means):>7.2f}"
-            print(f"  {label:<16}{len(by_seed):>5}{rate:>7}  {figures}   {ahead}")
+            print(f"  {label:<16}{len(by_seed):>5}{rate:>7}  {figures}   {taken:<24}{ahead}")
+
+
+def kept_leads(ours: dict[str, str], tool: dict[str, str]) -> list[float]:
+    """By how much our path is ahead at each budget that the tool's net keeps."""
+    step = (0.8 / 0.25) ** (1 / 3)
+    budgets = [25.0 * step**i for i in range(4)]
+    columns = (ours["test"], tool["test"], tool["costs"])
+    each = zip(budgets, *([float(v) for v in text.split()] for text in columns), strict=True)
+    return [mine - its for budget, mine, its, cost in each if cost <= 1.02 * budget]
 
 
 def main() -> None:
