@@ -223,7 +223,7 @@ class Setting:
         found = search(
             self.cost, self.allowed, lambda p, rung: self.look(supernet, p, rung, own_scale),
             rungs(CALIBRATED_ON, len(self.data.validation)),
-            evaluations=EVALUATIONS * self.paths, seed=self.seed,
+            evaluations=EVALUATIONS * self.paths, bands=own_scale, seed=self.seed,
         )  # fmt: skip
         paths = {f.path.id: f.path for f in found.finalists}
         rated = [Rated(f.path.id, f.expected, f.cost) for f in found.finalists]

@@ -167,6 +167,22 @@ def test_every_budget_has_a_finalist_even_with_few_evaluations() -> None:
         assert any(f.cost <= budget * (1 + 1e-9) for f in found.finalists)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([SMALL, LARGE]))
+def test_with_bands_each_budget_has_finalists_of_about_its_cost(
+    seed: int, space: SearchSpace
+) -> None:
+    """Though cheaper paths score better, as they do where the whole space was trained briefly."""
+    device = Device(space, seed)
+    device.merit = -1.0 * device.merit
+    costs = [f.cost for f in device.search(seed=seed, bands=True).finalists]
+    budgets = device.budgets
+    looked_at = {device.cost.of(path) for paths, _ in device.calls for path in paths}
+    for below, budget in zip((0.0, *budgets), budgets, strict=False):
+        if any(below < cost <= budget for cost in looked_at):
+            assert any(below < cost <= budget * 1.000001 for cost in costs)
+
+
 def test_a_prior_that_knows_the_truth_helps_where_little_is_evaluated() -> None:
     lost = {True: 0.0, False: 0.0}
     for seed in range(3):

@@ -103,6 +103,7 @@ def search_paths(
         both,
         evaluations=build.evaluations,
         limits=goal.limits,
+        bands=trained_later > 0,
         seed=seed,
     )
     finalists = [*result.finalists, *_asked_for(goal, build, data, trained_later, found, evaluate)]

@@ -127,6 +127,7 @@ def search(
     evaluations: float,
     limits: Sequence[Limit] = (),
     prior: Additive | None = None,
+    bands: bool = False,
     seed: int = 0,
 ) -> Found:
     """Find the paths worth evaluating in full, for several budgets.
@@ -141,6 +142,9 @@ def search(
             evaluated in full, whatever this says.
         limits: that every finalist keeps, beside the budgets.
         prior: a utility learned in training, in any unit; the surrogate fits what it is worth.
+        bands: whether each budget gets finalists that cost more than the budget before it, though
+            cheaper ones score better: where paths are trained afterwards, that says little of what
+            they will be worth.
         seed: of everything that is drawn.
 
     Raises:
@@ -149,7 +153,7 @@ def search(
     """
     if not budgets:
         raise DataError("a search needs at least one budget")
-    return _Search(cost, budgets, evaluate, rungs, limits, prior, seed).run(evaluations)
+    return _Search(cost, budgets, evaluate, rungs, limits, prior, bands, seed).run(evaluations)
 
 
 class _Search:
@@ -163,12 +167,13 @@ class _Search:
         rungs: tuple[Rung, Rung],
         limits: Sequence[Limit],
         prior: Additive | None,
+        bands: bool,
         seed: int,
     ) -> None:
         priors = [] if prior is None else [prior]
         functions = [cost, *(limit.cost for limit in limits), *priors]
         self.cost, self.limits, self.prior = cost, tuple(limits), prior
-        self.evaluate, self.rungs = evaluate, rungs
+        self.evaluate, self.rungs, self.bands = evaluate, rungs, bands
         self.generator = np.random.default_rng(seed)
         self.space: Listed | Unrolled = searchable(cost.space, *functions)
         self.chain = FoldedChain.of(cost)
@@ -280,11 +285,11 @@ class _Search:
         expected = dict(zip(paths, self._expected(paths, surrogate), strict=True))
         costs = dict(zip(paths, self.cost.of_many(paths).tolist(), strict=True))
         ordered = sorted(paths, key=lambda path: (-expected[path], path.id))
-        for left, budget in zip(
-            range(len(self.budgets), 0, -1), reversed(self.budgets), strict=True
-        ):
+        for place, budget in reversed(list(enumerate(self.budgets))):
+            left, below = place + 1, self.budgets[place - 1] if self.bands and place else 0.0
             fitting = [path for path in ordered if costs[path] <= budget * (1.0 + ROUNDING)]
             fitting = fitting or self.space.best(utility, self._under(budget), 2)
+            fitting.sort(key=lambda path: self.cost.of(path) <= below * (1.0 + ROUNDING))
             new = [path for path in fitting if path not in chosen][: math.ceil(rest / left)]
             chosen.update(dict.fromkeys(new))
             rest -= len(new)
