@@ -109,21 +109,30 @@ def _problems(problems: Sequence[Problem]) -> list[str]:
 def _paths_table(found: Precheck) -> Table:
     from rich.text import Text
 
-    from tipsc.report.format import count, milliseconds, tiny
+    from tipsc.report.format import count, tiny
     from tipsc.report.tables import plain_table
 
     table = plain_table()
     table.add_column("path", no_wrap=True)
     table.add_column("what it is", overflow="fold")
-    for heading in ("MACs", "params", "one call ms", "difference"):
+    for heading in ("MACs", "params", "about ms", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
-    times = milliseconds(None if p.engine_s is None else 1e3 * p.engine_s for p in found.paths)
     wrong = {problem.path for problem in found.problems}
-    for path, taken in zip(found.paths, times, strict=True):
+    for path in found.paths:
         mark = " wrong" if path.id in wrong else ""
-        cells = (count(path.macs), count(path.parameters), taken, tiny(path.difference) + mark)
+        difference = tiny(path.difference) + mark
+        cells = (count(path.macs), count(path.parameters), _about_ms(path.engine_s), difference)
         table.add_row(Text(path.id), Text(path.why), *cells)
     return table
+
+
+def _about_ms(seconds: float | None) -> str:
+    """Some calls from Python, each by itself: what they have around them is a tenth of a ms."""
+    from tipsc.report.format import MISSING, significant
+
+    if seconds is None:
+        return MISSING
+    return "< 1" if seconds < 1e-3 else significant(1e3 * seconds, 2)
 
 
 def _stages_table(stages: Sequence[StageOutlook]) -> Table:
