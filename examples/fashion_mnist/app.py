@@ -34,6 +34,7 @@ def main() -> None:
     with Engine.open(file) as engine:
         latencies = [path.latency.p95_ms for path in engine.paths if path.latency]
         budgets = (1.2 * latencies[0], (latencies[0] * latencies[-1]) ** 0.5, 1.5 * latencies[-1])
+        names = engine.manifest.names
         print(f"{file.name}: {len(engine.paths)} paths, {IMAGES} images at each budget")
         for budget_ms in budgets:
             governor = Governor(engine, fallback="fastest")
@@ -41,7 +42,7 @@ def main() -> None:
             classes = np.array([result.output.argmax() for result in results])
             elapsed = np.array([result.elapsed_ms for result in results])
             in_time = np.mean([result.in_time for result in results])
-            used = " ".join(sorted({result.path.id for result in results}))
+            used = " ".join(sorted({names.get(r.path.id, r.path.id) for r in results}))
             print(
                 f"  budget {budget_ms:7.4f} ms: {np.mean(classes == labels):6.1%} right, "
                 f"p50 {np.median(elapsed):7.4f} ms, {in_time:6.1%} in time, paths {used}"
