@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,4 +56,19 @@ def test_a_build_at_work_is_not_disturbed(call, runs):
     build(runs)
     with only_one_build(runs):
         refused = call("clean", runs.parents[1])
+        planned = call("clean", runs.parents[1], "--dry-run")
     assert refused.returncode == 2 and (runs / "train-ba9876543210").is_dir()
+    assert planned.returncode == 2 and "another build is at work" in planned.stderr
+
+
+def test_a_project_that_was_moved_or_copied_keeps_its_own_stages(call, runs, tmp_path_factory):
+    build(runs)
+    project, place = runs.parents[1], tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(project, place / "copy")
+    project.rename(place / "moved")
+    for name in ("copy", "moved"):
+        done = call("clean", place / name, "--format", "json")
+        found = json.loads(done.stdout)
+        assert [Path(s["folder"]).name for s in found["stages"]] == ["train-ba9876543210"]
+        assert [kept["stages"] for kept in found["kept"]] == [1]
+        assert (place / name / "runs" / "m" / "train-0123456789ab").is_dir()

@@ -55,8 +55,12 @@ def old_stages(folder: Path, *, everything: bool = False) -> tuple[OldStage, ...
         everything: those of the last builds as well; the next build begins anew.
 
     Raises:
-        UsageError: no build of the project has ended, so that nobody knows what is old.
+        UsageError: no build of the project has ended, so that nobody knows what is old; or one is
+            at work.
     """
+    for run in {place.parent for place in _stages(folder)}:
+        with only_one_build(run):
+            pass
     kept = {place.resolve() for used in used_stages(folder) for place in used.folders}
     places = list(_stages(folder))
     if places and not kept and not everything:

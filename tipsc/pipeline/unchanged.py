@@ -176,11 +176,17 @@ def keep_stages(
 
 
 def used_stages(folder: Path) -> Iterator[UsedStages]:
-    """The stages of each build that is kept in a project."""
+    """The stages of each build that is kept in a project, where the project lies now.
+
+    It may have been moved, or be a copy: a stage is known by the last two parts of its place, which
+    are ``NAME/STAGE-KEY``.
+    """
     for file in sorted((folder / RUNS).glob(_KEPT.format("*"))):
         try:
             said = json.loads(file.read_text())["said"]
-            yield UsedStages(tuple(said["targets"]), tuple(map(Path, said["folders"])))
+            parts = [Path(place).parts[-2:] for place in said["folders"]]
+            folders = tuple((folder / RUNS).joinpath(*each) for each in parts)
+            yield UsedStages(tuple(said["targets"]), folders)
         except (OSError, ValueError, KeyError, TypeError):
             continue
 
