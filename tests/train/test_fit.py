@@ -10,6 +10,8 @@ from tipsc.convert import convert
 from tipsc.errors import DataError
 from tipsc.tasks.imitation import Imitation
 from tipsc.tasks.own import own_task
+from tipsc.tasks.regression import Regression
+from tipsc.tasks.segmentation import Segmentation
 from tipsc.train import Data, Split
 from tipsc.train.fit import check_fits, unlearned
 
@@ -91,3 +93,41 @@ def test_an_input_whose_examples_are_not_first_is_refused_with_a_way_out() -> No
     wrong = data((torch.randn(6, 4), torch.randn(6, 5, 4)))
     with pytest.raises(DataError, match=r"takes late with the examples on axis 1.*forward"):
         check_fits(supernet, wrong, "data")
+
+
+class Maps(nn.Module):
+    """(N, 3, places) maps, or numbers (N, 1) of each picture."""
+
+    def __init__(self, numbers: bool) -> None:
+        super().__init__()
+        self.body, self.numbers = nn.Conv2d(1, 16, 3, padding=1), numbers
+        self.head, self.last = nn.Conv2d(16, 3, 1), nn.Linear(16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.body(x).relu()
+        return self.last(seen.mean((2, 3))) if self.numbers else self.head(seen)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "targets", "says"),
+    [
+        (False, torch.zeros(6, 4, 4).long(), r"\(2, 4, 4\) int64.*masks resized to that"),
+        (False, torch.zeros(6, 1, 8, 8).long(), r"\(2, 3, 8, 8\).*targets\[:, 0\]"),
+        (True, torch.zeros(6), r"go with \(2, 1\) float32, got \(2,\).*targets\[:, None\]"),
+        (True, torch.zeros(6, 3), r"got \(2, 3\) float32"),
+        (False, torch.zeros(6, 8, 8).long(), ""),
+        (True, torch.zeros(6, 1), ""),
+    ],
+)
+def test_targets_of_another_shape_than_the_outputs_are_refused_with_both_shapes(
+    numbers: bool, targets: Tensor, says: str
+) -> None:
+    task = Regression() if numbers else Segmentation(("a", "b", "c"))
+    pictures = torch.randn(6, 1, 8, 8)
+    supernet = convert(Maps(numbers).eval(), pictures, widths=(0.5, 1.0))
+    given = Data(*[Split(pictures, targets)] * 3, task)
+    if not says:
+        return check_fits(supernet, given, "data.callable")
+    with pytest.raises(DataError, match=r"data.callable: the targets do not fit.*" + says):
+        check_fits(supernet, given, "data.callable")
+    return None

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
+import torch
+
 from tipsc.batch import first, flat
 from tipsc.elastic import Supernet
 from tipsc.elastic.looking import looking
@@ -57,6 +62,48 @@ def check_fits(
     with looking(supernet):
         outputs = supernet(*supernet.examples(), supernet.space.smallest)
     data.judged_by.check_outputs(outputs, where, fix_output)
+    if data.judged_by.labelled:
+        _check_together(supernet, data, where)
+
+
+def _check_together(supernet: Supernet, data: Data, where: str) -> None:
+    """Refuses targets that the task's loss cannot hold against the outputs for their inputs."""
+    batch = first(data.train, 2)
+    with looking(supernet):
+        outputs = supernet(*flat(batch.inputs), supernet.space.smallest)
+    try:
+        with warnings.catch_warnings():  # a loss of shapes that are made equal is of other pairs
+            warnings.filterwarnings("error", "Using a target size", UserWarning)
+            data.judged_by.loss(outputs, batch.targets)
+    except (RuntimeError, ValueError, IndexError, TypeError, UserWarning) as error:
+        raise DataError(
+            "the targets do not fit the model's outputs",
+            where=where,
+            expected=f"targets that go with {shapes_of(outputs)}",
+            got=f"{shapes_of(batch.targets)}: {str(error).partition(chr(10))[0]}",
+            fix=_of_shapes(outputs, batch.targets)
+            or f"give targets as docs/tasks.md says of {data.judged_by.name}",
+        ) from error
+
+
+def shapes_of(tensors: Any) -> str:
+    """``(2, 5, 48, 48) float32``, of each tensor of a tree."""
+    flat_ones = tree_of(tensors, "tensors").flat(tensors, "tensors")
+    return listed(f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in flat_ones)
+
+
+def _of_shapes(outputs: Any, targets: Any) -> str:
+    """What to do where one target is a map of another size than the one output."""
+    if not (isinstance(outputs, torch.Tensor) and isinstance(targets, torch.Tensor)):
+        return ""
+    places = tuple(outputs.shape[2:])
+    if targets.shape[1:2] == (1,) and tuple(targets.shape[2:]) == places and places:
+        return "take the axis of channels away: targets[:, 0]"
+    if targets.dim() == outputs.dim() - 1 and places:
+        return f"give targets of {places} places, such as masks resized to that, without blending"
+    if targets.dim() != outputs.dim() and targets.numel() == outputs.numel():
+        return "give the targets the shape of the outputs: targets[:, None], or targets[:, 0]"
+    return ""
 
 
 def unlearned(supernet: Supernet, data: Data) -> list[str]:
