@@ -8,7 +8,7 @@ import pytest
 
 from tipsc.engine import Latency, PathEntry
 from tipsc.engine.original import OriginalModel
-from tipsc.pipeline.goals import answers_of, largest_of
+from tipsc.pipeline.goals import Trained, answers_of, largest_of
 from tipsc.pipeline.verdicts import GoalAnswer
 from tipsc.project.config import Build, BuildGoal, Config, Convert, DataSource, ModelSource
 from tipsc.project.target import load_target
@@ -35,7 +35,7 @@ def answer(goal: BuildGoal, paths: list[PathEntry] = PATHS, **config: object) ->
         name="m", model=ModelSource(callable="m.py:load"), data=DataSource(callable="d.py:load"),
         build=Build(goals=(goal,)), **config,
     )  # fmt: skip
-    (found,) = answers_of(whole, 24, HOST, paths, ORIGINAL)
+    (found,) = answers_of(whole, Trained(24, 0.012), HOST, paths, ORIGINAL)
     return found
 
 
@@ -98,8 +98,20 @@ def test_what_would_help_is_what_the_configuration_leaves_open() -> None:
     assert "convert.widths, now down to 0.5" in text and "convert.resolutions" in text
     assert "convert.streams" not in text and "train.epochs" not in text
     lost = "; ".join(answer(BuildGoal(lose_at_most=0.0)).helps)
-    assert "train.epochs, now 24" in lost and "build.share_loss" in lost
+    assert "train.epochs: 48, now 24" in lost and "build.share_loss" in lost
+    assert "train.learning_rate: 0.004, now 0.012" in lost
     assert "convert" not in lost
+
+
+def test_a_goal_of_two_parts_names_the_nearest_path_of_each() -> None:
+    found = answer(BuildGoal(lose_at_most=0.02, latency_share=0.5))
+    assert (found.met, found.path, found.near) == (
+        False, "middle", (("small", "loses 10 points, 2 ms, 20% of 10 ms"),),
+    )  # fmt: skip
+    assert "  also near: small: loses 10 points, 2 ms, 20% of 10 ms" in goal_lines([found], {})
+    helps = "; ".join(found.helps)
+    assert "train.epochs" in helps and "convert.widths" not in helps  # narrower loses more
+    assert answer(BuildGoal(lose_at_most=0.02)).near == ()
 
 
 def test_without_a_latency_nobody_knows_yet() -> None:

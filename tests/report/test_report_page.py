@@ -246,6 +246,9 @@ def test_goals_name_the_fastest_and_the_most_accurate_path_and_stack_where_it_is
     assert "loses 0.9<br>loses 0.1" in page and "see <code>tipsc targets</code>" in page
     assert '<table class="stack">' in page
     assert page.count('data-label="what would help"') == len(goals)
+    missed = replace(goals[1], near=((ids[0], "1 ms, loses 9"),))
+    both = render(report(goals=(missed,)))
+    assert f"{ids[1]}<br>{ids[0]}" in both and "2 ms<br>1 ms, loses 9" in both
     timed = (replace(goals[0], timed=True), goals[1])
     assert "another path may meet a goal" in render(report(goals=timed, noise=("busy",)))
     assert "another path may meet a goal" not in page + render(report(goals=timed))

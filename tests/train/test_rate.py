@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from digits import load, make
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tipsc.paths import Path as Subnet
 from tipsc.train import Split, TrainConfig, train
-from tipsc.train.rate import FEWEST, FILE, HIGH, LOW
+from tipsc.train.rate import FEWEST, FILE, HIGH, LOW, STEPS, best_of
 
 CONFIG = TrainConfig(epochs=1, frozen_epochs=0, batch_size=16, find_rate=True, threads=1)
 
@@ -60,8 +62,31 @@ def test_the_test_leaves_no_trace_in_what_is_trained(tmp_path: Path) -> None:
     tested = make()
     train(tested, load(), CONFIG, folder=tmp_path / "tested", paths=few_paths())
     rate = json.loads((tmp_path / "tested" / FILE).read_text())["rate"]
-    given = make()
+    other = make()
     config = replace(CONFIG, find_rate=False, learning_rate=rate)
-    train(given, load(), config, folder=tmp_path / "given", paths=few_paths())
-    for name, value in given.state_dict().items():
+    train(other, load(), config, folder=tmp_path / "given", paths=few_paths())
+    for name, value in other.state_dict().items():
         assert torch.equal(value, tested.state_dict()[name]), name
+
+
+def test_short_epochs_are_gone_through_until_the_test_has_all_its_steps(tmp_path: Path) -> None:
+    data = load()
+    inputs, targets = data.train.take(range(CONFIG.batch_size * FEWEST))
+    few = replace(data, train=Split(inputs, targets))
+    train(make(), few, CONFIG, folder=tmp_path, paths=few_paths())
+    seen = json.loads((tmp_path / FILE).read_text())
+    # A window of losses is as long as a few steps; a test that loses all ends before.
+    assert len(seen["losses"]) > FEWEST or max(seen["losses"]) > 1.9 * min(seen["losses"])
+    assert seen["rates"][1] / seen["rates"][0] == pytest.approx((HIGH / LOW) ** (1 / (STEPS - 1)))
+
+
+@given(st.lists(st.floats(0.01, 10.0), min_size=1, max_size=60))
+def test_the_rate_that_is_taken_is_of_a_loss_that_is_near_the_least(losses: list[float]) -> None:
+    place, least = best_of(losses), min(losses)
+    assert losses[place] - least <= 0.15 * (losses[0] - least) + 1e-12
+
+
+def test_where_nothing_destroyed_the_first_rate_that_is_good_enough_is_taken() -> None:
+    falls = [1.0, 0.9, 0.5, 0.24, 0.2, 0.22, 0.18, 0.17, 0.19]
+    assert best_of(falls) == 3
+    assert best_of([*falls, 0.4]) == 7  # what destroys is in sight: the least is no accident

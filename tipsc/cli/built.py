@@ -18,6 +18,7 @@ from tipsc.engine.plan import paths_of
 from tipsc.extras import how_to_install
 from tipsc.pipeline.climbs import trades
 from tipsc.pipeline.record import BuildRecord
+from tipsc.quality import SHARE
 from tipsc.report import goal_lines, legend, sharing_tables, shipped_table, write
 from tipsc.report.build import report_of
 from tipsc.report.format import byte_size, plural
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tipsc.device.client import Connection
     from tipsc.progress import Reporter
 
+_MUCH = 0.03  # of a share: what the best path does not lose unless the training went wrong
 #: a document, and the same for people
 Shown = tuple[dict[str, Any], list["RenderableType"]]
 
@@ -59,6 +61,7 @@ def shown(
         "target": build.manifest.target,
         "stages": _stages(build, forecast),
         "original": _original(build.original),
+        "training": asdict(build.trained),
         "goals": _goals(build),
         "left_out": [vars(path) for path in build.left_out],
         "tested": _tested(build),
@@ -72,6 +75,8 @@ def shown(
         *wrapped(legend(report)),
         *wrapped(goal_lines(build.goals, build.manifest.names, doubtful=bool(report.noise))),
         *sharing_tables(build.climbs, build.manifest.names),
+        *_hint(build),
+        f"trained  {build.trained}",
         f"engine   {build.engine}",
         f"report   {page}",
         f"profile  {build.measured.file}",
@@ -93,6 +98,7 @@ def shown_unbuilt(build: BuildRecord, remarks: list[str], forecast: Mapping[str,
         "checks_together": [vars(check) for check in build.groups],
         "stages": _stages(build, forecast),
         "original": _original(original),
+        "training": asdict(build.trained),
         "goals": _goals(build),
         "tested": _tested(build),
         "remarks": remarks,
@@ -104,6 +110,8 @@ def shown_unbuilt(build: BuildRecord, remarks: list[str], forecast: Mapping[str,
         *sharing_tables(build.climbs, manifest.names),
         *wrapped(goal_lines(build.goals, manifest.names)),
         *wrapped(filter(None, [_against(original, manifest), examples_line(*build.tested)])),
+        *_hint(build),
+        f"trained  {build.trained}",
         f"engine   {build.engine}",
         f"state    unbuilt: a {manifest.target} has to finish it; no latency is claimed",
         *wrapped([f"paths    chosen by {manifest.recipe['paths chosen by']}"]),
@@ -169,6 +177,24 @@ def _original(found: OriginalModel | None) -> dict[str, object] | None:
 def _tested(build: BuildRecord) -> dict[str, int]:
     """Of how many test examples the qualities are, as ``--format json`` gives it."""
     return dict(zip(("examples", "of"), build.tested, strict=True))
+
+
+def _hint(build: BuildRecord) -> list[str]:
+    """Where even the best path is far behind the original, what is usually the cause."""
+    original, rate = build.original, build.trained.learning_rate
+    known = [path.quality for path in build.manifest.paths if path.quality is not None]
+    if original is None or rate is None or not known or original.quality.unit != SHARE:
+        return []
+    lost = min(original.quality.above(quality) for quality in known)
+    if lost < _MUCH:
+        return []
+    return wrapped(
+        [
+            f"warning: even the best path loses {100 * lost:.1f} points: the learning rate may be "
+            f"too high, try train.learning_rate: {rate / 3:.2g}; what else helps is in "
+            "docs/how-to/paths-lose-too-much.md"
+        ]
+    )
 
 
 def _goals(build: BuildRecord) -> list[dict[str, object]]:

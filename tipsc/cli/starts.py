@@ -73,6 +73,12 @@ _FOUND = (
     "  # learning_rate: 0.005        # the peak of the schedule; without it a short test finds it"
 )
 
+#: of a model that gives maps or boxes
+_AVERAGE = (
+    "\n  average: 0.99                 # ships averaged weights: maps and boxes gain by it"
+)
+_OF_PLACES = ("segmentation", "detection")
+
 STARTS: Mapping[str, Start] = {
     "classification": Start(
         about="one class for each image",
@@ -279,9 +285,14 @@ def _settings(wanted: Wanted) -> str:
         task='task: {callable: "task.py:TooLittle"}\n' if wanted.task == "own" else "",
         epochs=start.epochs if wanted.model is None else EPOCHS_TRAINED,
         batch=start.batch,
-        train=start.train if wanted.model is None else _FOUND,
+        train=start.train if wanted.model is None else _found(wanted.task),
         unit=start.unit,
     )
+
+
+def _found(task: str) -> str:
+    """Settings of the training of a model of one's own."""
+    return _FOUND + (_AVERAGE if task in _OF_PLACES else "")
 
 
 def _quoted(text: str) -> str:

@@ -20,6 +20,7 @@ from tipsc.convert.analysis import Analysis, NotUnderstood
 from tipsc.convert.blame import blamed_on
 from tipsc.convert.ops import Role, op_of
 from tipsc.convert.program import Program, bound, hint, is_tensors, name_of, scope_of
+from tipsc.convert.report import RESIDUAL_STREAM
 from tipsc.convert.units import Axis, Structure, UnitSet, free
 
 
@@ -38,7 +39,7 @@ def analyse(program: Program, streams: Iterable[fx.Node]) -> Structure:
     for node in program.outputs:
         ax.fix_all(analysis.axes[node], "the model's output")
     for node in streams:
-        ax.fix_all(analysis.axes[node], "the residual stream")
+        ax.fix_all(analysis.axes[node], RESIDUAL_STREAM)
     _keep_whole(analysis)
     structure = _finished(analysis)
     return structure.fixing(_unread(program, structure), "not read")

@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass
 
 WIDTH = 100
+#: a reason for which tensors stay as they are, unless `convert.streams` is on
+RESIDUAL_STREAM = "the residual stream"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,29 @@ _LEAST = 0.005  # of a quality: what a loss is compared with where none is allow
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What was trained, as far as it says what would help.
+
+    Attributes:
+        epochs: of all parts together.
+        learning_rate: the peak; None: nothing was trained.
+        found: whether a range test found it.
+        streams: whether the model has residual streams, which are fixed unless asked for.
+    """
+
+    epochs: int
+    learning_rate: float | None = None
+    found: bool = False
+    streams: bool = True
+
+    def __str__(self) -> str:
+        if self.learning_rate is None:
+            return "nothing"
+        how = ", found by a short test" if self.found else ""
+        return f"{self.epochs} epochs, learning rate up to {self.learning_rate:.2g}{how}"
+
+
+@dataclass(frozen=True)
 class _Condition:
     """A part of a goal: what a path has of something, and the most that it may have."""
 
@@ -40,7 +63,7 @@ class _Condition:
 
 def answers_of(
     config: Config,
-    epochs: int,
+    trained: Trained,
     target: Target,
     paths: Sequence[PathEntry],
     reference: OriginalModel | None,
@@ -49,12 +72,12 @@ def answers_of(
     """An answer for each goal.
 
     Args:
-        epochs: that were trained, also where the configuration does not say.
+        trained: what was, also where the configuration does not say.
         paths: of the engine, for batches of the first size.
         reference: the original, or what stands for it; None: no goal is relative to it.
         called: what the reference is.
     """
-    helps = partial(_helps, config=config, epochs=epochs, target=target)
+    helps = partial(_helps, config=config, trained=trained, target=target)
     return tuple(answer_of(goal, paths, reference, called, helps) for goal in config.build.goals)
 
 
@@ -110,7 +133,10 @@ def answer_of(
         return replace(answer, best=best.id, best_found=found(best))
     nearest = min(paths, key=lambda path: (excess(path), path.speed_key))
     unknown = any(value is None for condition in conditions for value in condition.of.values())
-    missed = [condition for condition in conditions if condition.excess(nearest.id) > 0]
+    keeping = ([p for p in paths if c.excess(p.id) <= 0] for c in conditions)
+    closest = (min(some, key=lambda p: (excess(p), p.speed_key)) for some in keeping if some)
+    near = {path.id: path for path in closest if path.id != nearest.id}
+    missed = [c for c in conditions if any(c.excess(i) > 0 for i in (nearest.id, *near))]
     return GoalAnswer(
         wanted,
         None if unknown else False,
@@ -120,6 +146,7 @@ def answer_of(
         if unknown
         else helps([c.name for c in missed]),
         timed=timed,
+        near=() if unknown else tuple((i, _found(p, conditions)) for i, p in near.items()),
     )
 
 
@@ -190,22 +217,31 @@ def _doubt(goal: BuildGoal, path: PathEntry, reference: OriginalModel | None) ->
     return f"; {examples} test examples are good for ±{100 * error:.1f} points, so this is close"
 
 
-def _helps(missed: Sequence[str], config: Config, epochs: int, target: Target) -> tuple[str, ...]:
-    """What can be changed in the configuration, for what was missed."""
+def _helps(
+    missed: Sequence[str], config: Config, trained: Trained, target: Target
+) -> tuple[str, ...]:
+    """What can be changed in the configuration for what was missed, the most helpful first."""
     found = []
     build, converts = config.build, config.model.family is None
     if "lose_at_most" in missed:
-        found.append(f"train longer (train.epochs, now {epochs})")
-        found.append(f"choose among more paths (build.paths, now {build.paths})")
+        epochs = trained.epochs
+        found.append(f"train longer (train.epochs: {2 * epochs or 24}, now {epochs})")
+        if trained.learning_rate is not None:
+            found.append(
+                f"another learning rate (train.learning_rate: {trained.learning_rate / 3:.2g}, now "
+                f"{trained.learning_rate:.2g})"
+            )
+        found.append(f"look at more paths (build.evaluations: {3 * build.evaluations})")
         if build.share_loss is None:
             found.append("give paths that lose by sharing weights of their own (build.share_loss)")
     if {"latency", "file_bytes"} & set(missed):
         if converts:
             section = config.convert
-            widths = None if section is None else section.widths
-            smallest = min(widths or (0.25,))
-            found.append(f"allow narrower paths (convert.widths, now down to {smallest:g})")
-            if section is None or not section.streams:
+            if "lose_at_most" not in missed:  # of what loses too much nothing is to be taken away
+                widths = None if section is None else section.widths
+                smallest = min(widths or (0.25,))
+                found.append(f"allow narrower paths (convert.widths, now down to {smallest:g})")
+            if trained.streams and (section is None or not section.streams):
                 found.append("let residual streams be narrower as well (convert.streams)")
             if "latency" in missed and (section is None or section.resolutions is None):
                 found.append("allow smaller inputs, if they are images (convert.resolutions)")

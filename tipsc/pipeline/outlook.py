@@ -41,7 +41,7 @@ from tipsc.search.halving import looked
 from tipsc.train import TrainConfig
 from tipsc.train.macs import mac_counter
 from tipsc.train.passes import train_paths
-from tipsc.train.rate import STEPS
+from tipsc.train.rate import FEWEST, STEPS
 
 _LONG_S = 0.4  # a step that takes longer is not made with a larger batch
 _FEW = 2  # examples of the smallest batch
@@ -110,7 +110,8 @@ def outlook_of(project: TargetProject, found: Precheck) -> tuple[StageOutlook, .
     def learning(stage: str, lesson: TrainConfig) -> None:
         steps, step = steps_of(lesson), _step_of(project, lesson)
         step_s[stage] = step.seconds
-        tried = min(STEPS, len(data.train) // lesson.batch_size) if lesson.find_rate else 0
+        is_tested = lesson.find_rate and len(data.train) // lesson.batch_size >= FEWEST
+        tried = STEPS if is_tested else 0
         basis = f"{steps:,} steps of {step.seconds:.3g} s"
         if tried:
             basis += f", and {tried} to find the rate"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tipsc.backends.finishing import PathCheck
+from tipsc.convert.report import RESIDUAL_STREAM
 from tipsc.elastic import Supernet
 from tipsc.engine import Manifest, read_engine
 from tipsc.engine.original import OriginalModel, original_in
@@ -16,7 +17,7 @@ from tipsc.pipeline.answers import Answers, load_answers
 from tipsc.pipeline.climbs import PathClimb
 from tipsc.pipeline.context import TargetProject
 from tipsc.pipeline.engine import FILE, VERIFIED, built
-from tipsc.pipeline.goals import answers_of, largest_of
+from tipsc.pipeline.goals import Trained, answers_of, largest_of
 from tipsc.pipeline.limits import SearchRecord
 from tipsc.pipeline.narrow import NARROW
 from tipsc.pipeline.profile import load_profile
@@ -67,6 +68,7 @@ class BuildRecord:
         totals: of any path of it.
         history: of the training, in the whole space and after it.
         original: the plain model, its quality and what it costs; None without one.
+        trained: how long, and how.
         goals: what became of each goal of the configuration.
         left_out: paths that were built and do not ship, as another is faster and as good.
         candidates: that the search found.
@@ -95,6 +97,7 @@ class BuildRecord:
     totals: Mapping[str, Additive]
     history: History
     original: OriginalModel | None
+    trained: Trained
     goals: tuple[GoalAnswer, ...]
     left_out: tuple[LeftOut, ...]
     candidates: tuple[Candidate, ...]
@@ -131,6 +134,8 @@ def record_of(project: TargetProject) -> BuildRecord:
     reference, called = original, "the original"
     if original is None:
         reference, called = largest_of(entries, space.largest.id, tested), "the largest path"
+    history = history_of(project)
+    trained = _trained(project, history)
     checks, groups = by_paths(load_checks(engine.folder) if project.plan.unbuilt else ())
     return BuildRecord(
         config_file=project.config_file,
@@ -141,11 +146,10 @@ def record_of(project: TargetProject) -> BuildRecord:
         manifest=manifest,
         supernet=project.untrained,
         totals=project.totals,
-        history=history_of(project),
+        history=history,
         original=original,
-        goals=answers_of(
-            config, project.lessons.epochs, project.target, entries, reference, called
-        ),
+        trained=trained,
+        goals=answers_of(config, trained, project.target, entries, reference, called),
         left_out=tuple(LeftOut(**path) for path in verified["left_out"]),
         candidates=tuple(load_candidates(searched.folder, space)),
         chosen=tuple(c for c in shipped(project) if c.path.id in ids),
@@ -161,6 +165,14 @@ def record_of(project: TargetProject) -> BuildRecord:
         stages=tuple(project.stages.done),
         tested=(tested, len(project.data.test)),
     )
+
+
+def _trained(project: TargetProject, history: History) -> Trained:
+    fixed = () if project.conversion is None else project.conversion.fixed
+    streams = any(kept.reason == RESIDUAL_STREAM for kept in fixed)
+    lessons = project.lessons
+    found = history.peak is not None and lessons.last.find_rate
+    return Trained(lessons.epochs, history.peak, found, streams)
 
 
 def history_of(project: TargetProject) -> History:

@@ -18,6 +18,8 @@ class GoalAnswer:
         best: id of the most accurate path that meets it, where another one is the fastest.
         best_found: what that path has.
         timed: whether a latency decides it.
+        near: where a goal of several parts is missed, of other paths the nearest that keep one of
+            the parts: their ids, and what they have.
     """
 
     goal: str
@@ -28,6 +30,7 @@ class GoalAnswer:
     best: str = ""
     best_found: str = ""
     timed: bool = False
+    near: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

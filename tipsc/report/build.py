@@ -63,6 +63,7 @@ def report_of(build: BuildRecord) -> BuildReport:
         weights_bytes=max(path.shared_bytes + path.private_bytes for path in shipped),
         commands=commands,
         protocol={
+            "trained": str(build.trained),
             "rounds": str(profile.rounds),
             "pinned to cores": ", ".join(map(str, profile.pinned_cores)) or "none",
             "threads": str(profile.backend.threads),

@@ -74,6 +74,7 @@ def goal_lines(
         said = {True: "met by", False: "not met; nearest is", None: "not known yet; perhaps"}
         path = called(answer.path, names)
         lines.append(f"goal: {answer.goal}: {said[answer.met]} {path}: {answer.found}")
+        lines += [f"  also near: {called(path, names)}: {has}" for path, has in answer.near]
         if answer.best:
             best = called(answer.best, names)
             lines.append(f"  that is the fastest; the most accurate is {best}: {answer.best_found}")

@@ -168,13 +168,17 @@ def _cell(column: str, parts: list[str], kind: str = "left") -> Html:
 def _by(answer: GoalAnswer, names: Mapping[str, str]) -> list[str]:
     """The path that meets a goal; the fastest and the most accurate one where these differ."""
     path = called(answer.path, names)
+    if answer.near:
+        others = (called(other, names) for other, _ in answer.near)
+        return [path, *(part for other in others for part in (tag("br"), other))]
     if not answer.best:
         return [path]
     return [f"fastest: {path}", tag("br"), f"most accurate: {called(answer.best, names)}"]
 
 
 def _has(answer: GoalAnswer) -> list[str]:
-    return [answer.found, *([tag("br"), answer.best_found] if answer.best else [])]
+    others = [has for _, has in answer.near] or [answer.best_found] * bool(answer.best)
+    return [answer.found, *(part for has in others for part in (tag("br"), has))]
 
 
 def _pictures(report: BuildReport) -> Html | None:

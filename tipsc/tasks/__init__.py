@@ -2,7 +2,14 @@
 
 from tipsc.quality import Quality
 from tipsc.tasks.classification import Classification
+from tipsc.tasks.detection import Detection
+from tipsc.tasks.imitation import Imitation
+from tipsc.tasks.keypoints import Keypoints
+from tipsc.tasks.multilabel import MultiLabel
+from tipsc.tasks.regression import Regression
+from tipsc.tasks.segmentation import Segmentation
 from tipsc.tasks.task import Tally, Task
+from tipsc.tasks.tokens import NextToken
 
 TASKS = {
     "classification": "tipsc.tasks.classification:Classification",
@@ -14,6 +21,19 @@ TASKS = {
     "language-modelling": "tipsc.tasks.tokens:NextToken",
     "imitation": "tipsc.tasks.imitation:Imitation",
 }
-"""By the name in a configuration; imported where they are needed."""
+"""By the name in a configuration."""
 
-__all__ = ["TASKS", "Classification", "Quality", "Tally", "Task"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "Detection",
+    "Imitation",
+    "Keypoints",
+    "MultiLabel",
+    "NextToken",
+    "Quality",
+    "Regression",
+    "Segmentation",
+    "Tally",
+    "Task",
+]

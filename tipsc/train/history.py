@@ -66,6 +66,11 @@ class History:
         return math.fsum(record.seconds for record in self.steps)
 
     @property
+    def peak(self) -> float | None:
+        """The highest learning rate; None without steps."""
+        return max((record.learning_rate for record in self.steps), default=None)
+
+    @property
     def overhead(self) -> float:
         """Share of the time that went into drawing paths and keeping books."""
         spent = math.fsum(record.overhead_seconds for record in self.steps)

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path as FilePath
 
 import torch
@@ -33,14 +34,18 @@ from tipsc.train.passes import train_paths
 from tipsc.train.precision import Precision
 
 LOW, HIGH = 3e-5, 0.2
-#: of the test, if an epoch has so many
+#: of the test, over as many epochs as that takes
 STEPS = 120
-#: with fewer, chance decides
+#: of an epoch: with fewer, chance decides
 FEWEST = 48
 #: steps whose losses are averaged, or as many as there are paths
 WINDOW = 8
 #: times the least loss: from there on nothing is learned any more
 _LOST = 2.0
+#: of what the loss fell: so much does it rise where a rate destroys
+_RISES = 0.2
+#: of what the loss fell: so near the least is as good as that, where no rate destroyed
+_NEAR = 0.15
 FILE = "rate.json"
 
 
@@ -49,7 +54,7 @@ class RangeTest:
     """What was seen.
 
     Attributes:
-        rate: of the least loss.
+        rate: of the least loss; where the loss never rises again, of the first that is near it.
         rates, losses: in the middle of each window, and mean in it.
     """
 
@@ -71,7 +76,8 @@ def range_test(
     """Losses of some paths, one after the other, while the rate rises; nothing of it is kept.
 
     Args:
-        batches: on the supernet's device, `steps` of them at least.
+        batches: on the supernet's device, `steps` of them at least. Of a short epoch the later
+            ones were seen before, at rates that are small beside theirs.
         paths: that will be trained.
         original: whose answers are learned too, in evaluation mode.
     """
@@ -108,8 +114,20 @@ def range_test(
                 break
     known = [mean if math.isfinite(mean) else math.inf for mean in means]
     middles = [math.sqrt(a * b) for a, b in zip(rates, rates[window - 1 :], strict=False)]
-    best = min(range(len(known)), key=known.__getitem__)
-    return RangeTest(middles[best], tuple(middles[: len(known)]), tuple(means))
+    return RangeTest(middles[best_of(known)], tuple(middles[: len(known)]), tuple(means))
+
+
+def best_of(losses: Sequence[float]) -> int:
+    """The place of the loss whose rate is taken.
+
+    The least one is just below what destroys. Where nothing did, it says no more than that the last
+    rates learned fastest, in a test that ended before they could destroy.
+    """
+    least = min(range(len(losses)), key=losses.__getitem__)
+    fell = losses[0] - losses[least]
+    if max(losses[least:]) - losses[least] >= _RISES * fell:
+        return least
+    return next(i for i, loss in enumerate(losses) if loss - losses[least] <= _NEAR * fell)
 
 
 def found_rate(
@@ -131,8 +149,7 @@ def found_rate(
     Returns:
         The configuration's own rate, if an epoch has fewer than :data:`FEWEST` batches.
     """
-    steps = min(STEPS, batches.steps_per_epoch)
-    if steps < FEWEST:  # they would say what chance does
+    if batches.steps_per_epoch < FEWEST:  # they would say what chance does
         return config.learning_rate
     rate = torch.zeros((), dtype=torch.float64)
     if ranks.rank == 0:
@@ -141,8 +158,9 @@ def found_rate(
             device = next(supernet.parameters()).device
             seed(device, seed_of("rate", config.seed))
             with at_rest(*filter(None, [original])):
-                placed = (batch.on(device) for batch in batches.epoch(0))
-                found = range_test(supernet, placed, steps, config, paths, task, original=original)
+                epochs = (batches.epoch(number) for number in count())
+                placed = (batch.on(device) for epoch in epochs for batch in epoch)
+                found = range_test(supernet, placed, STEPS, config, paths, task, original=original)
             _keep(folder, found)
             known = found.rate
         rate += known
