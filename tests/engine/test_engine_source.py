@@ -99,6 +99,11 @@ def test_a_copy_that_fails_leaves_no_half(engine_file, tmp_path, monkeypatch):
     assert not (tmp_path / "u" / "weights.bin").exists()
 
 
+def test_a_file_that_is_not_there_names_its_neighbours(engine_file):
+    with pytest.raises(UsageError, match=rf"No such file.*did you mean .*{engine_file.name}"):
+        read_engine(engine_file.with_name(engine_file.name.replace("i", "j", 1) + "x"))
+
+
 def test_no_file_but_a_pipe_or_a_device(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for place, kind in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device")):

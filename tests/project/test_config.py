@@ -126,6 +126,7 @@ def test_a_supernet_of_the_same_seed_is_the_same(tmp_path: Path) -> None:
         ("epochs: 2", "epochs: -1", r"tipsc\.yaml, key train\.epochs: this is out of"),
         ("evaluations: 4", "evaluations: 1", r"evaluations must be at least paths \(2\)"),
         ("paths: 2", "goals: [{lose_at_most: 1%}]", r"lose_at_most: .*0\.01 is 1 point"),
+        ("paths: 2", "goals: [{latency_share: 50%}]", r"latency_share: .*0\.5 is half"),
         ("paths: 2", "goals: {lose_at_most: 0.01}", r"goals: .*put `- ` before"),
         ("evaluations: 4", "limits: {latency: 3}", r"key build\.limits\.latency: unknown key"),
         ("evaluations: 4", "limits: {file_bytes: 0}", r"limits\.file_bytes: .*greater than 0"),

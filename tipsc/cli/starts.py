@@ -74,9 +74,7 @@ _FOUND = (
 )
 
 #: of a model that gives maps or boxes
-_AVERAGE = (
-    "\n  average: 0.99                 # ships averaged weights: maps and boxes gain by it"
-)
+_AVERAGE = "\n  average: 0.99                 # ships averaged weights: maps and boxes gain by it"
 _OF_PLACES = ("segmentation", "detection")
 
 STARTS: Mapping[str, Start] = {

@@ -228,6 +228,13 @@ class BuildGoal(Strict):
             raise ValueError("write a number without quotes or %: of a share, 0.01 is 1 point")
         return given
 
+    @field_validator("latency_share", mode="before")
+    @classmethod
+    def _is_a_share(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError("write a number without quotes or %: 0.5 is half of the time")
+        return given
+
     @model_validator(mode="after")
     def _asks_for_something(self) -> BuildGoal:
         if all(value is None for value in self.model_dump().values()):
