@@ -43,7 +43,7 @@ from tipsc.train.config import NAMES, RANGES
 from tipsc.train.samplers import SAMPLERS
 
 MARK = re.compile(r"<!-- keys: ([\w.-]+) -->\n.*?<!-- end -->", re.DOTALL)
-UNITS = {"_ms": "ms", "_s": "s", "_seconds": "s", "_bytes": "bytes", "resolutions": "pixels"}
+UNITS = {"_gb_s": "GB/s", "_ms": "ms", "_s": "s", "_seconds": "s", "_bytes": "bytes", "resolutions": "pixels"}
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
 
@@ -106,7 +106,7 @@ def keys_of(section: KeySection) -> list[Key]:
     return [
         Key(
             name=name,
-            kind=_kind(_annotation(field)) + _unit(name),
+            kind=_of_unit(_kind(_annotation(field)), name),
             default=_default(field),
             allowed=section.allowed.get(name) or _range(_annotation(field)),
             text=texts.get(name) or field.description or "",
@@ -218,9 +218,10 @@ def _plural(kind: str) -> str:
     return {"text": "texts", "list of whole numbers": "lists"}.get(kind, f"{kind}s")
 
 
-def _unit(name: str) -> str:
+def _of_unit(kind: str, name: str) -> str:
+    """Numbers with their unit, which the end of a name says; text has none."""
     unit = next((unit for ending, unit in UNITS.items() if name.endswith(ending)), None)
-    return f", {unit}" if unit else ""
+    return kind if unit is None or kind.startswith("text") else f"{kind}, {unit}"
 
 
 def _default(field: FieldInfo) -> str:
