@@ -83,10 +83,10 @@ def test_short_epochs_are_gone_through_until_the_test_has_all_its_steps(tmp_path
 @given(st.lists(st.floats(0.01, 10.0), min_size=1, max_size=60))
 def test_the_rate_that_is_taken_is_of_a_loss_that_is_near_the_least(losses: list[float]) -> None:
     place, least = best_of(losses), min(losses)
-    assert losses[place] - least <= 0.15 * (losses[0] - least) + 1e-12
+    near = least + 0.05 * (losses[0] - least)
+    assert losses[place] <= near and all(loss > near for loss in losses[:place])
 
 
-def test_where_nothing_destroyed_the_first_rate_that_is_good_enough_is_taken() -> None:
-    falls = [1.0, 0.9, 0.5, 0.24, 0.2, 0.22, 0.18, 0.17, 0.19]
-    assert best_of(falls) == 3
-    assert best_of([*falls, 0.4]) == 7  # what destroys is in sight: the least is no accident
+def test_in_a_wide_valley_the_lowest_rate_is_taken() -> None:
+    assert best_of([1.0, 0.9, 0.5, 0.24, 0.2, 0.22, 0.18, 0.17, 0.19, 0.6]) == 4
+    assert best_of([1.0, float("inf")]) == 0  # it is lost at once

@@ -43,7 +43,14 @@ from tipsc.train.config import NAMES, RANGES
 from tipsc.train.samplers import SAMPLERS
 
 MARK = re.compile(r"<!-- keys: ([\w.-]+) -->\n.*?<!-- end -->", re.DOTALL)
-UNITS = {"_gb_s": "GB/s", "_ms": "ms", "_s": "s", "_seconds": "s", "_bytes": "bytes", "resolutions": "pixels"}
+UNITS = {
+    "_gb_s": "GB/s",
+    "_ms": "ms",
+    "_s": "s",
+    "_seconds": "s",
+    "_bytes": "bytes",
+    "resolutions": "pixels",
+}
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
 

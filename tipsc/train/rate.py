@@ -2,7 +2,8 @@
 
 The rate rises from step to step on a copy of the model, over batches that it sees for the first
 time, so that the loss before each step is one on held-out examples. It falls while the rate helps
-and rises once it destroys: the rate between is the peak of the training's cycle.
+and rises once it destroys: the first rate that is as good as any is the peak of the training's
+cycle.
 """
 
 from __future__ import annotations
@@ -42,10 +43,8 @@ FEWEST = 48
 WINDOW = 8
 #: times the least loss: from there on nothing is learned any more
 _LOST = 2.0
-#: of what the loss fell: so much does it rise where a rate destroys
-_RISES = 0.2
-#: of what the loss fell: so near the least is as good as that, where no rate destroyed
-_NEAR = 0.15
+#: of what the loss fell: so near the least is as good as that
+_NEAR = 0.05
 FILE = "rate.json"
 
 
@@ -54,7 +53,7 @@ class RangeTest:
     """What was seen.
 
     Attributes:
-        rate: of the least loss; where the loss never rises again, of the first that is near it.
+        rate: the first whose loss is as good as the least.
         rates, losses: in the middle of each window, and mean in it.
     """
 
@@ -118,16 +117,14 @@ def range_test(
 
 
 def best_of(losses: Sequence[float]) -> int:
-    """The place of the loss whose rate is taken.
+    """The place of the loss whose rate is taken: the first that is as good as the least.
 
-    The least one is just below what destroys. Where nothing did, it says no more than that the last
-    rates learned fastest, in a test that ended before they could destroy.
+    Where rates are good over a wide range, chance picks the least loss in it; the lowest of these
+    rates destroys least in paths that the test hardly sees.
     """
-    least = min(range(len(losses)), key=losses.__getitem__)
-    fell = losses[0] - losses[least]
-    if max(losses[least:]) - losses[least] >= _RISES * fell:
-        return least
-    return next(i for i, loss in enumerate(losses) if loss - losses[least] <= _NEAR * fell)
+    least = min(losses)
+    near = least + _NEAR * (losses[0] - least)
+    return next(i for i, loss in enumerate(losses) if loss <= near)
 
 
 def found_rate(
