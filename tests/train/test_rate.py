@@ -11,10 +11,13 @@ import torch
 from digits import load, make
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from tipsc.convert import convert
 from tipsc.paths import Path as Subnet
-from tipsc.train import Split, TrainConfig, train
-from tipsc.train.rate import FEWEST, FILE, HIGH, LOW, STEPS, best_of
+from tipsc.tasks import Classification
+from tipsc.train import Data, Split, TrainConfig, train
+from tipsc.train.rate import FEWEST, FILE, HIGH, LOW, MOST, STEPS, best_of
 
 CONFIG = TrainConfig(epochs=1, frozen_epochs=0, batch_size=16, find_rate=True, threads=1)
 
@@ -78,6 +81,19 @@ def test_short_epochs_are_gone_through_until_the_test_has_all_its_steps(tmp_path
     # A window of losses is as long as a few steps; a test that loses all ends before.
     assert len(seen["losses"]) > FEWEST or max(seen["losses"]) > 1.9 * min(seen["losses"])
     assert seen["rates"][1] / seen["rates"][0] == pytest.approx((HIGH / LOW) ** (1 / (STEPS - 1)))
+
+
+def test_paths_of_a_trained_model_get_no_rate_that_could_destroy_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
+    inputs = torch.randn(CONFIG.batch_size * STEPS, 8)
+    part = Split(inputs, inputs[:, :4].argmax(1))
+    data = Data(part, part, part, Classification(tuple("abcd")))
+    supernet = convert(plain, inputs[:1], widths=(0.5, 1.0))
+    paths = [supernet.space.smallest, supernet.space.largest]
+    train(supernet, data, CONFIG, folder=tmp_path, paths=paths, original=plain)
+    seen = json.loads((tmp_path / FILE).read_text())
+    assert seen["rates"][best_of(seen["losses"])] > MOST == seen["rate"]
 
 
 @given(st.lists(st.floats(0.01, 10.0), min_size=1, max_size=60))

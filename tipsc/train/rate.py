@@ -12,7 +12,7 @@ import copy
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path as FilePath
 
@@ -45,6 +45,9 @@ WINDOW = 8
 _LOST = 2.0
 #: of what the loss fell: so near the least is as good as that
 _NEAR = 0.05
+#: of a model that was trained already, by an optimizer whose steps are about as long as the rate:
+#: more gained nothing on the nets of docs/learning.md, and cheap paths of a U-Net died
+MOST, _OF_ONE_LENGTH = 5e-3, ("Adam", "AdamW", "NAdam", "RAdam", "Adamax")
 FILE = "rate.json"
 
 
@@ -53,7 +56,8 @@ class RangeTest:
     """What was seen.
 
     Attributes:
-        rate: the first whose loss is as good as the least.
+        rate: the first whose loss is as good as the least; of a model that was trained already at
+            most :data:`MOST`.
         rates, losses: in the middle of each window, and mean in it.
     """
 
@@ -158,6 +162,8 @@ def found_rate(
                 epochs = (batches.epoch(number) for number in count())
                 placed = (batch.on(device) for epoch in epochs for batch in epoch)
                 found = range_test(supernet, placed, STEPS, config, paths, task, original=original)
+            if original is not None and config.optimizer in _OF_ONE_LENGTH:
+                found = replace(found, rate=min(found.rate, MOST))
             _keep(folder, found)
             known = found.rate
         rate += known
