@@ -45,8 +45,8 @@ ROOMS: Mapping[str, str] = {
     "scoring": "dtmc elastic pipeline profile project",
     "report": "dtmc elastic engine measure pipeline profile project runtime scoring search tasks "
     "train",
-    "cli": "backends convert device elastic embed engine pipeline profile project report runtime "
-    "scoring search strict train",
+    "cli": "backends convert device elastic embed engine measure pipeline profile project report "
+    "runtime scoring search strict train",
     "notebook": "cli elastic engine pipeline project report runtime tasks train",
 }
 #: what is shared by all, from the lowest up

@@ -51,13 +51,10 @@ def _relative(file: str, folder: Path) -> str:
         return file if Path(file).is_absolute() else os.path.relpath(file, folder)
     if (folder / file).is_file():
         return file
-    here = Path(file)
-    others = [
-        str(here.with_name(other.name))
-        for parent in dict.fromkeys((here.parent, (folder / file).parent))
-        for other in parent.glob(f"*{here.suffix}")
-    ]
-    meant = f"; {near(file, others)}" if others else ""
+    named = Path(file)
+    parents = {named.parent, (folder / file).parent}
+    others = {other.name for parent in parents for other in parent.glob(f"*{named.suffix}")}
+    meant = f"; {near(named.name, others)}" if others else ""
     raise UsageError(
         "there is no such file",
         where=file,

@@ -75,12 +75,12 @@ class FileSource:
         try:
             self._stream: BinaryIO = open_regular(file)
         except OSError as error:
-            others = [str(file.with_name(o.name)) for o in file.parent.glob("*.tipsc")]
+            others = [other.name for other in file.parent.glob("*.tipsc")]
             missing = isinstance(error, FileNotFoundError) and others
             raise UsageError(
                 f"cannot open the engine: {error.strerror or error}",
                 where=str(file),
-                fix=near(str(file), others) if missing else None,
+                fix=near(file.name, others) if missing else None,
             ) from error
         self._as_opened = self._state()
         self.size = self._as_opened[0]
