@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from tipsc.elastic.families import check_name
 from tipsc.engine.manifest import MAX_BATCH
@@ -202,6 +209,13 @@ class BuildLimits(Strict):
     quality: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
+#: what a number of a goal says, for those who write it as a percentage
+_GOAL_HINTS = {
+    "lose_at_most": "of a share, 0.01 is 1 point",
+    "latency_share": "0.5 is half of the time",
+}
+
+
 class BuildGoal(Strict):
     """What one path of the engine is wanted for; it has to meet all that is given here.
 
@@ -221,18 +235,12 @@ class BuildGoal(Strict):
     latency_ms: Positive | None = None
     file_bytes: Positive | None = None
 
-    @field_validator("lose_at_most", mode="before")
+    @field_validator(*_GOAL_HINTS, mode="before")
     @classmethod
-    def _is_a_number(cls, given: Any) -> Any:
+    def _is_a_number(cls, given: Any, info: ValidationInfo) -> Any:
         if isinstance(given, str):
-            raise ValueError("write a number without quotes or %: of a share, 0.01 is 1 point")
-        return given
-
-    @field_validator("latency_share", mode="before")
-    @classmethod
-    def _is_a_share(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            raise ValueError("write a number without quotes or %: 0.5 is half of the time")
+            hint = _GOAL_HINTS[str(info.field_name)]
+            raise ValueError(f"write a number without quotes or %: {hint}")
         return given
 
     @model_validator(mode="after")

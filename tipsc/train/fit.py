@@ -79,14 +79,14 @@ def _check_together(supernet: Supernet, data: Data, where: str) -> None:
         raise DataError(
             "the targets do not fit the model's outputs",
             where=where,
-            expected=f"targets that go with {shapes_of(outputs)}",
-            got=f"{shapes_of(batch.targets)}: {str(error).partition(chr(10))[0]}",
+            expected=f"targets that go with {_shapes_of(outputs)}",
+            got=f"{_shapes_of(batch.targets)}: {str(error).partition(chr(10))[0]}",
             fix=_of_shapes(outputs, batch.targets)
             or f"give targets as docs/tasks.md says of {data.judged_by.name}",
         ) from error
 
 
-def shapes_of(tensors: Any) -> str:
+def _shapes_of(tensors: Any) -> str:
     """``(2, 5, 48, 48) float32``, of each tensor of a tree."""
     flat_ones = tree_of(tensors, "tensors").flat(tensors, "tensors")
     return listed(f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in flat_ones)
